@@ -1,0 +1,61 @@
+"""Every error a user can cause, each with the exit code the command line gives it.
+
+Messages name the file, line, key or tensor at fault, say what was expected, and what to do.
+Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,
+4 an asset is missing and cannot be fetched, 130 interrupted after saving.
+"""
+
+from __future__ import annotations
+
+
+class MinidistilError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = 3
+
+
+class UsageError(MinidistilError):
+    """The call itself makes no sense: an unknown option value, two options that exclude each other."""
+
+    exit_code = 2
+
+
+class ConfigError(MinidistilError):
+    """A config.json or a setting that is unknown, missing, or contradicts something else."""
+
+
+class WeightsError(MinidistilError):
+    """A weights file that is damaged, unsafe, or does not fit its model."""
+
+
+class DataError(MinidistilError):
+    """A data file with a bad line or a missing column. `path` and `line` say where."""
+
+    def __init__(self, message: str, *, path: object = None, line: int | None = None) -> None:
+        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        super().__init__(where + message)
+        self.path, self.line = path, line
+
+
+class InputError(MinidistilError):
+    """Model input that cannot be run: token ids outside the vocabulary, texts too long, bad shapes."""
+
+
+class TrainingError(MinidistilError):
+    """Training cannot go on: a NaN or an Inf, named with its step and tensor, or a full disk."""
+
+
+class CheckpointError(MinidistilError):
+    """No usable checkpoint, or one that belongs to another run."""
+
+
+class MissingAssetError(MinidistilError):
+    """Something must be fetched and cannot be. The message holds the command that fetches it."""
+
+    exit_code = 4
+
+
+class CheckFailed(MinidistilError):
+    """A comparison or gradient check beyond its tolerance."""
+
+    exit_code = 1

@@ -1,0 +1,1 @@
+"""Every training objective: inputs -> (sum, count, gradient of the sum). One objective a file."""

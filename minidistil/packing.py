@@ -1,0 +1,182 @@
+"""A batch without padding: sequences laid end to end, and where each begins.
+
+Inside minidistil a batch of B sequences with T tokens in all is one row of T tokens plus
+`cu_seqlens` [B + 1], the cumulative lengths: sequence b is `tokens[cu[b]:cu[b + 1]]`.
+No kernel then ever computes on padding. The rectangular form (`input_ids [B, L]` with an
+`attention_mask`) is accepted and returned at the border, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed sequences.
+
+    Attributes
+    ----------
+    input_ids : int32 [T]
+        Token ids.
+    cu_seqlens : int32 [B + 1]
+        Cumulative sequence lengths, from 0 to T.
+    token_type_ids : int32 [T]
+        Segment ids (0 for the first sentence, 1 for the second).
+    position_ids : int32 [T]
+        Position of each token in its sequence.
+    example_ids : int64 [B]
+        Who each sequence is in its dataset. Dropout is keyed by it, so that an example gets the
+        same mask whichever batch it lands in.
+    columns : int32 [T]
+        Column of each token in the rectangular form; differs from `position_ids` only when the
+        caller chose positions.
+    width : int
+        Number of columns of the rectangular form.
+    targets : mapping of str to array
+        What the losses need, packed like the tokens [T, ...] or one row a sequence [B, ...].
+    """
+
+    input_ids: IntArray
+    cu_seqlens: IntArray
+    token_type_ids: IntArray
+    position_ids: IntArray
+    example_ids: IntArray
+    columns: IntArray
+    width: int
+    targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def num_sequences(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """int32 [B]: number of tokens of each sequence."""
+        return np.diff(self.cu_seqlens)
+
+    @property
+    def first_tokens(self) -> IntArray:
+        """int32 [B]: index among the T tokens of each sequence's first token, its [CLS]."""
+        return self.cu_seqlens[:-1]
+
+    @property
+    def rows(self) -> IntArray:
+        """int64 [T]: which sequence each token belongs to."""
+        return np.repeat(np.arange(self.num_sequences), self.lengths)
+
+    @classmethod
+    def from_sequences(
+        cls,
+        input_ids: Sequence[npt.ArrayLike],
+        token_type_ids: Sequence[npt.ArrayLike] | None = None,
+        *,
+        example_ids: npt.ArrayLike | None = None,
+        targets: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> Batch:
+        """Pack a list of token-id sequences. None of them may be empty."""
+        ids = [np.asarray(s, dtype=np.int32) for s in input_ids]
+        lengths = np.array([len(s) for s in ids], dtype=np.int32)
+        if (lengths == 0).any():
+            raise InputError(f"sequence {int(np.argmin(lengths))} has no tokens; drop it or give it [CLS] [SEP]")
+        cu = np.zeros(len(ids) + 1, np.int32)
+        np.cumsum(lengths, out=cu[1:])
+        total = int(cu[-1])
+        flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
+        types = np.zeros(total, np.int32)
+        if token_type_ids is not None:
+            types[:] = np.concatenate([np.asarray(s, np.int32) for s in token_type_ids] or [types])
+        positions = np.arange(total, dtype=np.int32) - np.repeat(cu[:-1], lengths)
+        who = np.arange(len(ids)) if example_ids is None else example_ids
+        return cls(
+            input_ids=flat,
+            cu_seqlens=cu,
+            token_type_ids=types,
+            position_ids=positions,
+            example_ids=np.asarray(who, dtype=np.int64),
+            columns=positions,
+            width=int(lengths.max(initial=0)),
+            targets=dict(targets or {}),
+        )
+
+    @classmethod
+    def from_padded(
+        cls,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+    ) -> Batch:
+        """Pack the rectangular form: `input_ids [B, L]`, `attention_mask [B, L]` of 0 and 1.
+
+        Positions are the columns, as in BERT, so padding on the left shifts them here too.
+        """
+        ids = np.atleast_2d(np.asarray(input_ids))
+        if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(f"input_ids must be integers of shape [B, L], not {ids.dtype} {list(ids.shape)}")
+
+        def like_ids(name: str, value: npt.ArrayLike | None, default: int) -> npt.NDArray[Any]:
+            if value is None:
+                return np.full(ids.shape, default)
+            array = np.atleast_2d(np.asarray(value))
+            if name == "position_ids" and array.shape == (1, ids.shape[1]):
+                array = np.broadcast_to(array, ids.shape)
+            if array.shape != ids.shape:
+                raise InputError(f"{name} has shape {list(array.shape)}, input_ids has {list(ids.shape)}")
+            return array
+
+        mask = like_ids("attention_mask", attention_mask, 1) != 0  # [B, L]
+        lengths = mask.sum(1)
+        if (lengths == 0).any():
+            raise InputError(f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to")
+        columns = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+        if position_ids is not None:
+            positions = like_ids("position_ids", position_ids, 0)
+        else:
+            positions = columns
+        types = like_ids("token_type_ids", token_type_ids, 0)
+        cu = np.zeros(len(ids) + 1, np.int32)
+        np.cumsum(lengths, out=cu[1:])
+        wide = ids[mask]
+        if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(np.int32).max):
+            raise InputError(f"token id {int(wide.min() if wide.min() < 0 else wide.max())} is outside any vocabulary")
+        return cls(
+            input_ids=wide.astype(np.int32),
+            cu_seqlens=cu,
+            token_type_ids=types[mask].astype(np.int32),
+            position_ids=positions[mask].astype(np.int32),
+            example_ids=np.arange(len(ids)),
+            columns=columns[mask].astype(np.int32),
+            width=ids.shape[1],
+        )
+
+    def with_targets(self, **targets: npt.NDArray[Any]) -> Batch:
+        """The same batch with more targets."""
+        return replace(self, targets={**self.targets, **targets})
+
+    def pack(self, padded: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[B, L, ...] -> [T, ...]: keep the real tokens."""
+        if padded.shape[:2] != (self.num_sequences, self.width):
+            raise InputError(
+                f"expected an array of shape [{self.num_sequences}, {self.width}, ...], got {list(padded.shape)}"
+            )
+        return padded[self.rows, self.columns]
+
+    def unpack(self, packed: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:
+        """[T, ...] -> [B, L, ...], with `fill` where there is no token."""
+        out = np.full((self.num_sequences, self.width, *packed.shape[1:]), fill, packed.dtype)
+        out[self.rows, self.columns] = packed
+        return out
