@@ -1,0 +1,61 @@
+"""The textbook: every operation of a BERT as a forward/backward pair in plain NumPy, any float dtype.
+
+Read in this order: linear, layernorm, gelu, softmax, attention, embedding, dropout, fused. This is the
+specification: `minidistil.kernels` offers the same names and is tested against it.
+
+A forward returns `(out, cache)`; the backward takes the gradient of `out` and that cache. Gradients of
+parameters are added to the arrays the caller passes, so tied weights and accumulation need no special
+case.
+"""
+
+from minidistil.ops.adamw import adamw_step, global_norm
+from minidistil.ops.attention import attention_backward, attention_forward, attention_probabilities
+from minidistil.ops.dropout import Dropout, Mask, dropout_backward, dropout_forward
+from minidistil.ops.embedding import embedding_backward, embedding_forward
+from minidistil.ops.fused import (
+    linear_activation_backward,
+    linear_activation_forward,
+    residual_layernorm_backward,
+    residual_layernorm_forward,
+)
+from minidistil.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
+from minidistil.ops.layernorm import layernorm_backward, layernorm_forward
+from minidistil.ops.linear import linear_backward, linear_forward
+from minidistil.ops.relu import relu_backward, relu_forward
+from minidistil.ops.softmax import softmax_backward, softmax_forward
+from minidistil.ops.tanh import tanh_backward, tanh_forward
+
+name = "numpy"
+
+__all__ = [
+    "Dropout",
+    "Mask",
+    "adamw_step",
+    "attention_backward",
+    "attention_forward",
+    "attention_probabilities",
+    "dropout_backward",
+    "dropout_forward",
+    "embedding_backward",
+    "embedding_forward",
+    "gelu_backward",
+    "gelu_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "global_norm",
+    "layernorm_backward",
+    "layernorm_forward",
+    "linear_activation_backward",
+    "linear_activation_forward",
+    "linear_backward",
+    "linear_forward",
+    "name",
+    "relu_backward",
+    "relu_forward",
+    "residual_layernorm_backward",
+    "residual_layernorm_forward",
+    "softmax_backward",
+    "softmax_forward",
+    "tanh_backward",
+    "tanh_forward",
+]

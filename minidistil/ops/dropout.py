@@ -1,0 +1,86 @@
+"""Dropout (Srivastava et al. 2014), with masks computed from counters instead of stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.ops.rng import derive_key, philox
+
+Array = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+class Mask(NamedTuple):
+    """One dropout site, as coordinates: enough to say of any element whether it is dropped.
+
+    Attributes
+    ----------
+    rate : float
+        Probability of dropping an element, in [0, 1).
+    key : two 32-bit integers
+        Hash of (seed, step, layer, site).
+    example : int64 [T]
+        Which example of the dataset each row belongs to.
+    position : int32 [T]
+        Which row of that example it is.
+    """
+
+    rate: float
+    key: tuple[int, int]
+    example: IntArray
+    position: IntArray
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout of one optimiser step: names the masks of all its sites.
+
+    The same (seed, step) gives every example the same masks, whatever batch, thread or rank it is in.
+    """
+
+    seed: int
+    step: int
+
+    def mask(self, rate: float, layer: int, site: int, example: IntArray, position: IntArray) -> Mask | None:
+        """The mask of one site of one layer; None where nothing is dropped."""
+        return Mask(rate, derive_key(self.seed, self.step, layer, site), example, position) if rate else None
+
+
+def threshold(rate: float) -> int:
+    """A random 32-bit word below this drops its element."""
+    return round(rate * 2**32)
+
+
+def keep(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:
+    """bool [T, columns]: which elements survive.
+
+    Counter of element (row, column): (column // 4, position, example, plane); the four words that
+    one counter yields serve four neighbouring columns. `plane` tells attention heads apart.
+    """
+    blocks = np.arange(-(-columns // 4))[None, :]  # [1, columns / 4]
+    words = philox(blocks, mask.position[:, None], mask.example[:, None], plane, mask.key)
+    flat = np.stack(words, -1).reshape(len(mask.position), -1)[:, :columns]  # [T, columns]
+    return flat >= np.uint32(threshold(mask.rate))
+
+
+def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
+    """Zero a random `rate` of the elements and scale the others by 1 / (1 - rate).
+
+    Parameters
+    ----------
+    x : [T, H]
+    mask : Mask or None
+        None: no dropout, `x` itself is returned.
+    """
+    if mask is None:
+        return x, None
+    return x * (keep(mask, x.shape[-1]) * x.dtype.type(1 / (1 - mask.rate))), mask
+
+
+def dropout_backward(dout: Array, cache: Mask | None) -> Array:
+    """Gradient of dropout: the same mask, computed again from its coordinates."""
+    return dropout_forward(dout, cache)[0]
