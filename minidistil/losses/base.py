@@ -1,4 +1,4 @@
-"""What every loss returns."""
+"""What every loss returns, and the few things all of them need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from minidistil.errors import InputError
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -18,15 +20,91 @@ class Loss(NamedTuple):
     sum : float
         Sum over whatever is counted, accumulated in float64.
     count : int
-        How many terms: tokens, masked tokens, or sequences. May be 0.
+        How many terms: tokens, masked tokens, sequences, or single labels. May be 0.
     grad : array, shaped like the first input
         Gradient of `sum`, not of the mean. Whoever knows the count of the whole optimiser step divides.
     """
 
     sum: float
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which a loss has no use for
     grad: Array
 
     @property
     def mean(self) -> float:
         return self.sum / self.count if self.count else 0.0
+
+
+def log_softmax(z: Array) -> Array:
+    """Logarithm of the softmax of every row: z - log(sum(exp(z))).
+
+    Parameters
+    ----------
+    z : [N, C]
+
+    Returns
+    -------
+    [N, C], all <= 0
+
+    Notes
+    -----
+    The largest entry m of a row is taken out first, log(sum(exp(z))) = m + log(sum(exp(z - m))): every
+    exponent is then <= 0 and one of them is 0, so exp cannot overflow and log never sees zero.
+    """
+    shifted: Array = z - z.max(-1, keepdims=True)  # [N, C]
+    shifted -= np.log(np.exp(shifted).sum(-1, keepdims=True))  # [N, C] - [N, 1]
+    return shifted
+
+
+def times_log(p: Array, log_q: Array) -> Array:
+    """p * log q, entry by entry, where 0 * log 0 is its limit 0: a class given no chance costs nothing.
+
+    Only an exact 0 is replaced, so that NaN and Inf stay visible.
+    """
+    return np.where(p == 0, 0, p * log_q)
+
+
+def float_array(name: str, x: npt.ArrayLike, *ndims: int) -> Array:
+    """`x` as an array, if it holds floats and has one of these numbers of dimensions.
+
+    Raises
+    ------
+    InputError
+        Otherwise, naming the argument.
+    """
+    array = np.asarray(x)
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in ndims:
+        wanted = " or ".join(f"{n}-d" for n in ndims)
+        raise InputError(f"{name} must be a {wanted} array of floats, not {array.dtype} {list(array.shape)}")
+    return array
+
+
+def float_array_like(name: str, x: npt.ArrayLike, model_name: str, model: Array) -> Array:
+    """`x` in the dtype of `model`, if it has the shape of `model`.
+
+    Raises
+    ------
+    InputError
+        Otherwise, naming both arguments and both shapes.
+    """
+    array = np.asarray(x)
+    if array.shape != model.shape:
+        raise InputError(f"{name} has shape {list(array.shape)}, {model_name} has {list(model.shape)}")
+    return array.astype(model.dtype, copy=False)
+
+
+def kept_rows(mask: npt.ArrayLike | None, n: int) -> Any:
+    """An index of the rows that count: all of them, or those where `mask` [N] is true.
+
+    Raises
+    ------
+    InputError
+        `mask` is not bool of shape [N].
+    """
+    if mask is None:
+        return slice(None)
+    array = np.asarray(mask)
+    if array.dtype != np.bool_ or array.shape != (n,):
+        raise InputError(
+            f"mask must be bool of shape [{n}], one entry a row, not {array.dtype} {list(array.shape)}"
+        )
+    return array
