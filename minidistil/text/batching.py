@@ -1,0 +1,75 @@
+"""Which examples go together, in which order.
+
+Inside minidistil nothing is padded, so a batch of uneven lengths costs no more than an even one. Grouping
+by length only evens out the work within a batch (attention is quadratic in each length) and keeps the
+rectangular form narrow for whoever asks for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import UsageError
+from minidistil.ops.rng import random_order
+
+Indices = npt.NDArray[np.int64]
+
+PURPOSE = 0xBA7C4  # sets these random numbers apart from dropout's and masking's under the same seed
+EXAMPLES, BATCHES = 0, 1
+MEGA = 50  # batches sorted together: enough to even out lengths, few enough to keep the order random
+
+
+def epoch_batches(
+    lengths: npt.ArrayLike,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    group_by_length: bool = True,
+    drop_last: bool = False,
+) -> list[Indices]:
+    """The batches of one epoch; each example appears once. Depends on the arguments only.
+
+    Shuffle; with `group_by_length`, sort every run of 50 batches by length, cut, and shuffle the batches.
+
+    Parameters
+    ----------
+    lengths : [N]
+        Tokens in each example.
+    batch_size : int
+        Examples in a batch. The last batch holds the rest, or is dropped with `drop_last`.
+    """
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    sizes = np.asarray(lengths)
+    order = random_order(len(sizes), seed, PURPOSE, epoch, EXAMPLES)
+    if group_by_length:
+        runs = [order[i : i + MEGA * batch_size] for i in range(0, len(order), MEGA * batch_size)]
+        order = np.concatenate([order[:0], *(run[np.argsort(-sizes[run], kind="stable")] for run in runs)])
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    if drop_last and batches and len(batches[-1]) < batch_size:
+        batches.pop()
+    if group_by_length:
+        batches = [batches[i] for i in random_order(len(batches), seed, PURPOSE, epoch, BATCHES)]
+    return batches
+
+
+def sorted_batches(lengths: npt.ArrayLike, max_tokens: int) -> list[Indices]:
+    """Batches for inference: longest first, as many examples as fit into `max_tokens`, at least one.
+
+    The longest come first so that memory peaks at once. The caller restores the order: results of
+    `batch` belong at `out[batch]`.
+    """
+    sizes = np.asarray(lengths)
+    batches: list[Indices] = []
+    order = np.argsort(-sizes, kind="stable")
+    start = tokens = 0
+    for i, index in enumerate(order):
+        if i > start and tokens + sizes[index] > max_tokens:
+            batches.append(order[start:i])
+            start, tokens = i, 0
+        tokens += int(sizes[index])
+    if start < len(order):
+        batches.append(order[start:])
+    return batches

@@ -1,0 +1,134 @@
+"""Tokenised examples in flat arrays, and packed batches cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.packing import Batch
+from minidistil.text.tokenizer import Tokenizer, Truncation
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N tokenised examples, laid end to end.
+
+    Attributes
+    ----------
+    input_ids, token_type_ids : int32 [T]
+    offsets : int64 [N + 1]
+        Example i is `input_ids[offsets[i]:offsets[i + 1]]`.
+    example_ids : int64 [N]
+        Who each example is; a subset keeps them. Random numbers are keyed by them.
+    targets : mapping of str to array [N, ...]
+        What the losses need: labels, a teacher's logits.
+    """
+
+    input_ids: npt.NDArray[np.int32]
+    token_type_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    example_ids: npt.NDArray[np.int64]
+    targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, rows in self.targets.items():
+            if len(rows) != len(self):
+                raise InputError(f"target {name!r} has {len(rows)} rows for {len(self)} examples")
+
+    @classmethod
+    def from_texts(
+        cls,
+        tokenizer: Tokenizer,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = True,
+        **targets: npt.ArrayLike,
+    ) -> Self:
+        """Tokenise texts (see `Tokenizer.encode`); `targets` have one row for each text."""
+        lengths = np.zeros(len(texts), np.int64)
+        ids: list[npt.NDArray[np.int32]] = []
+        types: list[npt.NDArray[np.int32]] = []
+        encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
+        for i, encoding in enumerate(encodings):
+            lengths[i] = len(encoding.ids)
+            ids.append(np.array(encoding.ids, np.int32))
+            types.append(np.array(encoding.type_ids, np.int32))
+        nothing = np.zeros(0, np.int32)
+        return cls(
+            input_ids=np.concatenate([nothing, *ids]),
+            token_type_ids=np.concatenate([nothing, *types]),
+            offsets=_offsets(lengths),
+            example_ids=np.arange(len(texts)),
+            targets={name: np.asarray(rows) for name, rows in targets.items()},
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64 [N]: tokens in each example."""
+        return np.diff(self.offsets)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.input_ids)
+
+    def batch(self, indices: npt.ArrayLike) -> Batch:
+        """The examples at `indices`, packed, with their rows of every target."""
+        part = self.subset(indices)
+        cuts = part.offsets[1:-1]
+        return Batch.from_sequences(
+            np.split(part.input_ids, cuts) if len(part) else [],
+            np.split(part.token_type_ids, cuts) if len(part) else [],
+            example_ids=part.example_ids,
+            targets=part.targets,
+        )
+
+    def subset(self, indices: npt.ArrayLike) -> Self:
+        """The examples at `indices` (integers, or a mask), in that order, under their own ids."""
+        rows = np.arange(len(self))[np.asarray(indices)]  # negative ones counted from the end; range checked
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        offsets = _offsets(lengths)
+        # Token j of the result is token j - offsets[i] of its example i, which began at starts[i].
+        tokens = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return replace(
+            self,
+            input_ids=self.input_ids[tokens],
+            token_type_ids=self.token_type_ids[tokens],
+            offsets=offsets,
+            example_ids=self.example_ids[rows],
+            targets={name: values[rows] for name, values in self.targets.items()},
+        )
+
+    def with_targets(self, **targets: npt.ArrayLike) -> Self:
+        """The same examples with more targets."""
+        return replace(self, targets={**self.targets, **{n: np.asarray(v) for n, v in targets.items()}})
+
+    def content_hash(self) -> str:
+        """SHA-256 over tokens, example ids and targets: the same on every machine for the same data."""
+        digest = hashlib.sha256()
+        columns: dict[str, npt.NDArray[Any]] = {
+            "input_ids": self.input_ids,
+            "token_type_ids": self.token_type_ids,
+            "offsets": self.offsets,
+            "example_ids": self.example_ids,
+            **{f"target {name}": self.targets[name] for name in sorted(self.targets)},
+        }
+        for name, values in columns.items():
+            little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+            digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
+            digest.update(little.tobytes())
+        return digest.hexdigest()
+
+
+def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
