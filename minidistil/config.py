@@ -116,6 +116,11 @@ class ModelConfig:
         raise NotImplementedError
 
     @property
+    def attention_output_dropout_prob(self) -> float:
+        """Dropout between attention's output projection and the residual sum."""
+        return self.hidden_dropout_prob
+
+    @property
     def token_dropout_prob(self) -> float:
         """Dropout before a token classifier."""
         return self.hidden_dropout_prob
@@ -234,6 +239,10 @@ class DistilBertConfig(ModelConfig):
     @property
     def classifier_dropout_prob(self) -> float:
         return self.seq_classif_dropout
+
+    @property
+    def attention_output_dropout_prob(self) -> float:
+        return 0.0  # DistilBERT drops nothing here, unlike BERT
 
     @property
     def qa_dropout_prob(self) -> float:

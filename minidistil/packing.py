@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,15 @@ class Batch:
         """int32 [B]: index among the T tokens of each sequence's first token, its [CLS]."""
         return self.cu_seqlens[:-1]
 
-    @property
+    @cached_property
     def rows(self) -> IntArray:
         """int64 [T]: which sequence each token belongs to."""
         return np.repeat(np.arange(self.num_sequences), self.lengths)
+
+    @cached_property
+    def places(self) -> IntArray:
+        """int32 [T]: which token of its sequence each token is, whatever its `position_ids`."""
+        return np.arange(self.num_tokens, dtype=np.int32) - self.cu_seqlens[:-1][self.rows]
 
     @classmethod
     def from_sequences(

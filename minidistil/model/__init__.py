@@ -1,0 +1,68 @@
+"""Models: parameters, the encoder written once over either backend, heads, and the two families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minidistil.config import load_config
+from minidistil.errors import ConfigError
+from minidistil.model.base import Model
+from minidistil.model.bert import (
+    BertForMaskedLM,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
+from minidistil.model.distilbert import (
+    DistilBertForMaskedLM,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+    DistilBertModel,
+)
+
+MODELS: dict[str, type[Model]] = {
+    c.__name__: c
+    for c in (
+        BertModel,
+        BertForMaskedLM,
+        BertForNextSentencePrediction,
+        BertForPreTraining,
+        BertForQuestionAnswering,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        DistilBertModel,
+        DistilBertForMaskedLM,
+        DistilBertForQuestionAnswering,
+        DistilBertForSequenceClassification,
+        DistilBertForTokenClassification,
+    )
+}
+
+
+def model_class(architecture: str) -> type[Model]:
+    """The class of that name, or an error that names those supported."""
+    try:
+        return MODELS[architecture]
+    except KeyError:
+        raise ConfigError(
+            f"architecture {architecture!r} is not supported; supported: {', '.join(MODELS)}"
+        ) from None
+
+
+def load_model(path_or_id: str | Path, *, revision: str | None = None, **options: Any) -> Model:
+    """Load whatever a directory or hub id holds, as the class that config.json names.
+
+    Takes the options of `Model.from_pretrained`.
+    """
+    from minidistil.weights.hub import resolve
+
+    path = resolve(str(path_or_id), revision=revision)
+    config = load_config(path)
+    if not config.architectures:
+        raise ConfigError(f"{path}/config.json names no architecture; load it with a class of your choice")
+    return model_class(config.architectures[0]).from_pretrained(path, **options)

@@ -40,7 +40,8 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, key: tuple[int, int]) -> tuple[UI
     k0, k1 = key
     for _ in range(ROUNDS):
         p0, p1 = M0 * x0, M1 * x2  # 32 x 32 -> 64 bits
-        x0, x1, x2, x3 = (p1 >> np.uint64(32)) ^ x1 ^ np.uint64(k0), p1 & LOW, (p0 >> np.uint64(32)) ^ x3 ^ np.uint64(k1), p0 & LOW
+        high0, high1 = p0 >> np.uint64(32), p1 >> np.uint64(32)
+        x0, x1, x2, x3 = high1 ^ x1 ^ np.uint64(k0), p1 & LOW, high0 ^ x3 ^ np.uint64(k1), p0 & LOW
         k0, k1 = (k0 + W0) & 0xFFFFFFFF, (k1 + W1) & 0xFFFFFFFF
     return x0.astype(np.uint32), x1.astype(np.uint32), x2.astype(np.uint32), x3.astype(np.uint32)
 
@@ -64,13 +65,7 @@ def random_order(n: int, seed: int, *path: int) -> npt.NDArray[np.int64]:
     return np.argsort(a.astype(np.uint64) << np.uint64(32) | b, kind="stable")
 
 
-def normal(shape: tuple[int, ...], seed: int, *path: int) -> npt.NDArray[np.float64]:
-    """Standard normal numbers by Box and Muller (1958), for initialising weights."""
-    n = int(np.prod(shape))
-    a, b, c, d = philox(np.arange(-(-n // 2)), 0, 0, 0, derive_key(seed, *path))
-    # 53 bits make u in (0, 1]; never zero, so that log is finite.
-    u = ((a.astype(np.uint64) << np.uint64(21) | b >> np.uint32(11)).astype(np.float64) + 1) * 2.0**-53
-    v = (c.astype(np.uint64) << np.uint64(21) | d >> np.uint32(11)).astype(np.float64) * 2.0**-53
-    radius = np.sqrt(-2 * np.log(u))
-    pair = np.stack([radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)], -1)
-    return pair.reshape(-1)[:n].reshape(shape)
+def normal(shape: tuple[int, ...], seed: int, *path: int) -> npt.NDArray[np.float32]:
+    """Standard normal numbers for initialising weights, from NumPy's Philox under our key."""
+    low, high = derive_key(seed, *path)
+    return np.random.Generator(np.random.Philox(key=low | high << 32)).standard_normal(shape, np.float32)

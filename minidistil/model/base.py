@@ -1,0 +1,428 @@
+"""A model: a config, one arena of parameters, the encoder, and the heads on top of it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig, load_config
+from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
+from minidistil.model.heads import Head, HeadLoss
+from minidistil.model.naming import Naming, embedding_views, encoder_specs, layer_views
+from minidistil.model.outputs import ModelOutput
+from minidistil.ops.dropout import Dropout
+from minidistil.ops.rng import normal
+from minidistil.packing import Batch
+
+if TYPE_CHECKING:
+    from minidistil.text.tokenizer import Tokenizer
+    from minidistil.weights.report import LoadReport
+
+Array = npt.NDArray[np.floating[Any]]
+DTYPES = ("float32", "float64")
+
+
+def get_backend(name: str) -> ModuleType:
+    """The module that computes: "numpy" (the textbook) or "numba" (the kernels)."""
+    if name == "numpy":
+        import minidistil.ops as backend
+    elif name == "numba":
+        import minidistil.kernels as backend  # type: ignore[no-redef]  # same names, by design
+    else:
+        raise UsageError(f"backend must be 'numpy' or 'numba', not {name!r}")
+    return backend
+
+
+class Model:
+    """Base of all models. Use a class such as `BertForSequenceClassification`.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    dtype : "float32" or "float64"
+    backend : "numba" (fast) or "numpy" (the textbook)
+    seed : int
+        Fresh weights are normal with standard deviation `config.initializer_range`; biases are 0 and
+        layernorm gains 1, as in BERT.
+
+    Attributes
+    ----------
+    params : Arena
+        Every parameter by its Hugging Face name.
+    frozen : set of str
+        Parameters that training leaves alone; see `freeze`.
+    load_report : LoadReport or None
+        What `from_pretrained` found.
+    """
+
+    naming: ClassVar[Naming]
+    heads: ClassVar[tuple[Head, ...]]
+    config_class: ClassVar[type[ModelConfig]]
+    tied: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        backend: str = "numba",
+        seed: int = 0,
+    ) -> None:
+        self._prepare(config, dtype, backend)
+        for i, spec in enumerate(self.params.specs):
+            if spec.role in ("weight", "embedding"):
+                self.params[spec.name][...] = normal(spec.shape, seed, i) * config.initializer_range
+            elif spec.role == "norm" and spec.name.endswith("weight"):
+                self.params[spec.name][...] = 1
+
+    def _prepare(self, config: ModelConfig, dtype: npt.DTypeLike, backend: str) -> None:
+        if not isinstance(config, self.config_class):
+            raise ConfigError(
+                f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
+            )
+        if np.dtype(dtype).name not in DTYPES:
+            raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {np.dtype(dtype).name!r}")
+        self.config = config
+        self.backend = get_backend(backend)
+        self.params = Arena(self.specs(config), dtype)
+        self.frozen: set[str] = set()
+        self.load_report: LoadReport | None = None
+
+    @classmethod
+    def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
+        """Name, shape and role of every parameter, in order."""
+        specs = encoder_specs(config, cls.naming)
+        for head in cls.heads:
+            specs += [s for s in head.specs(config) if s.name not in {t.name for t in specs}]
+        return specs
+
+    # Loading and saving
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | Path,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        backend: str = "numba",
+        strict: bool = False,
+        ignore_mismatched: bool = False,
+        revision: str | None = None,
+        seed: int = 0,
+        **config_changes: Any,
+    ) -> Self:
+        """Load a directory or a hub id.
+
+        Parameters
+        ----------
+        path_or_id : directory, or an id such as "google-bert/bert-base-uncased"
+        strict : bool
+            Raise if any parameter is missing from the file or any tensor of the file is not used.
+        ignore_mismatched : bool
+            Start head parameters afresh where the file has another shape, e.g. for other labels.
+        revision : str, optional
+            Branch, tag or commit on the hub.
+        seed : int
+            For parameters that the file lacks, such as a new classifier.
+        **config_changes
+            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`.
+
+        Raises
+        ------
+        ConfigError, WeightsError, MissingAssetError
+        """
+        from minidistil.weights.checkpoint import open_checkpoint
+        from minidistil.weights.hub import resolve
+        from minidistil.weights.load import load_into
+
+        path = resolve(str(path_or_id), revision=revision)
+        config = load_config(path)
+        if config_changes:
+            config = config.replace(**config_changes)
+        model = cls(config, dtype=dtype, backend=backend, seed=seed)
+        model.load_report = load_into(
+            model.params,
+            open_checkpoint(path),
+            base_prefix=cls.naming.base,
+            tied=cls.tied if config.tie_word_embeddings else {},
+            strict=strict,
+            ignore_mismatched=ignore_mismatched,
+            source=path,
+        )
+        return model
+
+    def save_pretrained(
+        self, path: str | Path, *, tokenizer: Tokenizer | None = None, card: str | None = None
+    ) -> None:
+        """Write a directory that transformers loads too: config.json, model.safetensors, tokenizer, card.
+
+        All or nothing: an interruption leaves what was there before.
+        """
+        from minidistil.weights.save import save_directory
+
+        save_directory(
+            Path(path),
+            config=self.config.replace(architectures=(type(self).__name__,)),
+            tensors=self.params,
+            tokenizer_files=None if tokenizer is None else tokenizer.files(),
+            card=card,
+        )
+
+    # Computing
+
+    def check(self, batch: Batch) -> None:
+        """Refuse a batch whose ids lie outside the tables: a kernel would read outside memory.
+
+        Raises
+        ------
+        InputError
+            Naming the sequence and the first bad value.
+        """
+        limits = [
+            ("token id", batch.input_ids, self.config.vocab_size, "vocabulary"),
+            ("position", batch.position_ids, self.config.max_position_embeddings, "positions"),
+        ]
+        if self.config.type_vocab_size:
+            limits.append(("token type", batch.token_type_ids, self.config.type_vocab_size, "token types"))
+        for what, values, limit, table in limits:
+            bad = np.flatnonzero((values < 0) | (values >= limit))
+            if len(bad):
+                t = int(bad[0])
+                raise InputError(
+                    f"sequence {int(batch.rows[t])}, token {int(batch.places[t])}: {what} {int(values[t])} is outside "
+                    f"the model's {limit} {table}" + ("; truncate the text" if what == "position" else "")
+                )
+
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        dropout: Dropout | None = None,
+        hidden_states: bool = False,
+        attentions: bool = False,
+        keep_cache: bool = True,
+    ) -> tuple[dict[str, Any], Any]:
+        """Run a packed batch.
+
+        Parameters
+        ----------
+        batch : Batch
+        dropout : Dropout, optional
+            Training mode: which masks to use. None is evaluation mode.
+        hidden_states, attentions : bool
+            Also return "hidden_states", a list of L + 1 arrays [T, H], or "attentions", for each layer a
+            list of B arrays [A, L, L] (before dropout).
+        keep_cache : bool
+            Keep what `backward` needs. False saves memory.
+
+        Returns
+        -------
+        outputs : dict
+            Packed: "last_hidden_state" [T, H] and the heads' outputs.
+        cache : for `backward`
+        """
+        self.check(batch)
+        ops, config = self.backend, self.config
+        x, c = embeddings_forward(embedding_views(self.params, self.naming), batch, config, ops, dropout)
+        caches, states, maps = [c if keep_cache else None], [x], []
+        for i in range(config.num_hidden_layers):
+            x, c = layer_forward(x, layer_views(self.params, self.naming, i), batch, config, ops, dropout, i)
+            if attentions:
+                qkv = c[1][0]
+                maps.append(ops.attention_probabilities(qkv, batch.cu_seqlens, config.num_attention_heads))
+            if hidden_states:
+                states.append(x)
+            if keep_cache:
+                caches.append(c)
+        outputs: dict[str, Any] = {"last_hidden_state": x}
+        head_caches = []
+        for head in self.heads:
+            out, c = head.forward(x, self.params, batch, config, ops, dropout)
+            outputs.update(out)
+            head_caches.append(c if keep_cache else None)
+        if hidden_states:
+            outputs["hidden_states"] = states
+        if attentions:
+            outputs["attentions"] = maps
+        return outputs, (caches, head_caches, x.shape) if keep_cache else None
+
+    def backward(self, douts: Mapping[str, Any], cache: Any, grads: Arena) -> None:
+        """Add the gradient of every parameter that is not frozen to `grads`.
+
+        Parameters
+        ----------
+        douts : mapping
+            Gradients of outputs, by the names that `forward` gave them. "hidden_states" is a mapping of
+            index (0: embeddings, i: after layer i) to [T, H].
+        cache : from `forward`
+        grads : Arena
+            Same layout as `params`.
+        """
+        caches, head_caches, shape = cache
+        ops = self.backend
+        dx = np.zeros(shape, self.params.dtype)
+        if "last_hidden_state" in douts:
+            dx += douts["last_hidden_state"]
+        for head, c in zip(self.heads, head_caches, strict=True):
+            dhead = head.backward(dict(douts), c, grads, ops)
+            if dhead is not None:
+                dx += dhead
+        dstates = douts.get("hidden_states", {})
+        for i in reversed(range(self.config.num_hidden_layers)):
+            if i + 1 in dstates:
+                dx += dstates[i + 1]
+            if not self._learns_below(i + 1):
+                break
+            dx = layer_backward(dx, caches[i + 1], layer_views(grads, self.naming, i), ops)
+        else:
+            if 0 in dstates:
+                dx += dstates[0]
+            if self._learns_below(0):
+                embeddings_backward(dx, caches[0], embedding_views(grads, self.naming), ops)
+        for name in self.frozen:
+            grads[name][...] = 0
+
+    def _learns_below(self, depth: int) -> bool:
+        """Is any parameter of the embeddings or of the first `depth` layers not frozen?"""
+        if not self.frozen:
+            return True
+        above = tuple(self.naming.layer_prefix(i) for i in range(depth, self.config.num_hidden_layers))
+        encoder = (spec.name for spec in encoder_specs(self.config, self.naming))
+        return any(not name.startswith(above) and name not in self.frozen for name in encoder)
+
+    def __call__(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        **targets: npt.ArrayLike,
+    ) -> ModelOutput:
+        """Run rectangular input [B, L] in evaluation mode, as in transformers.
+
+        Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output.
+        """
+        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
+        outputs, _ = self.forward(
+            batch, hidden_states=output_hidden_states, attentions=output_attentions, keep_cache=False
+        )
+        result = ModelOutput()
+        if targets:
+            result["loss"] = sum(loss.sum / max(loss.count, 1) for loss in self.losses(outputs, batch).values())
+        by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
+        for name, value in outputs.items():
+            if name == "hidden_states":
+                result[name] = tuple(batch.unpack(state) for state in value)
+            elif name == "attentions":
+                result[name] = tuple(unpack_attention(layer, batch) for layer in value)
+            else:
+                result[name] = batch.unpack(value) if name in by_token else value
+        return result
+
+    def pack(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        **targets: npt.ArrayLike,
+    ) -> Batch:
+        """The packed form of rectangular input; targets of shape [B, L] of token heads are packed too."""
+        batch = Batch.from_padded(input_ids, attention_mask, token_type_ids, position_ids)
+        packed = {}
+        for name, value in targets.items():
+            array = np.asarray(value)
+            by_token = name == "labels" and any(head.token_outputs for head in self.heads)
+            packed[name] = batch.pack(array) if by_token else array
+        return batch.with_targets(**packed)
+
+    def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, HeadLoss]:
+        """The terms of this model's own loss, from `batch.targets`: sum, count and gradient of each."""
+        terms = {name: t for head in self.heads for name, t in head.losses(outputs, batch, self.config).items()}
+        if not terms:
+            raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
+        return terms
+
+    def loss_counts(self, batch: Batch) -> dict[str, int]:
+        """How many items each term of `losses` averages over, known before the forward pass."""
+        return {name: n for head in self.heads for name, n in head.counts(batch, self.config).items()}
+
+    def loss_and_grads(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        *,
+        dropout: Dropout | None = None,
+        **targets: npt.ArrayLike,
+    ) -> tuple[float, Arena]:
+        """The mean loss of rectangular input and its gradient for every parameter.
+
+        Parameters
+        ----------
+        input_ids, attention_mask, token_type_ids, position_ids : integers [B, L]
+        dropout : Dropout, optional
+            Training mode. None computes the gradient of evaluation mode.
+        **targets
+            `labels` [B], [B, C] or [B, L]; `start_positions`, `end_positions` [B]; `next_sentence_label` [B].
+
+        Returns
+        -------
+        loss : float
+            Sum over the heads' terms of each term's mean.
+        grads : Arena
+            `grads["bert.encoder.layer.0.attention.self.query.weight"]`; zeros for frozen parameters.
+        """
+        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
+        outputs, cache = self.forward(batch, dropout=dropout)
+        loss, douts = 0.0, {}
+        for term in self.losses(outputs, batch).values():
+            loss += term.sum / max(term.count, 1)
+            for name, grad in term.douts.items():
+                douts[name] = grad / max(term.count, 1)
+        grads = self.params.like()
+        self.backward(douts, cache, grads)
+        return loss, grads
+
+    # Training
+
+    def freeze(self, *patterns: str) -> int:
+        """Keep parameters whose names match a shell pattern, e.g. "*.embeddings.*", as they are.
+
+        Returns
+        -------
+        int
+            How many tensors are frozen now. A pattern that matches nothing is an error.
+        """
+        for pattern in patterns:
+            matched = fnmatch.filter(self.params, pattern)
+            if not matched:
+                raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")
+            self.frozen.update(matched)
+        return len(self.frozen)
+
+    def unfreeze(self) -> None:
+        """Let everything learn again."""
+        self.frozen.clear()
+
+
+def unpack_attention(maps: list[Array], batch: Batch) -> Array:
+    """B maps [A, L, L] -> one array [B, A, width, width], zero where there is no token."""
+    heads = len(maps[0]) if maps else 0
+    out = np.zeros((len(maps), heads, batch.width, batch.width), maps[0].dtype if maps else np.float32)
+    for b, p in enumerate(maps):
+        columns = batch.columns[batch.cu_seqlens[b] : batch.cu_seqlens[b + 1]]
+        out[np.ix_([b], range(heads), columns, columns)] = p
+    return out

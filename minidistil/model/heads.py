@@ -1,0 +1,364 @@
+"""Task heads: what stands on top of the encoder, each forward above its backward, with its loss.
+
+A head takes the encoder's output [T, H], gives named outputs, knows its parameters' names, how many
+items its loss averages over, and the loss itself. A model has a tuple of heads (pre-training has two).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig
+from minidistil.errors import InputError
+from minidistil.losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.model.encoder import HEAD_SITE, token_mask
+from minidistil.model.naming import linear_specs, norm_specs
+from minidistil.ops.dropout import Dropout, Mask
+from minidistil.packing import Batch
+
+Array = npt.NDArray[np.floating[Any]]
+Outputs = dict[str, Array]
+IGNORE = -100  # PyTorch's and transformers' label for "not counted"
+
+
+class HeadLoss(NamedTuple):
+    """One term of the loss: its sum, over how many items, and the gradient of the sum by output."""
+
+    sum: float
+    count: int
+    douts: Outputs
+
+
+class Head(Protocol):
+    """What the model asks of a head. `token_outputs` names the outputs with a row for each token."""
+
+    @property
+    def token_outputs(self) -> tuple[str, ...]: ...
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]: ...
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None: ...
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]: ...
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]: ...
+
+
+def target(batch: Batch, name: str) -> npt.NDArray[Any]:
+    """A target of the batch, or an error that says which are there."""
+    if name not in batch.targets:
+        have = ", ".join(sorted(batch.targets)) or "none"
+        raise InputError(f"the loss of this model needs {name!r}; the batch has: {have}")
+    return batch.targets[name]
+
+
+def first_token_mask(dropout: Dropout | None, rate: float, layer: int, batch: Batch) -> Mask | None:
+    """Dropout of pooled vectors [B, H]: keyed like the first token of each sequence."""
+    if dropout is None:
+        return None
+    return dropout.mask(rate, layer, HEAD_SITE, batch.example_ids, np.zeros(batch.num_sequences, np.int32))
+
+
+def scatter_first(dfirst: Array, batch: Batch) -> Array:
+    """[B, H] -> [T, H]: a gradient that only reaches the first token of each sequence."""
+    dx = np.zeros((batch.num_tokens, dfirst.shape[1]), dfirst.dtype)
+    dx[batch.first_tokens] = dfirst
+    return dx
+
+
+def classification_count(labels: npt.NDArray[Any], config: ModelConfig) -> int:
+    """Sequences for one label each, matrix entries for many labels or regression."""
+    if problem_type(labels, config) == "single_label_classification":
+        return int((labels != IGNORE).sum())
+    return int(labels.size)
+
+
+def problem_type(labels: npt.NDArray[Any], config: ModelConfig) -> str:
+    """What a sequence classifier learns. Left open by the config, the labels decide, as in transformers:
+    one output is regression, integer labels are classes, float labels are many yes-or-no labels."""
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return "regression"
+    return "single_label_classification" if np.issubdtype(labels.dtype, np.integer) else "multi_label_classification"
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """activation(W x_first + b): a vector for the whole sequence from its [CLS] token.
+
+    BERT's is a tanh called `bert.pooler.dense`, DistilBERT's a ReLU called `pre_classifier`.
+    """
+
+    dense: str
+    activation: str = "tanh"
+    token_outputs: ClassVar[tuple[str, ...]] = ()
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        return linear_specs(self.dense, config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]:
+        first = x[batch.first_tokens]  # [T, H] -> [B, H]
+        y, linear = ops.linear_forward(first, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"])
+        forward = ops.tanh_forward if self.activation == "tanh" else ops.relu_forward
+        pooled, act = forward(y)
+        return {"pooler_output": pooled}, (linear, act, batch)
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+        if "pooler_output" not in douts:
+            return None
+        linear, act, batch = cache
+        backward = ops.tanh_backward if self.activation == "tanh" else ops.relu_backward
+        dy = backward(douts["pooler_output"], act)
+        dfirst, _, _ = ops.linear_backward(
+            dy, linear, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
+        )
+        return scatter_first(dfirst, batch)
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {}
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        return {}
+
+
+@dataclass(frozen=True)
+class SequenceHead:
+    """One row of scores for each sequence: a linear layer on the pooled vector.
+
+    Classification with one label or many, and regression.
+    """
+
+    pooler: Pooler
+    classifier: str = "classifier"
+    output: str = "logits"
+    labels: str = "labels"
+    token_outputs: ClassVar[tuple[str, ...]] = ()
+
+    def num_outputs(self, config: ModelConfig) -> int:
+        return config.num_labels
+
+    def dropout_rate(self, config: ModelConfig) -> float:
+        return config.classifier_dropout_prob
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        return self.pooler.specs(config) + linear_specs(
+            self.classifier, self.num_outputs(config), config.hidden_size
+        )
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]:
+        pooled, pool = self.pooler.forward(x, params, batch, config, ops, dropout)
+        mask = first_token_mask(dropout, self.dropout_rate(config), config.num_hidden_layers, batch)
+        y, drop = ops.dropout_forward(pooled["pooler_output"], mask)
+        logits, linear = ops.linear_forward(
+            y, params[f"{self.classifier}.weight"], params[f"{self.classifier}.bias"]
+        )  # [B, H] -> [B, C]
+        return {self.output: logits}, (pool, drop, linear)
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+        if self.output not in douts:
+            return None
+        pool, drop, linear = cache
+        dy, _, _ = ops.linear_backward(
+            douts[self.output], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
+        )
+        return self.pooler.backward({"pooler_output": ops.dropout_backward(dy, drop)}, pool, grads, ops)
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {"classification": classification_count(target(batch, self.labels), config)}
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        logits, labels = outputs[self.output], target(batch, self.labels)
+        kind = problem_type(labels, config)
+        if kind == "single_label_classification":
+            loss = cross_entropy(logits, labels, ignore_index=IGNORE)
+        elif labels.size != logits.size:
+            raise InputError(f"labels have shape {list(labels.shape)}, the model's outputs {list(logits.shape)}")
+        else:
+            wanted = labels.reshape(logits.shape).astype(logits.dtype)
+            if kind == "multi_label_classification":
+                loss = binary_cross_entropy(logits, wanted)
+            else:
+                loss = mean_squared_error(logits.reshape(-1), wanted.reshape(-1))
+        return {"classification": HeadLoss(loss.sum, loss.count, {self.output: loss.grad.reshape(logits.shape)})}
+
+
+@dataclass(frozen=True)
+class NextSentenceHead(SequenceHead):
+    """Does the second sentence follow the first? Two scores, no dropout."""
+
+    classifier: str = "cls.seq_relationship"
+
+    def num_outputs(self, config: ModelConfig) -> int:
+        return 2
+
+    def dropout_rate(self, config: ModelConfig) -> float:
+        return 0.0
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {"next_sentence": int((target(batch, self.labels) != IGNORE).sum())}
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        loss = cross_entropy(outputs[self.output], target(batch, self.labels), ignore_index=IGNORE)
+        return {"next_sentence": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
+
+
+@dataclass(frozen=True)
+class TokenHead:
+    """One row of scores for each token: named entities and other labels of words."""
+
+    classifier: str = "classifier"
+    token_outputs: ClassVar[tuple[str, ...]] = ("logits",)
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        return linear_specs(self.classifier, config.num_labels, config.hidden_size)
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]:
+        mask = token_mask(dropout, config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
+        y, drop = ops.dropout_forward(x, mask)
+        logits, linear = ops.linear_forward(
+            y, params[f"{self.classifier}.weight"], params[f"{self.classifier}.bias"]
+        )  # [T, H] -> [T, C]
+        return {"logits": logits}, (drop, linear)
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+        if "logits" not in douts:
+            return None
+        drop, linear = cache
+        dy, _, _ = ops.linear_backward(
+            douts["logits"], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
+        )
+        return np.asarray(ops.dropout_backward(dy, drop))
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {"tokens": int((target(batch, "labels") != IGNORE).sum())}
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        loss = cross_entropy(outputs["logits"], target(batch, "labels"), ignore_index=IGNORE)
+        return {"tokens": HeadLoss(loss.sum, loss.count, {"logits": loss.grad})}
+
+
+@dataclass(frozen=True)
+class SpanHead:
+    """Two scores for each token: does the answer start here, does it end here (SQuAD)?
+
+    The loss is a softmax over the tokens of each sequence. (transformers takes it over padding too, so
+    its loss depends on how far a batch was padded; over unpadded sequences the two agree.)
+    """
+
+    token_outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        return linear_specs("qa_outputs", 2, config.hidden_size)
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]:
+        mask = token_mask(dropout, config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
+        y, drop = ops.dropout_forward(x, mask)
+        logits, linear = ops.linear_forward(y, params["qa_outputs.weight"], params["qa_outputs.bias"])  # [T, 2]
+        return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+        given = [douts[name] for name in ("start_logits", "end_logits") if name in douts]
+        if not given:
+            return None
+        drop, linear = cache
+        zero = np.zeros_like(given[0])
+        dlogits = np.stack([douts.get("start_logits", zero), douts.get("end_logits", zero)], axis=1)  # [T, 2]
+        dy, _, _ = ops.linear_backward(dlogits, linear, grads["qa_outputs.weight"], grads["qa_outputs.bias"])
+        return np.asarray(ops.dropout_backward(dy, drop))
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        inside = [self._inside(batch, name) for name in ("start_positions", "end_positions")]
+        return {"span": int(inside[0].sum() + inside[1].sum())}
+
+    @staticmethod
+    def _inside(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
+        """bool [B]: answers truncated away are not counted."""
+        positions = target(batch, name)
+        return (positions >= 0) & (positions < batch.lengths)
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
+        total, count, douts = 0.0, 0, {}
+        for name in ("start", "end"):
+            logits, positions = outputs[f"{name}_logits"], target(batch, f"{name}_positions")
+            grad = np.zeros_like(logits)
+            for b in np.flatnonzero(self._inside(batch, f"{name}_positions")):
+                rows = slice(batch.cu_seqlens[b], batch.cu_seqlens[b + 1])
+                loss = cross_entropy(logits[None, rows], positions[b : b + 1])  # one row over L tokens
+                total, count, grad[rows] = total + loss.sum, count + 1, loss.grad[0]
+            douts[f"{name}_logits"] = grad
+        return {"span": HeadLoss(total, count, douts)}
+
+
+@dataclass(frozen=True)
+class MaskedLMHead:
+    """Scores over the vocabulary for each token: transform, then the word table again as decoder."""
+
+    dense: str
+    norm: str
+    decoder: str
+    bias: str
+    word: str
+    output: str = "logits"
+
+    @property
+    def token_outputs(self) -> tuple[str, ...]:
+        return (self.output,)
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        H = config.hidden_size
+        specs = [ParameterSpec(self.bias, (config.vocab_size,), "bias")]
+        specs += linear_specs(self.dense, H, H) + norm_specs(self.norm, H)
+        if not config.tie_word_embeddings:
+            specs.append(ParameterSpec(self.decoder, (config.vocab_size, H), "weight"))
+        return specs
+
+    def forward(
+        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+    ) -> tuple[Outputs, Any]:
+        y, transform = ops.linear_activation_forward(
+            x, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"], config.hidden_act
+        )  # [T, H] -> [T, H]
+        y, norm = ops.layernorm_forward(
+            y, params[f"{self.norm}.weight"], params[f"{self.norm}.bias"], config.layer_norm_eps
+        )
+        decoder = self.word if config.tie_word_embeddings else self.decoder
+        logits, linear = ops.linear_forward(y, params[decoder], params[self.bias])  # [T, H] -> [T, V]
+        return {self.output: logits}, (transform, norm, linear, decoder)
+
+    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+        if self.output not in douts:
+            return None
+        transform, norm, linear, decoder = cache
+        dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[decoder], grads[self.bias])
+        dy, _, _ = ops.layernorm_backward(dy, norm, grads[f"{self.norm}.weight"], grads[f"{self.norm}.bias"])
+        dx, _, _ = ops.linear_activation_backward(
+            dy, transform, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
+        )
+        return np.asarray(dx)
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {"masked_lm": int((target(batch, "labels") != IGNORE).sum())}
+
+    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+        loss = cross_entropy(outputs[self.output], target(batch, "labels"), ignore_index=IGNORE)
+        return {"masked_lm": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
