@@ -42,7 +42,11 @@ class InputError(MinidistilError):
 
 
 class TrainingError(MinidistilError):
-    """Training cannot go on: a NaN or an Inf, named with its step and tensor, or a full disk."""
+    """Training cannot go on: a NaN or an Inf, named with its step and tensor."""
+
+
+class StorageError(MinidistilError):
+    """A file cannot be written: a full disk, no permission. What was there before is untouched."""
 
 
 class CheckpointError(MinidistilError):

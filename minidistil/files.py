@@ -1,0 +1,138 @@
+"""Writing files so that nothing already saved is ever lost.
+
+A file is written beside its final place, flushed to the disk, and only then renamed over the old
+one. POSIX renames are atomic: whoever looks sees the old file or the new one, never half of one,
+and after a crash, a kill or a full disk the old one is still there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from minidistil.errors import StorageError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, beyond a limit on file size
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write a file wholly or not at all: `with atomic_write(p) as temporary: temporary.write_bytes(...)`.
+
+    Missing parent directories are made. A symbolic link is replaced, not followed, so that saving
+    into a download cache cannot change the files it shares.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final place.
+
+    Yields
+    ------
+    Path
+        The file to write, in the same directory and with the same suffix. When the block ends well
+        it becomes `path`; otherwise it is removed. Do nothing but the writing inside the block:
+        its OSErrors are taken for failures to write.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, or the place cannot be written. What was at `path` is untouched.
+    """
+    path = _absolute(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Write a directory wholly or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final place. If it exists, the new files replace those of the same name, each
+        atomically and only once all of them are safely on the disk; other files there stay.
+
+    Yields
+    ------
+    Path
+        An empty directory to fill. When the block ends badly it is removed.
+
+    Raises
+    ------
+    StorageError
+        The disk is full, or the place cannot be written. What was at `path` is untouched.
+    """
+    path = _absolute(path)
+    # Inside the target if there is one: its parent may be read-only, or another file system.
+    staging = (path if path.is_dir() else path.parent) / f".{path.name}-{secrets.token_hex(4)}"
+    try:
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file is in the place of the directory", str(path))
+        staging.mkdir(parents=True)
+        yield staging
+        written = sorted(staging.rglob("*"))
+        for item in (*written, staging):
+            _sync(item)
+        if staging.parent == path.parent:
+            os.rename(staging, path)
+            _sync(path.parent)
+        else:
+            for item in written:
+                target = path / item.relative_to(staging)
+                if item.is_dir():
+                    target.mkdir(exist_ok=True)
+                else:
+                    os.replace(item, target)
+            for directory in {(path / item.relative_to(staging)).parent for item in written}:
+                _sync(directory)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The error to raise when writing `path` failed with `error`."""
+    if error.errno in FULL:
+        reason = f"the disk is full ({error.strerror}): free some space, or choose another place"
+    else:
+        reason = str(error)
+    return StorageError(f"cannot write {path}: {reason}. What was there before is untouched.")
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.abspath(path))  # not resolve(): a link at the end is itself the thing to replace
+
+
+def _sync(path: Path) -> None:
+    """Have a file's content, or a directory's names, reach the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a directory
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,125 @@
+"""Where a model lies: a directory here, or a repository of the Hugging Face hub, fetched and cached."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast
+
+from minidistil.errors import MissingAssetError, UsageError, WeightsError
+from minidistil.files import storage_error
+from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
+
+# `name` or `org/name`, the characters the hub allows.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+# Never "*.bin" and the like: what is not fetched cannot be loaded by mistake.
+ALLOW_PATTERNS = (
+    "config.json",
+    "*.safetensors",
+    INDEX,
+    "tokenizer*.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "modules.json",
+    "1_Pooling/*",
+    "sentence_bert_config.json",
+)
+
+
+def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
+    """The local directory of a model, fetched first if it is on the hub.
+
+    Parameters
+    ----------
+    path_or_id : str or Path
+        A directory, which comes first, or a hub id such as "google-bert/bert-base-uncased".
+    revision : str, optional
+        Branch, tag or commit of a hub repository.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    MissingAssetError
+        The hub cannot be reached, or does not let us in, and the model is not in the cache.
+    WeightsError
+        There is no such directory and no such repository, or it holds no safetensors.
+    UsageError
+        A revision of a local directory was asked for.
+    StorageError
+        The cache cannot be written.
+
+    Notes
+    -----
+    huggingface_hub does the fetching and the caching, and honours HF_HOME, HF_HUB_OFFLINE,
+    HF_ENDPOINT and HF_TOKEN. It reads them when it is first imported.
+    """
+    name = str(path_or_id)
+    path = Path(path_or_id).expanduser()
+    if path.is_dir():
+        if revision is not None:
+            raise UsageError(f"{path} is a directory here, which has no revision {revision!r}")
+        return path
+    if path.exists():
+        raise WeightsError(f"{path} is a file; give the directory that holds config.json and {SINGLE}")
+    if not _HUB_ID.fullmatch(name):
+        raise WeightsError(
+            f"{name} does not exist; a directory or a hub id (name or organisation/name) was expected"
+        )
+    snapshot = _fetch(name, revision)
+    if not (snapshot / SINGLE).exists() and not (snapshot / INDEX).exists():
+        raise WeightsError(
+            f"the repository {name} holds no {SINGLE}: its weights are pickles or another framework's. "
+            + HOW_TO_CONVERT.format(where=name)
+        )
+    return snapshot
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    # The root of the errors of the HTTP client inside, whichever client this version has.
+    client_errors = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+    command = f"hf download {name}" + ("" if revision is None else f" --revision {revision}")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(ALLOW_PATTERNS)))
+    except GatedRepoError as error:
+        raise MissingAssetError(
+            f"the repository {name} is gated: accept its conditions on the hub, put your token into "
+            f"HF_TOKEN, and run: {command}"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"{name} is neither a directory here nor a repository of the hub (a private one needs a token in "
+            f"HF_TOKEN)"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"the repository {name} has no revision {revision!r}") from error
+    except HFValidationError as error:
+        raise WeightsError(f"{name} does not exist and is no hub id: {error}") from error
+    except EntryNotFoundError as error:  # its local kind: unreachable, or offline, and not in the cache
+        raise _unreachable(name, command, error) from error
+    except (*client_errors, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+            raise storage_error(Path("the hub's cache"), error) from error
+        raise _unreachable(name, command, error) from error
+
+
+def _unreachable(name: str, command: str, error: BaseException) -> MissingAssetError:
+    cause = (str(error).splitlines() or [type(error).__name__])[0]
+    return MissingAssetError(
+        f"{name} is no directory here, is not in the cache, and cannot be fetched from the hub ({cause}). "
+        f"With a network, and HF_HUB_OFFLINE unset, run: {command}"
+    )

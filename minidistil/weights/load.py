@@ -1,0 +1,279 @@
+"""From the tensors of a checkpoint to the parameters of a model.
+
+Names and shapes are checked before anything is copied. An encoder that does not fit is always an
+error: a layer silently left random, or silently left out, is never what one wants. Only a head may
+be missing or superfluous, and the report says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minidistil.errors import WeightsError
+from minidistil.model.arena import Arena
+from minidistil.weights.checkpoint import Checkpoint
+from minidistil.weights.names import head_of, in_encoder, is_buffer, resolve_name, without_prefix
+from minidistil.weights.report import Absence, Conversion, LoadReport, same_dtype, shorten
+from minidistil.weights.safetensors_file import FLOATING
+
+_LAYER = re.compile(r"(?:^|\.)(encoder|transformer)\.layer\.(\d+)\.")
+_FAMILIES = {"encoder": "BERT", "transformer": "DistilBERT"}
+
+# Which config key decides a shape, for those that most often disagree.
+_KEYS = {
+    "word_embeddings.weight": "vocab_size",
+    "position_embeddings.weight": "max_position_embeddings",
+    "token_type_embeddings.weight": "type_vocab_size",
+    "cls.predictions.bias": "vocab_size",
+    "vocab_projector.bias": "vocab_size",
+}
+
+
+def load_into(
+    arena: Arena,
+    checkpoint: Checkpoint,
+    *,
+    base_prefix: str,
+    tied: Mapping[str, str],
+    strict: bool = False,
+    ignore_mismatched: bool = False,
+    source: object = None,
+) -> LoadReport:
+    """Fill a model's parameters from a checkpoint.
+
+    Parameters
+    ----------
+    arena : Arena
+        The parameters, already initialised: those the checkpoint lacks keep their values.
+    checkpoint : Checkpoint
+        From `open_checkpoint`.
+    base_prefix : str
+        "bert" or "distilbert". Names match with or without it, on either side.
+    tied : mapping of str to str
+        {name of a tensor that is no parameter of its own: the parameter it equals}. A stored copy is
+        not needed; it stands in for the parameter if that one is not stored. A name that is in the
+        arena too is taken for a parameter.
+    strict : bool
+        Raise also when a head is missing, or a tensor is not used.
+    ignore_mismatched : bool
+        Leave a head whose shape differs at its initial values, as when the number of labels was
+        changed, instead of raising.
+    source : object
+        What messages call the checkpoint; its path by default.
+
+    Returns
+    -------
+    LoadReport
+
+    Raises
+    ------
+    WeightsError
+        The encoder is not covered exactly, a shape or dtype does not fit, a value is NaN or Inf, two
+        stored tensors claim one parameter, or `strict` and the match is not complete.
+    """
+    source = str(checkpoint.path if source is None else source)
+    match = _match_names(arena, checkpoint, base_prefix, tied, source)
+    _check_encoder(arena, checkpoint, match, base_prefix, source)
+    mismatched = _check_shapes(arena, checkpoint, match, base_prefix, ignore_mismatched, source)
+    for name, stored in match.stored_as.items():
+        _copy(arena, name, checkpoint, stored, source)
+    report = LoadReport(
+        source=source,
+        loaded=tuple(name for name in arena if name in match.stored_as),
+        missing=tuple(_missing(arena, match, base_prefix, mismatched)),
+        unexpected=tuple(_unexpected(arena, match, base_prefix)),
+        converted=tuple(_conversions(arena, checkpoint, match, base_prefix)),
+        overridden=tuple(
+            stored
+            for alias, stored in match.copies.items()
+            if not _equal(arena, tied[alias], checkpoint, stored)
+        ),
+    )
+    if strict and not report.complete:
+        raise WeightsError(f"strict loading asks for an exact match, but\n{report}")
+    return report
+
+
+@dataclass
+class _Match:
+    stored_as: dict[str, str] = field(default_factory=dict)  # parameter -> name in the file
+    copies: dict[str, str] = field(default_factory=dict)  # tied name -> name in the file
+    unused: list[str] = field(default_factory=list)  # names in the file
+
+
+def _match_names(
+    arena: Arena, checkpoint: Checkpoint, base_prefix: str, tied: Mapping[str, str], source: str
+) -> _Match:
+    match = _Match()
+    wanted = {*arena, *tied}
+    for stored in checkpoint:
+        name = resolve_name(stored, wanted, base_prefix)
+        if name not in wanted:
+            if not is_buffer(stored, base_prefix):
+                match.unused.append(stored)
+            continue
+        claims = match.stored_as if name in arena else match.copies
+        if name in claims:
+            raise WeightsError(f"{source}: {claims[name]!r} and {stored!r} both claim to be {name}")
+        claims[name] = stored
+    for alias in list(match.copies):
+        if tied[alias] not in match.stored_as:
+            match.stored_as[tied[alias]] = match.copies.pop(alias)
+    return match
+
+
+def _check_encoder(
+    arena: Arena, checkpoint: Checkpoint, match: _Match, base_prefix: str, source: str
+) -> None:
+    """Raise unless file and model have exactly the same encoder tensors."""
+    lacking = [name for name in arena if name not in match.stored_as and in_encoder(name, base_prefix)]
+    surplus = [name for name in match.unused if in_encoder(name, base_prefix)]
+    if not lacking and not surplus:
+        return
+    ours, theirs = _layers(arena), _layers(checkpoint)
+    if ours and theirs and ours.keys().isdisjoint(theirs):
+        is_a, wants_a = _FAMILIES[next(iter(theirs))], _FAMILIES[next(iter(ours))]
+        raise WeightsError(
+            f"{source} holds a {is_a} encoder, but the model is a {wants_a}: load it as a {is_a} "
+            f"(a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
+        )
+    kind = next(iter(ours or theirs), "")
+    if theirs and ours.get(kind) != theirs.get(kind):
+        has, asks = (sorted(found.get(kind, ())) for found in (theirs, ours))
+        raise WeightsError(
+            f"{source} contradicts the config: the file has {len(has)} encoder layers ({_numbers(has)}), "
+            f"the config asks for {len(asks)}. Correct num_hidden_layers (n_layers in DistilBERT) in "
+            f"config.json; to keep only some layers of a model use minidistil.distill.init_student"
+        )
+    problems = []
+    if lacking:
+        problems.append(f"lacks {len(lacking)} tensors of the encoder: {shorten(lacking)}")
+    if unknown := surplus or match.unused:
+        problems.append(f"holds {len(unknown)} that the model has no place for: {shorten(unknown)}")
+    raise WeightsError(f"{source} does not fit the model its config describes: it {' and '.join(problems)}")
+
+
+def _layers(names: Iterable[str]) -> dict[str, set[int]]:
+    """The layer numbers by kind of encoder: {"encoder": {0, 1}} for a BERT of two layers."""
+    found: dict[str, set[int]] = {}
+    for name in names:
+        if layer := _LAYER.search(name):
+            found.setdefault(layer[1], set()).add(int(layer[2]))
+    return found
+
+
+def _numbers(layers: list[int]) -> str:
+    if not layers:
+        return "none"
+    if layers == list(range(layers[0], layers[-1] + 1)):
+        return f"{layers[0]} to {layers[-1]}"
+    return shorten(map(str, layers))
+
+
+def _check_shapes(
+    arena: Arena,
+    checkpoint: Checkpoint,
+    match: _Match,
+    base_prefix: str,
+    ignore_mismatched: bool,
+    source: str,
+) -> dict[str, str]:
+    """Raise if a tensor cannot be copied. Heads of another shape, if allowed, are unmatched and returned."""
+    mismatched: dict[str, str] = {}
+    for name, stored in list(match.stored_as.items()):
+        dtype = checkpoint.dtype_of(stored)
+        if dtype not in FLOATING:
+            raise WeightsError(
+                f"{source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was expected "
+                f"(quantised checkpoints cannot be loaded)"
+            )
+        has, wants = checkpoint.shape_of(stored), arena[name].shape
+        if has == wants:
+            continue
+        if ignore_mismatched and head_of(name, base_prefix):
+            mismatched[name] = f"its shape in the file is {list(has)}, here {list(wants)}"
+            del match.stored_as[name]
+            continue
+        raise WeightsError(
+            f"{source}: tensor {stored!r} has shape {list(has)}, but the config calls for {list(wants)}"
+            f"{_hint(name, has, wants, base_prefix)}"
+        )
+    return mismatched
+
+
+def _hint(name: str, has: tuple[int, ...], wants: tuple[int, ...], base_prefix: str) -> str:
+    if name.startswith("classifier."):
+        return (
+            f" ({has[0] if has else 1} labels in the file, {wants[0]} in the config's id2label). "
+            f"To start a new classifier pass ignore_mismatched=True"
+        )
+    if has[1:] == wants[1:] and len(has) == len(wants):
+        for ending, key in _KEYS.items():
+            if name.endswith(ending):
+                return f": the config's {key} is {wants[0]} and ought to be {has[0]}"
+    hidden, inner = (
+        ("dim", "hidden_dim") if base_prefix == "distilbert" else ("hidden_size", "intermediate_size")
+    )
+    return f": check {hidden} and {inner} in config.json"
+
+
+def _copy(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> None:
+    view = arena[name]
+    checkpoint.read_into(stored, view)
+    # The extremes carry NaN and Inf along, without a mask the size of the tensor.
+    with np.errstate(invalid="ignore"):
+        extremes = view.min(initial=0), view.max(initial=0)
+    if not np.isfinite(extremes).all():
+        bad = np.argwhere(~np.isfinite(view))
+        raise WeightsError(
+            f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
+            f"NaN or Inf in {arena.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
+            f"training that made it diverged"
+        )
+
+
+def _equal(arena: Arena, name: str, checkpoint: Checkpoint, stored: str) -> bool:
+    """Whether a stored copy of a tied tensor says the same as the parameter that was loaded."""
+    with np.errstate(over="ignore"):
+        return np.array_equal(arena[name], np.asarray(checkpoint[stored], arena.dtype))
+
+
+def _missing(
+    arena: Arena, match: _Match, base_prefix: str, mismatched: Mapping[str, str]
+) -> Iterable[Absence]:
+    heads_in_file = {head_of(name, base_prefix) for name in match.stored_as}
+    for name in arena:
+        if name in mismatched:
+            yield Absence(name, True, mismatched[name])
+        elif name not in match.stored_as:
+            head = head_of(name, base_prefix)
+            if head is None or head in heads_in_file:
+                yield Absence(name, False, "not in the file")
+            else:
+                yield Absence(name, True, f"the file has no {head}")
+
+
+def _unexpected(arena: Arena, match: _Match, base_prefix: str) -> Iterable[Absence]:
+    our_heads = {head_of(name, base_prefix) for name in arena}
+    for stored in match.unused:
+        head = head_of(stored, base_prefix)
+        if head is None or head in our_heads:
+            yield Absence(stored, False, "unknown to this model")
+        else:
+            yield Absence(stored, True, f"this model has no {head}")
+
+
+def _conversions(
+    arena: Arena, checkpoint: Checkpoint, match: _Match, base_prefix: str
+) -> Iterable[Conversion]:
+    for name in arena:
+        if stored := match.stored_as.get(name):
+            bare_names = without_prefix(name, base_prefix), without_prefix(stored, base_prefix)
+            if bare_names[0] != bare_names[1] or not same_dtype(
+                checkpoint.dtype_of(stored), arena.dtype.name
+            ):
+                yield Conversion(name, stored, arena.dtype.name, checkpoint.dtype_of(stored))

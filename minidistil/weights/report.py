@@ -1,0 +1,120 @@
+"""What became of each tensor when a checkpoint was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A parameter without a tensor, or a tensor without a parameter.
+
+    Attributes
+    ----------
+    name : str
+    expected : bool
+        It belongs to a head that the other side lacks, as when a pretrained encoder gets a new classifier.
+    reason : str
+        In words.
+    """
+
+    name: str
+    expected: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A tensor that was not taken as it stood.
+
+    Attributes
+    ----------
+    name, stored_name : str
+        Ours, and the file's. The base prefix aside, they differ for legacy and for tied names.
+    dtype, stored_dtype : str
+        Ours ("float32"), and the file's ("BF16").
+    """
+
+    name: str
+    stored_name: str
+    dtype: str
+    stored_dtype: str
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of each tensor. `str(report)` is for people, `report.to_dict()` for machines.
+
+    Attributes
+    ----------
+    source : str
+        Where the weights came from.
+    loaded : tuple of str
+        Parameters that were filled.
+    missing : tuple of Absence
+        Parameters that were not, and keep their initial random values.
+    unexpected : tuple of Absence
+        Stored tensors that were not used.
+    converted : tuple of Conversion
+        Tensors with a legacy name or another dtype.
+    overridden : tuple of str
+        Stored tensors that the model ties to another parameter, but that differ from it in the file.
+        The tie wins.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    missing: tuple[Absence, ...] = ()
+    unexpected: tuple[Absence, ...] = ()
+    converted: tuple[Conversion, ...] = ()
+    overridden: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Nothing but what a change of head explains."""
+        return not self.overridden and all(item.expected for item in (*self.missing, *self.unexpected))
+
+    @property
+    def complete(self) -> bool:
+        """Every parameter was loaded and every tensor used: what `strict=True` demands."""
+        return not (self.overridden or self.missing or self.unexpected)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        return {"ok": self.ok, "complete": self.complete, **asdict(self)}
+
+    def __str__(self) -> str:
+        lines = [f"{self.source}: {len(self.loaded)} tensors loaded" + ("" if self.ok else ", with problems")]
+        for what, items in (("newly initialised", self.missing), ("not used", self.unexpected)):
+            for expected in (False, True):
+                chosen = [item for item in items if item.expected == expected]
+                for reason in dict.fromkeys(item.reason for item in chosen):
+                    names = [item.name for item in chosen if item.reason == reason]
+                    mark = " " if expected else "!"
+                    lines.append(f"{mark} {what}: {shorten(names)} ({reason})")
+        if self.overridden:
+            lines.append(f"! not used: {shorten(self.overridden)} (differs from the parameter it is tied to)")
+        dtypes = [
+            (c.stored_dtype, c.dtype) for c in self.converted if not same_dtype(c.stored_dtype, c.dtype)
+        ]
+        for stored, ours in dict.fromkeys(dtypes):
+            lines.append(f"  converted: {dtypes.count((stored, ours))} tensors from {stored} to {ours}")
+        renamed = [c for c in self.converted if c.stored_name != c.name]
+        if renamed:
+            example = f"{renamed[0].stored_name} -> {renamed[0].name}"
+            lines.append(f"  renamed: {len(renamed)} tensors with old names, such as {example}")
+        return "\n".join(lines)
+
+
+def same_dtype(stored: str, dtype: str) -> bool:
+    """Whether a dtype in the words of safetensors ("F32") is NumPy's ("float32")."""
+    return dtype == stored.replace("F", "float")
+
+
+def shorten(names: Iterable[str], limit: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,240 @@
+"""The safetensors format, read by hand.
+
+    8 bytes   N, the length of the header, little-endian
+    N bytes   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
+    the rest  the tensors' bytes, row-major, little-endian, with neither gaps nor overlaps
+
+Reading is our own code, because the `safetensors` package's NumPy binding cannot give bfloat16,
+and because we want errors that name the file and the tensor. Writing is the package's.
+Format: the section of that name in the README of the safetensors package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from minidistil.errors import StorageError, WeightsError
+from minidistil.files import atomic_write
+
+Array = npt.NDArray[Any]
+
+MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
+MAX_DIMS = 32  # what every NumPy can reshape to
+BFLOAT16 = "BF16"
+
+# How each dtype's bytes are stored. BF16 is the upper half of a float32: its bits are read.
+STORED: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    BFLOAT16: np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+FLOATING = frozenset({"F64", "F32", "F16", BFLOAT16})
+
+
+@dataclass(frozen=True)
+class _Entry:
+    dtype: str
+    shape: tuple[int, ...]
+    start: int  # both counted from the end of the header
+    stop: int
+
+
+class SafetensorsFile(Mapping[str, Array]):
+    """The tensors of one file: a mapping of name to array that reads only what is asked for.
+
+    Arrays are read-only views of the mapped file, except bfloat16, which is decoded to float32.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    path : Path
+    metadata : dict of str to str
+        The file's own notes, such as {"format": "pt"}.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be opened, or is damaged: its header is checked whole before any tensor is read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.metadata: dict[str, str] = {}
+        try:
+            size = self.path.stat().st_size
+            if size < 8:
+                self._fail(f"has {size} bytes; even an empty safetensors file has 10")
+            self._bytes: npt.NDArray[np.uint8] = np.memmap(self.path, np.uint8, "r")
+        except OSError as error:
+            raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
+        length = int.from_bytes(self._bytes[:8].tobytes(), "little")
+        if length > MAX_HEADER:
+            self._fail(f"says its header has {length} bytes, beyond the limit of {MAX_HEADER}")
+        if 8 + length > size:
+            self._fail(f"says its header has {length} bytes, but only {size - 8} follow: it is cut short")
+        self._start = 8 + length
+        self._entries = self._parse(self._bytes[8 : self._start].tobytes())
+        self._check_layout(size - self._start)
+
+    def __getitem__(self, name: str) -> Array:
+        raw = self._raw(name)
+        return raw if self.dtype_of(name) != BFLOAT16 else decode_bfloat16(raw)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def dtype_of(self, name: str) -> str:
+        """The dtype a tensor is stored in, in the format's words: "F32", "BF16"."""
+        return self._entries[name].dtype
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        return self._entries[name].shape
+
+    def read_into(self, name: str, out: Array) -> None:
+        """Copy a floating-point tensor into `out` (same shape, float32 or float64), converting as it goes."""
+        if self.dtype_of(name) == BFLOAT16 and out.dtype == np.float32:
+            bits = out.view(np.uint32)
+            np.copyto(bits, self._raw(name))
+            bits <<= 16
+        else:
+            with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
+                np.copyto(out, self[name], casting="same_kind")
+
+    def _raw(self, name: str) -> Array:
+        entry = self._entries[name]
+        data = np.asarray(self._bytes)[self._start + entry.start : self._start + entry.stop]
+        return data.view(STORED[entry.dtype]).reshape(entry.shape)
+
+    def _fail(self, problem: str) -> NoReturn:
+        raise WeightsError(f"{self.path} is not a sound safetensors file: it {problem}")
+
+    def _parse(self, header: bytes) -> dict[str, _Entry]:
+        if not header.startswith(b"{"):
+            self._fail(f"has a header that begins with {header[:8]!r} where '{{' was expected")
+        try:
+            values = json.loads(header.decode(), object_pairs_hook=self._unique)
+        except (ValueError, RecursionError) as error:
+            raise WeightsError(f"{self.path} is not a sound safetensors file: header: {error}") from error
+        metadata = values.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            self._fail("has a __metadata__ that does not map names to text")
+        self.metadata = metadata
+        return {name: self._parse_entry(name, value) for name, value in values.items()}
+
+    def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        out = dict(pairs)
+        if len(out) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            self._fail(f"holds {twice!r} twice")
+        return out
+
+    def _parse_entry(self, name: str, value: Any) -> _Entry:
+        keys = {"dtype", "shape", "data_offsets"}
+        if not isinstance(value, dict) or set(value) != keys:
+            self._fail(
+                f"describes tensor {name!r} by {_short(value)}; dtype, shape and data_offsets were expected"
+            )
+        dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in STORED:
+            self._fail(f"stores tensor {name!r} as {_short(dtype)}; these can be read: {', '.join(STORED)}")
+        if not _naturals(shape) or len(shape) > MAX_DIMS:
+            self._fail(
+                f"gives tensor {name!r} the shape {_short(shape)}; a list of integers >= 0 was expected"
+            )
+        if not _naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+            self._fail(
+                f"gives tensor {name!r} the data_offsets {_short(offsets)}; [start, stop] was expected"
+            )
+        itemsize = STORED[dtype].itemsize
+        if itemsize * prod(size for size in shape if size) >= 2**63:
+            self._fail(f"gives tensor {name!r} the shape {_short(shape)}, which no memory holds")
+        needed, given = itemsize * prod(shape), offsets[1] - offsets[0]
+        if needed != given:
+            self._fail(f"gives tensor {name!r} {given} bytes, but {dtype} {shape} takes {needed}")
+        return _Entry(dtype, tuple(shape), *offsets)
+
+    def _check_layout(self, available: int) -> None:
+        """Every byte after the header belongs to exactly one tensor."""
+        position, previous = 0, "the header"
+        for name, entry in sorted(self._entries.items(), key=lambda item: (item[1].start, item[1].stop)):
+            if entry.start != position:
+                what = (
+                    "overlaps" if entry.start < position else f"leaves {entry.start - position} bytes after"
+                )
+                self._fail(f"is laid out wrongly: tensor {name!r} at byte {entry.start} {what} {previous}")
+            if entry.stop > available:
+                self._fail(
+                    f"ends at byte {available} of its data, before the end of tensor {name!r} at {entry.stop}"
+                )
+            position, previous = entry.stop, f"tensor {name!r}"
+        if position != available:
+            self._fail(f"has {available - position} bytes after {previous}, its last")
+
+
+def decode_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """bfloat16 is float32 without its lower 16 bits, so decoding is exact."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def write_safetensors(
+    path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write one file, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+    tensors : mapping of str to array
+    metadata : mapping of str to str, optional
+        Default {"format": "pt"}, without which transformers refuses a file.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or the place cannot be written; the old file is untouched.
+    """
+    dense = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    with atomic_write(path) as temporary:
+        try:
+            save_file(dense, temporary, dict(metadata or {"format": "pt"}))
+        except SafetensorError as error:
+            raise StorageError(
+                f"cannot write {path}: {error}. What was there before is untouched."
+            ) from error
+
+
+def _naturals(value: Any) -> bool:
+    # type() and not isinstance(): JSON's true would pass for 1.
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
