@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM as a request: finish the micro-batch, save, then stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NOTE = b"\nStopping after this micro-batch, then saving. Once more to stop at once.\n"
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """While inside, the first SIGINT or SIGTERM only sets a flag; the second raises KeyboardInterrupt.
+
+    Yields
+    ------
+    callable
+        Whether a stop was asked for. Always False outside the main thread, which alone may handle signals.
+    """
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        os.write(2, _NOTE)  # print() may not be entered twice, and a signal can arrive inside one
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            old = signal.getsignal(number)
+            if old not in (None, signal.SIG_IGN):  # a job in the background ignores SIGINT: leave it so
+                before[number] = old
+                signal.signal(number, handle)
+    try:
+        yield lambda: asked
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,92 @@
+"""metrics.jsonl: what happened, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from minidistil.files import atomic_write, storage_error
+
+WALL_FIELDS = ("seconds", "tokens_per_second", "examples_per_second")  # all that differs between equal runs
+
+
+class MetricsLog:
+    """The records of a run, in memory and, given a path, in a file that is appended to and flushed.
+
+    Parameters
+    ----------
+    path : Path or None
+    step : int
+        The step a run is resumed from. Records of later steps are cut, since they will be written again:
+        the log of a resumed run then equals that of an undisturbed one but for `WALL_FIELDS`.
+        So is a line cut short by a kill.
+
+    Attributes
+    ----------
+    records : list of dict
+        Everything kept and written so far.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: Path | None, step: int = 0) -> None:
+        self.path = path
+        self.records: list[dict[str, Any]] = []
+        self._file: IO[str] | None = None
+        if path is None:
+            return
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            self.records = [record for line in lines if (record := _parse(line)) and record["step"] <= step]
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join(map(_line, self.records)), encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Append one record: {"kind": kind, "step": step, **values}. NaN and Inf become null."""
+        record = {"kind": kind, "step": step, **{name: _plain(value) for name, value in values.items()}}
+        self.records.append(record)
+        if self._file is not None and self.path is not None:
+            try:
+                self._file.write(_line(record))
+                self._file.flush()
+            except OSError as error:
+                raise storage_error(self.path, error) from error
+
+    def sync(self) -> None:
+        """Have everything written reach the disk, as a checkpoint that follows it does."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python's; JSON has no NaN."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,114 @@
+"""What the trainer needs to know of a model, of a dataset, and of what is to be minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.model.arena import Arena
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+
+if TYPE_CHECKING:
+    from minidistil.model.base import Model
+
+
+class Trainable(Protocol):
+    """A model as the trainer sees it: parameters, the backend that updates them, and how to save it."""
+
+    @property
+    def config(self) -> Any: ...
+    @property
+    def params(self) -> Arena: ...
+    @property
+    def backend(self) -> ModuleType: ...
+    @property
+    def frozen(self) -> Set[str]: ...
+    def save_pretrained(self, path: Path) -> None: ...
+
+
+class TrainingData(Protocol):
+    """Examples that can be counted, measured and packed."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.integer[Any]]:
+        """[N]: tokens of each example."""
+        ...
+
+    def __len__(self) -> int: ...
+    def batch(self, indices: npt.NDArray[np.int64]) -> Batch: ...
+    def content_hash(self) -> str: ...
+
+
+class Objective(Protocol):
+    """A weighted sum of terms, each a mean over something: L = sum_k weight_k * S_k / count_k.
+
+    What a term averages over (sequences, tokens, masked tokens) is counted before the forward pass, so that
+    the trainer knows the count over the whole accumulation window when it asks for the first gradient.
+    """
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each term; 1 for a term that is not named."""
+        ...
+
+    def counts(self, batch: Batch) -> Mapping[str, int]:
+        """How many items each term averages over in this micro-batch."""
+        ...
+
+    def __call__(
+        self, model: Any, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
+    ) -> Mapping[str, float]:
+        """Add the gradient of sum_k weight_k * S_k / totals_k to `grads`; return the sums S_k.
+
+        Parameters
+        ----------
+        model
+            The model in training.
+        batch : Batch
+            One micro-batch.
+        totals : mapping of str to float
+            Count of each term over the window. At least 1, so that dividing is safe for a term that nothing
+            counts for.
+        dropout : Dropout or None
+            The masks of this optimiser step; None for no dropout.
+        grads : Arena
+            Gradients of the window so far.
+        """
+        ...
+
+
+class ModelLoss:
+    """The loss of a model's own heads against the labels in the batch: plain fine-tuning.
+
+    Parameters
+    ----------
+    model : Model
+    weights : mapping of str to float, optional
+        For a model with two heads, such as pre-training's "masked_lm" and "next_sentence".
+    """
+
+    def __init__(self, model: Model, weights: Mapping[str, float] | None = None) -> None:
+        self.model = model
+        self.weights = dict(weights or {})
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return self.model.loss_counts(batch)
+
+    def __call__(
+        self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
+    ) -> dict[str, float]:
+        outputs, cache = model.forward(batch, dropout=dropout)
+        terms = model.losses(outputs, batch)
+        douts = {
+            output: grad * (self.weights.get(name, 1.0) / totals[name])
+            for name, term in terms.items()
+            for output, grad in term.douts.items()
+        }
+        model.backward(douts, cache, grads)
+        return {name: term.sum for name, term in terms.items()}

@@ -1,0 +1,386 @@
+"""The training loop.
+
+A run is a function of its settings, its data and its first weights. Batches, dropout and the learning
+rate follow from (seed, step), so a checkpoint is the parameters, the two moments, the gradient where it
+was taken within a step, and a few numbers; and a run that was stopped anywhere and resumed equals, bit for
+bit, the run that was not.
+
+An accumulation window is `accumulation` micro-batches in a row, and ends with its epoch: the last window
+of an epoch may be shorter, which exact normalisation makes an ordinary step over fewer examples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import CheckpointError, ConfigError, DataError, TrainingError
+from minidistil.model.arena import Arena
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+from minidistil.text.batching import epoch_batches
+from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
+from minidistil.train.interrupt import interruptible
+from minidistil.train.log import MetricsLog
+from minidistil.train.objective import Objective, Trainable, TrainingData
+from minidistil.train.optimizer import AdamW, copy_into
+from minidistil.train.progress import Progress
+from minidistil.train.schedule import schedule
+from minidistil.train.settings import Every, TrainSettings
+from minidistil.train.state import Interval, TrainResult, TrainState, fingerprint
+from minidistil.weights.safetensors_file import SafetensorsFile
+
+
+class Trainer:
+    """Trains a model; stopped and started again, goes on from where it was.
+
+    Parameters
+    ----------
+    model : Model
+        Trained in place. On resuming it must begin with the same weights as the first time.
+    objective : Objective
+        What to minimise: `ModelLoss` for fine-tuning.
+    dataset : Dataset
+    settings : TrainSettings
+    out : Path, optional
+        Directory for checkpoints, `metrics.jsonl` and `best/`. Without it nothing is saved.
+    evaluate : callable, optional
+        Gives metrics of the model as it stands.
+    identity : mapping, optional
+        What else makes this run this one (a teacher's hash, say), as JSON. A checkpoint of a run with
+        another identity is refused.
+    label : str
+        For the progress bar.
+    quiet : bool
+        Show no progress.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        objective: Objective,
+        dataset: TrainingData,
+        *,
+        settings: TrainSettings,
+        out: Path | None = None,
+        evaluate: Callable[[], Mapping[str, float]] | None = None,
+        identity: Mapping[str, Any] | None = None,
+        label: str = "training",
+        quiet: bool = False,
+    ) -> None:
+        if len(dataset) == 0:
+            raise DataError("there is nothing to train on: the dataset has no examples")
+        if settings.keep_best is not None and (evaluate is None or out is None):
+            raise ConfigError(
+                "keep_best needs an evaluation to compare by and an output directory to save to"
+            )
+        self.model, self.objective, self.dataset = model, objective, dataset
+        self.settings, self.out, self.evaluate = settings, out, evaluate
+        self.label, self.quiet = label, quiet
+        first = self._epoch(0)
+        per_epoch = -(-len(first) // settings.accumulation)
+        self.total = settings.max_steps or settings.epochs * per_epoch
+        self.warmup = settings.warmup_steps(self.total)
+        self.optimizer = AdamW(
+            model.params,
+            model.backend,
+            lr=settings.lr,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            frozen=model.frozen,
+        )
+        self.grads: Arena = model.params.like()
+        self.state = TrainState()
+        self.log = MetricsLog(None)
+        self.fingerprint = fingerprint(settings, objective, dataset, model, identity or {})
+        self._epoch_number, self._epoch_indices = 0, first
+        self._saved: Path | None = None
+        self._saved_at: Position | None = None
+
+    def train(self) -> TrainResult:
+        """Run to the end, from the newest checkpoint in `out` if there is one.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C or SIGTERM, once the state is saved.
+        TrainingError
+            The loss or the gradient is NaN or Inf.
+        CheckpointError
+            `out` holds another run, or only damaged checkpoints.
+        StorageError
+            The disk is full.
+        """
+        self._resume()
+        state = self.state
+        with (
+            closing(self.log),
+            interruptible() as interrupted,
+            Progress(self.total, self.label, "step", done=state.step, quiet=self.quiet) as progress,
+        ):
+            while not state.finished:
+                batches = self._window()
+                totals = self._totals(batches)
+                self._accumulate(batches, totals, interrupted)
+                losses = {term: value / totals[term] for term, value in state.sums.items()}
+                losses["loss"] = sum(self._weight(term) * value for term, value in losses.items())
+                grad_norm, factor = self._update()
+                self._advance(batches, losses)
+                progress.update(1, loss=losses["loss"])
+                self._report(grad_norm, self.settings.lr * factor, progress)
+            if interrupted():  # too late to stop this run, but not what would come after it
+                raise KeyboardInterrupt(f"finished all the same, after step {state.step}")
+        self._restore_best()
+        return TrainResult(
+            steps=state.step,
+            metrics=state.metrics,
+            best_step=state.best_step,
+            best_value=state.best_value,
+            stopped_early=state.stopped_early,
+            seconds=state.seconds,
+            history=self.log.records,
+        )
+
+    # One step
+
+    def _epoch(self, epoch: int) -> list[npt.NDArray[np.int64]]:
+        s = self.settings
+        return epoch_batches(
+            self.dataset.lengths, s.batch_size, seed=s.seed, epoch=epoch, group_by_length=s.group_by_length
+        )
+
+    def _window(self) -> list[Batch]:
+        """The micro-batches of the step under way."""
+        if self.state.epoch != self._epoch_number:
+            self._epoch_number, self._epoch_indices = self.state.epoch, self._epoch(self.state.epoch)
+        start = self.state.batch
+        return [
+            self.dataset.batch(i) for i in self._epoch_indices[start : start + self.settings.accumulation]
+        ]
+
+    def _totals(self, batches: list[Batch]) -> dict[str, float]:
+        """How many items each term averages over in this window; 1 where there are none."""
+        counts: dict[str, int] = {}
+        for batch in batches:
+            for term, count in self.objective.counts(batch).items():
+                counts[term] = counts.get(term, 0) + count
+        return {term: float(max(count, 1)) for term, count in counts.items()}
+
+    def _weight(self, term: str) -> float:
+        return self.objective.weights.get(term, 1.0)
+
+    def _accumulate(
+        self, batches: list[Batch], totals: dict[str, float], interrupted: Callable[[], bool]
+    ) -> None:
+        """Forward and backward of every micro-batch that is not yet in the gradient."""
+        state = self.state
+        dropout = Dropout(self.settings.seed, state.step) if self.settings.dropout else None
+        if state.micro == 0:
+            self.grads.flat.fill(0)
+            state.sums = dict.fromkeys(totals, 0.0)
+        for batch in batches[state.micro :]:
+            if interrupted():
+                self._stop()
+            began = time.perf_counter()
+            sums = self.objective(self.model, batch, totals, dropout, self.grads)
+            for term, value in sums.items():
+                state.sums[term] += float(value)
+                if not math.isfinite(value):
+                    raise TrainingError(self._not_finite(f"loss term {term!r} is {value}"))
+            state.micro += 1
+            self._count_seconds(began)
+
+    def _update(self) -> tuple[float, float]:
+        """Clip, then AdamW. Returns the norm before clipping and the schedule's factor."""
+        s, began = self.settings, time.perf_counter()
+        norm = self.optimizer.global_norm(self.grads)
+        if not math.isfinite(norm):
+            raise TrainingError(self._not_finite(f"the gradient's norm is {norm}"))
+        # torch's clip_grad_norm_ has the same 1e-6, so that trajectories agree.
+        scale = 1.0 if s.clip is None else min(1.0, s.clip / (norm + 1e-6))
+        factor = schedule(s.schedule, self.state.step, self.total, self.warmup)
+        self.optimizer.step(self.grads, factor=factor, scale=scale)
+        self._count_seconds(began)
+        return norm, factor
+
+    def _count_seconds(self, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self.state.seconds += seconds
+        self.state.interval.seconds += seconds
+
+    def _advance(self, batches: list[Batch], losses: dict[str, float]) -> None:
+        """The step is done: on to the next window, or the next epoch."""
+        state, interval = self.state, self.state.interval
+        interval.steps += 1
+        for term, value in losses.items():
+            interval.losses[term] = interval.losses.get(term, 0.0) + value
+        interval.tokens += sum(batch.num_tokens for batch in batches)
+        interval.examples += sum(batch.num_sequences for batch in batches)
+        state.step, state.micro, state.sums = state.step + 1, 0, {}
+        state.batch += len(batches)
+        if state.batch == len(self._epoch_indices):
+            state.epoch, state.batch = state.epoch + 1, 0
+        state.finished = state.step >= self.total
+
+    # Between steps
+
+    def _report(self, grad_norm: float, lr: float, progress: Progress) -> None:
+        """Log, evaluate and save, whatever is due after this step; always all three at the end."""
+        s = self.settings
+        evaluating = self.evaluate is not None and self._due(s.eval_every)
+        if evaluating or self._due(s.log_every):
+            self._log_training(grad_norm, lr)
+        if evaluating:
+            self._evaluate(progress)
+        if self.out is not None and self._due(s.save_every):
+            self._save()
+
+    def _due(self, every: Every) -> bool:
+        state = self.state
+        if state.finished or every is None:
+            return state.finished
+        return state.batch == 0 if every == "epoch" else state.step % every == 0
+
+    def _log_training(self, grad_norm: float, lr: float) -> None:
+        state, interval = self.state, self.state.interval
+        losses = {name: value / interval.steps for name, value in interval.losses.items()}
+        values = {
+            "epoch": self._epochs_done(),
+            "loss": losses.pop("loss"),
+            **losses,
+            "lr": lr,
+            "grad_norm": grad_norm,
+            "tokens": interval.tokens,
+            "examples": interval.examples,
+            "seconds": state.seconds,
+            "tokens_per_second": interval.tokens / interval.seconds,
+            "examples_per_second": interval.examples / interval.seconds,
+        }
+        self.log.write("train", state.step, values)
+        state.interval = Interval()
+
+    def _epochs_done(self) -> float:
+        return self.state.epoch + self.state.batch / len(self._epoch_indices)
+
+    def _evaluate(self, progress: Progress) -> None:
+        assert self.evaluate is not None
+        state, s = self.state, self.settings
+        state.metrics = {name: float(value) for name, value in self.evaluate().items()}
+        self.log.write("eval", state.step, {"epoch": self._epochs_done(), **state.metrics})
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
+        progress.note(f"step {state.step}: {shown}")
+        if s.keep_best is None:
+            return
+        if s.keep_best not in state.metrics:
+            have = ", ".join(state.metrics)
+            raise ConfigError(f"keep_best is {s.keep_best!r}, but the evaluation gives: {have}")
+        value, best = state.metrics[s.keep_best], state.best_value
+        if best is None or (value > best if s.best_is == "max" else value < best):
+            assert self.out is not None
+            self.model.save_pretrained(self.out / "best")
+            state.best_step, state.best_value, state.stale = state.step, value, 0
+        else:
+            state.stale += 1
+            if s.patience is not None and state.stale >= s.patience and not state.finished:
+                state.finished = state.stopped_early = True
+
+    def _restore_best(self) -> None:
+        if self.state.best_step is not None and self.out is not None:
+            best = SafetensorsFile(self.out / "best" / "model.safetensors")
+            for name, target in self.model.params.items():
+                copy_into(target, best, name)
+
+    # Stopping and resuming
+
+    def _save(self) -> None:
+        assert self.out is not None
+        state = self.state
+        if state.position == self._saved_at:
+            return
+        arenas = {
+            "parameter": self.model.params,
+            "moment m of": self.optimizer.m,
+            "moment v of": self.optimizer.v,
+        }
+        for what, arena in arenas.items():
+            if not math.isfinite(self.model.backend.global_norm(arena.flat)):
+                raise TrainingError(self._not_finite(f"{what} {_first_not_finite(arena)} is not finite"))
+        optimizer = self.optimizer.state()
+        if state.micro:
+            optimizer |= {f"grad.{name}": self.grads[name] for name in self.optimizer.trained}
+        self.log.sync()
+        self._saved = save_checkpoint(
+            self.out,
+            state.position,
+            model=self.model.params,
+            optimizer=optimizer,
+            state=dataclasses.asdict(state),
+            fingerprint=self.fingerprint,
+            keep=self.settings.keep,
+        )
+        self._saved_at = state.position
+
+    def _stop(self) -> NoReturn:
+        """Save and leave: what Ctrl-C asks for."""
+        if self.out is None:
+            raise KeyboardInterrupt(
+                f"stopped after step {self.state.step}; nothing is saved without an output directory"
+            )
+        self._save()
+        raise KeyboardInterrupt(
+            f"stopped after step {self.state.step}; start again to go on from {self._saved}"
+        )
+
+    def _resume(self) -> None:
+        if self.out is None:
+            return
+        checkpoint = load_latest(self.out, self.fingerprint)
+        if checkpoint is None:
+            self.log = MetricsLog(self.out / "metrics.jsonl", step=-1)
+            return
+        self.state = TrainState.from_dict(checkpoint.state)
+        model, optimizer = checkpoint.model, checkpoint.optimizer
+        for name, target in self.model.params.items():
+            copy_into(target, model, name)
+        self.optimizer.load_state(optimizer, self.state.step)
+        if self.state.micro:
+            for name in self.optimizer.trained:
+                copy_into(self.grads[name], optimizer, f"grad.{name}")
+        if self.state.best_step is not None and not (self.out / "best" / "model.safetensors").exists():
+            raise CheckpointError(
+                f"{self.out / 'best'} is gone, the best model of the run that {checkpoint.path} belongs to: "
+                f"put it back, or remove {self.out} to begin again"
+            )
+        self._saved, self._saved_at = checkpoint.path, self.state.position
+        self.log = MetricsLog(self.out / "metrics.jsonl", step=self.state.step)
+
+    def _not_finite(self, what: str) -> str:
+        """The message for a NaN or an Inf, with all that helps to find where it came from."""
+        state = self.state
+        where = (
+            f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {state.batch + state.micro + 1})"
+        )
+        clues = [
+            f"the first {kind} that is not finite: {name}"
+            for kind, arena in (("parameter", self.model.params), ("gradient", self.grads))
+            if (name := _first_not_finite(arena)) is not None
+        ]
+        kept = (
+            f"The last good checkpoint is {self._saved}"
+            if self._saved
+            else "No checkpoint had been saved yet"
+        )
+        return f"{where}: {'; '.join([what, *clues])}. {kept}; try a smaller learning rate, or clipping"
+
+
+def _first_not_finite(arena: Arena) -> str | None:
+    return next((name for name, values in arena.items() if not np.isfinite(values).all()), None)

@@ -1,0 +1,103 @@
+"""AdamW over an arena: who decays, who stands still, and what is saved."""
+
+import numpy as np
+import pytest
+from train_toy import ToyModel
+
+import minidistil.ops as ops
+from minidistil.errors import CheckpointError
+from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.train.optimizer import AdamW, segments
+
+SPECS = [
+    ParameterSpec("a.weight", (3, 3), "weight"),
+    ParameterSpec("table", (4, 3), "embedding"),
+    ParameterSpec("a.bias", (3,), "bias"),
+    ParameterSpec("norm.weight", (3,), "norm"),
+    ParameterSpec("norm.bias", (3,), "norm"),
+    ParameterSpec("b.weight", (2, 3), "weight"),
+]
+
+
+def ones():
+    arena = Arena(SPECS, "float64")
+    for name in arena:
+        arena[name][...] = 1
+    return arena
+
+
+def test_weights_and_embeddings_decay_and_nothing_else():
+    params = ones()
+    AdamW(params, ops, lr=0.1, weight_decay=0.5).step(params.like())  # the gradient is zero: only decay moves
+    for spec in SPECS:
+        expected = 0.95 if spec.role in ("weight", "embedding") else 1.0
+        assert (params[spec.name] == expected).all(), spec.name
+
+
+def test_neighbours_with_the_same_settings_are_one_segment():
+    arena = ones()
+    parts = segments(arena)
+    assert [(s.trained, s.decays) for s in parts] == [(True, True), (True, False), (True, True)]
+    assert parts[0] == (0, arena.offsets["table"] + 12, True, True)
+    parts = segments(arena, {"table", "a.bias"})
+    assert [(s.trained, s.decays) for s in parts] == [
+        (True, True),
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
+
+
+def test_frozen_parameters_stand_still_and_do_not_count_in_the_norm():
+    params = ones()
+    optimizer = AdamW(params, ops, lr=0.1, weight_decay=0.5, frozen={"table"})
+    grads = ones()
+    grads["table"][...] = np.nan
+    assert optimizer.global_norm(grads) == pytest.approx(np.sqrt(9 + 3 + 3 + 3 + 6))
+    optimizer.step(grads)
+    assert (params["table"] == 1).all()
+    assert (optimizer.m["table"] == 0).all()
+    assert (params["a.weight"] != 1).all()
+    assert not any("table" in name for name in optimizer.state())
+
+
+def test_padding_of_the_arena_stays_zero():
+    params = ones()
+    optimizer = AdamW(params, ops, lr=0.1, weight_decay=0.5)
+    optimizer.step(ones())
+    inside = np.zeros(len(params.flat), bool)
+    for spec in SPECS:
+        inside[params.offsets[spec.name] : params.offsets[spec.name] + spec.size] = True
+    assert not params.flat[~inside].any()
+    assert not optimizer.m.flat[~inside].any()
+
+
+def test_factor_and_scale():
+    one, other = ones(), ones()
+    grads = ones()
+    AdamW(one, ops, lr=0.1, weight_decay=0.5).step(grads, factor=0.5, scale=0.25)
+    grads.flat *= 0.25
+    AdamW(other, ops, lr=0.05, weight_decay=0.5).step(grads)
+    assert (one.flat == other.flat).all()
+
+
+def test_state_goes_round():
+    params = ones()
+    optimizer = AdamW(params, ops, lr=0.1)
+    optimizer.step(ones())
+    saved = {name: value.copy() for name, value in optimizer.state().items()}
+    again = AdamW(Arena(SPECS, "float64"), ops, lr=0.1)
+    again.params.flat[...] = params.flat
+    again.load_state(saved, steps=1)
+    optimizer.step(ones())
+    again.step(ones())
+    assert (again.params.flat == params.flat).all()
+
+
+def test_state_that_does_not_fit_is_refused():
+    optimizer = AdamW(ToyModel().params, ops, lr=0.1)
+    state = optimizer.state()
+    with pytest.raises(CheckpointError, match=r"no tensor m\.gain"):
+        optimizer.load_state({k: v for k, v in state.items() if k != "m.gain"}, 1)
+    with pytest.raises(CheckpointError, match=r"v\.gain is float32 \[3\].* float32 \[8\]"):
+        optimizer.load_state({**state, "v.gain": np.zeros(3, np.float32)}, 1)
