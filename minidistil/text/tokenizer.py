@@ -96,9 +96,9 @@ class Tokenizer:
         directory = Path(resolve(path_or_id, revision=revision))
         rust, special, config = read_tokenizer(directory)
         limit = config.get("model_max_length")
-        # transformers writes 10^30 for "unknown".
-        known = isinstance(limit, int) and 2 < limit < 10**6
-        return cls(rust, special_tokens=special, model_max_length=limit if known else DEFAULT_MAX_LENGTH)
+        if not (isinstance(limit, int) and 2 < limit < 10**6):  # transformers writes 10^30 for "unknown"
+            limit = DEFAULT_MAX_LENGTH
+        return cls(rust, special_tokens=special, model_max_length=limit)
 
     # Vocabulary
 

@@ -1,0 +1,122 @@
+"""What labels mean to a model: class numbers, several classes at once, or plain numbers."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import DataError
+from minidistil.text.readers import Examples
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Names of the classes, numbered from 0.
+
+    Attributes
+    ----------
+    names : tuple of str
+        `dict(enumerate(names))` is a config's id2label.
+    """
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, labels: Iterable[Any]) -> Self:
+        """Number the distinct labels in sorted order; whole numbers by value.
+
+        So integers that already run from 0 to n - 1 keep their numbers.
+        """
+        found = sorted({_name(label) for label in labels} - {""})  # `encode` says on which line one is empty
+        if all(_is_whole(name) for name in found):
+            found.sort(key=int)
+        return cls(tuple(found))
+
+    @classmethod
+    def fit_sets(cls, labels: Iterable[Any], separator: str = ",") -> Self:
+        """As `fit`, for examples with several labels each."""
+        return cls.fit(name for label in labels for name in _split(label, separator))
+
+    def encode(self, examples: Examples) -> npt.NDArray[np.int64]:
+        """Class numbers, int64 [N].
+
+        Raises
+        ------
+        DataError
+            No labels, or one that is not among the names (file and line named).
+        """
+        return np.array(
+            [self._id(label, examples, i) for i, label in enumerate(_labels_of(examples))], np.int64
+        )
+
+    def encode_sets(self, examples: Examples, separator: str = ",") -> npt.NDArray[np.float32]:
+        """1 for each class an example has, float32 [N, C]. Labels are lists, or names between separators."""
+        labels = _labels_of(examples)
+        out = np.zeros((len(labels), len(self.names)), np.float32)
+        for i, label in enumerate(labels):
+            for name in _split(label, separator):
+                out[i, self._id(name, examples, i)] = 1
+        return out
+
+    def _id(self, label: Any, examples: Examples, i: int) -> int:
+        name = _name(label)
+        if name in self.names:
+            return self.names.index(name)
+        near = difflib.get_close_matches(name, self.names, 1)
+        raise DataError(
+            (f"unknown label {name!r}" if name else "the label is empty")
+            + f"; the labels are: {', '.join(self.names)}."
+            + (f" Did you mean {near[0]!r}?" if near else ""),
+            path=examples.path,
+            line=examples.lines[i],
+        )
+
+
+def encode_numbers(examples: Examples) -> npt.NDArray[np.float32]:
+    """Targets of a regression, float32 [N].
+
+    Raises
+    ------
+    DataError
+        No labels, or one that is not a finite number (file and line named).
+    """
+    values = np.zeros(len(examples), np.float32)
+    for i, label in enumerate(_labels_of(examples)):
+        try:
+            value = float(label)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(
+                f"a number is expected, not {label!r}", path=examples.path, line=examples.lines[i]
+            )
+        values[i] = value
+    return values
+
+
+def _labels_of(examples: Examples) -> Sequence[Any]:
+    if examples.labels is None:
+        raise DataError("there is no label column", path=examples.path)
+    return examples.labels
+
+
+def _is_whole(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
+
+
+def _name(label: Any) -> str:
+    """One name for a label however it is written: 1, 1.0, "1" and true are all "1"."""
+    if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
+        label = int(label)
+    return "" if label is None else str(label).strip()
+
+
+def _split(label: Any, separator: str) -> list[str]:
+    parts = label if isinstance(label, list) else _name(label).split(separator)
+    return [name for part in parts if (name := _name(part))]

@@ -1,0 +1,264 @@
+"""Texts, pairs and labels out of CSV, TSV, JSONL and plain text, line by line, from files, .gz or stdin.
+
+Every complaint names the file and the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from minidistil.errors import DataError, UsageError
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text"}
+STDIN = "-"
+
+# Where to look when no column is named: GLUE's words, and what people write.
+PAIRS = (
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("text", "text_pair"),
+)
+TEXTS = ("text", "sentence", "sentence1", "question1", "premise", "question")
+LABELS = ("label", "labels", "score")
+
+Column = str | int
+Row = tuple[int, Mapping[str, Any]]  # line number from 1, and the row
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a file holds, one entry an example.
+
+    Attributes
+    ----------
+    texts : list of str
+    pairs : list of str or None
+        Second sentences, if the file has them.
+    labels : list or None
+        As they stand in the file: strings, or whatever JSON gave.
+    lines : list of int
+        The line each example begins on, from 1.
+    path : str
+        For messages.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[Any] | None
+    lines: list[int]
+    path: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read_examples(
+    path: str | Path,
+    *,
+    text: Column | None = None,
+    pair: Column | None = None,
+    label: Column | None = None,
+    format: str | None = None,
+    header: bool = True,
+) -> Examples:
+    """Read examples from a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        "-" is standard input. A name that ends in .gz is unpacked on the way.
+    text, pair, label : str or int, optional
+        Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
+        need have no pair and no label.
+    format : "csv", "tsv", "jsonl" or "text", optional
+        Default: what the file's name says; plain text for standard input. A csv follows the usual
+        quoting; in a tsv, as in GLUE, quotes mean nothing; plain text has one example a line.
+    header : bool
+        Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
+
+    Raises
+    ------
+    DataError
+        No such file, an empty one, a bad line, a missing column.
+    """
+    kind = _format_of(path, format)
+    name = "standard input" if str(path) == STDIN else str(path)
+    wanted = {"text": text, "pair": pair, "label": label}
+    found = Examples([], None, None, [], name)
+    columns: dict[str, str] | None = None
+    with _opened(path, name) as file:
+        for line, row in _rows(kind, file, name, header):
+            if columns is None:
+                columns = _choose(wanted, list(row), name)
+                found = Examples(
+                    [], [] if "pair" in columns else None, [] if "label" in columns else None, [], name
+                )
+            values = {role: _cell(row, column, name, line) for role, column in columns.items()}
+            for role in values.keys() - {"label"}:
+                if not isinstance(values[role], str):
+                    raise DataError(
+                        f"column {columns[role]!r} should hold text, not {values[role]!r}",
+                        path=name,
+                        line=line,
+                    )
+            if not values["text"].strip() and not values.get("pair", "").strip():
+                raise DataError("the text is empty", path=name, line=line)
+            found.lines.append(line)
+            found.texts.append(values["text"])
+            if found.pairs is not None:
+                found.pairs.append(values["pair"])
+            if found.labels is not None:
+                found.labels.append(values["label"])
+    if not found.texts:
+        raise DataError("there are no examples in it", path=name)
+    return found
+
+
+def _format_of(path: str | Path, format: str | None) -> str:
+    if format is not None:
+        if format not in FORMATS.values():
+            raise UsageError(f"format {format!r} is none of {', '.join(dict.fromkeys(FORMATS.values()))}")
+        return format
+    if str(path) == STDIN:
+        return "text"
+    suffixes = [s.lower() for s in Path(path).suffixes]
+    suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
+    if suffix not in FORMATS:
+        raise UsageError(f"{path}: the name does not tell the format; say csv, tsv, jsonl or text")
+    return FORMATS[suffix]
+
+
+@contextmanager
+def _opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
+    try:
+        if name != str(path):
+            yield sys.stdin.buffer
+        elif name.lower().endswith(".gz"):
+            with gzip.open(path) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        else:
+            with open(path, "rb") as file:
+                yield file
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"not a whole gzip file: {error}", path=name) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=name) from error
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
+    """Decoded lines with their endings, numbered from 1."""
+    for number, raw in enumerate(file, 1):
+        if number == 1:
+            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
+            raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        try:
+            yield number, raw.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"byte {error.start} of the line is not UTF-8 ({error.reason}); save the file as UTF-8",
+                path=name,
+                line=number,
+            ) from error
+
+
+def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
+    lines = _lines(file, name)
+    if kind == "csv":
+        return _table(_csv_cells(lines, name), name, header)
+    plain = ((number, line.rstrip("\r\n")) for number, line in lines if line.strip())
+    if kind == "tsv":
+        return _table(((number, line.split("\t")) for number, line in plain), name, header)
+    if kind == "jsonl":
+        return ((number, _json_object(line, name, number)) for number, line in plain)
+    return ((number, {"text": line}) for number, line in plain)
+
+
+def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line for _, line in lines), strict=True)
+    while True:
+        begins = reader.line_num + 1  # a quoted cell may hold line breaks
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"not valid CSV: {error}", path=name, line=begins) from error
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield begins, cells
+
+
+def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> Iterator[Row]:
+    columns: list[str] | None = None
+    for line, cells in rows:
+        if columns is None:
+            columns = [cell.strip() for cell in cells] if header else [str(i) for i in range(len(cells))]
+            if header:
+                continue
+        if len(cells) != len(columns):
+            raise DataError(
+                f"{len(cells)} cells where there should be {len(columns)} ({', '.join(columns)})",
+                path=name,
+                line=line,
+            )
+        yield line, dict(zip(columns, cells, strict=True))
+
+
+def _json_object(line: str, name: str, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=number
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError(
+            f"a JSON object a line is expected, not a {type(value).__name__}", path=name, line=number
+        )
+    return value
+
+
+def _choose(wanted: Mapping[str, Column | None], columns: Sequence[str], name: str) -> dict[str, str]:
+    """Which column plays which role: those asked for, else those with a usual name."""
+    chosen = {role: _find(c, columns, name) for role, c in wanted.items() if c is not None}
+    if "text" not in chosen:
+        usual = next((c for c in TEXTS if c in columns), None)
+        if usual is None:
+            raise DataError(f"which column holds the text? There are: {', '.join(columns)}", path=name)
+        chosen["text"] = usual
+        second = next((b for a, b in PAIRS if a == usual and b in columns), None)
+        if second is not None:
+            chosen.setdefault("pair", second)
+    label = next((c for c in LABELS if c in columns), None)
+    if label is not None:
+        chosen.setdefault("label", label)
+    return chosen
+
+
+def _find(column: Column, columns: Sequence[str], name: str) -> str:
+    if str(column) in columns:
+        return str(column)
+    if str(column).isdecimal() and int(column) < len(columns):
+        return columns[int(column)]
+    near = difflib.get_close_matches(str(column), columns, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise DataError(f"no column {str(column)!r}. There are: {', '.join(columns)}.{hint}", path=name)
+
+
+def _cell(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
+    if column not in row:
+        raise DataError(f"no key {column!r}; this line has: {', '.join(row)}", path=name, line=line)
+    return row[column]
