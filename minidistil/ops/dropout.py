@@ -58,13 +58,12 @@ def threshold(rate: float) -> int:
 def keep(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:
     """bool [T, columns]: which elements survive.
 
-    Counter of element (row, column): (column // 4, position, example, plane); the four words that
-    one counter yields serve four neighbouring columns. `plane` tells attention heads apart.
+    Each counter (i, position, example, plane) yields four words. With n = ceil(columns / 4) counters a
+    row, word w of counter i decides on column w n + i. `plane` tells attention heads apart.
     """
-    blocks = np.arange(-(-columns // 4))[None, :]  # [1, columns / 4]
-    words = philox(blocks, mask.position[:, None], mask.example[:, None], plane, mask.key)
-    flat = np.stack(words, -1).reshape(len(mask.position), -1)[:, :columns]  # [T, columns]
-    return flat >= np.uint32(threshold(mask.rate))
+    counters = np.arange(-(-columns // 4))[None, :]  # [1, n]
+    words = philox(counters, mask.position[:, None], mask.example[:, None], plane, mask.key)
+    return np.concatenate(words, axis=1)[:, :columns] >= np.uint32(threshold(mask.rate))  # [T, columns]
 
 
 def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:

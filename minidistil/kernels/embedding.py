@@ -1,0 +1,73 @@
+"""Embeddings: gather three rows and add, and the deterministic scatter back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.ops.embedding import Cache
+from minidistil.threads import run_rows
+
+Array = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(
+    ids: Any, positions: Any, types: Any, word: Array, position: Array, token_type: Array, out: Array,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    for t in range(start, stop):
+        for c in range(out.shape[1]):
+            out[t, c] = word[ids[t], c]
+        if len(token_type):
+            for c in range(out.shape[1]):
+                out[t, c] += token_type[types[t], c]
+        for c in range(out.shape[1]):
+            out[t, c] += position[positions[t], c]
+
+
+@numba.njit(nogil=True, cache=True)
+def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> None:
+    """table[rows[t]] += dout[t], tokens in order; threads share the columns, so none ever waits."""
+    for t in range(dout.shape[0]):
+        for c in range(start, stop):
+            table[rows[t], c] += dout[t, c]
+
+
+def embedding_forward(
+    input_ids: IntArray,
+    position_ids: IntArray,
+    token_type_ids: IntArray,
+    word: Array,
+    position: Array,
+    token_type: Array | None = None,
+) -> tuple[Array, Cache]:
+    """See `minidistil.ops.embedding.embedding_forward`. Ids must have been checked: this does not."""
+    out = np.empty((len(input_ids), word.shape[1]), word.dtype)
+    types = word[:0] if token_type is None else token_type
+    run_rows(_gather, len(out), input_ids, position_ids, token_type_ids, word, position, types, out)
+    tables = (word, position) if token_type is None else (word, position, token_type)
+    return out, (input_ids, position_ids, token_type_ids, tuple(t.shape for t in tables), word.dtype)
+
+
+def embedding_backward(
+    dout: Array,
+    cache: Cache,
+    dword: Array | None = None,
+    dposition: Array | None = None,
+    dtoken_type: Array | None = None,
+) -> tuple[Array, Array, Array | None]:
+    """See `minidistil.ops.embedding.embedding_backward`."""
+    input_ids, position_ids, token_type_ids, shapes, dtype = cache
+    dword = np.zeros(shapes[0], dtype) if dword is None else dword
+    dposition = np.zeros(shapes[1], dtype) if dposition is None else dposition
+    run_rows(_scatter, dout.shape[1], dout, input_ids, dword)
+    run_rows(_scatter, dout.shape[1], dout, position_ids, dposition)
+    if len(shapes) == 3:
+        dtoken_type = np.zeros(shapes[2], dtype) if dtoken_type is None else dtoken_type
+        run_rows(_scatter, dout.shape[1], dout, token_type_ids, dtoken_type)
+    return dword, dposition, dtoken_type

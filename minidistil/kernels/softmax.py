@@ -1,0 +1,66 @@
+"""Softmax over rows, one pass for the maximum, one for exp and sum, one to divide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.kernels import scalar
+from minidistil.threads import run_rows
+
+Array = npt.NDArray[np.floating[Any]]
+
+FLAGS = {"contract", "reassoc", "nsz"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+def softmax_row(row: Array, n: int) -> Any:
+    """Replace the first n entries by their softmax; returns log sum exp of what they were.
+
+    A NaN anywhere makes the whole row NaN: the maximum may miss it, the sum does not.
+    """
+    top = row[0]
+    for j in range(1, n):
+        top = row[j] if row[j] > top else top
+    total = row.dtype.type(0)
+    for j in range(n):
+        row[j] = scalar.exp(row[j] - top)
+        total += row[j]
+    share = row.dtype.type(1) / total
+    for j in range(n):
+        row[j] *= share
+    return top + np.log(total)
+
+
+@numba.njit(nogil=True, cache=True)
+def _softmax(out: Array, start: int, stop: int) -> None:
+    for t in range(start, stop):
+        softmax_row(out[t], out.shape[1])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
+    for t in range(start, stop):
+        along = p.dtype.type(0)
+        for j in range(p.shape[1]):
+            along += dout[t, j] * p[t, j]
+        for j in range(p.shape[1]):
+            dx[t, j] = p[t, j] * (dout[t, j] - along)
+
+
+def softmax_forward(x: Array) -> tuple[Array, Array]:
+    """See `minidistil.ops.softmax.softmax_forward`."""
+    out = x.reshape(-1, x.shape[-1]).copy()
+    run_rows(_softmax, len(out), out)
+    return out.reshape(x.shape), out.reshape(x.shape)
+
+
+def softmax_backward(dout: Array, cache: Array) -> Array:
+    """See `minidistil.ops.softmax.softmax_backward`."""
+    p = cache.reshape(-1, cache.shape[-1])
+    dx = np.empty_like(p)
+    run_rows(_dsoftmax, len(p), np.ascontiguousarray(dout).reshape(p.shape), p, dx)
+    return dx.reshape(cache.shape)
