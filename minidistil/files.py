@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minidistil.errors import StorageError
@@ -56,7 +56,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed, never written, or in a place that is none
+            temporary.unlink()
 
 
 @contextmanager

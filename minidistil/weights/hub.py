@@ -49,7 +49,7 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     WeightsError
         There is no such directory and no such repository, or it holds no safetensors.
     UsageError
-        A revision of a local directory was asked for.
+        A revision of a local directory was asked for, or the path is empty.
     StorageError
         The cache cannot be written.
 
@@ -59,6 +59,8 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     HF_ENDPOINT and HF_TOKEN. It reads them when it is first imported.
     """
     name = str(path_or_id)
+    if not name:  # Path("") would be the current directory
+        raise UsageError("the model's path is empty; a directory or a hub id was expected")
     path = Path(path_or_id).expanduser()
     if path.is_dir():
         if revision is not None:
@@ -91,7 +93,7 @@ def _fetch(name: str, revision: str | None) -> Path:
     )
 
     # The root of the errors of the HTTP client inside, whichever client this version has.
-    client_errors = cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
+    client_errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, OSError))
     command = f"hf download {name}" + ("" if revision is None else f" --revision {revision}")
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(ALLOW_PATTERNS)))
@@ -111,13 +113,14 @@ def _fetch(name: str, revision: str | None) -> Path:
         raise WeightsError(f"{name} does not exist and is no hub id: {error}") from error
     except EntryNotFoundError as error:  # its local kind: unreachable, or offline, and not in the cache
         raise _unreachable(name, command, error) from error
-    except (*client_errors, OSError) as error:
+    except client_errors as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
             raise storage_error(Path("the hub's cache"), error) from error
         raise _unreachable(name, command, error) from error
 
 
 def _unreachable(name: str, command: str, error: BaseException) -> MissingAssetError:
+    error = error.__cause__ or error
     cause = (str(error).splitlines() or [type(error).__name__])[0]
     return MissingAssetError(
         f"{name} is no directory here, is not in the cache, and cannot be fetched from the hub ({cause}). "

@@ -12,6 +12,7 @@ Format: the section of that name in the README of the safetensors package.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from minidistil.errors import StorageError, WeightsError
+from minidistil.errors import WeightsError
 from minidistil.files import atomic_write
 
 Array = npt.NDArray[Any]
@@ -225,9 +226,10 @@ def write_safetensors(
         try:
             save_file(dense, temporary, dict(metadata or {"format": "pt"}))
         except SafetensorError as error:
-            raise StorageError(
-                f"cannot write {path}: {error}. What was there before is untouched."
-            ) from error
+            # The package reports a failed write in words only: "... (os error 28)".
+            if code := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(code[1]), str(error)) from error
+            raise
 
 
 def _naturals(value: Any) -> bool:
