@@ -284,7 +284,8 @@ class Trainer:
             have = ", ".join(state.metrics)
             raise ConfigError(f"keep_best is {s.keep_best!r}, but the evaluation gives: {have}")
         value, best = state.metrics[s.keep_best], state.best_value
-        if best is None or (value > best if s.best_is == "max" else value < best):
+        better = best is None or (value > best if s.best_is == "max" else value < best)
+        if better and not math.isnan(value):
             assert self.out is not None
             self.model.save_pretrained(self.out / "best")
             state.best_step, state.best_value, state.stale = state.step, value, 0

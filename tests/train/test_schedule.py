@@ -30,7 +30,7 @@ def test_warmup_longer_than_the_run(name):
 
 
 def test_unknown_schedule():
-    with pytest.raises(ConfigError, match="'step'.*linear, constant, cosine"):
+    with pytest.raises(ConfigError, match=r"'step'.*linear, constant, cosine"):
         schedule("step", 0, 1, 0)
 
 
@@ -43,10 +43,10 @@ def test_warmup_as_share_and_as_number():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("epochs", 0), ("max_steps", -1), ("batch_size", 0), ("accumulation", 0), ("keep", 0), ("log_every", 0),
-        ("eval_every", 0), ("save_every", "never"), ("seed", -1), ("lr", -1e-5), ("lr", float("nan")),
-        ("betas", (0.9, 1.0)), ("eps", 0.0), ("weight_decay", -0.1), ("clip", 0.0), ("warmup", 1.5), ("warmup", -1),
-        ("schedule", "step"), ("best_is", "most"), ("patience", 2),
+        ("epochs", 0), ("max_steps", -1), ("batch_size", 0), ("accumulation", 0), ("keep", 0),
+        ("log_every", 0), ("eval_every", 0), ("save_every", "never"), ("seed", -1), ("lr", -1e-5),
+        ("lr", float("nan")), ("betas", (0.9, 1.0)), ("eps", 0.0), ("weight_decay", -0.1), ("clip", 0.0),
+        ("warmup", 1.5), ("warmup", -1), ("schedule", "step"), ("best_is", "most"), ("patience", 2),
     ],
 )  # fmt: skip
 def test_bad_settings_are_named(name, value):

@@ -3,8 +3,11 @@ parameter, dropout, two terms with uneven counts. Also a program, so that tests 
 
 import hashlib
 import json
+import os
+import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from minidistil.losses import cross_entropy
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.ops.rng import normal
 from minidistil.text.dataset import Dataset
+from minidistil.train.log import WALL_FIELDS
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.safetensors_file import write_safetensors
@@ -55,7 +59,7 @@ class ToyObjective:
     """Cross-entropy of each labelled sequence, and the square of each token's embedding."""
 
     def __init__(self, pause=0.0):
-        self.pause = pause
+        self.pause, self.started = pause, False
 
     weights = {"classes": 1.0, "size": 0.25}  # noqa: RUF012
 
@@ -63,6 +67,9 @@ class ToyObjective:
         return {"classes": int((batch.targets["labels"] >= 0).sum()), "size": batch.num_tokens}
 
     def __call__(self, model, batch, totals, dropout, grads):
+        if self.pause and not self.started:
+            print("training", flush=True)
+            self.started = True
         time.sleep(self.pause)
         p, rows = model.params, batch.rows
         x = p["embeddings"][batch.input_ids]  # [T, H]
@@ -104,7 +111,7 @@ def toy_trainer(out=None, settings=SETTINGS, *, model=None, objective=None, data
     return Trainer(
         model,
         objective or ToyObjective(),
-        data or toy_data(),
+        toy_data() if data is None else data,
         settings=settings,
         out=out,
         evaluate=metrics if evaluate is True else evaluate,
@@ -119,9 +126,28 @@ def digest(trainer):
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
 
-def main(out):
-    trainer = toy_trainer(Path(out), objective=ToyObjective(pause=0.02))
-    print("ready", flush=True)
+def without_wall_time(records):
+    return [{k: v for k, v in record.items() if k not in WALL_FIELDS} for record in records]
+
+
+def die_at_fsync(n):
+    """kill -9 in the n-th call of fsync: within the writing of a checkpoint, wherever that is."""
+    left, fsync = [n], os.fsync
+
+    def counted(descriptor):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(descriptor)
+
+    os.fsync = counted
+
+
+def main(out, fsyncs=None):
+    if fsyncs:
+        die_at_fsync(int(fsyncs))
+    settings = replace(SETTINGS, save_every=1)
+    trainer = toy_trainer(Path(out), settings, objective=ToyObjective(pause=0.0 if fsyncs else 0.02))
     try:
         result = trainer.train()
     except KeyboardInterrupt as error:
@@ -135,4 +161,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))
