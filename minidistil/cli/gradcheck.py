@@ -1,0 +1,95 @@
+"""minidistil gradcheck: every gradient against finite differences."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+
+from minidistil.errors import UsageError
+from minidistil.train.progress import Progress
+from minidistil.verify.differences import TOLERANCE, CheckResult
+from minidistil.verify.gradcheck import CASES
+from minidistil.verify.gradcheck import run as check
+
+HELP = "check every gradient against finite differences, in float64"
+
+EXAMPLES = """\
+  minidistil gradcheck                              every operation, loss and model
+  minidistil gradcheck ops losses                   what has "ops" or "losses" in its name
+  minidistil gradcheck attention --backend numba    the fast kernels instead of the textbook
+  minidistil gradcheck BertForMaskedLM --json       every tensor, for a program to read"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="check only cases with NAME in their name")
+    parser.add_argument(
+        "--backend", choices=("numpy", "numba"), default="numpy", help="whose operations (default: numpy)"
+    )
+    parser.add_argument("--json", action="store_true", help="print every tensor's error as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 if every gradient passes, 1 if one does not."""
+    results = check(chosen(args.names), backend=args.backend, progress=with_progress)
+    passed = all(result.passed for result in results)
+    if args.json:
+        print(as_json(results, args.backend))
+    else:
+        print(as_table(results))
+    return 0 if passed else 1
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The cases in whose names one of `names` occurs, all for none."""
+    for name in names:
+        if not any(name in case for case in CASES):
+            raise UsageError(f"no gradient check has {name!r} in its name; there are: {', '.join(CASES)}")
+    return [case for case in CASES if not names or any(name in case for name in names)]
+
+
+def with_progress(names: list[str]) -> Iterator[str]:
+    with Progress(len(names), "gradcheck", "case") as progress:
+        for name in names:
+            yield name
+            progress.update()
+
+
+def as_json(results: list[CheckResult], backend: str) -> str:
+    """One object. What is infinite or not a number is null, which JSON lacks words for."""
+    rows = [
+        {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
+        for row in map(asdict, results)
+    ]
+    passed = all(result.passed for result in results)
+    return json.dumps(
+        {"backend": backend, "tolerance": TOLERANCE, "passed": passed, "results": rows},
+        indent=1,
+        allow_nan=False,
+    )
+
+
+def as_table(results: list[CheckResult]) -> str:
+    """A line a case with its worst tensor, a line for each tensor that failed, and the sum of it."""
+    width = max(len(result.name) for result in results)
+    lines = [f"{'case':{width}}  tensors  relative error  worst tensor"]
+    for name, group in groupby(results, key=lambda result: result.name):
+        tensors = list(group)
+        worst = max(tensors, key=lambda result: result.relative_error)
+        verdict = "" if all(result.passed for result in tensors) else "  FAILED"
+        lines.append(
+            f"{name:{width}}  {len(tensors):7}  {worst.relative_error:14.1e}  {worst.tensor}{verdict}"
+        )
+    failures = [result for result in results if not result.passed]
+    lines.append("")
+    for result in failures:
+        lines.append(f"FAILED {result.name} {result.tensor}: relative error {result.relative_error:.1e}")
+    agreeing = f"{len(results) - len(failures)} of {len(results)} gradients agree with finite differences"
+    lines.append(f"{agreeing} within {TOLERANCE:.0e}")
+    return "\n".join(lines)
