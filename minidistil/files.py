@@ -130,9 +130,10 @@ def _absolute(path: str | Path) -> Path:
 
 def _sync(path: Path) -> None:
     """Have a file's content, or a directory's names, reach the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a directory
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    windows = os.name == "nt"
+    if windows and path.is_dir():
+        return  # cannot be opened there
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def open_checkpoint(directory: str | Path) -> Checkpoint:
         files, shards missing, an index that contradicts its shards.
     """
     directory = Path(directory)
-    if not directory.exists():
+    if not os.path.exists(directory):  # unlike Path.exists(), never raises
         raise WeightsError(f"{directory} does not exist; a directory holding {SINGLE} was expected")
     if not directory.is_dir():
         raise WeightsError(f"{directory} is a file; give the directory that holds config.json and {SINGLE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import cast
@@ -61,19 +62,19 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     name = str(path_or_id)
     if not name:  # Path("") would be the current directory
         raise UsageError("the model's path is empty; a directory or a hub id was expected")
-    path = Path(path_or_id).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):  # these, unlike the methods of Path, never raise
         if revision is not None:
             raise UsageError(f"{path} is a directory here, which has no revision {revision!r}")
         return path
-    if path.exists():
+    if os.path.exists(path):
         raise WeightsError(f"{path} is a file; give the directory that holds config.json and {SINGLE}")
     if not _HUB_ID.fullmatch(name):
         raise WeightsError(
             f"{name} does not exist; a directory or a hub id (name or organisation/name) was expected"
         )
     snapshot = _fetch(name, revision)
-    if not (snapshot / SINGLE).exists() and not (snapshot / INDEX).exists():
+    if not _has_weights(snapshot):
         raise WeightsError(
             f"the repository {name} holds no {SINGLE}: its weights are pickles or another framework's. "
             + HOW_TO_CONVERT.format(where=name)
@@ -82,7 +83,7 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
 
 
 def _fetch(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -96,7 +97,11 @@ def _fetch(name: str, revision: str | None) -> Path:
     client_errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, OSError))
     command = f"hf download {name}" + ("" if revision is None else f" --revision {revision}")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(ALLOW_PATTERNS)))
+        snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=list(ALLOW_PATTERNS)))
+        if not _has_weights(snapshot):
+            # Ask once more: out of reach, the cache may just be incomplete.
+            list_repo_files(name, revision=revision)
+        return snapshot
     except GatedRepoError as error:
         raise MissingAssetError(
             f"the repository {name} is gated: accept its conditions on the hub, put your token into "
@@ -117,6 +122,10 @@ def _fetch(name: str, revision: str | None) -> Path:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
             raise storage_error(Path("the hub's cache"), error) from error
         raise _unreachable(name, command, error) from error
+
+
+def _has_weights(directory: Path) -> bool:
+    return (directory / SINGLE).exists() or (directory / INDEX).exists()
 
 
 def _unreachable(name: str, command: str, error: BaseException) -> MissingAssetError:

@@ -91,7 +91,10 @@ class SafetensorsFile(Mapping[str, Array]):
             self._bytes: npt.NDArray[np.uint8] = np.memmap(self.path, np.uint8, "r")
         except OSError as error:
             raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
-        length = int.from_bytes(self._bytes[:8].tobytes(), "little")
+        first = self._bytes[:8].tobytes()
+        if first == b"version ":
+            self._fail("is a pointer of Git LFS instead of the weights; run: git lfs pull")
+        length = int.from_bytes(first, "little")
         if length > MAX_HEADER:
             self._fail(f"says its header has {length} bytes, beyond the limit of {MAX_HEADER}")
         if 8 + length > size:
@@ -226,8 +229,8 @@ def write_safetensors(
         try:
             save_file(dense, temporary, dict(metadata or {"format": "pt"}))
         except SafetensorError as error:
-            # The package reports a failed write in words only: "... (os error 28)".
-            if code := re.search(r"os error (\d+)", str(error)):
+            # The package reports a failed write in words only: "os error 28", in old versions "code: 28".
+            if code := re.search(r"(?:os error|code:) (\d+)", str(error)):
                 raise OSError(int(code[1]), str(error)) from error
             raise
 

@@ -120,6 +120,24 @@ def test_not_cached_and_offline(hub, tmp_path):
     assert branch["message"].endswith("run: hf download org/tiny --revision v1")
 
 
+def test_cache_that_holds_only_a_tokenizer(hub, tmp_path):
+    repository = tmp_path / "home" / "hub" / "models--org--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "snapshots" / COMMIT / "tokenizer.json").write_text("{}")
+    (answer,) = fetch(tmp_path / "home", hub.endpoint, ("org/tiny", None), HF_HUB_OFFLINE="1")
+    assert answer["error"] == "MissingAssetError"
+    (answer,) = fetch(tmp_path / "home", hub.endpoint, ("org/tiny", None))
+    assert (Path(answer["path"]) / "model.safetensors").exists()
+
+
+def test_cache_that_cannot_be_written(hub, tmp_path):
+    (tmp_path / "file").touch()
+    (answer,) = fetch(tmp_path / "file", hub.endpoint, ("org/tiny", None))
+    assert (answer["error"], answer["exit_code"]) == ("StorageError", 3)
+
+
 def test_hub_down(hub, tmp_path):
     hub.close()
     (answer,) = fetch(tmp_path / "home", hub.endpoint, ("org/tiny", None))
@@ -137,7 +155,8 @@ def test_local_directory_comes_first(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["./student", "../student", "/no/where", "runs/demo/student", "student/", "~/none"]
+    "name",
+    ["./student", "../student", "/no/where", "runs/demo/student", "student/", "~/none", "~nobody-at-all/x"],
 )
 def test_paths_that_can_be_no_hub_id_never_reach_the_hub(name):
     with pytest.raises(WeightsError, match="does not exist; a directory or a hub id"):
@@ -147,6 +166,11 @@ def test_paths_that_can_be_no_hub_id_never_reach_the_hub(name):
 def test_empty_path_is_not_the_current_directory():
     with pytest.raises(UsageError, match="empty"):
         resolve("")
+
+
+def test_absurdly_long_path_is_one_clear_error():
+    with pytest.raises(WeightsError, match="does not exist"):
+        resolve("x/" * 5000)
 
 
 def test_file_is_no_model(tmp_path):

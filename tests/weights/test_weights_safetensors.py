@@ -108,6 +108,7 @@ LIES = {
     "header beyond the file": ((99).to_bytes(8, "little") + b"{}", "99 bytes, but only 2 follow"),
     "header beyond the limit": (b"\xff" * 16, "beyond the limit of 100000000"),
     "a pickle": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M", "beyond the limit"),
+    "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "run: git lfs pull"),
     "no JSON": (assemble(b"{oops"), "header: Expecting property name"),
     "no UTF-8": (assemble(b'{"\xff": 1}'), "header: 'utf-8' codec"),
     "deep nesting": (assemble(b'{"a":' + b"[" * 100_000), "header: maximum recursion"),
