@@ -179,8 +179,7 @@ def parse_links(output: str, archive: str) -> list[str]:
     links = []
     for match in re.finditer(r"Found link (\S+?)(?:, version:| \()", output):
         parts = urllib.parse.urlsplit(match[1])
-        name = urllib.parse.unquote(parts.path.rpartition("/")[2])
-        if name == archive and parts.scheme in ("https", "http", "file"):
+        if parts.path.endswith(f"/{archive}") and parts.scheme in ("https", "http", "file"):
             links.append(parts._replace(fragment="").geturl())
     return list(dict.fromkeys(links))
 

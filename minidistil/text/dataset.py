@@ -66,7 +66,7 @@ class Dataset:
             input_ids=np.concatenate([nothing, *ids]),
             token_type_ids=np.concatenate([nothing, *types]),
             offsets=_offsets(lengths),
-            example_ids=np.arange(len(texts)),
+            example_ids=np.arange(len(texts), dtype=np.int64),
             targets={name: np.asarray(rows) for name, rows in targets.items()},
         )
 

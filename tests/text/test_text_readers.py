@@ -1,0 +1,184 @@
+"""Data files, good and bad: every complaint names file and line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from minidistil.errors import DataError, UsageError
+from minidistil.text.labels import LabelMap, encode_numbers
+from minidistil.text.readers import Examples, read_examples
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        content = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return path
+
+    return write
+
+
+def test_csv(write):
+    path = write("a.csv", '\ufefftext,label\r\n"well, ""fine""",1\r\n\r\n"two\r\nlines",0\r\nnaïve,1\r\n')
+    examples = read_examples(path)
+    assert examples.texts == ['well, "fine"', "two\r\nlines", "naïve"]
+    assert examples.labels == ["1", "0", "1"]
+    assert examples.lines == [2, 4, 6]
+    assert examples.pairs is None
+    assert examples.path == str(path)
+
+
+def test_tsv_quotes_mean_nothing(write):
+    examples = read_examples(write("a.tsv", 'sentence\tlabel\n"open and\t1\nhe said ""no""\t0\n\n'))
+    assert examples.texts == ['"open and', 'he said ""no""']
+    assert examples.lines == [2, 3]
+
+
+def test_jsonl(write):
+    first = '{"premise": "a", "hypothesis": "b", "label": 2}'
+    second = '{"label": true, "premise": "c", "hypothesis": "d"}'
+    examples = read_examples(write("a.jsonl", f"{first}\n\n{second}\n"))
+    assert (examples.texts, examples.pairs, examples.labels) == (["a", "c"], ["b", "d"], [2, True])
+    assert examples.lines == [1, 3]
+
+
+def test_text(write):
+    examples = read_examples(write("a.txt", "one\r\n\r\n  two\u2028still two\n   \nthree"))
+    assert examples.texts == ["one", "  two\u2028still two", "three"]
+    assert examples.lines == [1, 3, 5]
+    assert examples.labels is None
+
+
+def test_gzip_and_stdin(write, monkeypatch):
+    assert read_examples(write("a.csv.gz", "text\nhello\n")).texts == ["hello"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
+    examples = read_examples("-")
+    assert examples.texts == ["one", "two"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text\n\xff\n")))
+    with pytest.raises(DataError, match=r"^standard input, line 2: "):
+        read_examples("-", format="csv")
+
+
+def test_columns(write):
+    path = write("a.tsv", "Quality\t#1 String\t#2 String\n1\ta\tb\n")
+    examples = read_examples(path, text="#1 String", pair=2, label="0")
+    assert (examples.texts, examples.pairs, examples.labels) == (["a"], ["b"], ["1"])
+    headless = read_examples(
+        write("b.tsv", "gj04\t1\t\tfirst\ngj04\t0\t*\tsecond\n"), text=3, label=1, header=False
+    )
+    assert (headless.texts, headless.labels) == (["first", "second"], ["1", "0"])
+    unlabelled = read_examples(write("c.tsv", "sentence1\tsentence2\na\tb\n"))
+    assert (unlabelled.pairs, unlabelled.labels) == (["b"], None)
+
+
+def test_a_chosen_text_column_takes_no_pair_along(write):
+    path = write("a.csv", "sentence1,sentence2\na,b\n")
+    assert read_examples(path, text="sentence1").pairs is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "says"),
+    [
+        ("a.csv", "text,label\na,1\nb\n", {}, "line 3: 1 cells where there should be 2"),
+        ("a.csv", "text\n\n\n\n\nb,c\n", {}, "line 6: 2 cells"),
+        ("a.csv", 'text\nfine\n"open', {}, "line 3: not valid CSV"),
+        ("a.tsv", "text\tlabel\na\t1\t2\n", {}, "line 2: 3 cells"),
+        (
+            "a.csv",
+            "text,lable\na,1\n",
+            {"label": "label"},
+            "no column 'label'.*text, lable.*Did you mean 'lable'",
+        ),
+        ("a.csv", "text,label\na,1\n", {"text": 2}, "no column '2'. There are: text, label"),
+        ("a.csv", "words,label\na,1\n", {}, "which column holds the text.*words, label"),
+        ("a.csv", "text,label\n,1\n", {}, "line 2: the text is empty"),
+        ("a.txt", b"ok\nb\xe9d\n", {}, "line 2: byte 1 of the line is not UTF-8"),
+        ("a.csv", b'text\n"two\nb\xe9d"\n', {}, "line 3: byte 1"),
+        ("a.txt", b"\xff\xfea\0", {}, "UTF-16"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "b"\n', {}, "line 2: not valid JSON.*column 13"),
+        ("a.jsonl", '["a"]\n', {}, "line 1: a JSON object a line is expected, not a list"),
+        ("a.jsonl", '{"text": "a"}\n{"test": "b"}\n', {}, "line 2: no key 'text'; this line has: test"),
+        ("a.jsonl", '{"text": 5}\n', {}, "line 1: column 'text' should hold text, not 5"),
+        ("a.txt", "", {}, "no examples"),
+        ("a.csv", "text,label\n", {}, "no examples"),
+        ("a.jsonl", "\n\n", {}, "no examples"),
+    ],
+)
+def test_bad_files(write, name, content, options, says):
+    path = write(name, content)
+    with pytest.raises(DataError, match=says) as raised:
+        read_examples(path, **options)
+    assert str(raised.value).startswith(str(path))
+
+
+def test_bad_gzip(write, tmp_path):
+    whole = gzip.compress(b"text\n" + bytes(range(32, 127)) * 50)
+    for content in (whole[:-20], b"not gzip", whole[:12] + b"\xff" * 30):
+        path = write("a.txt", content).rename(tmp_path / "a.txt.gz")
+        with pytest.raises(DataError, match="not a whole gzip file"):
+            read_examples(path)
+
+
+def test_unreadable(tmp_path):
+    with pytest.raises(DataError, match=r"nothing\.csv: cannot be read: No such file"):
+        read_examples(tmp_path / "nothing.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match="cannot be read"):
+        read_examples(tmp_path / "folder.csv")
+    with pytest.raises(UsageError, match="does not tell the format; say csv, tsv, jsonl or text"):
+        read_examples(tmp_path / "data.parquet")
+    with pytest.raises(UsageError, match="'xml' is none of csv, tsv, jsonl, text"):
+        read_examples(tmp_path / "data.csv", format="xml")
+
+
+# Labels
+
+
+def examples(*labels):
+    return Examples(["x"] * len(labels), None, list(labels), [i + 2 for i in range(len(labels))], "a.csv")
+
+
+def test_whole_numbers_keep_their_order():
+    assert LabelMap.fit(["10", "2", "0", "2"]).names == ("0", "2", "10")
+    assert LabelMap.fit([1, 0, 2.0, True]).names == ("0", "1", "2")
+    assert LabelMap.fit(["1", "-1"]).names == ("-1", "1")
+    assert LabelMap.fit(["b", "a", "", "1", None]).names == ("1", "a", "b")
+
+
+def test_encode():
+    labels = LabelMap(("negative", "positive"))
+    encoded = labels.encode(examples("positive", " negative", "positive"))
+    assert encoded.tolist() == [1, 0, 1]
+    assert encoded.dtype == np.int64
+    assert LabelMap.fit(["0", "1"]).encode(examples(1, True, 0.0, "1")).tolist() == [1, 1, 0, 1]
+    with pytest.raises(DataError, match=r"^a.csv, line 3: unknown label 'postive'.*Did you mean 'positive'"):
+        labels.encode(examples("positive", "postive"))
+    with pytest.raises(DataError, match=r"line 2: the label is empty"):
+        labels.encode(examples(""))
+    with pytest.raises(DataError, match=r"^a\.csv: there is no label column"):
+        labels.encode(Examples(["x"], None, None, [1], "a.csv"))
+
+
+def test_sets():
+    labels = LabelMap.fit_sets(["toxic, rude", ["kind"], "", []])
+    assert labels.names == ("kind", "rude", "toxic")
+    encoded = labels.encode_sets(examples("rude,toxic", ["kind", "rude"], "", []))
+    assert encoded.tolist() == [[0, 1, 1], [1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert encoded.dtype == np.float32
+    assert labels.encode_sets(examples("rude|toxic"), separator="|").tolist() == [[0, 1, 1]]
+    with pytest.raises(DataError, match="line 3: unknown label 'mild'"):
+        labels.encode_sets(examples("rude", "mild"))
+
+
+def test_numbers():
+    assert encode_numbers(examples("2.5", 3, "-1e1")).tolist() == [2.5, 3.0, -10.0]
+    for bad in ("many", "", "nan", "inf", None, [1]):
+        with pytest.raises(DataError, match=r"a.csv, line 3: a number is expected"):
+            encode_numbers(examples("1", bad))
