@@ -137,9 +137,11 @@ def _pip_download(archive: Archive, scratch: Path) -> None:
 def _watch(archive: Archive, scratch: Path, done: threading.Event) -> None:
     """Show how the largest file in pip's folder grows (pip draws a bar only on a terminal of its own)."""
     with _bar(archive) as bar:
-        while not done.wait(0.2):
-            sizes = [_size(path) for path in scratch.rglob("*")]
-            bar.update(min(max(sizes), archive.size) - bar.n)
+        over = False
+        while not over:
+            over = done.wait(0.2)
+            largest = max((_size(path) for path in scratch.rglob("*")), default=0)
+            bar.update(min(largest, archive.size) - bar.n)
 
 
 def _size(path: Path) -> int:
