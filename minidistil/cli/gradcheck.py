@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from minidistil.errors import UsageError
-from minidistil.train.progress import Progress
-from minidistil.verify.differences import TOLERANCE, CheckResult
-from minidistil.verify.gradcheck import CASES
-from minidistil.verify.gradcheck import run as check
+
+if TYPE_CHECKING:
+    from minidistil.verify.differences import CheckResult
 
 HELP = "check every gradient against finite differences, in float64"
 
@@ -34,31 +34,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if every gradient passes, 1 if one does not."""
-    results = check(chosen(args.names), backend=args.backend, progress=with_progress)
-    passed = all(result.passed for result in results)
-    if args.json:
-        print(as_json(results, args.backend))
-    else:
-        print(as_table(results))
-    return 0 if passed else 1
+    from minidistil.train.progress import Progress
+    from minidistil.verify import gradcheck
+    from minidistil.verify.differences import TOLERANCE
+
+    names = chosen(args.names, list(gradcheck.CASES))
+
+    def progress(names: list[str]) -> Iterator[str]:
+        with Progress(len(names), "gradcheck", "case", quiet=args.quiet) as bar:
+            for name in names:
+                yield name
+                bar.update()
+
+    results = gradcheck.run(names, backend=args.backend, progress=progress)
+    print(as_json(results, args.backend, TOLERANCE) if args.json else as_table(results, TOLERANCE))
+    return 0 if all(result.passed for result in results) else 1
 
 
-def chosen(names: list[str]) -> list[str]:
-    """The cases in whose names one of `names` occurs, all for none."""
-    for name in names:
-        if not any(name in case for case in CASES):
-            raise UsageError(f"no gradient check has {name!r} in its name; there are: {', '.join(CASES)}")
-    return [case for case in CASES if not names or any(name in case for name in names)]
+def chosen(words: list[str], cases: list[str]) -> list[str]:
+    """The cases in whose names one of `words` occurs; all of them for no words."""
+    for word in words:
+        if not any(word in case for case in cases):
+            kinds = dict.fromkeys(".".join(case.split(".")[:2]) for case in cases)
+            raise UsageError(f"no gradient check has {word!r} in its name; there are: {', '.join(kinds)}")
+    return [case for case in cases if not words or any(word in case for word in words)]
 
 
-def with_progress(names: list[str]) -> Iterator[str]:
-    with Progress(len(names), "gradcheck", "case") as progress:
-        for name in names:
-            yield name
-            progress.update()
-
-
-def as_json(results: list[CheckResult], backend: str) -> str:
+def as_json(results: list[CheckResult], backend: str, tolerance: float) -> str:
     """One object. What is infinite or not a number is null, which JSON lacks words for."""
     rows = [
         {
@@ -69,13 +71,13 @@ def as_json(results: list[CheckResult], backend: str) -> str:
     ]
     passed = all(result.passed for result in results)
     return json.dumps(
-        {"backend": backend, "tolerance": TOLERANCE, "passed": passed, "results": rows},
+        {"backend": backend, "tolerance": tolerance, "passed": passed, "results": rows},
         indent=1,
         allow_nan=False,
     )
 
 
-def as_table(results: list[CheckResult]) -> str:
+def as_table(results: list[CheckResult], tolerance: float) -> str:
     """A line a case with its worst tensor, a line for each tensor that failed, and the sum of it."""
     width = max(len(result.name) for result in results)
     lines = [f"{'case':{width}}  tensors  relative error  worst tensor"]
@@ -91,5 +93,5 @@ def as_table(results: list[CheckResult]) -> str:
     for result in failures:
         lines.append(f"FAILED {result.name} {result.tensor}: relative error {result.relative_error:.1e}")
     agreeing = f"{len(results) - len(failures)} of {len(results)} gradients agree with finite differences"
-    lines.append(f"{agreeing} within {TOLERANCE:.0e}")
+    lines.append(f"{agreeing} within {tolerance:.0e}")
     return "\n".join(lines)

@@ -1,20 +1,16 @@
 """minidistil gradcheck: what it prints, and that its exit code tells."""
 
-import argparse
 import json
 
 import pytest
 
 from minidistil import ops
-from minidistil.cli import gradcheck
-from minidistil.errors import UsageError
-from minidistil.verify.gradcheck import CASES
+from minidistil.cli.gradcheck import chosen
+from minidistil.cli.main import main
 
 
 def call(*words):
-    parser = argparse.ArgumentParser()
-    gradcheck.add_arguments(parser)
-    return gradcheck.run(parser.parse_args(words))
+    return main(["gradcheck", *words])
 
 
 @pytest.fixture
@@ -70,12 +66,22 @@ def test_json_says_null_for_what_is_not_a_number(capsys, monkeypatch):
     assert result["relative_error"] is None
 
 
-def test_a_name_that_fits_nothing_is_refused():
-    with pytest.raises(
-        UsageError, match=r"no gradient check has 'spline' in its name; there are: ops\.linear"
-    ):
-        call("tanh", "spline")
+def test_a_name_that_fits_nothing_is_refused(capsys):
+    assert call("tanh", "spline") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(
+        "minidistil gradcheck: no gradient check has 'spline' in its name; there are: ops.linear"
+    )
 
 
-def test_no_name_means_everything():
-    assert gradcheck.chosen([]) == list(CASES)
+def test_quiet_leaves_only_the_table(capsys):
+    assert call("ops.tanh", "-q") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_words_choose_cases():
+    cases = ["ops.tanh", "ops.gelu_tanh", "losses.cosine"]
+    assert chosen([], cases) == cases
+    assert chosen(["tanh"], cases) == ["ops.tanh", "ops.gelu_tanh"]
+    assert chosen(["cosine", "gelu"], cases) == ["ops.gelu_tanh", "losses.cosine"]
