@@ -373,7 +373,7 @@ def main(directory: Path) -> None:
         path = directory / f"{name}.safetensors"
         # One metadata key: safetensors writes several in no fixed order.
         note = json.dumps({"version": VERSION, "made_with": versions, **about}, sort_keys=True)
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path, metadata={"golden": note})
+        save_file({k: np.array(v, order="C") for k, v in tensors.items()}, path, metadata={"golden": note})
         size = path.stat().st_size
         total += size
         print(f"{path.name:58} {len(tensors):4} tensors {size / 1e3:8.1f} kB")
