@@ -83,6 +83,8 @@ def test_other_kinds_of_labels(kind):
     labels = {0: "score"} if kind == "regression" else {0: "a", 1: "b"}
     model = build("BertForSequenceClassification", problem_type=kind, id2label=labels)
     found = capture(model, GIVEN)
+    expected = found["logits"] > 0 if kind.startswith("multi") else [0, 0]
+    np.testing.assert_array_equal(found["labels"], expected)
     assert found["loss"] > 1e-3
     assert np.abs(found["grad.classifier.weight"]).max() > 1e-3
 
@@ -168,6 +170,14 @@ def test_different_targets_leave_the_gradients_out():
     assert [t.name for t in result.tensors if t.name.startswith(("grad.", "loss"))] == []
 
 
+def test_different_labels_leave_the_gradients_out_too():
+    model = build("BertForSequenceClassification")
+    result = compare(capture(model, GIVEN, label=[0]), capture(model, GIVEN, label=[1, 0]), tolerance=0)
+    assert result.other_loss
+    assert result.passed
+    assert [t.name for t in result.tensors][-1] == "logits"
+
+
 def test_different_inputs_are_refused():
     model = build("BertModel")
     other = GIVEN | {"input_ids": np.where(IDS == 7, 8, IDS)}
@@ -236,6 +246,16 @@ def test_two_checkpoints(tmp_path, capsys):
     assert (found["a"]["source"], found["b"]["source"]) == (a, b)
     assert cli(a, b, "--text", *TEXTS) == 1
     assert "FAILED" in capsys.readouterr().out
+
+
+def test_both_sides_are_asked_for_the_gradient_of_the_same_loss(tmp_path, capsys):
+    """The targets are A's predictions, also for B, which predicts other words."""
+    a, b = (directory(tmp_path / str(i), "BertForMaskedLM", seed=i) for i in (1, 2))
+    assert cli(a, b, "--text", *TEXTS, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["other_loss"]
+    loss = next(t for t in found["tensors"] if t["name"] == "loss")
+    assert loss["relative"] > 0.1
 
 
 def test_save_and_compare_with_what_was_saved(tmp_path, capsys):
