@@ -75,12 +75,20 @@ class ModelConfig:
     required: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "max_position_embeddings", "hidden_size", "num_attention_heads", "intermediate_size"):
+        for name in (
+            "vocab_size",
+            "max_position_embeddings",
+            "hidden_size",
+            "num_attention_heads",
+            "intermediate_size",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{self.key(name)} must be a positive integer, not {value!r}")
         if not isinstance(self.num_hidden_layers, int) or self.num_hidden_layers < 0:
-            raise ConfigError(f"{self.key('num_hidden_layers')} must be an integer >= 0, not {self.num_hidden_layers!r}")
+            raise ConfigError(
+                f"{self.key('num_hidden_layers')} must be an integer >= 0, not {self.num_hidden_layers!r}"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"{self.key('hidden_size')} {self.hidden_size} is not a multiple of "
@@ -93,7 +101,9 @@ class ModelConfig:
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ConfigError(f"problem_type {self.problem_type!r} is none of {', '.join(PROBLEM_TYPES)}")
         if sorted(self.id2label) != list(range(len(self.id2label))) or not self.id2label:
-            raise ConfigError(f"id2label must number the labels from 0 without gaps, got {sorted(self.id2label)}")
+            raise ConfigError(
+                f"id2label must number the labels from 0 without gaps, got {sorted(self.id2label)}"
+            )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{self.key(name)} must lie in [0, 1), not {getattr(self, name)!r}")
@@ -142,7 +152,12 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the content of a config.json. Keys we do not interpret go to `extra`."""
-        names = {f.name for f in dataclasses.fields(cls)} - {"extra", "id2label", "architectures", *cls.constants}
+        names = {f.name for f in dataclasses.fields(cls)} - {
+            "extra",
+            "id2label",
+            "architectures",
+            *cls.constants,
+        }
         known: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for key, value in values.items():

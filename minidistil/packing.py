@@ -97,7 +97,9 @@ class Batch:
         ids = [np.asarray(s, dtype=np.int32) for s in input_ids]
         lengths = np.array([len(s) for s in ids], dtype=np.int32)
         if (lengths == 0).any():
-            raise InputError(f"sequence {int(np.argmin(lengths))} has no tokens; drop it or give it [CLS] [SEP]")
+            raise InputError(
+                f"sequence {int(np.argmin(lengths))} has no tokens; drop it or give it [CLS] [SEP]"
+            )
         cu = np.zeros(len(ids) + 1, np.int32)
         np.cumsum(lengths, out=cu[1:])
         total = int(cu[-1])
@@ -147,7 +149,9 @@ class Batch:
         mask = like_ids("attention_mask", attention_mask, 1) != 0  # [B, L]
         lengths = mask.sum(1)
         if (lengths == 0).any():
-            raise InputError(f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to")
+            raise InputError(
+                f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to"
+            )
         columns = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
         if position_ids is not None:
             positions = like_ids("position_ids", position_ids, 0)
@@ -158,7 +162,9 @@ class Batch:
         np.cumsum(lengths, out=cu[1:])
         wide = ids[mask]
         if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(np.int32).max):
-            raise InputError(f"token id {int(wide.min() if wide.min() < 0 else wide.max())} is outside any vocabulary")
+            raise InputError(
+                f"token id {int(wide.min() if wide.min() < 0 else wide.max())} is outside any vocabulary"
+            )
         return cls(
             input_ids=wide.astype(np.int32),
             cu_seqlens=cu,

@@ -153,7 +153,13 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
 
 
 def _run(
-    kernel: Any, inputs: tuple[Array, ...], cu: IntArray, num_heads: int, mask: Mask | None, out: Array, *more: Array
+    kernel: Any,
+    inputs: tuple[Array, ...],
+    cu: IntArray,
+    num_heads: int,
+    mask: Mask | None,
+    out: Array,
+    *more: Array,
 ) -> None:
     """One job for each head of each sequence; a thread takes at least eight heads of average length."""
     scale = out.dtype.type(1 / math.sqrt(out.shape[1] // num_heads))

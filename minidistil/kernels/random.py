@@ -21,7 +21,15 @@ ROUNDS = rng.ROUNDS
 
 @numba.njit(nogil=True, cache=True)
 def fill_factors(
-    factors: Array, columns: int, position: int, example: int, plane: int, k0: Any, k1: Any, limit: Any, scale: Any
+    factors: Array,
+    columns: int,
+    position: int,
+    example: int,
+    plane: int,
+    k0: Any,
+    k1: Any,
+    limit: Any,
+    scale: Any,
 ) -> None:
     """factors[c] = `scale` where column c of this row survives, 0 where it is dropped.
 
@@ -62,7 +70,16 @@ def mask_arguments(mask: Mask | None, rows: int, dtype: Any) -> tuple[Any, ...]:
 
 @numba.njit(nogil=True, cache=True)
 def _dropout(
-    x: Array, out: Array, position: Any, example: Any, k0: Any, k1: Any, limit: Any, scale: Any, start: int, stop: int
+    x: Array,
+    out: Array,
+    position: Any,
+    example: Any,
+    k0: Any,
+    k1: Any,
+    limit: Any,
+    scale: Any,
+    start: int,
+    stop: int,
 ) -> None:
     columns = x.shape[1]
     factors = np.empty(columns + 4, x.dtype)

@@ -319,7 +319,9 @@ class Model:
         )
         result = ModelOutput()
         if targets:
-            result["loss"] = sum(loss.sum / max(loss.count, 1) for loss in self.losses(outputs, batch).values())
+            result["loss"] = sum(
+                loss.sum / max(loss.count, 1) for loss in self.losses(outputs, batch).values()
+            )
         by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
         for name, value in outputs.items():
             if name == "hidden_states":
@@ -349,7 +351,9 @@ class Model:
 
     def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, HeadLoss]:
         """The terms of this model's own loss, from `batch.targets`: sum, count and gradient of each."""
-        terms = {name: t for head in self.heads for name, t in head.losses(outputs, batch, self.config).items()}
+        terms = {
+            name: t for head in self.heads for name, t in head.losses(outputs, batch, self.config).items()
+        }
         if not terms:
             raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
         return terms

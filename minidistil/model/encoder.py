@@ -56,7 +56,9 @@ def layer_forward(
     """One transformer layer, layernorm after each residual (post-LN): [T, H] -> [T, H]."""
     eps = config.layer_norm_eps
     drop_attention = token_mask(dropout, config.attention_probs_dropout_prob, i, ATTENTION_SITE, batch)
-    drop_projected = token_mask(dropout, config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE, batch)
+    drop_projected = token_mask(
+        dropout, config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE, batch
+    )
     drop_output = token_mask(dropout, config.hidden_dropout_prob, i, OUTPUT_SITE, batch)
 
     qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]

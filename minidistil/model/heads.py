@@ -44,7 +44,13 @@ class Head(Protocol):
     def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]: ...
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None: ...
@@ -90,7 +96,11 @@ def problem_type(labels: npt.NDArray[Any], config: ModelConfig) -> str:
         return config.problem_type
     if config.num_labels == 1:
         return "regression"
-    return "single_label_classification" if np.issubdtype(labels.dtype, np.integer) else "multi_label_classification"
+    return (
+        "single_label_classification"
+        if np.issubdtype(labels.dtype, np.integer)
+        else "multi_label_classification"
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,13 @@ class Pooler:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]:
         first = x[batch.first_tokens]  # [T, H] -> [B, H]
         y, linear = ops.linear_forward(first, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"])
@@ -159,7 +175,13 @@ class SequenceHead:
         )
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]:
         pooled, pool = self.pooler.forward(x, params, batch, config, ops, dropout)
         mask = first_token_mask(dropout, self.dropout_rate(config), config.num_hidden_layers, batch)
@@ -187,14 +209,18 @@ class SequenceHead:
         if kind == "single_label_classification":
             loss = cross_entropy(logits, labels, ignore_index=IGNORE)
         elif labels.size != logits.size:
-            raise InputError(f"labels have shape {list(labels.shape)}, the model's outputs {list(logits.shape)}")
+            raise InputError(
+                f"labels have shape {list(labels.shape)}, the model's outputs {list(logits.shape)}"
+            )
         else:
             wanted = labels.reshape(logits.shape).astype(logits.dtype)
             if kind == "multi_label_classification":
                 loss = binary_cross_entropy(logits, wanted)
             else:
                 loss = mean_squared_error(logits.reshape(-1), wanted.reshape(-1))
-        return {"classification": HeadLoss(loss.sum, loss.count, {self.output: loss.grad.reshape(logits.shape)})}
+        return {
+            "classification": HeadLoss(loss.sum, loss.count, {self.output: loss.grad.reshape(logits.shape)})
+        }
 
 
 @dataclass(frozen=True)
@@ -228,7 +254,13 @@ class TokenHead:
         return linear_specs(self.classifier, config.num_labels, config.hidden_size)
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]:
         mask = token_mask(dropout, config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
         y, drop = ops.dropout_forward(x, mask)
@@ -268,11 +300,19 @@ class SpanHead:
         return linear_specs("qa_outputs", 2, config.hidden_size)
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]:
         mask = token_mask(dropout, config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
         y, drop = ops.dropout_forward(x, mask)
-        logits, linear = ops.linear_forward(y, params["qa_outputs.weight"], params["qa_outputs.bias"])  # [T, 2]
+        logits, linear = ops.linear_forward(
+            y, params["qa_outputs.weight"], params["qa_outputs.bias"]
+        )  # [T, 2]
         return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
@@ -333,7 +373,13 @@ class MaskedLMHead:
         return specs
 
     def forward(
-        self, x: Array, params: Arena, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
+        self,
+        x: Array,
+        params: Arena,
+        batch: Batch,
+        config: ModelConfig,
+        ops: ModuleType,
+        dropout: Dropout | None,
     ) -> tuple[Outputs, Any]:
         y, transform = ops.linear_activation_forward(
             x, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"], config.hidden_act

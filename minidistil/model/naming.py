@@ -113,7 +113,9 @@ def encoder_specs(config: ModelConfig, naming: Naming) -> list[ParameterSpec]:
         layer = naming.layer_prefix(i)
         qkv = [layer + part for part in (naming.query, naming.key, naming.value)]
         # Side by side, so that [3H, H] and [3H] are views and one product makes q, k and v.
-        specs += [ParameterSpec(f"{name}.weight", (H, H), "weight", fused=f"{layer}qkv.weight") for name in qkv]
+        specs += [
+            ParameterSpec(f"{name}.weight", (H, H), "weight", fused=f"{layer}qkv.weight") for name in qkv
+        ]
         specs += [ParameterSpec(f"{name}.bias", (H,), "bias", fused=f"{layer}qkv.bias") for name in qkv]
         specs += linear_specs(layer + naming.attention_output, H, H)
         specs += norm_specs(layer + naming.attention_norm, H)

@@ -1,0 +1,97 @@
+"""minidistil: a BERT written by hand in NumPy, made fast with Numba, that loads, distils and verifies.
+
+>>> from minidistil import BertForSequenceClassification, Tokenizer, pipeline
+>>> from minidistil.distill import init_student, DistillationTrainer
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from minidistil.errors import MinidistilError
+
+if TYPE_CHECKING:
+    from minidistil.config import BertConfig, DistilBertConfig
+    from minidistil.model import (
+        BertForMaskedLM,
+        BertForNextSentencePrediction,
+        BertForPreTraining,
+        BertForQuestionAnswering,
+        BertForSequenceClassification,
+        BertForTokenClassification,
+        BertModel,
+        DistilBertForMaskedLM,
+        DistilBertForQuestionAnswering,
+        DistilBertForSequenceClassification,
+        DistilBertForTokenClassification,
+        DistilBertModel,
+        load_model,
+    )
+    from minidistil.packing import Batch
+    from minidistil.tasks.pipeline import pipeline
+    from minidistil.text.dataset import Dataset
+    from minidistil.text.tokenizer import Tokenizer
+    from minidistil.threads import set_num_threads
+    from minidistil.train.settings import TrainSettings
+    from minidistil.train.trainer import Trainer
+
+__version__ = "0.1.0"
+
+# Imported when first used, so that `import minidistil` costs nothing.
+_HOMES = {
+    "BertConfig": "config",
+    "DistilBertConfig": "config",
+    "BertModel": "model",
+    "BertForMaskedLM": "model",
+    "BertForNextSentencePrediction": "model",
+    "BertForPreTraining": "model",
+    "BertForQuestionAnswering": "model",
+    "BertForSequenceClassification": "model",
+    "BertForTokenClassification": "model",
+    "DistilBertModel": "model",
+    "DistilBertForMaskedLM": "model",
+    "DistilBertForQuestionAnswering": "model",
+    "DistilBertForSequenceClassification": "model",
+    "DistilBertForTokenClassification": "model",
+    "load_model": "model",
+    "Batch": "packing",
+    "pipeline": "tasks.pipeline",
+    "Dataset": "text.dataset",
+    "Tokenizer": "text.tokenizer",
+    "set_num_threads": "threads",
+    "TrainSettings": "train.settings",
+    "Trainer": "train.trainer",
+}
+
+__all__ = [
+    "Batch",
+    "BertConfig",
+    "BertForMaskedLM",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "Dataset",
+    "DistilBertConfig",
+    "DistilBertForMaskedLM",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
+    "MinidistilError",
+    "Tokenizer",
+    "TrainSettings",
+    "Trainer",
+    "load_model",
+    "pipeline",
+    "set_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minidistil' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"minidistil.{_HOMES[name]}"), name)

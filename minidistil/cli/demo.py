@@ -1,0 +1,57 @@
+"""minidistil demo"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "fine-tune a sentiment teacher, distil it into a student of half its depth, compare them"
+EXAMPLES = """\
+  minidistil demo
+  minidistil demo --quick
+  minidistil demo --labels 2000 --out runs/more-labels
+  minidistil demo --labels all --json
+"""
+
+
+def _count(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", help="default: runs/demo, or runs/quick with --quick")
+    parser.add_argument(
+        "--labels",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="labelled sentences, or 'all' (default: 1000)",
+    )
+    parser.add_argument(
+        "--other-texts", action="store_true", help="distil on 13,000 sentences of other kinds too"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a subset, in about a minute")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    import sys
+    from pathlib import Path
+
+    from minidistil.distill.plot import plot_curves
+    from minidistil.distill.reviews import ReviewDistillation, ReviewSettings, table
+
+    changes = (
+        {"texts": 2000, "teacher_epochs": 2, "alone_epochs": 2, "student_epochs": 1} if args.quick else {}
+    )
+    labels = min(args.labels or 500, 500) if args.quick else args.labels
+    settings = ReviewSettings(labels=labels, other_texts=args.other_texts, seed=args.seed, **changes)
+    out = Path(args.out or ("runs/quick" if args.quick else "runs/demo"))
+    report = ReviewDistillation(out, settings, quiet=args.quiet).run()
+    plotted = plot_curves(out / "metrics.jsonl", out / "curves.png")
+    print(json.dumps(report) if args.json else table(report))
+    if not args.quiet:
+        files = "teacher/, student/, metrics.jsonl, report.json" + (", curves.png" if plotted else "")
+        print(f"\n{out}: {files}", file=sys.stderr)
+    return 0

@@ -1,0 +1,91 @@
+"""The `minidistil` command: finds the verb, runs it, and turns every mistake into one clear line.
+
+A verb is a module of this package with `HELP`, `EXAMPLES`, `add_arguments(parser)` and `run(args) -> int`.
+Verbs import what they need inside `run`, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from minidistil import __version__
+from minidistil.cli import demo, fetch, gradcheck, inspect, predict
+from minidistil.errors import MinidistilError
+
+VERBS: dict[str, ModuleType] = {
+    "demo": demo,
+    "predict": predict,
+    "inspect": inspect,
+    "gradcheck": gradcheck,
+    "fetch": fetch,
+}
+
+EPILOG = """\
+exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,
+            4 an asset is missing and cannot be fetched, 130 interrupted after saving
+
+environment: MINIDISTIL_THREADS, MINIDISTIL_CACHE (where fetched files are kept),
+             HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN (for hub ids)
+"""
+
+INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="minidistil",
+        description="Load, distil, fine-tune and verify BERT-family models on a CPU.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minidistil {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, module in VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog="examples:\n" + module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.add_argument(
+            "--threads", type=int, metavar="N", help="threads to use (default: the cores available)"
+        )
+        verb.add_argument("-q", "--quiet", action="store_true", help="no progress, no log")
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
+    )
+    for noisy in ("numba", "httpx", "httpcore", "huggingface_hub", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        if args.threads is not None:
+            from minidistil.threads import set_num_threads
+
+            set_num_threads(args.threads)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except MinidistilError as error:
+        print(f"minidistil {args.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as interrupt:
+        print(f"minidistil {args.verb}: {interrupt or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; leave Python nothing to flush into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

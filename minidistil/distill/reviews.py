@@ -1,0 +1,325 @@
+"""The main job on real weights and real text: a sentiment teacher, and a student half as deep.
+
+Few labels, much text: fine-tune the pretrained MiniLM encoder on some labelled movie-review sentences,
+start a student from every other layer, let the teacher label many more sentences softly, and train the
+student on those alone. For comparison, the same student learns from the labels without a teacher.
+
+Each stage ends with a directory that appears whole or not at all, and trains with checkpoints, so the
+job can be stopped anywhere and started again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidistil.assets import fetch_minilm
+from minidistil.config import load_config
+from minidistil.corpora import movie_split, other_texts
+from minidistil.distill.student import init_student
+from minidistil.distill.trainer import DistillationTrainer
+from minidistil.errors import ConfigError
+from minidistil.files import atomic_write
+from minidistil.model.base import Model
+from minidistil.model.bert import BertForSequenceClassification
+from minidistil.tasks.classification import accuracy, predict_logits
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import ModelLoss
+from minidistil.train.progress import Progress
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard
+
+LABELS = {0: "negative", 1: "positive"}
+STAGES = ("teacher", "alone", "student")
+TIMED_SENTENCES = 512
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """What the job does; the defaults are the setting in which distillation earns its keep.
+
+    Attributes
+    ----------
+    labels : int or None
+        Labelled sentences for the teacher and for the student alone; None for all.
+    texts : int or None
+        Movie-review sentences the teacher labels for the student; None for all of the training split.
+    other_texts : bool
+        Also the sentences of other kinds: product reviews, editorials, tweets.
+    layers : tuple of int
+        Teacher layers the student starts from.
+    alone_from : "pretrained" or "teacher"
+        Where the student without a teacher takes its layers: from the encoder that the teacher was
+        fine-tuned from, or from the teacher (whose layers already know the task).
+    teacher_epochs, alone_epochs, student_epochs : int
+    soft, hard : float
+        Weights of soft and hard labels in the student's loss. Hard labels need `texts` to be labelled.
+    temperature : float
+    batch_size, lr, max_length : int, float, int
+    seed : int
+    """
+
+    labels: int | None = 1000
+    texts: int | None = None
+    other_texts: bool = False
+    layers: tuple[int, ...] = (0, 2, 4)
+    alone_from: str = "pretrained"
+    teacher_epochs: int = 5
+    alone_epochs: int = 5
+    student_epochs: int = 3
+    soft: float = 1.0
+    hard: float = 0.0
+    temperature: float = 2.0
+    batch_size: int = 32
+    lr: float = 5e-5
+    max_length: int = 64
+    seed: int = 0
+
+
+class ReviewDistillation:
+    """The job, stage by stage, in one directory. `run()` does all that is not yet done.
+
+    Parameters
+    ----------
+    out : Path
+    settings : ReviewSettings
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    ConfigError
+        `out` holds a run with other settings.
+    """
+
+    def __init__(self, out: Path, settings: ReviewSettings, *, quiet: bool = False) -> None:
+        self.out, self.settings, self.quiet = out, settings, quiet
+        self._claim()
+
+    def _claim(self) -> None:
+        """Write down whose directory this is, or check that it is ours."""
+        path = self.out / "settings.json"
+        ours = json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        if path.exists():
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+            differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
+            if differing:
+                changes = ", ".join(f"{k} {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in differing)
+                raise ConfigError(
+                    f"{self.out} holds another run ({changes}): choose another --out, or remove it"
+                )
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+
+    # Inputs
+
+    @cached_property
+    def encoder(self) -> Path:
+        """The pretrained encoder's directory."""
+        return fetch_minilm()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_pretrained(self.encoder)
+
+    @cached_property
+    def data(self) -> tuple[Dataset, Dataset, Dataset]:
+        """Labelled sentences, sentences for the student, held-out sentences."""
+        s, split = self.settings, movie_split()
+        texts, labels = split.train_texts, split.train_labels
+        for name, wanted in (("labels", s.labels), ("texts", s.texts)):
+            if wanted is not None and not 1 <= wanted <= len(texts):
+                raise ConfigError(f"{name} must be between 1 and {len(texts)}, not {wanted}")
+        unlabelled = texts[: s.texts] + (other_texts() if s.other_texts else [])
+        if s.hard and (s.other_texts or (s.labels or len(texts)) < len(unlabelled)):
+            raise ConfigError("hard labels for the student need every one of its sentences to be labelled")
+        for_student = self._tokenise(unlabelled)
+        if s.hard:
+            for_student = for_student.with_targets(labels=np.array(labels[: s.texts]))
+        return (
+            self._tokenise(texts[: s.labels], labels[: s.labels]),
+            for_student,
+            self._tokenise(split.test_texts, split.test_labels),
+        )
+
+    def _tokenise(self, texts: list[str], labels: list[int] | None = None) -> Dataset:
+        data = Dataset.from_texts(self.tokenizer, texts, max_length=self.settings.max_length)
+        return data if labels is None else data.with_targets(labels=np.array(labels))
+
+    # Stages
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; returns the report, which is also in `report.json`."""
+        self._stage("teacher", self._train_teacher)
+        self._stage("alone", self._train_alone)
+        self._stage("student", self._train_student)
+        report = self._report()
+        with atomic_write(self.out / "report.json") as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return report
+
+    def _stage(self, name: str, train: Callable[[Path], tuple[Model, ModelCard]]) -> None:
+        """Train and save one model, unless it is there; then its checkpoints can go."""
+        work = self.out / "work" / name
+        if not (self.out / name / "config.json").exists():
+            model, card = train(work)
+            self._gather_metrics(name, work / "metrics.jsonl")
+            model.save_pretrained(self.out / name, tokenizer=self.tokenizer, card=card.render())
+        shutil.rmtree(work, ignore_errors=True)
+
+    def _gather_metrics(self, stage: str, path: Path) -> None:
+        """Put a stage's records into the job's `metrics.jsonl`, in place of any it had there."""
+        target = self.out / "metrics.jsonl"
+        old = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
+        records = [r for r in map(json.loads, old) if r["stage"] != stage]
+        records += [{"stage": stage, **json.loads(r)} for r in path.read_text(encoding="utf-8").splitlines()]
+        with atomic_write(target) as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
+
+    def _classifier(self) -> Model:
+        """The pretrained encoder under a new classifier."""
+        return BertForSequenceClassification.from_pretrained(
+            self.encoder,
+            id2label=LABELS,
+            problem_type="single_label_classification",
+            seed=self.settings.seed,
+        )
+
+    def _train_settings(self, epochs: int) -> TrainSettings:
+        s = self.settings
+        return TrainSettings(
+            epochs=epochs, batch_size=s.batch_size, lr=s.lr, seed=s.seed, save_every=50, log_every=5
+        )
+
+    def _fine_tune(self, model: Model, work: Path, epochs: int, label: str) -> Model:
+        labelled, _, held_out = self.data
+        Trainer(
+            model,
+            ModelLoss(model),
+            labelled,
+            settings=self._train_settings(epochs),
+            out=work,
+            evaluate=lambda: {"accuracy": accuracy(model, held_out)},
+            label=label,
+            quiet=self.quiet,
+        ).train()
+        return model
+
+    def _train_teacher(self, work: Path) -> tuple[Model, ModelCard]:
+        model = self._fine_tune(self._classifier(), work, self.settings.teacher_epochs, "teacher")
+        return model, self._card("Teacher: sentiment of movie-review sentences", "fine-tuned on labels")
+
+    def _train_alone(self, work: Path) -> tuple[Model, ModelCard]:
+        s = self.settings
+        source = self._classifier() if s.alone_from == "pretrained" else self._load("teacher")
+        model = init_student(source, s.layers, seed=s.seed)
+        model = self._fine_tune(model, work, s.alone_epochs, "student alone")
+        return model, self._card("Student without a teacher", "fine-tuned on labels, for comparison")
+
+    def _train_student(self, work: Path) -> tuple[Model, ModelCard]:
+        s = self.settings
+        _, texts, held_out = self.data
+        teacher = self._load("teacher")
+        student = init_student(teacher, s.layers, seed=s.seed)
+        DistillationTrainer(
+            student,
+            teacher,
+            texts,
+            settings=self._train_settings(s.student_epochs),
+            weights={"soft": s.soft, "hard": s.hard},
+            temperature=s.temperature,
+            out=work,
+            evaluate=lambda: {"accuracy": accuracy(student, held_out)},
+            label="student",
+            quiet=self.quiet,
+        ).train()
+        return student, self._card("Student: sentiment of movie-review sentences", "distilled")
+
+    def _load(self, name: str) -> Model:
+        return BertForSequenceClassification.from_pretrained(self.out / name)
+
+    def _card(self, title: str, how: str) -> ModelCard:
+        return ModelCard(
+            title=title,
+            summary=f"A BERT classifier of English movie-review sentences, {how} by minidistil.",
+            license="apache-2.0",
+            base_model="sentence-transformers/all-MiniLM-L6-v2",
+            pipeline_tag="text-classification",
+            details={k: str(v) for k, v in dataclasses.asdict(self.settings).items()},
+            command="minidistil demo",
+            limitations="Trained on single sentences of English film reviews; of no use elsewhere untested.",
+        )
+
+    # What came of it
+
+    def _report(self) -> dict[str, Any]:
+        """Sizes, speed and accuracy of the three models, and what the student keeps of its teacher."""
+        models = {name: self._load(name) for name in STAGES}
+        held_out = self.data[2]
+        rows = {}
+        for name, model in models.items():
+            rows[name] = {
+                "layers": model.config.num_hidden_layers,
+                "parameters": model.params.num_parameters,
+                "bytes": (self.out / name / "model.safetensors").stat().st_size,
+                "accuracy": accuracy(model, held_out),
+            }
+        for name, rate in self._speeds(models).items():
+            rows[name]["sentences_per_second"] = rate
+        for row in rows.values():
+            row["retained"] = row["accuracy"] / rows["teacher"]["accuracy"]
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "encoder": load_config(self.encoder).to_dict(),
+            "labelled_sentences": len(self.data[0]),
+            "student_sentences": len(self.data[1]),
+            "held_out_sentences": len(held_out),
+            "models": rows,
+        }
+
+    def _speeds(self, models: dict[str, Model]) -> dict[str, float]:
+        """Held-out sentences a second, forward passes alone: median of five rounds, models in turn."""
+        sample = self.data[2].subset(np.arange(min(TIMED_SENTENCES, len(self.data[2]))))
+        seconds: dict[str, list[float]] = {name: [] for name in models}
+        with Progress(5, "timing", "round", quiet=self.quiet) as progress:
+            for _ in range(5):
+                for name, model in models.items():
+                    began = time.perf_counter()
+                    predict_logits(model, sample)
+                    seconds[name].append(time.perf_counter() - began)
+                progress.update()
+        return {name: len(sample) / statistics.median(times) for name, times in seconds.items()}
+
+
+NAMES = {"teacher": "teacher", "alone": "student alone", "student": "student, taught"}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as a table of at most 80 columns."""
+    head = f"{'':16}{'layers':>7}{'parameters':>12}{'on disk':>10}{'sentences/s':>13}{'accuracy':>10}{'retained':>10}"
+    lines = [head]
+    for name, row in report["models"].items():
+        lines.append(
+            f"{NAMES[name]:16}{row['layers']:>7}{row['parameters'] / 1e6:>10.1f} M{row['bytes'] / 1e6:>7.1f} MB"
+            f"{row['sentences_per_second']:>13.0f}{row['accuracy']:>9.1%} {row['retained']:>9.1%}"
+        )
+    lines.append(
+        f"\nTeacher and student alone saw {report['labelled_sentences']:,} labelled sentences; the taught student"
+        f"\n{report['student_sentences']:,} sentences with the teacher's soft labels. Accuracy on "
+        f"{report['held_out_sentences']:,} held-out ones."
+    )
+    return "\n".join(lines)
