@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,6 +114,16 @@ def test_any_damage_is_seen_and_the_one_before_used(tmp_path, caplog, file, harm
     assert file in caplog.text
 
 
+def test_a_manifest_that_leaves_a_file_out(tmp_path, caplog):
+    save(tmp_path, 1)
+    manifest = save(tmp_path, 2) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["sha256"]["model.safetensors"]
+    manifest.write_text(json.dumps(content))
+    assert load_latest(tmp_path, RUN).path.name == "checkpoint-1"
+    assert "manifest.json does not name its files" in caplog.text
+
+
 def test_all_damaged(tmp_path):
     for step in (1, 2):
         truncate(save(tmp_path, step) / "model.safetensors")
@@ -164,6 +175,20 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch, n):
     monkeypatch.undo()
     assert names(tmp_path) == ["checkpoint-1"]
     assert load_latest(tmp_path, RUN).path.name == "checkpoint-1"
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint(tmp_path, monkeypatch):
+    """Or a power cut could leave a checkpoint whose log ends before it."""
+    synced, fsync = [], os.fsync
+
+    def watch(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    toy_trainer(tmp_path, replace(SETTINGS, save_every=None)).train()
+    assert synced[0] == (tmp_path / "metrics.jsonl").stat().st_ino
+    assert (tmp_path / "checkpoint-6" / "manifest.json").stat().st_ino in synced[1:]
 
 
 def test_a_run_goes_on_after_the_disk_was_full(tmp_path, monkeypatch):

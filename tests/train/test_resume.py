@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,26 @@ def test_checkpoints_taken_within_a_step_say_so(tmp_path):
     assert set(state["sums"]) == {"classes", "size"}
 
 
+def test_stopped_before_anything_new_was_done(tmp_path):
+    """The checkpoint it came from will do; there is nothing to write, so nothing to go wrong."""
+    with pytest.raises(KeyboardInterrupt):
+        toy_trainer(tmp_path, objective=Interrupting(5)).train()
+    before = (tmp_path / "checkpoint-1-2" / "manifest.json").stat()
+    trainer = toy_trainer(tmp_path)
+    pressed = []
+
+    def counts(batch):
+        if not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return {"classes": 1, "size": 1}
+
+    trainer.objective.counts = counts
+    with pytest.raises(KeyboardInterrupt, match="checkpoint-1-2"):
+        trainer.train()
+    assert (tmp_path / "checkpoint-1-2" / "manifest.json").stat().st_ino == before.st_ino
+
+
 def test_sigterm_saves_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_trainer(tmp_path, objective=Interrupting(3, signal.SIGTERM)).train()
@@ -86,6 +107,24 @@ def test_handlers_are_put_back(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_trainer(tmp_path, objective=Interrupting(3)).train()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    """As SIGINT is for a job in the background of a shell script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = toy_trainer(tmp_path, objective=Interrupting(3)).train()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.steps == 6
+
+
+def test_outside_the_main_thread(undisturbed):
+    """Only the main thread may handle signals; training in another one must still work."""
+    trainer = toy_trainer()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(trainer.train).result()
+    assert digest(trainer) == undisturbed[0]
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
@@ -129,12 +168,26 @@ def test_how_often_to_save_may_change(tmp_path, undisturbed):
     assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
 
 
+def other_model(how):
+    model = train_toy.ToyModel()
+    if how == "weights":
+        model.params["bias"][0] += 1
+    elif how == "frozen":
+        model.frozen = {"still", "gain"}
+    else:
+        model.config = train_toy.ToyConfig(dropout=0.5)
+    return model
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"settings": replace(SETTINGS, lr=0.01)}, r"settings\.lr was 0\.05 and is 0\.01"),
         ({"settings": replace(SETTINGS, epochs=3)}, r"settings\.epochs was 2 and is 3"),
         ({"data": toy_data(seed=4)}, r"data\.sha256"),
+        ({"model": other_model("weights")}, r"model\.first weights"),
+        ({"model": other_model("frozen")}, r"model\.frozen"),
+        ({"model": other_model("config")}, r"model\.config\.dropout was null and is 0\.5"),
         ({"identity": {"teacher": "abc"}}, r'teacher was null and is "abc"'),
         ({"model": train_toy.ToyModel("float64")}, r"model\.dtype was \"float32\" and is \"float64\""),
     ],

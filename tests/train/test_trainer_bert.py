@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minidistil.config import BertConfig
-from minidistil.model import BertForSequenceClassification
+from minidistil.model import BertForPreTraining, BertForSequenceClassification
 from minidistil.text.dataset import Dataset
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
@@ -110,3 +110,27 @@ def test_the_saved_best_is_the_model(tmp_path):
     t.train()
     best = BertForSequenceClassification.from_pretrained(tmp_path / "best", backend="numpy")
     assert (best.params.flat == t.model.params.flat).all()
+
+
+def test_weights_of_a_model_with_two_losses():
+    """The gradient is that of the weighted sum, against finite differences of the sums it returns."""
+    model = BertForPreTraining(CONFIG, seed=1, dtype="float64", backend="numpy")
+    batch = data().batch(np.arange(5))
+    labels = np.where(np.arange(batch.num_tokens) % 3 == 0, batch.input_ids, -100)
+    batch = batch.with_targets(labels=labels, next_sentence_label=np.array([0, 1, 1, 0, 1]))
+    weights = {"masked_lm": 2.0, "next_sentence": 0.5}
+    objective = ModelLoss(model, weights)
+    assert set(objective.counts(batch)) == set(weights)
+    totals = {"masked_lm": 11.0, "next_sentence": 7.0}
+    grads = model.params.like()
+    objective(model, batch, totals, None, grads)
+    direction = np.random.default_rng(0).standard_normal(model.params.flat.shape)
+
+    def value(step):
+        model.params.flat[...] += step * direction
+        sums = objective(model, batch, totals, None, model.params.like())
+        model.params.flat[...] -= step * direction
+        return sum(weights[name] * sums[name] / totals[name] for name in weights)
+
+    numeric = (value(1e-6) - value(-1e-6)) / 2e-6
+    assert grads.flat @ direction == pytest.approx(numeric, rel=1e-7)

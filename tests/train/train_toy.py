@@ -30,14 +30,15 @@ SETTINGS = TrainSettings(
 
 
 class ToyConfig:
+    def __init__(self, **values):
+        self.values = values
+
     def to_dict(self):
-        return {"kind": "toy"}
+        return {"kind": "toy", **self.values}
 
 
 class ToyModel:
     """logits = W (g * mean of the tokens' embeddings) + b."""
-
-    config = ToyConfig()
 
     def __init__(self, dtype="float32", backend=ops):
         specs = [
@@ -47,6 +48,7 @@ class ToyModel:
             ParameterSpec("weight", (C, H), "weight"),
             ParameterSpec("bias", (C,), "bias"),
         ]
+        self.config = ToyConfig()
         self.params, self.backend, self.frozen = Arena(specs, dtype), backend, {"still"}
         for i, spec in enumerate(specs):
             self.params[spec.name][...] = normal(spec.shape, 7, i)
