@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,31 +48,35 @@ class MetricsLog:
             self.records = [record for line in lines if (record := _parse(line)) and record["step"] <= step]
             with atomic_write(path) as temporary:
                 temporary.write_text("".join(map(_line, self.records)), encoding="utf-8")
-        try:
+        with self._storage_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise storage_error(path, error) from error
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Append one record: {"kind": kind, "step": step, **values}. NaN and Inf become null."""
         record = {"kind": kind, "step": step, **{name: _plain(value) for name, value in values.items()}}
         self.records.append(record)
-        if self._file is not None and self.path is not None:
-            try:
+        if self._file is not None:
+            with self._storage_errors():
                 self._file.write(_line(record))
                 self._file.flush()
-            except OSError as error:
-                raise storage_error(self.path, error) from error
 
     def sync(self) -> None:
         """Have everything written reach the disk, as a checkpoint that follows it does."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with self._storage_errors():
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(Path(self.path or ""), error) from error
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -73,6 +74,18 @@ def test_full_disk(tmp_path):
     log._file = Full()
     with pytest.raises(StorageError, match=r"metrics\.jsonl: the disk is full"):
         log.write("train", 1, {})
+
+
+def test_full_disk_when_it_is_synced(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.write("train", 1, {})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        log.sync()
+    log.close()
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
