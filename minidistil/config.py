@@ -95,8 +95,9 @@ class ModelConfig:
                 f"{self.key('num_attention_heads')} {self.num_attention_heads}"
             )
         if self.hidden_act not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
             raise ConfigError(
-                f"{self.key('hidden_act')} {self.hidden_act!r} is not supported; these are: {', '.join(ACTIVATIONS)}"
+                f"{self.key('hidden_act')} {self.hidden_act!r} is not supported; supported: {known}"
             )
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise ConfigError(f"problem_type {self.problem_type!r} is none of {', '.join(PROBLEM_TYPES)}")
@@ -279,9 +280,8 @@ def config_from_dict(values: Mapping[str, Any], source: object = "config.json") 
     if family not in FAMILIES:
         close = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ConfigError(
-            f"{source}: model_type {family!r} is not supported{hint}; supported: {', '.join(sorted(FAMILIES))}"
-        )
+        supported = ", ".join(sorted(FAMILIES))
+        raise ConfigError(f"{source}: model_type {family!r} is not supported{hint}; supported: {supported}")
     try:
         return FAMILIES[family].from_dict(values)
     except ConfigError as error:

@@ -59,7 +59,7 @@ class MissingAssetError(MinidistilError):
     exit_code = 4
 
 
-class CheckFailed(MinidistilError):
+class CheckError(MinidistilError):
     """A comparison or gradient check beyond its tolerance."""
 
     exit_code = 1

@@ -153,10 +153,7 @@ class Batch:
                 f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to"
             )
         columns = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
-        if position_ids is not None:
-            positions = like_ids("position_ids", position_ids, 0)
-        else:
-            positions = columns
+        positions = columns if position_ids is None else like_ids("position_ids", position_ids, 0)
         types = like_ids("token_type_ids", token_type_ids, 0)
         cu = np.zeros(len(ids) + 1, np.int32)
         np.cumsum(lengths, out=cu[1:])
@@ -182,9 +179,8 @@ class Batch:
     def pack(self, padded: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """[B, L, ...] -> [T, ...]: keep the real tokens."""
         if padded.shape[:2] != (self.num_sequences, self.width):
-            raise InputError(
-                f"expected an array of shape [{self.num_sequences}, {self.width}, ...], got {list(padded.shape)}"
-            )
+            expected = f"[{self.num_sequences}, {self.width}, ...]"
+            raise InputError(f"expected an array of shape {expected}, got {list(padded.shape)}")
         return padded[self.rows, self.columns]
 
     def unpack(self, packed: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:

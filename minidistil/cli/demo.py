@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 HELP = "fine-tune a sentiment teacher, distil it into a student of half its depth, compare them"
 EXAMPLES = """\
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.distill.plot import plot_curves
     from minidistil.distill.reviews import ReviewDistillation, ReviewSettings, table
 
-    changes = (
+    changes: dict[str, Any] = (
         {"texts": 2000, "teacher_epochs": 2, "alone_epochs": 2, "student_epochs": 1} if args.quick else {}
     )
     labels = min(args.labels or 500, 500) if args.quick else args.labels

@@ -310,16 +310,26 @@ NAMES = {"teacher": "teacher", "alone": "student alone", "student": "student, ta
 
 def table(report: dict[str, Any]) -> str:
     """The report as a table of at most 80 columns."""
-    head = f"{'':16}{'layers':>7}{'parameters':>12}{'on disk':>10}{'sentences/s':>13}{'accuracy':>10}{'retained':>10}"
-    lines = [head]
+    columns = ("layers", "parameters", "on disk", "sentences/s", "accuracy", "retained")
+    rows = [("", *columns)]
     for name, row in report["models"].items():
-        lines.append(
-            f"{NAMES[name]:16}{row['layers']:>7}{row['parameters'] / 1e6:>10.1f} M{row['bytes'] / 1e6:>7.1f} MB"
-            f"{row['sentences_per_second']:>13.0f}{row['accuracy']:>9.1%} {row['retained']:>9.1%}"
+        rows.append(
+            (
+                NAMES[name],
+                str(row["layers"]),
+                f"{row['parameters'] / 1e6:.1f} M",
+                f"{row['bytes'] / 1e6:.1f} MB",
+                f"{row['sentences_per_second']:.0f}",
+                f"{row['accuracy']:.1%}",
+                f"{row['retained']:.1%}",
+            )
         )
-    lines.append(
-        f"\nTeacher and student alone saw {report['labelled_sentences']:,} labelled sentences; the taught student"
-        f"\n{report['student_sentences']:,} sentences with the teacher's soft labels. Accuracy on "
-        f"{report['held_out_sentences']:,} held-out ones."
+    lines = [
+        f"{row[0]:15}" + "".join(f"{cell:>{len(c) + 2}}" for c, cell in zip(columns, row[1:], strict=True))
+        for row in rows
+    ]
+    return "\n".join(lines) + (
+        f"\n\nTeacher and student alone learnt from {report['labelled_sentences']:,} labelled sentences, the"
+        f"\ntaught student from the teacher's soft labels of {report['student_sentences']:,}. Accuracy on"
+        f"\n{report['held_out_sentences']:,} held-out sentences; retained: share of the teacher's accuracy."
     )
-    return "\n".join(lines)

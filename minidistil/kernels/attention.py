@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels import scalar
-from minidistil.kernels.random import fill_factors, mask_arguments
+from minidistil.kernels.random import Drop, drop_of, fill_factors
 from minidistil.kernels.softmax import softmax_row
 from minidistil.ops.dropout import Mask
 from minidistil.threads import run_rows
@@ -48,12 +48,12 @@ def _transpose(qkv: Array, begin: int, L: int, column: int, out: Array) -> None:
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _forward(
     qkv: Array, cu: Any, heads: int, longest: int, scale: Any, out: Array, lse: Array,
-    drop: bool, position: Any, example: Any, k0: Any, k1: Any, limit: Any, keep: Any, start: int, stop: int,
+    drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     H = out.shape[1]
     D = H // heads
     keys, row = np.empty((D, longest), qkv.dtype), np.empty(longest, qkv.dtype)
-    factors, sums = np.empty(longest + 4, qkv.dtype), np.empty(D, qkv.dtype)
+    factors, sums = np.empty(longest + 3, qkv.dtype), np.empty(D, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
         begin, L = cu[b], cu[b + 1] - cu[b]
@@ -62,8 +62,8 @@ def _forward(
             t = begin + i
             _scores(qkv, begin, L, i, h * D, scale, keys, row)
             lse[h, t] = softmax_row(row, L)
-            if drop:
-                fill_factors(factors, L, position[t], example[t], h, k0, k1, limit, keep)
+            if drop.on:
+                fill_factors(factors, L, drop, t, h)
                 for j in range(L):
                     row[j] *= factors[j]
             for d in range(D):
@@ -78,8 +78,8 @@ def _forward(
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _backward(
-    dout: Array, qkv: Array, cu: Any, heads: int, longest: int, scale: Any, out: Array, lse: Array, dqkv: Array,
-    drop: bool, position: Any, example: Any, k0: Any, k1: Any, limit: Any, keep: Any, start: int, stop: int,
+    dout: Array, qkv: Array, cu: Any, heads: int, longest: int, scale: Any, out: Array, lse: Array,
+    dqkv: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook, a row of queries at a time:
 
@@ -90,7 +90,7 @@ def _backward(
     D = H // heads
     keys, values = np.empty((D, longest), qkv.dtype), np.empty((D, longest), qkv.dtype)
     p, dp = np.empty(longest, qkv.dtype), np.empty(longest, qkv.dtype)
-    factors, dq = np.empty(longest + 4, qkv.dtype), np.empty(D, qkv.dtype)
+    factors, dq = np.empty(longest + 3, qkv.dtype), np.empty(D, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
         begin, L = cu[b], cu[b + 1] - cu[b]
@@ -116,8 +116,8 @@ def _backward(
             for d in range(D):
                 along += dout[t, q0 + d] * out[t, q0 + d]
                 dq[d] = 0
-            if drop:
-                fill_factors(factors, L, position[t], example[t], h, k0, k1, limit, keep)
+            if drop.on:
+                fill_factors(factors, L, drop, t, h)
                 for j in range(L):
                     dp[j] = p[j] * (dp[j] * factors[j] - along) * scale
                     p[j] *= factors[j]
@@ -165,5 +165,5 @@ def _run(
     scale = out.dtype.type(1 / math.sqrt(out.shape[1] // num_heads))
     longest = int(np.diff(cu).max(initial=0))
     jobs = (len(cu) - 1) * num_heads
-    drop = mask_arguments(mask, len(out), out.dtype)
-    run_rows(kernel, jobs, *inputs, cu, num_heads, longest, scale, out, *more, *drop, grain=8)
+    drop = drop_of(mask, out.dtype)
+    run_rows(kernel, jobs, *inputs, cu, num_heads, longest, scale, out, *more, drop, grain=8)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.random import fill_factors, mask_arguments
+from minidistil.kernels.random import Drop, drop_of, fill_factors
 from minidistil.ops.dropout import Mask
 from minidistil.threads import parallel_for, run_rows
 
@@ -23,19 +23,18 @@ CHUNK = 64  # rows whose parameter gradients are summed together: fixed, so that
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _normalise(
     x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
-    out: Array, normed: Array, rstd: Array,
-    drop: bool, position: Any, example: Any, k0: Any, k1: Any, limit: Any, scale: Any, start: int, stop: int,
+    out: Array, normed: Array, rstd: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     """out = layernorm(residual + dropout(x)), keeping what the backward pass needs."""
     H = x.shape[1]
     size, one = x.dtype.type(H), x.dtype.type(1)
-    factors = np.empty(H + 4, x.dtype)
+    factors = np.empty(H + 3, x.dtype)
     for t in range(start, stop):
         row = normed[t]
         for c in range(H):
             row[c] = x[t, c]
-        if drop:
-            fill_factors(factors, H, position[t], example[t], 0, k0, k1, limit, scale)
+        if drop.on:
+            fill_factors(factors, H, drop, t, 0)
             for c in range(H):
                 row[c] *= factors[c]
         if has_residual:
@@ -59,13 +58,12 @@ def _normalise(
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _backward(
     dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array,
-    dweight: Array, dbias: Array,
-    drop: bool, position: Any, example: Any, k0: Any, k1: Any, limit: Any, scale: Any, start: int, stop: int,
+    dweight: Array, dbias: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     """dsum = r (dn - mean(dn) - n mean(dn n)) with dn = dout w; dx = dsum through dropout."""
     H = dout.shape[1]
     size = dout.dtype.type(H)
-    factors = np.empty(H + 4, dout.dtype)
+    factors = np.empty(H + 3, dout.dtype)
     for t in range(start, stop):
         along_one, along_normed = dout.dtype.type(0), dout.dtype.type(0)
         for c in range(H):
@@ -78,8 +76,8 @@ def _backward(
         along_normed /= size
         for c in range(H):
             dsum[t, c] = rstd[t] * (dout[t, c] * weight[c] - along_one - normed[t, c] * along_normed)
-        if drop:
-            fill_factors(factors, H, position[t], example[t], 0, k0, k1, limit, scale)
+        if drop.on:
+            fill_factors(factors, H, drop, t, 0)
             for c in range(H):
                 dx[t, c] = dsum[t, c] * factors[c]
 
@@ -89,9 +87,11 @@ def _run_forward(
 ) -> tuple[Array, Cache]:
     out, normed, rstd = np.empty_like(x), np.empty_like(x), np.empty(len(x), x.dtype)
     other = x if residual is None else residual
-    drop = mask_arguments(mask, len(x), x.dtype)
-    tail = (out, normed, rstd, *drop)
-    run_rows(_normalise, len(x), x, other, residual is not None, weight, bias, x.dtype.type(eps), *tail)
+    results = (out, normed, rstd)
+    drop = drop_of(mask, x.dtype)
+    run_rows(
+        _normalise, len(x), x, other, residual is not None, weight, bias, x.dtype.type(eps), *results, drop
+    )
     return out, (normed, rstd, weight)
 
 
@@ -104,11 +104,11 @@ def _run_backward(
     dx = dsum if mask is None else np.empty_like(dout)
     chunks = -(-rows // CHUNK)
     parts = np.zeros((2, chunks, H), dout.dtype)
-    drop = mask_arguments(mask, rows, dout.dtype)
+    drop = drop_of(mask, dout.dtype)
 
     def chunk(i: int) -> None:
         stop = min((i + 1) * CHUNK, rows)
-        _backward(dout, normed, rstd, weight, dsum, dx, parts[0, i], parts[1, i], *drop, i * CHUNK, stop)
+        _backward(dout, normed, rstd, weight, dsum, dx, parts[0, i], parts[1, i], drop, i * CHUNK, stop)
 
     parallel_for(chunk, chunks)
     dweight = np.zeros(H, dout.dtype) if dweight is None else dweight

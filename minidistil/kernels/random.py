@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -19,45 +19,26 @@ W0, W1 = np.uint64(rng.W0), np.uint64(rng.W1)
 ROUNDS = rng.ROUNDS
 
 
-@numba.njit(nogil=True, cache=True)
-def fill_factors(
-    factors: Array,
-    columns: int,
-    position: int,
-    example: int,
-    plane: int,
-    k0: Any,
-    k1: Any,
-    limit: Any,
-    scale: Any,
-) -> None:
-    """factors[c] = `scale` where column c of this row survives, 0 where it is dropped.
+class Drop(NamedTuple):
+    """A `Mask` as kernels take it; without dropout `on` is False and the rest is there for its type."""
 
-    All words are uint64 that hold 32 bits, so that a product keeps its high half; the loop over counters
-    has no branch and runs in vector lanes.
-    """
-    n = (columns + 3) // 4
-    zero = factors.dtype.type(0)
-    for i in range(n):
-        x0, x1 = np.uint64(i), np.uint64(position) & LOW
-        x2, x3 = np.uint64(example) & LOW, np.uint64(plane)
-        a, b = k0, k1
-        for _ in range(ROUNDS):
-            p0, p1 = M0 * x0, M1 * x2
-            x0, x1, x2, x3 = (p1 >> WORD) ^ x1 ^ a, p1 & LOW, (p0 >> WORD) ^ x3 ^ b, p0 & LOW
-            a, b = (a + W0) & LOW, (b + W1) & LOW
-        factors[i] = scale if x0 >= limit else zero
-        factors[n + i] = scale if x1 >= limit else zero
-        factors[2 * n + i] = scale if x2 >= limit else zero
-        factors[3 * n + i] = scale if x3 >= limit else zero
+    on: bool
+    position: npt.NDArray[np.int64]  # [T]
+    example: npt.NDArray[np.int64]  # [T]
+    key0: Any
+    key1: Any
+    limit: Any
+    scale: Any
 
 
-def mask_arguments(mask: Mask | None, rows: int, dtype: Any) -> tuple[Any, ...]:
-    """A mask as kernels take it: (on, position, example, key word 0, key word 1, limit, scale)."""
+NOTHING = np.zeros(1, np.int64)
+
+
+def drop_of(mask: Mask | None, dtype: np.dtype[Any]) -> Drop:
+    """What a kernel needs of a mask, or of its absence, for arrays of `dtype`."""
     if mask is None:
-        none = np.zeros(1, np.int64)
-        return False, none, none, np.uint64(0), np.uint64(0), np.uint64(0), dtype.type(1)
-    return (
+        return Drop(False, NOTHING, NOTHING, np.uint64(0), np.uint64(0), np.uint64(0), dtype.type(1))
+    return Drop(
         True,
         np.asarray(mask.position, np.int64),
         np.asarray(mask.example, np.int64),
@@ -69,22 +50,34 @@ def mask_arguments(mask: Mask | None, rows: int, dtype: Any) -> tuple[Any, ...]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _dropout(
-    x: Array,
-    out: Array,
-    position: Any,
-    example: Any,
-    k0: Any,
-    k1: Any,
-    limit: Any,
-    scale: Any,
-    start: int,
-    stop: int,
-) -> None:
+def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -> None:
+    """factors[c] = scale where column c of row t survives, 0 where it is dropped.
+
+    `factors` needs room for 3 more columns. All words are uint64 that hold 32 bits, so that a product
+    keeps its high half; the loop over counters has no branch and runs in vector lanes.
+    """
+    n = (columns + 3) // 4
+    zero, scale, limit = factors.dtype.type(0), drop.scale, drop.limit
+    position, example = np.uint64(drop.position[t]) & LOW, np.uint64(drop.example[t]) & LOW
+    for i in range(n):
+        x0, x1, x2, x3 = np.uint64(i), position, example, np.uint64(plane)
+        k0, k1 = drop.key0, drop.key1
+        for _ in range(ROUNDS):
+            p0, p1 = M0 * x0, M1 * x2
+            x0, x1, x2, x3 = (p1 >> WORD) ^ x1 ^ k0, p1 & LOW, (p0 >> WORD) ^ x3 ^ k1, p0 & LOW
+            k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
+        factors[i] = scale if x0 >= limit else zero
+        factors[n + i] = scale if x1 >= limit else zero
+        factors[2 * n + i] = scale if x2 >= limit else zero
+        factors[3 * n + i] = scale if x3 >= limit else zero
+
+
+@numba.njit(nogil=True, cache=True)
+def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
     columns = x.shape[1]
-    factors = np.empty(columns + 4, x.dtype)
+    factors = np.empty(columns + 3, x.dtype)
     for t in range(start, stop):
-        fill_factors(factors, columns, position[t], example[t], 0, k0, k1, limit, scale)
+        fill_factors(factors, columns, drop, t, 0)
         for c in range(columns):
             out[t, c] = x[t, c] * factors[c]
 
@@ -94,7 +87,7 @@ def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
     if mask is None:
         return x, None
     out = np.empty_like(x)
-    run_rows(_dropout, len(x), x, out, *mask_arguments(mask, len(x), x.dtype)[1:])
+    run_rows(_dropout, len(x), x, out, drop_of(mask, x.dtype))
     return out, mask
 
 

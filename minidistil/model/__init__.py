@@ -66,3 +66,23 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
     if not config.architectures:
         raise ConfigError(f"{path}/config.json names no architecture; load it with a class of your choice")
     return model_class(config.architectures[0]).from_pretrained(path, **options)
+
+
+__all__ = [
+    "MODELS",
+    "BertForMaskedLM",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertModel",
+    "DistilBertForMaskedLM",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
+    "Model",
+    "load_model",
+    "model_class",
+]

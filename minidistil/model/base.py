@@ -196,9 +196,10 @@ class Model:
             bad = np.flatnonzero((values < 0) | (values >= limit))
             if len(bad):
                 t = int(bad[0])
+                where = f"sequence {batch.rows[t]}, token {batch.places[t]}"
+                advice = "; truncate the text" if what == "position" else ""
                 raise InputError(
-                    f"sequence {int(batch.rows[t])}, token {int(batch.places[t])}: {what} {int(values[t])} is outside "
-                    f"the model's {limit} {table}" + ("; truncate the text" if what == "position" else "")
+                    f"{where}: {what} {values[t]} is outside the model's {limit} {table}{advice}"
                 )
 
     def forward(
@@ -428,5 +429,5 @@ def unpack_attention(maps: list[Array], batch: Batch) -> Array:
     out = np.zeros((len(maps), heads, batch.width, batch.width), maps[0].dtype if maps else np.float32)
     for b, p in enumerate(maps):
         columns = batch.columns[batch.cu_seqlens[b] : batch.cu_seqlens[b + 1]]
-        out[np.ix_([b], range(heads), columns, columns)] = p
+        out[b][:, columns[:, None], columns] = p
     return out

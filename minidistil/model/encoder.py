@@ -96,4 +96,4 @@ def layer_backward(dout: Array, cache: Any, g: Layer, ops: ModuleType) -> Array:
     dqkv = ops.attention_backward(dcontext, c2)
     dsublayer, _, _ = ops.linear_backward(dqkv, c1, g.qkv_weight, g.qkv_bias)
     dx += dsublayer
-    return dx
+    return np.asarray(dx)

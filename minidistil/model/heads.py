@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,8 @@ Outputs = dict[str, Array]
 IGNORE = -100  # PyTorch's and transformers' label for "not counted"
 
 
-class HeadLoss(NamedTuple):
+@dataclass(frozen=True)
+class HeadLoss:
     """One term of the loss: its sum, over how many items, and the gradient of the sum by output."""
 
     sum: float

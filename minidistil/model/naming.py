@@ -157,7 +157,7 @@ def embedding_views(arena: Arena, naming: Naming) -> Embeddings:
     return Embeddings(
         arena[base + naming.word],
         arena[base + naming.position],
-        arena[base + naming.token_type] if base + naming.token_type in arena else None,
+        arena.get(base + naming.token_type),
         arena[f"{base}{naming.embedding_norm}.weight"],
         arena[f"{base}{naming.embedding_norm}.bias"],
     )

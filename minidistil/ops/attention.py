@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def attention_probabilities(qkv: Array, cu_seqlens: IntArray, num_heads: int) ->
     list of B arrays [A, L, L], rows summing to 1
     """
     probabilities = []
-    for start, stop in zip(cu_seqlens[:-1], cu_seqlens[1:], strict=True):
+    for start, stop in pairwise(cu_seqlens):
         q, k, _ = (split_heads(x, num_heads) for x in np.split(qkv[start:stop], 3, axis=1))  # each [A, L, D]
         scores = q @ k.transpose(0, 2, 1)  # [A, L, D] @ [A, D, L] -> [A, L, L]
         scores *= scores.dtype.type(1 / math.sqrt(q.shape[-1]))

@@ -39,4 +39,5 @@ def softmax_backward(dout: Array, cache: Array) -> Array:
     A constant `dout` gives zero: p always sums to 1. (So never test softmax with ones.)
     """
     p = cache
-    return p * (dout - (dout * p).sum(-1, keepdims=True))
+    along: Array = (dout * p).sum(-1, keepdims=True)  # [..., 1]
+    return p * (dout - along)
