@@ -76,12 +76,20 @@ def test_a_wrong_gradient_fails(change, entrywise):
     assert result.relative_error > 1e-6
 
 
-@breakages
+@pytest.mark.parametrize("breakage", ["one_part_in_a_thousand", "one_entry"])
 @pytest.mark.parametrize("name", SMALL_CASES)
-def test_every_case_fails_when_its_gradients_are_wrong(name, change):
-    case = CASES[name](ops)
-    results = check_gradient(broken(case, change))
+def test_every_case_fails_when_its_gradients_are_wrong(name, breakage):
+    """Zeroed and negated ones are the business of test_mutations.py."""
+    results = check_gradient(broken(CASES[name](ops), BREAKAGES[breakage]))
     assert not any(r.passed for r in results), [r.tensor for r in results if r.passed]
+
+
+@pytest.mark.parametrize(("entrywise", "evaluations"), [(0, 1 + 2 * 4), (5, 1 + 2 * 4), (6, 1 + 2 * (4 + 6))])
+def test_small_tensors_are_checked_entry_by_entry(entrywise, evaluations):
+    """Six entries: two evaluations for each of four directions, and for each entry if it is small."""
+    count, case = [], cube()
+    check_gradient(replace(case, entrywise=entrywise, forward=lambda: (count.append(1), case.forward())[1]))
+    assert len(count) == evaluations
 
 
 def test_a_missing_gradient_fails():
@@ -125,9 +133,11 @@ def test_relative_error():
     assert relative_error(a, b * np.nan) == np.inf
 
 
-@pytest.mark.parametrize("name", SMALL_CASES)
-def test_operations_and_losses(name):
-    for result in run([name]):
+@pytest.mark.parametrize(
+    ("name", "backend"), [(n, "numpy") for n in SMALL_CASES] + [(n, "numba") for n in OP_CASES]
+)
+def test_operations_and_losses(name, backend):
+    for result in run([name], backend=backend):
         assert result.passed, result
         assert result.norm > 0.01, "this input exercises nothing"
 
