@@ -69,7 +69,8 @@ class MetricsLog:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with self._storage_errors():  # closing writes what a full disk kept back
+                self._file.close()
 
     @contextmanager
     def _storage_errors(self) -> Iterator[None]:
