@@ -1,0 +1,54 @@
+# Front doors. Each makes what it needs in .venv; on a fresh machine only Python >= 3.11, pip and make
+# are required. `make distill QUICK=1` is a subset.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= $(if $(QUICK),runs/quick,runs/demo)
+
+.PHONY: distill test test-nojit parity lint format golden clean help
+
+help:
+	@echo "make distill          distil a sentiment teacher into a student half as deep (QUICK=1: a subset)"
+	@echo "make test             the test suite"
+	@echo "make test-nojit       the kernels' tests again, as plain Python (NUMBA_DISABLE_JIT=1)"
+	@echo "make parity           compare with PyTorch and transformers, live"
+	@echo "make lint             ruff and mypy"
+	@echo "make format           ruff format"
+	@echo "make golden           make the golden files again (needs the parity extra)"
+	@echo "make clean            remove .venv and caches; runs/ stays"
+
+# One stamp for each set of extras: pip runs again only when pyproject.toml changes.
+$(VENV)/.installed-%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(if $(filter-out base,$*),[$*])'
+	@touch $@
+
+distill: $(VENV)/.installed-base
+	$(BIN)/minidistil demo $(if $(QUICK),--quick) --out $(OUT)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q --ignore=tests/parity
+
+test-nojit: $(VENV)/.installed-test
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels
+
+parity: $(VENV)/.installed-parity
+	$(BIN)/python -m pytest -q tests/parity
+
+golden: $(VENV)/.installed-parity
+	$(BIN)/python tests/golden/make_golden.py
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
