@@ -160,6 +160,9 @@ def test_existing_directory_keeps_other_files(tmp_path, journal):
     first_move = [kind for kind, _ in journal].index("move")
     moved = {inode for kind, inode in journal if kind == "move"}
     assert moved <= {inode for kind, inode in journal[:first_move] if kind == "sync"}
+    last_move = len(journal) - [kind for kind, _ in reversed(journal)].index("move")
+    directories = {(s.st_dev, s.st_ino) for s in (target.stat(), (target / "1_Pooling").stat())}
+    assert directories == {inode for _, inode in journal[last_move:]}
 
 
 @pytest.mark.parametrize("exists", [True, False])

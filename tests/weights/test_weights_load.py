@@ -147,15 +147,14 @@ def test_new_head_on_a_pretrained_encoder(tmp_path):
 
 def test_half_a_head_and_a_stranger_are_not_expected(tmp_path):
     arena = arena_of(encoder() | CLASSIFIER)
-    report = load(
-        tmp_path, arena, tensors_of(encoder() | {"classifier.weight": (2, 4), "mystery.scale": (1,)})
-    )
+    strangers = {"mystery.scale": (1,), "classifier.scale": (1,)}
+    report = load(tmp_path, arena, tensors_of(encoder() | {"classifier.weight": (2, 4)} | strangers))
     assert absences(report.missing) == {"classifier.bias": False}
-    assert absences(report.unexpected) == {"mystery.scale": False}
+    assert absences(report.unexpected) == dict.fromkeys(strangers, False)
     assert not report.ok
     assert "with problems" in str(report)
     assert "! newly initialised: classifier.bias (not in the file)" in str(report)
-    assert "! not used: mystery.scale (unknown to this model)" in str(report)
+    assert "! not used: mystery.scale, classifier.scale (unknown to this model)" in str(report)
 
 
 def test_strict_takes_nothing_less_than_an_exact_match(tmp_path):
@@ -173,6 +172,12 @@ def test_tied_copy_that_agrees_is_ignored(tmp_path):
     tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"]
     report = load(tmp_path, arena_of(encoder() | MLM), tensors, strict=True)
     assert report.overridden == ()
+
+
+def test_tied_copy_is_compared_after_conversion(tmp_path):
+    tensors = tensors_of(encoder() | MLM, np.float64)
+    tensors["cls.predictions.decoder.weight"] = tensors[WORD]
+    assert load(tmp_path, arena_of(encoder() | MLM), tensors).overridden == ()
 
 
 def test_tied_copy_that_differs_is_reported(tmp_path):

@@ -68,7 +68,9 @@ def test_full_disk_leaves_the_old_model(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(StorageError, match="the disk is full"):
-        save_directory(tmp_path, config=CONFIG, tensors={"other": np.float32([1])}, card="new")
+        save_directory(
+            tmp_path, config=CONFIG.replace(vocab_size=8), tensors={"other": np.float32([1])}, card="new"
+        )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
