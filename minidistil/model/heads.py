@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
-from minidistil.losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.encoder import HEAD_SITE, token_mask
 from minidistil.model.naming import linear_specs, norm_specs
@@ -24,7 +24,6 @@ from minidistil.packing import Batch
 
 Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
-IGNORE = -100  # PyTorch's and transformers' label for "not counted"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
 def classification_count(labels: npt.NDArray[Any], config: ModelConfig) -> int:
     """Sequences for one label each, matrix entries for many labels or regression."""
     if problem_type(labels, config) == "single_label_classification":
-        return int((labels != IGNORE).sum())
+        return int((labels != IGNORE_INDEX).sum())
     return int(labels.size)
 
 
@@ -208,7 +207,7 @@ class SequenceHead:
         logits, labels = outputs[self.output], target(batch, self.labels)
         kind = problem_type(labels, config)
         if kind == "single_label_classification":
-            loss = cross_entropy(logits, labels, ignore_index=IGNORE)
+            loss = cross_entropy(logits, labels)
         elif labels.size != logits.size:
             raise InputError(
                 f"labels have shape {list(labels.shape)}, the model's outputs {list(logits.shape)}"
@@ -237,10 +236,10 @@ class NextSentenceHead(SequenceHead):
         return 0.0
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"next_sentence": int((target(batch, self.labels) != IGNORE).sum())}
+        return {"next_sentence": int((target(batch, self.labels) != IGNORE_INDEX).sum())}
 
     def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs[self.output], target(batch, self.labels), ignore_index=IGNORE)
+        loss = cross_entropy(outputs[self.output], target(batch, self.labels))
         return {"next_sentence": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
 
 
@@ -280,10 +279,10 @@ class TokenHead:
         return np.asarray(ops.dropout_backward(dy, drop))
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"tokens": int((target(batch, "labels") != IGNORE).sum())}
+        return {"tokens": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
     def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs["logits"], target(batch, "labels"), ignore_index=IGNORE)
+        loss = cross_entropy(outputs["logits"], target(batch, "labels"))
         return {"tokens": HeadLoss(loss.sum, loss.count, {"logits": loss.grad})}
 
 
@@ -365,12 +364,19 @@ class MaskedLMHead:
     def token_outputs(self) -> tuple[str, ...]:
         return (self.output,)
 
+    def decoder_names(self, config: ModelConfig) -> tuple[str, str]:
+        """Weight and bias of the last layer. Untied, transformers computes with the decoder's own two."""
+        if config.tie_word_embeddings:
+            return self.word, self.bias
+        return self.decoder, self.decoder.removesuffix("weight") + "bias"
+
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         H = config.hidden_size
-        specs = [ParameterSpec(self.bias, (config.vocab_size,), "bias")]
+        weight, bias = self.decoder_names(config)
+        specs = [ParameterSpec(bias, (config.vocab_size,), "bias")]
         specs += linear_specs(self.dense, H, H) + norm_specs(self.norm, H)
         if not config.tie_word_embeddings:
-            specs.append(ParameterSpec(self.decoder, (config.vocab_size, H), "weight"))
+            specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))
         return specs
 
     def forward(
@@ -388,15 +394,15 @@ class MaskedLMHead:
         y, norm = ops.layernorm_forward(
             y, params[f"{self.norm}.weight"], params[f"{self.norm}.bias"], config.layer_norm_eps
         )
-        decoder = self.word if config.tie_word_embeddings else self.decoder
-        logits, linear = ops.linear_forward(y, params[decoder], params[self.bias])  # [T, H] -> [T, V]
-        return {self.output: logits}, (transform, norm, linear, decoder)
+        weight, bias = self.decoder_names(config)
+        logits, linear = ops.linear_forward(y, params[weight], params[bias])  # [T, H] -> [T, V]
+        return {self.output: logits}, (transform, norm, linear, weight, bias)
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
         if self.output not in douts:
             return None
-        transform, norm, linear, decoder = cache
-        dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[decoder], grads[self.bias])
+        transform, norm, linear, weight, bias = cache
+        dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
         dy, _, _ = ops.layernorm_backward(dy, norm, grads[f"{self.norm}.weight"], grads[f"{self.norm}.bias"])
         dx, _, _ = ops.linear_activation_backward(
             dy, transform, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
@@ -404,8 +410,8 @@ class MaskedLMHead:
         return np.asarray(dx)
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"masked_lm": int((target(batch, "labels") != IGNORE).sum())}
+        return {"masked_lm": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
     def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs[self.output], target(batch, "labels"), ignore_index=IGNORE)
+        loss = cross_entropy(outputs[self.output], target(batch, "labels"))
         return {"masked_lm": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}

@@ -52,7 +52,7 @@ class Dropout:
 
 def threshold(rate: float) -> int:
     """A random 32-bit word below this drops its element."""
-    return round(rate * 2**32)
+    return min(round(rate * 2**32), 2**32 - 1)
 
 
 def keep(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,193 @@
+"""Task distillation: the objective against its definition, the teacher's outputs on disk, a whole run."""
+
+import numpy as np
+import pytest
+
+from minidistil.config import BertConfig
+from minidistil.distill import DistillationTrainer, TaskDistillation, init_student, teacher_logits
+from minidistil.errors import ConfigError, InputError
+from minidistil.losses import cosine, cross_entropy, soft_label_kl
+from minidistil.model import BertForSequenceClassification, BertForTokenClassification
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+from minidistil.text.dataset import Dataset
+from minidistil.train.settings import TrainSettings
+
+CONFIG = BertConfig(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=12,
+    initializer_range=0.3,
+)
+
+
+@pytest.fixture
+def teacher():
+    return BertForSequenceClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
+
+
+@pytest.fixture
+def student(teacher):
+    student = init_student(teacher, [0, 2])
+    student.params.flat[:] += 0.05 * np.random.default_rng(0).standard_normal(student.params.flat.shape)
+    return student
+
+
+def dataset(n=20, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 12, n)
+    total = int(lengths.sum())
+    return Dataset(
+        input_ids=rng.integers(0, 60, total).astype(np.int32),
+        token_type_ids=np.zeros(total, np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        example_ids=np.arange(n),
+        targets={"labels": rng.integers(0, 2, n)},
+    )
+
+
+def gradient(objective, student, batch, dropout=None):
+    grads = student.params.like()
+    counts = objective.counts(batch)
+    sums = objective(student, batch, counts, dropout, grads)
+    return {term: sums[term] / counts[term] for term in sums}, grads
+
+
+def test_terms_are_what_they_say(teacher, student):
+    batch = dataset().batch(np.arange(7))
+    objective = TaskDistillation(
+        student, {"soft": 0.5, "hard": 2.0, "cosine": 3.0}, teacher=teacher, temperature=4.0
+    )
+    values, _ = gradient(objective, student, batch)
+    ours, theirs = student.forward(batch)[0], teacher.forward(batch)[0]
+    assert values == pytest.approx(
+        {
+            "soft": soft_label_kl(ours["logits"], theirs["logits"], temperature=4.0).mean,
+            "hard": cross_entropy(ours["logits"], batch.targets["labels"]).mean,
+            "cosine": cosine(ours["last_hidden_state"], theirs["last_hidden_state"]).mean,
+        },
+        rel=1e-12,
+    )
+    assert objective.counts(batch) == {"soft": 7, "hard": 7, "cosine": batch.num_tokens}
+
+
+@pytest.mark.parametrize(
+    "weights", [{"soft": 1.0}, {"hard": 1.0}, {"cosine": 1.0}, {"soft": 2, "hard": 3, "cosine": 5}]
+)
+def test_gradient_against_finite_differences(teacher, student, weights):
+    batch = dataset().batch(np.arange(5))
+    objective = TaskDistillation(student, weights, teacher=teacher)
+
+    def loss():
+        values, _ = gradient(objective, student, batch, Dropout(1, 2))
+        return sum(weights[term] * value for term, value in values.items())
+
+    _, grads = gradient(objective, student, batch, Dropout(1, 2))
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        direction = rng.standard_normal(student.params.flat.shape)
+        original = student.params.flat.copy()
+        step = 1e-5
+        student.params.flat[:] = original + step * direction
+        above = loss()
+        student.params.flat[:] = original - step * direction
+        below = loss()
+        student.params.flat[:] = original
+        assert grads.flat @ direction == pytest.approx((above - below) / (2 * step), rel=1e-6)
+
+
+def test_the_teacher_is_never_trained(teacher, student):
+    before = teacher.params.flat.copy()
+    gradient(
+        TaskDistillation(student, {"soft": 1, "cosine": 1}, teacher=teacher), student, dataset().batch([0, 1])
+    )
+    np.testing.assert_array_equal(teacher.params.flat, before)
+
+
+def test_cached_logits_stand_in_for_the_teacher(teacher, student, tmp_path):
+    data = dataset()
+    cached = data.with_targets(teacher_logits=teacher_logits(teacher, data, tmp_path, quiet=True))
+    batch, with_logits = data.batch(np.arange(6)), cached.batch(np.arange(6))
+    live = gradient(TaskDistillation(student, {"soft": 1}, teacher=teacher), student, batch)
+    kept = gradient(TaskDistillation(student, {"soft": 1}), student, with_logits)
+    np.testing.assert_allclose(kept[1].flat, live[1].flat, rtol=1e-9, atol=1e-12)
+
+
+def test_a_token_classifier_learns_from_every_token():
+    teacher = BertForTokenClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
+    student = init_student(teacher, [0])
+    batch = Batch.from_sequences([[1, 2, 3], [4, 5]])
+    objective = TaskDistillation(student, {"soft": 1}, teacher=teacher)
+    assert objective.counts(batch) == {"soft": 5}
+    values, _ = gradient(objective, student, batch)
+    ours, theirs = student.forward(batch)[0]["logits"], teacher.forward(batch)[0]["logits"]
+    assert values["soft"] == pytest.approx(soft_label_kl(ours, theirs).mean)
+
+
+def test_the_cache_runs_the_teacher_once(teacher, tmp_path, monkeypatch):
+    data = dataset(50)
+    monkeypatch.setattr("minidistil.distill.teacher_cache.PART", 16)
+    first = teacher_logits(teacher, data, tmp_path, quiet=True)
+    direct = teacher.forward(data.batch(np.arange(50)))[0]["logits"]
+    np.testing.assert_allclose(first, direct, rtol=1e-9)
+
+    calls = []
+    forward = type(teacher).forward
+    monkeypatch.setattr(type(teacher), "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
+    np.testing.assert_array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
+    assert not calls
+    # A part that a kill left half-written is made again, alone; so is everything for another teacher.
+    part = sorted(tmp_path.glob("*/*.safetensors"))[1]
+    part.write_bytes(part.read_bytes()[:-5])
+    np.testing.assert_array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
+    assert len(calls) == 1
+    teacher.params["classifier.bias"][0] += 1
+    assert not np.array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
+
+
+def test_a_student_comes_closer_to_its_teacher(teacher, tmp_path):
+    data = dataset(64)
+    student = init_student(teacher, [0, 2])
+    theirs = teacher_logits(teacher, data, tmp_path / "c", quiet=True)
+
+    def distance():
+        return soft_label_kl(student.forward(data.batch(np.arange(64)))[0]["logits"], theirs).mean
+
+    before = distance()
+    settings = TrainSettings(epochs=15, batch_size=16, lr=3e-3, dropout=False)
+    bare = Dataset(data.input_ids, data.token_type_ids, data.offsets, data.example_ids)  # no labels
+    result = DistillationTrainer(
+        student, teacher, bare, settings=settings, out=tmp_path / "run", quiet=True
+    ).train()
+    assert distance() < 0.2 * before
+    assert result.steps == 60
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        ({}, "soft, hard, cosine"),
+        ({"soft": 0}, "soft, hard"),
+        ({"mlm": 1}, "mlm"),
+        ({"cosine": 1}, "needs the teacher"),
+    ],
+)
+def test_bad_weights(student, weights, match):
+    with pytest.raises(ConfigError, match=match):
+        TaskDistillation(student, weights)
+
+
+def test_bad_combinations(teacher, student):
+    with pytest.raises(ConfigError, match="temperature"):
+        TaskDistillation(student, {"soft": 1}, teacher=teacher, temperature=0)
+    other = BertForSequenceClassification(CONFIG.replace(vocab_size=61), dtype="float64", backend="numpy")
+    with pytest.raises(ConfigError, match="tokenizer"):
+        TaskDistillation(student, {"soft": 1}, teacher=other)
+    wide = BertForSequenceClassification(CONFIG.replace(hidden_size=32), dtype="float64", backend="numpy")
+    with pytest.raises(ConfigError, match="widths"):
+        TaskDistillation(student, {"cosine": 1}, teacher=wide)
+    with pytest.raises(InputError, match="teacher_logits"):
+        gradient(TaskDistillation(student, {"soft": 1}), student, dataset().batch([0]))

@@ -1,0 +1,185 @@
+"""Every kernel against its twin in the textbook, on the same random input."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minidistil import kernels, ops, threads
+from minidistil.ops.dropout import Mask
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
+LONGEST = 160 if COMPILED else 9  # as plain Python the kernels are slow: small shapes there
+EXAMPLES = 12 if COMPILED else 3
+
+
+class Inputs:
+    """Random arrays of one dtype for T tokens in sequences of the given lengths."""
+
+    def __init__(self, seed, dtype, lengths):
+        self.rng, self.dtype = np.random.default_rng(seed), np.dtype(dtype)
+        self.lengths = np.array(lengths, np.int32)
+        self.T = int(self.lengths.sum())
+
+    def normal(self, *shape):
+        return self.rng.standard_normal(shape).astype(self.dtype)
+
+    def mask(self, rate=0.3):
+        example = np.repeat(self.rng.integers(0, 2**40, len(self.lengths)), self.lengths)
+        position = np.concatenate([np.arange(n) for n in self.lengths] or [[]]).astype(np.int32)
+        return Mask(rate, (123456789, 2**32 - 5), example, position)
+
+    @property
+    def cu(self):
+        return np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int32)
+
+
+# For each pair: the arguments of its forward. H = 20 has a tail after any vector width.
+CASES = {
+    "linear": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
+    "linear without bias": lambda x: (x.normal(x.T, 20), x.normal(28, 20)),
+    "embedding": lambda x: (
+        *(x.rng.integers(0, n, x.T).astype(np.int32) for n in (7, 5, 2)),
+        *(x.normal(n, 20) for n in (7, 5, 2)),
+    ),
+    "embedding without types": lambda x: (
+        *(x.rng.integers(0, n, x.T).astype(np.int32) for n in (7, 5, 2)),
+        *(x.normal(n, 20) for n in (7, 5)),
+    ),
+    "layernorm": lambda x: (x.normal(x.T, 20), x.normal(20), x.normal(20)),
+    "gelu": lambda x: (3 * x.normal(x.T, 20),),
+    "gelu_tanh": lambda x: (3 * x.normal(x.T, 20),),
+    "relu": lambda x: (x.normal(x.T, 20),),
+    "tanh": lambda x: (x.normal(x.T, 20),),
+    "softmax": lambda x: (5 * x.normal(x.T, 20),),
+    "dropout": lambda x: (x.normal(x.T, 21), x.mask()),
+    "attention": lambda x: (x.normal(x.T, 60), x.cu, 5),
+    "attention with dropout": lambda x: (x.normal(x.T, 60), x.cu, 5, x.mask()),
+    "linear_activation": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
+    "linear_activation with tanh": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "gelu_new"),
+    "linear_activation with relu": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "relu"),
+    "residual_layernorm": lambda x: (x.normal(x.T, 20), x.normal(x.T, 20), x.normal(20), x.normal(20)),
+    "residual_layernorm with dropout": lambda x: (
+        *(x.normal(x.T, 20), x.normal(x.T, 20), x.normal(20), x.normal(20), 1e-12, x.mask()),
+    ),
+}  # fmt: skip
+
+
+def results(backend, case, arguments, cotangent_seed=0):
+    """Output and every gradient, with a random cotangent."""
+    name = case.split(" ")[0]
+    out, cache = getattr(backend, f"{name}_forward")(*arguments)
+    dout = np.random.default_rng(cotangent_seed).standard_normal(out.shape).astype(out.dtype)
+    gradients = getattr(backend, f"{name}_backward")(dout, cache)
+    return [out, *(gradients if isinstance(gradients, tuple) else (gradients,))]
+
+
+def assert_close(ours, theirs, tolerance, scale=None):
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.shape == b.shape
+            assert a.dtype == b.dtype
+            assert np.linalg.norm(a - b) <= tolerance * max(np.linalg.norm(b), 1e-30)
+
+
+def test_same_names():
+    assert sorted(kernels.__all__) == sorted(ops.__all__)
+
+
+def test_every_pair_has_a_case():
+    pairs = {name.removesuffix("_forward") for name in ops.__all__ if name.endswith("_forward")}
+    assert pairs == {case.split(" ")[0] for case in CASES}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.integers(1, LONGEST), min_size=1, max_size=5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_twins_agree(case, dtype, lengths, seed):
+    arguments = CASES[case](Inputs(seed, dtype, lengths))
+    assert_close(results(kernels, case, arguments), results(ops, case, arguments), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_tokens_at_all(case):
+    arguments = CASES[case](Inputs(0, "float64", []))
+    assert_close(results(kernels, case, arguments), results(ops, case, arguments), 0)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "linear" in c or "embedding" in c or "layernorm" in c])
+def test_parameter_gradients_are_added_to_what_is_given(case):
+    arguments = CASES[case](Inputs(1, "float64", [3, 5]))
+    name = case.split(" ")[0]
+    dout = None
+    for backend in (ops, kernels):
+        out, cache = getattr(backend, f"{name}_forward")(*arguments)
+        dout = np.random.default_rng(0).standard_normal(out.shape) if dout is None else dout
+        backward = getattr(backend, f"{name}_backward")
+        fresh = [g for g in backward(dout, cache) if g is not None]
+        inputs = {"embedding": 0, "residual_layernorm": 2}.get(name, 1)  # gradients that are not parameters'
+        given = [np.full_like(g, 7) for g in fresh[inputs:]]
+        again = [g for g in backward(dout, cache, *given) if g is not None]
+        for start, total, returned in zip(fresh[inputs:], given, again[inputs:], strict=True):
+            assert returned is total
+            np.testing.assert_allclose(total, 7 + start, rtol=1e-12)
+
+
+@pytest.fixture
+def thread_count():
+    before = threads.get_num_threads()
+    yield threads.set_num_threads
+    threads.set_num_threads(before)
+
+
+# Large enough that work is really shared out.
+@pytest.mark.parametrize("case", CASES)
+def test_bits_do_not_depend_on_the_number_of_threads(case, thread_count):
+    scale = 40 if COMPILED else 1
+    arguments = CASES[case](Inputs(2, "float32", [n * scale for n in (1, 13, 2, 7)]))
+    seen = set()
+    for count in (1, 2, 3, 4, 8):
+        thread_count(count)
+        seen.add(tuple(None if a is None else a.tobytes() for a in results(kernels, case, arguments)))
+    assert len(seen) == 1
+
+
+def test_matmul_bits_do_not_depend_on_the_number_of_threads(thread_count):
+    from minidistil.kernels.matmul import PANELS, SMALL, matmul
+
+    rng = np.random.default_rng(0)
+    for m, k, n in ((300, 96, 130), (130, 96, 300), (257, 129, 257)):
+        assert m * k * n > SMALL, "too small to be cut into panels"
+        a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32).T
+        seen, panels = set(), []
+        for count in (1, 2, 3, 8):
+            thread_count(count)
+            panels.clear()
+            seen.add(matmul(a, b, None, lambda *panel: panels.append(panel)).tobytes())
+            covered = np.zeros((m, n), int)
+            for r0, r1, c0, c1 in panels:
+                covered[r0:r1, c0:c1] += 1
+            assert len(panels) == PANELS
+            assert (covered == 1).all()
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("case", [c for c in CASES if "embedding" not in c])
+def test_nan_and_infinity_are_not_swallowed(case, bad):
+    """Where the textbook's result is not finite, the kernel's is not either."""
+    arguments = CASES[case](Inputs(3, "float32", [4, 6]))
+    arguments[0][5, 2] = bad
+    with np.errstate(all="ignore"):
+        for ours, theirs in zip(
+            results(kernels, case, arguments), results(ops, case, arguments), strict=True
+        ):
+            if theirs is not None:
+                missed = np.isnan(theirs) & np.isfinite(ours)
+                assert not missed.any()

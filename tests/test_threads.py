@@ -1,0 +1,133 @@
+"""The one pool of threads."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from minidistil import threads
+from minidistil.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch):
+    before = threads.get_num_threads()
+    yield
+    monkeypatch.undo()
+    threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 100])
+def test_every_task_runs_once(count, n):
+    threads.set_num_threads(count)
+    done = np.zeros(n, int)
+
+    def task(i):
+        done[i] += 1
+
+    threads.parallel_for(task, n)
+    assert (done == 1).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("count", [1, 3])
+def test_ranges_cover_every_row_once(count, rows):
+    threads.set_num_threads(count)
+    covered = np.zeros(rows, int)
+
+    def kernel(array, start, stop):
+        array[start:stop] += 1
+
+    threads.run_rows(kernel, rows, covered)
+    assert (covered == 1).all()
+
+
+def test_work_is_shared():
+    """Two tasks that wait for each other can only finish on two threads."""
+    threads.set_num_threads(2)
+    barrier = threading.Barrier(2, timeout=10)
+    threads.parallel_for(lambda i: barrier.wait(), 2)
+
+
+@pytest.mark.parametrize("guilty", [0, 1, 5])
+def test_an_error_in_a_task_reaches_the_caller(guilty):
+    threads.set_num_threads(2)
+
+    def task(i):
+        if i == guilty:
+            raise ValueError(f"task {i}")
+
+    with pytest.raises(ValueError, match=f"task {guilty}"):
+        threads.parallel_for(task, 6)
+    threads.parallel_for(lambda i: None, 6)  # and the pool lives on
+
+
+def test_several_python_threads_compute_at_once():
+    from minidistil import kernels
+
+    threads.set_num_threads(2)
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((400, 96)), rng.standard_normal((128, 96))
+    want = x @ w.T
+    wrong = []
+
+    def work():
+        for _ in range(20):
+            out, _ = kernels.linear_forward(x, w)
+            if not np.allclose(out, want):
+                wrong.append(out)
+
+    callers = [threading.Thread(target=work) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_too():
+    from minidistil import kernels
+
+    threads.set_num_threads(2)
+    x = np.random.default_rng(0).standard_normal((400, 96))
+    want, _ = kernels.softmax_forward(x)
+    child = os.fork()
+    if child == 0:
+        out, _ = kernels.softmax_forward(x)
+        os._exit(0 if np.array_equal(out, want) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_blas_gets_its_threads_back():
+    def blas():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    before = blas()
+    with threads.single_threaded_blas(), threads.single_threaded_blas():
+        assert set(blas()) <= {1}
+    assert blas() == before
+
+
+def test_environment_sets_the_number(monkeypatch):
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("MINIDISTIL_THREADS", "3")
+    assert threads.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("MINIDISTIL_THREADS", value)
+    with pytest.raises(UsageError, match="MINIDISTIL_THREADS"):
+        threads.get_num_threads()
+
+
+def test_no_threads_is_refused():
+    with pytest.raises(UsageError, match="at least 1"):
+        threads.set_num_threads(0)
