@@ -66,7 +66,9 @@ class Model:
     naming: ClassVar[Naming]
     heads: ClassVar[tuple[Head, ...]]
     config_class: ClassVar[type[ModelConfig]]
+    # {name of a stored copy: the parameter it equals}, for decoders that share the word table and others.
     tied: ClassVar[Mapping[str, str]] = {}
+    untied: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -152,7 +154,7 @@ class Model:
             model.params,
             open_checkpoint(path),
             base_prefix=cls.naming.base,
-            tied=cls.tied if config.tie_word_embeddings else {},
+            tied=cls.tied if config.tie_word_embeddings else cls.untied,
             strict=strict,
             ignore_mismatched=ignore_mismatched,
             source=path,
@@ -168,10 +170,13 @@ class Model:
         """
         from minidistil.weights.save import save_directory
 
+        # transformers ties its copies itself, but misses those of an untied model.
+        untied = {} if self.config.tie_word_embeddings else self.untied
+        copies = {alias: self.params[name] for alias, name in untied.items()}
         save_directory(
             Path(path),
             config=self.config.replace(architectures=(type(self).__name__,)),
-            tensors=self.params,
+            tensors={**self.params, **copies},
             tokenizer_files=None if tokenizer is None else tokenizer.files(),
             card=card,
         )

@@ -55,6 +55,7 @@ class BertForMaskedLM(BertBase):
         "cls.predictions.decoder.weight": WORD,
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
+    untied: ClassVar[Mapping[str, str]] = {"cls.predictions.bias": "cls.predictions.decoder.bias"}
 
 
 class BertForSequenceClassification(BertBase):
@@ -89,3 +90,4 @@ class BertForPreTraining(BertBase):
         NextSentenceHead(POOLER, output="seq_relationship_logits", labels="next_sentence_label"),
     )
     tied: ClassVar[Mapping[str, str]] = BertForMaskedLM.tied
+    untied: ClassVar[Mapping[str, str]] = BertForMaskedLM.untied
