@@ -182,7 +182,7 @@ def as_json(result: Comparison, sides: list[Side]) -> str:
 
 
 def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[Any]]) -> str:
-    """A line a tensor; of gradients a line a part of the model, with its worst, and each that failed."""
+    """A line a tensor; of gradients a line a part of the model, and each where the first divergence is."""
     from minidistil.verify.compare import GRADIENT, part_of
 
     lines = [f"{name}  {side.source}: {side.title}" for name, side in zip("AB", sides, strict=True)]
@@ -193,10 +193,11 @@ def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[
     for part, group in groupby(result.tensors, key=lambda t: part_of(t.name)):
         tensors = list(group)
         worst = max(tensors, key=badness)
-        count = f", worst of {len(tensors)}: {worst.name.removeprefix(GRADIENT)}" if len(tensors) > 1 else ""
         if len(tensors) > 1:
-            rows.append((f"gradients, {part}", worst, count))
-            tensors = [t for t in tensors if not t.passed]
+            bad = [t for t in tensors if not t.passed]
+            count = f"{len(bad)} of {len(tensors)}, worst" if bad else f"worst of {len(tensors)}:"
+            rows.append((f"gradients, {part}", worst, f"  {count} {worst.name.removeprefix(GRADIENT)}"))
+            tensors = bad if result.first_divergence in [t.name for t in bad] else []
         rows += [(t.name + " (embeddings)" * (t.name == "hidden_states.0"), t, "") for t in tensors]
     width = max(len(name) for name, *_ in rows)
     lines += ["", f"{'tensor':{width}}   max abs  relative      cosine"]

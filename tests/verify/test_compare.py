@@ -115,6 +115,11 @@ def test_a_wrong_backward_is_found_where_it_is(monkeypatch):
     monkeypatch.setattr(b.backend, "attention_backward", lambda *args: real(*args) * 1.0001)
     result = compare_models(a, b)
     assert result.first_divergence.startswith("grad.bert.encoder.layer.1.attention.self.")
+    sides = [verb.Side("", "float64", name, model, {}) for name, model in (("a", a), ("b", b))]
+    table = verb.as_table(result, sides, GIVEN)
+    assert table.count("\ngrad.bert.encoder.layer.1.attention.self.") == 5  # all but the bias of the keys
+    assert "\ngrad.bert.encoder.layer.0." not in table
+    assert "FAILED  15 of 16, worst bert.encoder.layer.0." in table
     assert next(t for t in result.tensors if t.name == "logits").passed
 
 
