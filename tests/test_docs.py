@@ -1,0 +1,49 @@
+"""The pages tell the truth: their examples run, their links lead somewhere, the code they quote is there."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import minidistil.ops
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(ROOT.glob("docs/**/*.md"))
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+
+
+@every_page
+def test_examples(page):
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+@every_page
+def test_links(page):
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor[1:] in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_quoted_code():
+    """Python on the page of an operation is an example, or stands in `model/` word for word."""
+    code = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("minidistil/model/*.py"))
+    quoted = 0
+    for page in ROOT.glob("docs/ops/*.md"):
+        for block in PYTHON.findall(page.read_text(encoding="utf-8")):
+            if not block.startswith(">>>"):
+                for line in block.splitlines():
+                    assert line in code, f"{page.name}: {line}"
+                    quoted += 1
+    assert quoted > 0
+
+
+def test_every_operation_has_a_page():
+    files = {path.stem for path in Path(minidistil.ops.__file__).parent.glob("*.py")} - {"__init__", "rng"}
+    assert files == {page.stem for page in ROOT.glob("docs/ops/*.md")}
