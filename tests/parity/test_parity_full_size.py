@@ -12,6 +12,7 @@ from minidistil.model.base import get_backend
 TOLERANCE = 1e-5  # relative, float32
 VOCABULARY = 30522
 BACKENDS = ("numba", "numpy")
+SIZE = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -45,6 +46,20 @@ def test_every_gradient(name, dtype, report):
         report.whole_gradient(f"{name}, gradient, float32", grads, their_gradients(theirs), tolerance)
 
 
+@pytest.mark.parametrize("name", ["BertModel", "DistilBertModel"])
+def test_padding_on_the_left_and_holes(name, report):
+    """Positions are columns in both, whatever the mask hides."""
+    ours, theirs = twins(name, num_hidden_layers=2, scale=0.1, **SIZE)
+    inputs = batch(name, VOCABULARY, (4, 20))
+    inputs["attention_mask"] = inputs["attention_mask"][:, ::-1].copy()
+    inputs["attention_mask"][0, 5:9] = 0
+    inputs["input_ids"] = np.maximum(inputs["input_ids"], 1)
+    expected = their_outputs(theirs, inputs, output_hidden_states=True)
+    expected.pop("pooler_output", None)  # theirs is of column 0
+    found = our_outputs(ours, inputs, expected, output_hidden_states=True)
+    report.relative("padding on the left and holes", found, expected, TOLERANCE)
+
+
 def test_span_loss_of_unpadded_input(report):
     """transformers takes the softmax over padding too; without padding the two losses are one."""
     ours, theirs = twins("DistilBertForQuestionAnswering", dtype="float64", num_hidden_layers=2)
@@ -62,7 +77,6 @@ def test_span_loss_of_unpadded_input(report):
     report.gradients("span loss without padding, gradients", grads, expected, 1e-9)
 
 
-SIZE = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
 WEIGHTS = {"soft": 5.0, "hard": 2.0, "cosine": 1.0}
 
 
