@@ -100,8 +100,8 @@ class TaskDistillation:
             add("soft", "logits", soft.sum, soft.grad)
         if "hard" in self.weights:
             for hard in model.losses(outputs, batch).values():
-                for output, grad in hard.douts.items():
-                    add("hard", output, hard.sum, grad)
+                for i, (output, grad) in enumerate(hard.douts.items()):
+                    add("hard", output, 0.0 if i else hard.sum, grad)  # one sum, however many outputs
         if "cosine" in self.weights:
             name = "last_hidden_state"
             near = cosine(outputs[name], given[name])

@@ -7,7 +7,11 @@ from minidistil.config import BertConfig
 from minidistil.distill import DistillationTrainer, TaskDistillation, init_student, teacher_logits
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
-from minidistil.model import BertForSequenceClassification, BertForTokenClassification
+from minidistil.model import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.text.dataset import Dataset
@@ -191,3 +195,15 @@ def test_bad_combinations(teacher, student):
         TaskDistillation(student, {"cosine": 1}, teacher=wide)
     with pytest.raises(InputError, match="teacher_logits"):
         gradient(TaskDistillation(student, {"soft": 1}), student, dataset().batch([0]))
+
+
+def test_a_loss_of_two_outputs_is_counted_once():
+    student = BertForQuestionAnswering(CONFIG, dtype="float64", backend="numpy", seed=1)
+    inputs, answers = [[3, 5, 7]], {"start_positions": np.array([0]), "end_positions": np.array([2])}
+    batch = student.pack(inputs, **answers)
+    objective = TaskDistillation(student, {"hard": 1.0})
+    grads, totals = student.params.like(), objective.counts(batch)
+    sums = objective(student, batch, totals, None, grads)
+    loss, expected = student.loss_and_grads(inputs, **answers)
+    assert sums["hard"] / totals["hard"] == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(grads.flat, expected.flat, rtol=1e-12, atol=1e-15)
