@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from minidistil import __version__
-from minidistil.cli import demo, fetch, gradcheck, inspect, predict
+from minidistil.cli import compare, demo, fetch, gradcheck, inspect, predict
 from minidistil.errors import MinidistilError
 
 VERBS: dict[str, ModuleType] = {
     "demo": demo,
     "predict": predict,
     "inspect": inspect,
+    "compare": compare,
     "gradcheck": gradcheck,
     "fetch": fetch,
 }

@@ -2,6 +2,11 @@
 
 The forward pass keeps the row sums of the softmax (as log-sum-exp), not the probabilities; the backward
 pass computes those again. Inner loops run along keys or along the head's columns, in vector lanes.
+
+Two habits of every kernel here keep the loops in vector lanes and the bits fixed. Loops run over views
+that start at 0: an index that might be negative for all the compiler knows becomes a gather. And a loop
+that sums never stores to an array: where the compiler cannot tell two arrays apart it decides by their
+addresses, at run time, between a vector and a scalar loop, which would sum in another order.
 """
 
 from __future__ import annotations
@@ -27,22 +32,37 @@ FLAGS = {"contract", "reassoc", "nsz"}
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def _scores(qkv: Array, begin: int, L: int, i: int, q0: int, scale: Any, keys: Array, row: Array) -> None:
-    """row[j] = scale q_i . k_j, given the transposed keys [D, L]."""
-    for j in range(L):
-        row[j] = 0
-    for d in range(keys.shape[0]):
-        q = qkv[begin + i, q0 + d] * scale
-        for j in range(L):
-            row[j] += q * keys[d, j]
+def _transpose(rows: Array, out: Array) -> None:
+    """out[d, j] = rows[j, d], for the first rows of a wider `out`."""
+    for j in range(rows.shape[0]):
+        for d in range(rows.shape[1]):
+            out[d, j] = rows[j, d]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def _transpose(qkv: Array, begin: int, L: int, column: int, out: Array) -> None:
-    """out[d, j] = qkv[begin + j, column + d]."""
-    for d in range(out.shape[0]):
-        for j in range(L):
-            out[d, j] = qkv[begin + j, column + d]
+def _dot_columns(x: Array, columns: Array, scale: Any, out: Array) -> None:
+    """out[j] = scale * sum_d x[d] columns[d, j]: the dot products with all keys at once."""
+    for j in range(out.shape[0]):
+        out[j] = 0
+    for d in range(x.shape[0]):
+        factor, column = x[d] * scale, columns[d]
+        for j in range(out.shape[0]):
+            out[j] += factor * column[j]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+def _add_scaled(factor: Any, x: Array, out: Array) -> None:
+    """out += factor x."""
+    for d in range(x.shape[0]):
+        out[d] += factor * x[d]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+def _dot(x: Array, y: Array) -> Any:
+    total = x.dtype.type(0)
+    for d in range(x.shape[0]):
+        total += x[d] * y[d]
+    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
@@ -52,28 +72,27 @@ def _forward(
 ) -> None:  # fmt: skip
     H = out.shape[1]
     D = H // heads
-    keys, row = np.empty((D, longest), qkv.dtype), np.empty(longest, qkv.dtype)
-    factors, sums = np.empty(longest + 3, qkv.dtype), np.empty(D, qkv.dtype)
+    one = qkv.dtype.type(1)
+    columns, row_space = np.empty((D, longest), qkv.dtype), np.empty(longest, qkv.dtype)
+    factors = np.empty(longest + 3, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
-        begin, L = cu[b], cu[b + 1] - cu[b]
-        _transpose(qkv, begin, L, H + h * D, keys)
+        begin, end = cu[b], cu[b + 1]
+        L = end - begin
+        q = qkv[begin:end, h * D : (h + 1) * D]
+        k = qkv[begin:end, H + h * D : H + (h + 1) * D]
+        v = qkv[begin:end, 2 * H + h * D : 2 * H + (h + 1) * D]
+        o = out[begin:end, h * D : (h + 1) * D]
+        keys, p = columns[:, :L], row_space[:L]
+        _transpose(k, keys)
         for i in range(L):
-            t = begin + i
-            _scores(qkv, begin, L, i, h * D, scale, keys, row)
-            lse[h, t] = softmax_row(row, L)
+            _dot_columns(q[i], keys, scale, p)
+            lse[h, begin + i] = softmax_row(p)
             if drop.on:
-                fill_factors(factors, L, drop, t, h)
+                fill_factors(factors, L, drop, begin + i, h)
                 for j in range(L):
-                    row[j] *= factors[j]
-            for d in range(D):
-                sums[d] = 0
-            for j in range(L):
-                p = row[j]
-                for d in range(D):
-                    sums[d] += p * qkv[begin + j, 2 * H + h * D + d]
-            for d in range(D):
-                out[t, h * D + d] = sums[d]
+                    p[j] *= factors[j]
+            _dot_columns(p, v, one, o[i])  # o_i = sum_j p_j v_j
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
@@ -88,50 +107,42 @@ def _backward(
     """
     H = out.shape[1]
     D = H // heads
-    keys, values = np.empty((D, longest), qkv.dtype), np.empty((D, longest), qkv.dtype)
-    p, dp = np.empty(longest, qkv.dtype), np.empty(longest, qkv.dtype)
-    factors, dq = np.empty(longest + 3, qkv.dtype), np.empty(D, qkv.dtype)
+    one = qkv.dtype.type(1)
+    key_columns, value_columns = np.empty((D, longest), qkv.dtype), np.empty((D, longest), qkv.dtype)
+    p_space, dp_space = np.empty(longest, qkv.dtype), np.empty(longest, qkv.dtype)
+    factors = np.empty(longest + 3, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
-        begin, L = cu[b], cu[b + 1] - cu[b]
-        q0, key0, value0 = h * D, H + h * D, 2 * H + h * D
-        _transpose(qkv, begin, L, key0, keys)
-        _transpose(qkv, begin, L, value0, values)
-        for j in range(L):
-            for d in range(D):
-                dqkv[begin + j, key0 + d] = 0
-                dqkv[begin + j, value0 + d] = 0
+        begin, end = cu[b], cu[b + 1]
+        L = end - begin
+        own, key, value = h * D, H + h * D, 2 * H + h * D  # where this head's columns begin
+        q, dq = qkv[begin:end, own : own + D], dqkv[begin:end, own : own + D]
+        k, dk = qkv[begin:end, key : key + D], dqkv[begin:end, key : key + D]
+        v, dv = qkv[begin:end, value : value + D], dqkv[begin:end, value : value + D]
+        o, do = out[begin:end, own : own + D], dout[begin:end, own : own + D]
+        keys, values, p, dp = key_columns[:, :L], value_columns[:, :L], p_space[:L], dp_space[:L]
+        _transpose(k, keys)
+        _transpose(v, values)
+        dk[:, :] = 0
+        dv[:, :] = 0
         for i in range(L):
-            t = begin + i
-            _scores(qkv, begin, L, i, q0, scale, keys, p)
-            total = lse[h, t]
+            _dot_columns(q[i], keys, scale, p)
+            _dot_columns(do[i], values, one, dp)
+            along, total = _dot(do[i], o[i]), lse[h, begin + i]
             for j in range(L):
                 p[j] = scalar.exp(p[j] - total)
-                dp[j] = 0
-            for d in range(D):
-                g = dout[t, q0 + d]
-                for j in range(L):
-                    dp[j] += g * values[d, j]
-            along = qkv.dtype.type(0)
-            for d in range(D):
-                along += dout[t, q0 + d] * out[t, q0 + d]
-                dq[d] = 0
             if drop.on:
-                fill_factors(factors, L, drop, t, h)
+                fill_factors(factors, L, drop, begin + i, h)
                 for j in range(L):
                     dp[j] = p[j] * (dp[j] * factors[j] - along) * scale
                     p[j] *= factors[j]
             else:
                 for j in range(L):
                     dp[j] = p[j] * (dp[j] - along) * scale
+            _dot_columns(dp, k, one, dq[i])  # dq_i = sum_j ds_j k_j
             for j in range(L):
-                ds, kept = dp[j], p[j]
-                for d in range(D):
-                    dq[d] += ds * qkv[begin + j, key0 + d]
-                    dqkv[begin + j, key0 + d] += ds * qkv[t, q0 + d]
-                    dqkv[begin + j, value0 + d] += kept * dout[t, q0 + d]
-            for d in range(D):
-                dqkv[t, q0 + d] = dq[d]
+                _add_scaled(dp[j], q[i], dk[j])
+                _add_scaled(p[j], do[i], dv[j])
 
 
 def attention_forward(

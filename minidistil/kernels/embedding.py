@@ -21,21 +21,24 @@ def _gather(
     start: int, stop: int,
 ) -> None:  # fmt: skip
     for t in range(start, stop):
-        for c in range(out.shape[1]):
-            out[t, c] = word[ids[t], c]
+        row, w, p = out[t], word[ids[t]], position[positions[t]]
+        for c in range(row.shape[0]):
+            row[c] = w[c]
         if len(token_type):
-            for c in range(out.shape[1]):
-                out[t, c] += token_type[types[t], c]
-        for c in range(out.shape[1]):
-            out[t, c] += position[positions[t], c]
+            s = token_type[types[t]]
+            for c in range(row.shape[0]):
+                row[c] += s[c]
+        for c in range(row.shape[0]):
+            row[c] += p[c]
 
 
 @numba.njit(nogil=True, cache=True)
 def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> None:
     """table[rows[t]] += dout[t], tokens in order; threads share the columns, so none ever waits."""
     for t in range(dout.shape[0]):
-        for c in range(start, stop):
-            table[rows[t], c] += dout[t, c]
+        given, total = dout[t, start:stop], table[rows[t], start:stop]
+        for c in range(given.shape[0]):
+            total[c] += given[c]
 
 
 def embedding_forward(

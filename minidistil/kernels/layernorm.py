@@ -30,16 +30,17 @@ def _normalise(
     size, one = x.dtype.type(H), x.dtype.type(1)
     factors = np.empty(H + 3, x.dtype)
     for t in range(start, stop):
-        row = normed[t]
+        x_row, row, out_row = x[t], normed[t], out[t]
         for c in range(H):
-            row[c] = x[t, c]
+            row[c] = x_row[c]
         if drop.on:
             fill_factors(factors, H, drop, t, 0)
             for c in range(H):
                 row[c] *= factors[c]
         if has_residual:
+            residual_row = residual[t]
             for c in range(H):
-                row[c] += residual[t, c]
+                row[c] += residual_row[c]
         mean = x.dtype.type(0)
         for c in range(H):
             mean += row[c]
@@ -52,7 +53,7 @@ def _normalise(
         rstd[t] = r
         for c in range(H):
             row[c] *= r
-            out[t, c] = row[c] * weight[c] + bias[c]
+            out_row[c] = row[c] * weight[c] + bias[c]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
@@ -65,21 +66,25 @@ def _backward(
     size = dout.dtype.type(H)
     factors = np.empty(H + 3, dout.dtype)
     for t in range(start, stop):
+        g, n, dsum_row, r = dout[t], normed[t], dsum[t], rstd[t]
         along_one, along_normed = dout.dtype.type(0), dout.dtype.type(0)
         for c in range(H):
-            dn = dout[t, c] * weight[c]
+            dn = g[c] * weight[c]
             along_one += dn
-            along_normed += dn * normed[t, c]
-            dweight[c] += dout[t, c] * normed[t, c]
-            dbias[c] += dout[t, c]
+            along_normed += dn * n[c]
         along_one /= size
         along_normed /= size
         for c in range(H):
-            dsum[t, c] = rstd[t] * (dout[t, c] * weight[c] - along_one - normed[t, c] * along_normed)
+            dweight[c] += g[c] * n[c]
+        for c in range(H):
+            dbias[c] += g[c]
+        for c in range(H):
+            dsum_row[c] = r * (g[c] * weight[c] - along_one - n[c] * along_normed)
         if drop.on:
             fill_factors(factors, H, drop, t, 0)
+            dx_row = dx[t]
             for c in range(H):
-                dx[t, c] = dsum[t, c] * factors[c]
+                dx_row[c] = dsum_row[c] * factors[c]
 
 
 def _run_forward(

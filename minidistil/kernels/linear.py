@@ -18,20 +18,23 @@ Cache = tuple[Array, Array]
 
 @numba.njit(nogil=True, cache=True)
 def _add_bias(y: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
+    part = bias[c0:c1]
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            y[r, c] += bias[c]
+        row = y[r, c0:c1]
+        for c in range(part.shape[0]):
+            row[c] += part[c]
 
 
 @numba.njit(nogil=True, cache=True)
 def _add_column_sums(x: Array, total: Array, start: int, stop: int) -> None:
     """total[c] += sum_t x[t, c], rows in order, whoever takes which columns."""
-    sums = np.zeros(stop - start, x.dtype)
+    sums, part = np.zeros(stop - start, x.dtype), total[start:stop]
     for t in range(x.shape[0]):
-        for c in range(start, stop):
-            sums[c - start] += x[t, c]
-    for c in range(start, stop):
-        total[c] += sums[c - start]
+        row = x[t, start:stop]
+        for c in range(sums.shape[0]):
+            sums[c] += row[c]
+    for c in range(sums.shape[0]):
+        part[c] += sums[c]
 
 
 def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Cache]:

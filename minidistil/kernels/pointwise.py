@@ -26,8 +26,9 @@ FLAGS = {"contract"}  # fused multiply-adds; nothing that could lose a NaN
 def _gelu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, root = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(math.sqrt(0.5))
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            out[r, c] = x[r, c] * (half * (one + scalar.erf(x[r, c] * root)))
+        z, y = x[r, c0:c1], out[r, c0:c1]
+        for c in range(z.shape[0]):
+            y[c] = z[c] * (half * (one + scalar.erf(z[c] * root)))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
@@ -35,19 +36,19 @@ def _dgelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int)
     half, one, root = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(math.sqrt(0.5))
     norm = x.dtype.type(1 / math.sqrt(2 * math.pi))
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            z = x[r, c]
-            cdf = half * (one + scalar.erf(z * root))
-            dx[r, c] = dout[r, c] * (cdf + z * (norm * scalar.exp(-half * z * z)))
+        z, g, dz = x[r, c0:c1], dout[r, c0:c1], dx[r, c0:c1]
+        for c in range(z.shape[0]):
+            cdf = half * (one + scalar.erf(z[c] * root))
+            dz[c] = g[c] * (cdf + z[c] * (norm * scalar.exp(-half * z[c] * z[c])))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _gelu_tanh(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, a, b = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(SQRT_2_OVER_PI), x.dtype.type(CUBIC)
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            z = x[r, c]
-            out[r, c] = half * z * (one + scalar.tanh(a * (z + b * z * z * z)))
+        z, y = x[r, c0:c1], out[r, c0:c1]
+        for c in range(z.shape[0]):
+            y[c] = half * z[c] * (one + scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c])))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
@@ -55,26 +56,28 @@ def _dgelu_tanh(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1:
     half, one, a, b = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(SQRT_2_OVER_PI), x.dtype.type(CUBIC)
     three_b = x.dtype.type(3 * CUBIC)
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            z = x[r, c]
-            t = scalar.tanh(a * (z + b * z * z * z))
-            slope = (one - t * t) * (a * (one + three_b * z * z))
-            dx[r, c] = dout[r, c] * (half * (one + t) + half * z * slope)
+        z, g, dz = x[r, c0:c1], dout[r, c0:c1], dx[r, c0:c1]
+        for c in range(z.shape[0]):
+            t = scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c]))
+            slope = (one - t * t) * (a * (one + three_b * z[c] * z[c]))
+            dz[c] = g[c] * (half * (one + t) + half * z[c] * slope)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _relu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     zero = x.dtype.type(0)
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            out[r, c] = zero if x[r, c] < zero else x[r, c]  # NaN is not below zero, and stays
+        z, y = x[r, c0:c1], out[r, c0:c1]
+        for c in range(z.shape[0]):
+            y[c] = zero if z[c] < zero else z[c]  # NaN is not below zero, and stays
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _drelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            dx[r, c] = dout[r, c] * x.dtype.type(x[r, c] > 0)
+        z, g, dz = x[r, c0:c1], dout[r, c0:c1], dx[r, c0:c1]
+        for c in range(z.shape[0]):
+            dz[c] = g[c] * x.dtype.type(z[c] > 0)
 
 
 class Activation(NamedTuple):

@@ -59,6 +59,7 @@ def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -
     n = (columns + 3) // 4
     zero, scale, limit = factors.dtype.type(0), drop.scale, drop.limit
     position, example = np.uint64(drop.position[t]) & LOW, np.uint64(drop.example[t]) & LOW
+    first, second, third, fourth = factors[:n], factors[n : 2 * n], factors[2 * n : 3 * n], factors[3 * n :]
     for i in range(n):
         x0, x1, x2, x3 = np.uint64(i), position, example, np.uint64(plane)
         k0, k1 = drop.key0, drop.key1
@@ -66,10 +67,10 @@ def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -
             p0, p1 = M0 * x0, M1 * x2
             x0, x1, x2, x3 = (p1 >> WORD) ^ x1 ^ k0, p1 & LOW, (p0 >> WORD) ^ x3 ^ k1, p0 & LOW
             k0, k1 = (k0 + W0) & LOW, (k1 + W1) & LOW
-        factors[i] = scale if x0 >= limit else zero
-        factors[n + i] = scale if x1 >= limit else zero
-        factors[2 * n + i] = scale if x2 >= limit else zero
-        factors[3 * n + i] = scale if x3 >= limit else zero
+        first[i] = scale if x0 >= limit else zero
+        second[i] = scale if x1 >= limit else zero
+        third[i] = scale if x2 >= limit else zero
+        fourth[i] = scale if x3 >= limit else zero
 
 
 @numba.njit(nogil=True, cache=True)
@@ -78,8 +79,9 @@ def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
     factors = np.empty(columns + 3, x.dtype)
     for t in range(start, stop):
         fill_factors(factors, columns, drop, t, 0)
+        given, row = x[t], out[t]
         for c in range(columns):
-            out[t, c] = x[t, c] * factors[c]
+            row[c] = given[c] * factors[c]
 
 
 def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:

@@ -17,20 +17,20 @@ FLAGS = {"contract", "reassoc", "nsz"}
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def softmax_row(row: Array, n: int) -> Any:
-    """Replace the first n entries by their softmax; returns log sum exp of what they were.
+def softmax_row(row: Array) -> Any:
+    """Replace a row by its softmax; returns log sum exp of what it was.
 
     A NaN anywhere makes the whole row NaN: the maximum may miss it, the sum does not.
     """
     top = row[0]
-    for j in range(1, n):
+    for j in range(row.shape[0]):
         top = row[j] if row[j] > top else top
     total = row.dtype.type(0)
-    for j in range(n):
+    for j in range(row.shape[0]):
         row[j] = scalar.exp(row[j] - top)
         total += row[j]
     share = row.dtype.type(1) / total
-    for j in range(n):
+    for j in range(row.shape[0]):
         row[j] *= share
     return top + np.log(total)
 
@@ -38,17 +38,18 @@ def softmax_row(row: Array, n: int) -> Any:
 @numba.njit(nogil=True, cache=True)
 def _softmax(out: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
-        softmax_row(out[t], out.shape[1])
+        softmax_row(out[t])
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FLAGS)
 def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
+        g, y, dx_row = dout[t], p[t], dx[t]
         along = p.dtype.type(0)
-        for j in range(p.shape[1]):
-            along += dout[t, j] * p[t, j]
-        for j in range(p.shape[1]):
-            dx[t, j] = p[t, j] * (dout[t, j] - along)
+        for j in range(y.shape[0]):
+            along += g[j] * y[j]
+        for j in range(y.shape[0]):
+            dx_row[j] = y[j] * (g[j] - along)
 
 
 def softmax_forward(x: Array) -> tuple[Array, Array]:

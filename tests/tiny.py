@@ -1,0 +1,59 @@
+"""A tiny pretrained encoder and a tiny corpus, for tests of whole jobs."""
+
+from pathlib import Path
+
+from minidistil.config import BertConfig
+from minidistil.corpora import Split
+from minidistil.model import BertForSequenceClassification, BertModel
+from minidistil.ops.rng import random_order
+from minidistil.text.tokenizer import Tokenizer
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+GOOD = ["warm", "funny", "bright", "lovely"]
+BAD = ["dull", "grim", "tired", "clumsy"]
+OTHER = ["a", "the", "film", "plot", "cast", "is", "and", "with", "##ly", "of"]
+VOCABULARY = [*SPECIAL, *GOOD, *BAD, *OTHER]
+LABELS = {0: "negative", 1: "positive"}
+
+CONFIG = BertConfig(
+    vocab_size=len(VOCABULARY),
+    hidden_size=24,
+    num_hidden_layers=6,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=24,
+    initializer_range=0.1,
+)
+
+
+def make_tokenizer(directory: Path) -> Tokenizer:
+    """Write vocab.txt into `directory` and load it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    return Tokenizer.from_pretrained(directory)
+
+
+def make_encoder(directory: Path) -> Path:
+    """A bare BERT of six small layers, with its tokenizer."""
+    tokenizer = make_tokenizer(directory / "vocabulary")
+    BertModel(CONFIG, seed=7).save_pretrained(directory / "encoder", tokenizer=tokenizer)
+    return directory / "encoder"
+
+
+def make_classifier(directory: Path, **config) -> Path:
+    """A classifier of random weights, with its tokenizer."""
+    tokenizer = make_tokenizer(directory / "vocabulary")
+    model = BertForSequenceClassification(CONFIG.replace(**{"id2label": LABELS, **config}), seed=3)
+    model.save_pretrained(directory / "classifier", tokenizer=tokenizer)
+    return directory / "classifier"
+
+
+def make_split(train: int = 60, test: int = 20) -> Split:
+    """Sentences whose one telling word decides their class."""
+    texts, labels = [], []
+    for i in range(train + test):
+        a, b, c = (int(x) for x in random_order(8, i)[:3])
+        word, label = (GOOD[a % 4], 1) if i % 2 else (BAD[a % 4], 0)
+        texts.append(" ".join(["the", OTHER[b], "is", word, *OTHER[: c % 5]]))
+        labels.append(label)
+    return Split(texts[:train], labels[:train], texts[train:], labels[train:])
