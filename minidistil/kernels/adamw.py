@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.jit import exact, summing
 from minidistil.ops.adamw import CHUNK
 from minidistil.threads import parallel_for
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 
 # No fast-math flag: memory is the limit here, and each element then rounds exactly as in the textbook.
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@exact
 def _adamw(
     p: Array, g: Array, m: Array, v: Array, start: int, stop: int,
     shrink: Any, b1: Any, c1: Any, b2: Any, c2: Any, rate: Any, root: Any, eps: Any, scale: Any,
@@ -69,7 +69,7 @@ def adamw_step(
 
 # reassoc lets the sum run in vector lanes. The chunks are fixed, so each is always summed the same way;
 # NaN and Inf survive, since neither flag that may assume them away is set.
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@summing
 def _sum_of_squares(x: Array, start: int, stop: int) -> float:
     total = 0.0
     for i in range(start, stop):

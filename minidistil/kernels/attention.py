@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels import scalar
+from minidistil.kernels.jit import summing
 from minidistil.kernels.random import Drop, drop_of, fill_factors
 from minidistil.kernels.softmax import softmax_row
 from minidistil.ops.dropout import Mask
@@ -28,77 +28,101 @@ Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, Array, Array]
 
-FLAGS = {"contract", "reassoc", "nsz"}
+LANES = 16  # rows of scores are computed up to a multiple of this: a rest of 15 would cost like 240
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def _transpose(rows: Array, out: Array) -> None:
-    """out[d, j] = rows[j, d], for the first rows of a wider `out`."""
-    for j in range(rows.shape[0]):
-        for d in range(rows.shape[1]):
-            out[d, j] = rows[j, d]
+@summing
+def _head(x: Array, begin: int, end: int, column: int, D: int) -> Array:
+    """A copy of one head's columns of one sequence: [L, D], contiguous."""
+    out = np.empty((end - begin, D), x.dtype)
+    for i in range(out.shape[0]):
+        row = x[begin + i, column : column + D]
+        for d in range(D):
+            out[i, d] = row[d]
+    return out
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def _dot_columns(x: Array, columns: Array, scale: Any, out: Array) -> None:
-    """out[j] = scale * sum_d x[d] columns[d, j]: the dot products with all keys at once."""
-    for j in range(out.shape[0]):
-        out[j] = 0
-    for d in range(x.shape[0]):
-        factor, column = x[d] * scale, columns[d]
-        for j in range(out.shape[0]):
-            out[j] += factor * column[j]
+@summing
+def _put_head(head: Array, begin: int, column: int, out: Array) -> None:
+    """Write [L, D] back to where `_head` took it from."""
+    for i in range(head.shape[0]):
+        row = out[begin + i, column : column + head.shape[1]]
+        for d in range(head.shape[1]):
+            row[d] = head[i, d]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
-def _add_scaled(factor: Any, x: Array, out: Array) -> None:
-    """out += factor x."""
-    for d in range(x.shape[0]):
-        out[d] += factor * x[d]
+@summing
+def _transposed(head: Array) -> Array:
+    """[L, D] -> [D, P], where P is L up to a multiple of LANES, the columns that are left being 0."""
+    L, D = head.shape
+    out = np.zeros((D, (L + LANES - 1) // LANES * LANES), head.dtype)
+    for i in range(L):
+        for d in range(D):
+            out[d, i] = head[i, d]
+    return out
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
+def _times_matrix(x: Array, matrix: Array, scale: Any, out: Array) -> None:
+    """out[c] = scale * sum_r x[r] matrix[r, c]: one row of a matrix product, its columns in lanes."""
+    for c in range(matrix.shape[1]):
+        out[c] = 0
+    for r in range(matrix.shape[0]):
+        factor = x[r] * scale
+        for c in range(matrix.shape[1]):
+            out[c] += factor * matrix[r, c]
+
+
+@summing
+def _add_outer(x: Array, y: Array, out: Array) -> None:
+    """out[r, c] += x[r] y[c]."""
+    for r in range(out.shape[0]):
+        factor = x[r]
+        for c in range(out.shape[1]):
+            out[r, c] += factor * y[c]
+
+
+@summing
 def _dot(x: Array, y: Array) -> Any:
     total = x.dtype.type(0)
-    for d in range(x.shape[0]):
-        total += x[d] * y[d]
+    for c in range(x.shape[0]):
+        total += x[c] * y[c]
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def _forward(
-    qkv: Array, cu: Any, heads: int, longest: int, scale: Any, out: Array, lse: Array,
-    drop: Drop, start: int, stop: int,
-) -> None:  # fmt: skip
+    qkv: Array, cu: Any, heads: int, scale: Any, out: Array, lse: Array, drop: Drop, start: int, stop: int
+) -> None:
     H = out.shape[1]
     D = H // heads
     one = qkv.dtype.type(1)
-    columns, row_space = np.empty((D, longest), qkv.dtype), np.empty(longest, qkv.dtype)
-    factors = np.empty(longest + 3, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
         begin, end = cu[b], cu[b + 1]
         L = end - begin
-        q = qkv[begin:end, h * D : (h + 1) * D]
-        k = qkv[begin:end, H + h * D : H + (h + 1) * D]
-        v = qkv[begin:end, 2 * H + h * D : 2 * H + (h + 1) * D]
-        o = out[begin:end, h * D : (h + 1) * D]
-        keys, p = columns[:, :L], row_space[:L]
-        _transpose(k, keys)
+        q, v = _head(qkv, begin, end, h * D, D), _head(qkv, begin, end, 2 * H + h * D, D)
+        keys = _transposed(_head(qkv, begin, end, H + h * D, D))
+        o, p, factors = (
+            np.empty((L, D), qkv.dtype),
+            np.empty(keys.shape[1], qkv.dtype),
+            np.empty(L + 3, qkv.dtype),
+        )
         for i in range(L):
-            _dot_columns(q[i], keys, scale, p)
-            lse[h, begin + i] = softmax_row(p)
+            _times_matrix(q[i], keys, scale, p)
+            lse[h, begin + i] = softmax_row(p[:L])
             if drop.on:
                 fill_factors(factors, L, drop, begin + i, h)
                 for j in range(L):
                     p[j] *= factors[j]
-            _dot_columns(p, v, one, o[i])  # o_i = sum_j p_j v_j
+            _times_matrix(p, v, one, o[i])  # o_i = sum_j p_j v_j
+        _put_head(o, begin, h * D, out)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def _backward(
-    dout: Array, qkv: Array, cu: Any, heads: int, longest: int, scale: Any, out: Array, lse: Array,
-    dqkv: Array, drop: Drop, start: int, stop: int,
+    dout: Array, qkv: Array, cu: Any, heads: int, scale: Any, out: Array, lse: Array, dqkv: Array, drop: Drop,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook, a row of queries at a time:
 
@@ -108,41 +132,39 @@ def _backward(
     H = out.shape[1]
     D = H // heads
     one = qkv.dtype.type(1)
-    key_columns, value_columns = np.empty((D, longest), qkv.dtype), np.empty((D, longest), qkv.dtype)
-    p_space, dp_space = np.empty(longest, qkv.dtype), np.empty(longest, qkv.dtype)
-    factors = np.empty(longest + 3, qkv.dtype)
     for job in range(start, stop):
         b, h = job // heads, job % heads
         begin, end = cu[b], cu[b + 1]
         L = end - begin
-        own, key, value = h * D, H + h * D, 2 * H + h * D  # where this head's columns begin
-        q, dq = qkv[begin:end, own : own + D], dqkv[begin:end, own : own + D]
-        k, dk = qkv[begin:end, key : key + D], dqkv[begin:end, key : key + D]
-        v, dv = qkv[begin:end, value : value + D], dqkv[begin:end, value : value + D]
-        o, do = out[begin:end, own : own + D], dout[begin:end, own : own + D]
-        keys, values, p, dp = key_columns[:, :L], value_columns[:, :L], p_space[:L], dp_space[:L]
-        _transpose(k, keys)
-        _transpose(v, values)
-        dk[:, :] = 0
-        dv[:, :] = 0
+        q, k = _head(qkv, begin, end, h * D, D), _head(qkv, begin, end, H + h * D, D)
+        o, do = _head(out, begin, end, h * D, D), _head(dout, begin, end, h * D, D)
+        keys, values = _transposed(k), _transposed(_head(qkv, begin, end, 2 * H + h * D, D))
+        dq, dk, dv = np.empty((L, D), qkv.dtype), np.zeros((L, D), qkv.dtype), np.zeros((L, D), qkv.dtype)
+        p, ds, factors = (
+            np.empty(keys.shape[1], qkv.dtype),
+            np.empty(keys.shape[1], qkv.dtype),
+            np.empty(L + 3, qkv.dtype),
+        )
         for i in range(L):
-            _dot_columns(q[i], keys, scale, p)
-            _dot_columns(do[i], values, one, dp)
+            _times_matrix(q[i], keys, scale, p)
+            _times_matrix(do[i], values, one, ds)
             along, total = _dot(do[i], o[i]), lse[h, begin + i]
             for j in range(L):
                 p[j] = scalar.exp(p[j] - total)
             if drop.on:
                 fill_factors(factors, L, drop, begin + i, h)
                 for j in range(L):
-                    dp[j] = p[j] * (dp[j] * factors[j] - along) * scale
+                    ds[j] = p[j] * (ds[j] * factors[j] - along) * scale
                     p[j] *= factors[j]
             else:
                 for j in range(L):
-                    dp[j] = p[j] * (dp[j] - along) * scale
-            _dot_columns(dp, k, one, dq[i])  # dq_i = sum_j ds_j k_j
-            for j in range(L):
-                _add_scaled(dp[j], q[i], dk[j])
-                _add_scaled(p[j], do[i], dv[j])
+                    ds[j] = p[j] * (ds[j] - along) * scale
+            _times_matrix(ds, k, one, dq[i])  # dq_i = sum_j ds_j k_j
+            _add_outer(ds, q[i], dk)
+            _add_outer(p, do[i], dv)
+        _put_head(dq, begin, h * D, dqkv)
+        _put_head(dk, begin, H + h * D, dqkv)
+        _put_head(dv, begin, 2 * H + h * D, dqkv)
 
 
 def attention_forward(
@@ -174,7 +196,6 @@ def _run(
 ) -> None:
     """One job for each head of each sequence; a thread takes at least eight heads of average length."""
     scale = out.dtype.type(1 / math.sqrt(out.shape[1] // num_heads))
-    longest = int(np.diff(cu).max(initial=0))
     jobs = (len(cu) - 1) * num_heads
     drop = drop_of(mask, out.dtype)
-    run_rows(kernel, jobs, *inputs, cu, num_heads, longest, scale, out, *more, drop, grain=8)
+    run_rows(kernel, jobs, *inputs, cu, num_heads, scale, out, *more, drop, grain=8)

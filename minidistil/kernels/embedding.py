@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.jit import exact
 from minidistil.ops.embedding import Cache
 from minidistil.threads import run_rows
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _gather(
     ids: Any, positions: Any, types: Any, word: Array, position: Array, token_type: Array, out: Array,
     start: int, stop: int,
@@ -32,7 +32,7 @@ def _gather(
             row[c] += p[c]
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> None:
     """table[rows[t]] += dout[t], tokens in order; threads share the columns, so none ever waits."""
     for t in range(dout.shape[0]):

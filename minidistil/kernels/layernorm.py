@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.jit import summing
 from minidistil.kernels.random import Drop, drop_of, fill_factors
 from minidistil.ops.dropout import Mask
 from minidistil.threads import parallel_for, run_rows
@@ -15,12 +15,10 @@ from minidistil.threads import parallel_for, run_rows
 Array = npt.NDArray[np.floating[Any]]
 Cache = tuple[Array, Array, Array]
 
-# "reassoc" lets a row's sum run in vector lanes. A row is always summed the same way.
-FLAGS = {"contract", "reassoc", "nsz"}
 CHUNK = 64  # rows whose parameter gradients are summed together: fixed, so that bits are too
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def _normalise(
     x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
     out: Array, normed: Array, rstd: Array, drop: Drop, start: int, stop: int,
@@ -56,7 +54,7 @@ def _normalise(
             out_row[c] = row[c] * weight[c] + bias[c]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def _backward(
     dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array,
     dweight: Array, dbias: Array, drop: Drop, start: int, stop: int,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.jit import exact
 from minidistil.kernels.matmul import matmul
 from minidistil.kernels.pointwise import ACTIVATIONS
 from minidistil.threads import run_rows
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.floating[Any]]
 Cache = tuple[Array, Array]
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _add_bias(y: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     part = bias[c0:c1]
     for r in range(r0, r1):
@@ -25,7 +25,7 @@ def _add_bias(y: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None
             row[c] += part[c]
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _add_column_sums(x: Array, total: Array, start: int, stop: int) -> None:
     """total[c] += sum_t x[t, c], rows in order, whoever takes which columns."""
     sums, part = np.zeros(stop - start, x.dtype), total[start:stop]

@@ -9,20 +9,18 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels import scalar
+from minidistil.kernels.jit import pointwise
 from minidistil.ops.gelu import CUBIC, SQRT_2_OVER_PI
 from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 
-FLAGS = {"contract"}  # fused multiply-adds; nothing that could lose a NaN
 
-
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _gelu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, root = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(math.sqrt(0.5))
     for r in range(r0, r1):
@@ -31,7 +29,7 @@ def _gelu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
             y[c] = z[c] * (half * (one + scalar.erf(z[c] * root)))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _dgelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, root = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(math.sqrt(0.5))
     norm = x.dtype.type(1 / math.sqrt(2 * math.pi))
@@ -42,7 +40,7 @@ def _dgelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int)
             dz[c] = g[c] * (cdf + z[c] * (norm * scalar.exp(-half * z[c] * z[c])))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _gelu_tanh(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, a, b = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(SQRT_2_OVER_PI), x.dtype.type(CUBIC)
     for r in range(r0, r1):
@@ -51,7 +49,7 @@ def _gelu_tanh(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None
             y[c] = half * z[c] * (one + scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c])))
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _dgelu_tanh(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     half, one, a, b = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(SQRT_2_OVER_PI), x.dtype.type(CUBIC)
     three_b = x.dtype.type(3 * CUBIC)
@@ -63,7 +61,7 @@ def _dgelu_tanh(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1:
             dz[c] = g[c] * (half * (one + t) + half * z[c] * slope)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _relu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     zero = x.dtype.type(0)
     for r in range(r0, r1):
@@ -72,7 +70,7 @@ def _relu(x: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
             y[c] = zero if z[c] < zero else z[c]  # NaN is not below zero, and stays
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def _drelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     for r in range(r0, r1):
         z, g, dz = x[r, c0:c1], dout[r, c0:c1], dx[r, c0:c1]

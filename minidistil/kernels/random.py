@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.jit import exact
 from minidistil.ops import rng
 from minidistil.ops.dropout import Mask, threshold
 from minidistil.threads import run_rows
@@ -49,7 +49,7 @@ def drop_of(mask: Mask | None, dtype: np.dtype[Any]) -> Drop:
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -> None:
     """factors[c] = scale where column c of row t survives, 0 where it is dropped.
 
@@ -73,7 +73,7 @@ def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -
         fourth[i] = scale if x3 >= limit else zero
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
     columns = x.shape[1]
     factors = np.empty(columns + 3, x.dtype)

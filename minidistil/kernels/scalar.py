@@ -16,8 +16,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-# "reassoc" would undo the two-step reduction of the argument in exp; contraction to FMA is welcome.
-FLAGS = {"contract"}
+from minidistil.kernels.jit import OPTIONS, pointwise
 
 f32 = np.float32
 LOG2_E = f32(1 / math.log(2))
@@ -37,13 +36,13 @@ Q1, Q2, Q3 = f32(0.5024109929044458), f32(0.11425771326994318), f32(0.0149974614
 Q4, Q5 = f32(0.001165211290536789), f32(3.8003612867997266e-05)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def power_of_two(n: Any) -> Any:
     """2^n for an integer -126 <= n <= 127, written straight into the exponent bits."""
     return np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def exp_float32(x: Any) -> Any:
     """exp(x) = 2^n exp(r) with n the nearest integer to x / ln 2 and r the rest."""
     z = x if x < EXP_MAX else EXP_MAX  # NaN too becomes EXP_MAX here: it must not reach the integers
@@ -57,7 +56,7 @@ def exp_float32(x: Any) -> Any:
     return y if x == x else x
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def erf_float32(x: Any) -> Any:
     """The error function as an odd rational function."""
     z = x if x < ERF_MAX else ERF_MAX
@@ -69,7 +68,7 @@ def erf_float32(x: Any) -> Any:
     return y if x == x else x
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@pointwise
 def tanh_float32(x: Any) -> Any:
     """tanh(x) = 1 - 2 / (exp(2 x) + 1): absolute error 1e-7, which is what 1 + tanh(x) needs."""
     return ONE - TWO / (exp_float32(TWO * x) + ONE)
@@ -94,6 +93,6 @@ def _by_type(fast: Any, exact: Any) -> Any:
     return lambda x: (lambda x: fast(x)) if x == numba.float32 else (lambda x: exact(x))
 
 
-overload(exp, jit_options={"fastmath": FLAGS})(_by_type(exp_float32, math.exp))
-overload(erf, jit_options={"fastmath": FLAGS})(_by_type(erf_float32, math.erf))
-overload(tanh, jit_options={"fastmath": FLAGS})(_by_type(tanh_float32, math.tanh))
+overload(exp, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(exp_float32, math.exp))
+overload(erf, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(erf_float32, math.erf))
+overload(tanh, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(tanh_float32, math.tanh))

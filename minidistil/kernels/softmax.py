@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels import scalar
+from minidistil.kernels.jit import exact, summing
 from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 
-FLAGS = {"contract", "reassoc", "nsz"}
 
-
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def softmax_row(row: Array) -> Any:
     """Replace a row by its softmax; returns log sum exp of what it was.
 
@@ -35,13 +33,13 @@ def softmax_row(row: Array) -> Any:
     return top + np.log(total)
 
 
-@numba.njit(nogil=True, cache=True)
+@exact
 def _softmax(out: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
         softmax_row(out[t])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FLAGS)
+@summing
 def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
         g, y, dx_row = dout[t], p[t], dx[t]
