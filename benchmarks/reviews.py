@@ -24,7 +24,10 @@ SETTINGS = {
     "all-labels": replace(FEW, labels=None, teacher_epochs=3, alone_epochs=3, soft=0.5, hard=0.5),
 }
 # Stages that a setting has in common with another one, and need not be done twice.
-SHARED = {"alone-from-teacher": ("few-labels", ("teacher", "student")), "other-texts": ("few-labels", ("teacher", "alone"))}
+SHARED = {
+    "alone-from-teacher": ("few-labels", ("teacher", "student")),
+    "other-texts": ("few-labels", ("teacher", "alone")),
+}
 COLUMNS = ("teacher", "alone", "student")
 
 
@@ -47,7 +50,10 @@ def run(name: str, seed: int, out: Path) -> dict[str, float]:
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
     """Mean and spread (lowest to highest) of each column, as Markdown."""
-    lines = ["| setting | teacher | student alone | student, taught | retained |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| setting | teacher | student alone | student, taught | retained |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, rows in results.items():
         cells = []
         for column in (*COLUMNS, "retained"):
@@ -58,7 +64,9 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("settings", nargs="*", choices=[*SETTINGS, []], help="default: all of them")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/results"))

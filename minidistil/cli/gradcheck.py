@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if every gradient passes, 1 if one does not."""
-    from minidistil.train.progress import Progress
+    from minidistil.progress import Progress
     from minidistil.verify import gradcheck
     from minidistil.verify.differences import TOLERANCE
 

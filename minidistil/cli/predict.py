@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object a line, with every label's score"
     )
+    parser.add_argument(
+        "--no-truncation",
+        action="store_true",
+        help="refuse texts longer than the model takes, instead of cutting",
+    )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
 
 
@@ -32,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     texts: list[str] = []
     for text in args.texts:
         texts += read_examples("-", format="text").texts if text == "-" else [text]
-    for text, prediction in zip(texts, classify(texts), strict=True):
+    predictions = classify(texts, truncation=not args.no_truncation)
+    for text, prediction in zip(texts, predictions, strict=True):
         if args.json:
             print(json.dumps({"text": text, **prediction._asdict()}, ensure_ascii=False))
         else:

@@ -11,6 +11,7 @@ from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
+from minidistil.model.heads import MaskedLMHead, SequenceHead, TokenHead
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 
@@ -57,6 +58,13 @@ class TaskDistillation:
                 f"the teacher has a vocabulary of {teacher.config.vocab_size}, the student of "
                 f"{student.config.vocab_size}: they must share their tokenizer"
             )
+        name = type(student).__name__
+        if self.weights.keys() & {"soft", "hard"} and len(student.heads) != 1:
+            raise ConfigError(f"soft and hard labels need a student with one task head; {name} is none")
+        if "soft" in self.weights and not isinstance(
+            student.heads[0], (SequenceHead, TokenHead, MaskedLMHead)
+        ):
+            raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
         if "cosine" in self.weights:
             if teacher is None:
                 raise ConfigError("the cosine term compares hidden states: it needs the teacher itself")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from minidistil.errors import WeightsError
 from minidistil.model.base import Model
+from minidistil.progress import Progress
 from minidistil.tasks.classification import predict_logits
 from minidistil.text.dataset import Dataset
-from minidistil.train.progress import Progress
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 PART = 2048  # examples in a file: what an interruption can cost

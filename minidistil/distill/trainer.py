@@ -41,7 +41,7 @@ class DistillationTrainer(Trainer):
         settings: TrainSettings,
         weights: Mapping[str, float] | None = None,
         temperature: float = 2.0,
-        out: Path | None = None,
+        out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         label: str = "distilling",
         quiet: bool = False,

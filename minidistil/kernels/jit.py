@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 # Every result rounds like the textbook's, operation by operation.
 exact = numba.njit(cache=True, **OPTIONS)

@@ -89,10 +89,16 @@ def tanh(x: Any) -> Any:
     return tanh_float32(x) if isinstance(x, np.float32) else math.tanh(x)
 
 
+IN_KERNELS: Any = {"fastmath": {"contract"}, **OPTIONS}
+
+
 def _by_type(fast: Any, exact: Any) -> Any:
     return lambda x: (lambda x: fast(x)) if x == numba.float32 else (lambda x: exact(x))
 
 
-overload(exp, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(exp_float32, math.exp))
-overload(erf, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(erf_float32, math.erf))
-overload(tanh, jit_options={"fastmath": {"contract"}, **OPTIONS})(_by_type(tanh_float32, math.tanh))
+for _function, _fast, _exact in (
+    (exp, exp_float32, math.exp),
+    (erf, erf_float32, math.erf),
+    (tanh, tanh_float32, math.tanh),
+):
+    overload(_function, jit_options=IN_KERNELS)(_by_type(_fast, _exact))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -79,11 +79,7 @@ class Model:
         seed: int = 0,
     ) -> None:
         self._prepare(config, dtype, backend)
-        for i, spec in enumerate(self.params.specs):
-            if spec.role in ("weight", "embedding"):
-                self.params[spec.name][...] = normal(spec.shape, seed, i) * config.initializer_range
-            elif spec.role == "norm" and spec.name.endswith("weight"):
-                self.params[spec.name][...] = 1
+        self._initialise(set(self.params), seed)
 
     def _prepare(self, config: ModelConfig, dtype: npt.DTypeLike, backend: str) -> None:
         if not isinstance(config, self.config_class):
@@ -97,6 +93,16 @@ class Model:
         self.params = Arena(self.specs(config), dtype)
         self.frozen: set[str] = set()
         self.load_report: LoadReport | None = None
+
+    def _initialise(self, names: Collection[str], seed: int) -> None:
+        """Fresh values for some parameters. What one gets does not depend on which others do."""
+        for i, spec in enumerate(self.params.specs):
+            if spec.name not in names:
+                continue
+            if spec.role in ("weight", "embedding"):
+                self.params[spec.name][...] = normal(spec.shape, seed, i) * self.config.initializer_range
+            elif spec.role == "norm" and spec.name.endswith("weight"):
+                self.params[spec.name][...] = 1
 
     @classmethod
     def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
@@ -149,7 +155,8 @@ class Model:
         config = load_config(path)
         if config_changes:
             config = config.replace(**config_changes)
-        model = cls(config, dtype=dtype, backend=backend, seed=seed)
+        model = cls.__new__(cls)
+        model._prepare(config, dtype, backend)
         model.load_report = load_into(
             model.params,
             open_checkpoint(path),
@@ -159,6 +166,7 @@ class Model:
             ignore_mismatched=ignore_mismatched,
             source=path,
         )
+        model._initialise({absence.name for absence in model.load_report.missing}, seed)
         return model
 
     def save_pretrained(

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError
 from minidistil.model.base import Model
+from minidistil.progress import Progress
 from minidistil.text.batching import sorted_batches
 from minidistil.text.dataset import Dataset
-from minidistil.train.progress import Progress
 
 TOKENS_AT_ONCE = 2048  # enough rows for a matrix product to run at full speed, few enough to stay in cache
 

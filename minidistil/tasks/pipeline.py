@@ -47,14 +47,19 @@ class TextClassification:
             raise ConfigError(f"{type(model).__name__} does not classify texts")
         self.model, self.tokenizer = model, tokenizer
 
-    def __call__(self, texts: str | Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
-        """Predictions in the order of `texts`, whose results do not depend on each other."""
+    def __call__(
+        self, texts: str | Sequence[str], pairs: Sequence[str] | None = None, *, truncation: bool = True
+    ) -> list[Prediction]:
+        """Predictions in the order of `texts`, whose results do not depend on each other.
+
+        Without `truncation` a text longer than the model takes is an InputError.
+        """
         texts = [texts] if isinstance(texts, str) else list(texts)
         for i, text in enumerate(texts):
             if not text.strip():
                 raise InputError(f"text {i + 1} of {len(texts)} is empty: there is nothing to classify")
         limit = self.model.config.max_position_embeddings
-        dataset = Dataset.from_texts(self.tokenizer, texts, pairs, max_length=limit)
+        dataset = Dataset.from_texts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
         return [self._prediction(row) for row in predict_logits(self.model, dataset)]
 
     def _prediction(self, logits: npt.NDArray[np.floating[Any]]) -> Prediction:

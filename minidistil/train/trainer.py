@@ -26,13 +26,13 @@ from minidistil.errors import CheckpointError, ConfigError, DataError, TrainingE
 from minidistil.model.arena import Arena
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
+from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
 from minidistil.train.objective import Objective, Trainable, TrainingData
 from minidistil.train.optimizer import AdamW, copy_into
-from minidistil.train.progress import Progress
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import Every, TrainSettings
 from minidistil.train.state import Interval, TrainResult, TrainState, fingerprint
@@ -50,7 +50,7 @@ class Trainer:
         What to minimise: `ModelLoss` for fine-tuning.
     dataset : Dataset
     settings : TrainSettings
-    out : Path, optional
+    out : path, optional
         Directory for checkpoints, `metrics.jsonl` and `best/`. Without it nothing is saved.
     evaluate : callable, optional
         Gives metrics of the model as it stands.
@@ -70,7 +70,7 @@ class Trainer:
         dataset: TrainingData,
         *,
         settings: TrainSettings,
-        out: Path | None = None,
+        out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         identity: Mapping[str, Any] | None = None,
         label: str = "training",
@@ -83,7 +83,8 @@ class Trainer:
                 "keep_best needs an evaluation to compare by and an output directory to save to"
             )
         self.model, self.objective, self.dataset = model, objective, dataset
-        self.settings, self.out, self.evaluate = settings, out, evaluate
+        self.settings, self.evaluate = settings, evaluate
+        self.out = None if out is None else Path(out)
         self.label, self.quiet = label, quiet
         first = self._epoch(0)
         per_epoch = -(-len(first) // settings.accumulation)

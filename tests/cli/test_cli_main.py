@@ -116,6 +116,11 @@ def test_long_text_is_cut_with_one_warning(classifier):
     assert done.stderr.count("truncated") == 1
 
 
+def test_long_text_is_refused_when_asked(classifier, capsys):
+    assert main(["predict", classifier, "a film", "film " * 100, "--no-truncation"]) == 3
+    assert "more than the maximum of 24" in capsys.readouterr().err
+
+
 def test_inspect(classifier, capsys):
     assert main(["inspect", classifier]) == 0
     text = capsys.readouterr().out
@@ -227,7 +232,7 @@ def test_offline_and_missing_is_4(tmp_path):
 
 
 def test_a_closed_pipe_is_no_error(classifier):
-    line = f"{sys.executable} -m minidistil predict {classifier} film plot --json | true; echo ${{PIPESTATUS[0]}}"
+    line = f"{sys.executable} -m minidistil predict {classifier} film plot | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "0"
     assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from minidistil.distill import DistillationTrainer, TaskDistillation, init_stude
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
 from minidistil.model import (
+    BertForPreTraining,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
@@ -193,6 +194,12 @@ def test_bad_combinations(teacher, student):
     wide = BertForSequenceClassification(CONFIG.replace(hidden_size=32), dtype="float64", backend="numpy")
     with pytest.raises(ConfigError, match="widths"):
         TaskDistillation(student, {"cosine": 1}, teacher=wide)
+    small = CONFIG.replace(num_hidden_layers=1)
+    span, both = BertForQuestionAnswering(small, backend="numpy"), BertForPreTraining(small, backend="numpy")
+    with pytest.raises(ConfigError, match="BertForQuestionAnswering gives none"):
+        TaskDistillation(span, {"soft": 1}, teacher=span)
+    with pytest.raises(ConfigError, match="one task head"):
+        TaskDistillation(both, {"hard": 1})
     with pytest.raises(InputError, match="teacher_logits"):
         gradient(TaskDistillation(student, {"soft": 1}), student, dataset().batch([0]))
 

@@ -157,11 +157,11 @@ def test_matmul_bits_do_not_depend_on_the_number_of_threads(thread_count):
     for m, k, n in ((300, 96, 130), (130, 96, 300), (257, 129, 257)):
         assert m * k * n > SMALL, "too small to be cut into panels"
         a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32).T
-        seen, panels = set(), []
+        seen = set()
         for count in (1, 2, 3, 8):
             thread_count(count)
-            panels.clear()
-            seen.add(matmul(a, b, None, lambda *panel: panels.append(panel)).tobytes())
+            panels = []
+            seen.add(matmul(a, b, None, lambda *panel, panels=panels: panels.append(panel)).tobytes())
             covered = np.zeros((m, n), int)
             for r0, r1, c0, c1 in panels:
                 covered[r0:r1, c0:c1] += 1

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from minidistil.train import progress as module
-from minidistil.train.progress import Progress
+from minidistil import progress as module
+from minidistil.progress import Progress
 
 
 class Clock:
