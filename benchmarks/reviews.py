@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minidistil.distill.reviews import ReviewDistillation, ReviewSettings
+from minidistil.memory import keep_freed_memory
 
 FEW = ReviewSettings()
 SETTINGS = {
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/results"))
     args = parser.parse_args()
+    keep_freed_memory()
     results: dict[str, list[dict[str, float]]] = {}
     for name in args.settings or SETTINGS:
         results[name] = [run(name, seed, args.out) for seed in args.seeds]

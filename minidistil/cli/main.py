@@ -16,6 +16,7 @@ from types import ModuleType
 from minidistil import __version__
 from minidistil.cli import compare, demo, fetch, gradcheck, inspect, predict
 from minidistil.errors import MinidistilError
+from minidistil.memory import keep_freed_memory
 
 VERBS: dict[str, ModuleType] = {
     "demo": demo,
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from minidistil.threads import set_num_threads
 
             set_num_threads(args.threads)
+        keep_freed_memory()
         code: int = args.run(args)
         sys.stdout.flush()
         return code

@@ -18,10 +18,10 @@ Array = npt.NDArray[np.floating[Any]]
 # No fast-math flag: memory is the limit here, and each element then rounds exactly as in the textbook.
 @exact
 def _adamw(
-    p: Array, g: Array, m: Array, v: Array, start: int, stop: int,
+    p: Array, g: Array, m: Array, v: Array,
     shrink: Any, b1: Any, c1: Any, b2: Any, c2: Any, rate: Any, root: Any, eps: Any, scale: Any,
 ) -> None:  # fmt: skip
-    for i in range(start, stop):
+    for i in range(p.shape[0]):
         gi = g[i] * scale
         m[i] = m[i] * b1 + c1 * gi
         v[i] = v[i] * b2 + c2 * (gi * gi)
@@ -59,20 +59,20 @@ def adamw_step(
             scale,
         )
     ]
-    n = len(params)
 
     def chunk(i: int) -> None:
-        _adamw(params, grads, m, v, i * CHUNK, min((i + 1) * CHUNK, n), *scalars)
+        part = slice(i * CHUNK, (i + 1) * CHUNK)
+        _adamw(params[part], grads[part], m[part], v[part], *scalars)
 
-    parallel_for(chunk, -(-n // CHUNK))
+    parallel_for(chunk, -(-len(params) // CHUNK))
 
 
 # reassoc lets the sum run in vector lanes. The chunks are fixed, so each is always summed the same way;
 # NaN and Inf survive, since neither flag that may assume them away is set.
 @summing
-def _sum_of_squares(x: Array, start: int, stop: int) -> float:
+def _sum_of_squares(x: Array) -> float:
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.shape[0]):
         wide = np.float64(x[i])
         total += wide * wide
     return total
@@ -80,11 +80,10 @@ def _sum_of_squares(x: Array, start: int, stop: int) -> float:
 
 def global_norm(grads: Array) -> float:
     """Euclidean norm of all gradients together; see `minidistil.ops.adamw.global_norm`."""
-    n = len(grads)
-    sums = [0.0] * -(-n // CHUNK)
+    sums = [0.0] * -(-len(grads) // CHUNK)
 
     def chunk(i: int) -> None:
-        sums[i] = _sum_of_squares(grads, i * CHUNK, min((i + 1) * CHUNK, n))
+        sums[i] = _sum_of_squares(grads[i * CHUNK : (i + 1) * CHUNK])
 
     parallel_for(chunk, len(sums))
     return math.sqrt(sum(sums))
