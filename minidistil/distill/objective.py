@@ -11,7 +11,8 @@ from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
-from minidistil.model.heads import MaskedLMHead, SequenceHead, TokenHead
+from minidistil.model.heads import SequenceHead
+from minidistil.model.token_heads import MaskedLMHead, TokenHead
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -14,10 +13,11 @@ import numpy.typing as npt
 from minidistil.config import ModelConfig, load_config
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.model.backend import get_backend
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
 from minidistil.model.heads import Head, HeadLoss
 from minidistil.model.naming import Naming, embedding_views, encoder_specs, layer_views
-from minidistil.model.outputs import ModelOutput
+from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.floating[Any]]
 DTYPES = ("float32", "float64")
-
-
-def get_backend(name: str) -> ModuleType:
-    """The module that computes: "numpy" (the textbook) or "numba" (the kernels)."""
-    if name == "numpy":
-        import minidistil.ops as backend
-    elif name == "numba":
-        import minidistil.kernels as backend  # type: ignore[no-redef]  # same names, by design
-    else:
-        raise UsageError(f"backend must be 'numpy' or 'numba', not {name!r}")
-    return backend
 
 
 class Model:
@@ -434,13 +423,3 @@ class Model:
     def unfreeze(self) -> None:
         """Let everything learn again."""
         self.frozen.clear()
-
-
-def unpack_attention(maps: list[Array], batch: Batch) -> Array:
-    """B maps [A, L, L] -> one array [B, A, width, width], zero where there is no token."""
-    heads = len(maps[0]) if maps else 0
-    out = np.zeros((len(maps), heads, batch.width, batch.width), maps[0].dtype if maps else np.float32)
-    for b, p in enumerate(maps):
-        columns = batch.columns[batch.cu_seqlens[b] : batch.cu_seqlens[b + 1]]
-        out[b][:, columns[:, None], columns] = p
-    return out

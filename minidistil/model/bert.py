@@ -7,16 +7,9 @@ from typing import ClassVar
 
 from minidistil.config import BertConfig, ModelConfig
 from minidistil.model.base import Model
-from minidistil.model.heads import (
-    Head,
-    MaskedLMHead,
-    NextSentenceHead,
-    Pooler,
-    SequenceHead,
-    SpanHead,
-    TokenHead,
-)
+from minidistil.model.heads import Head, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.naming import BERT, Naming
+from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
 WORD = "bert.embeddings.word_embeddings.weight"
 POOLER = Pooler("bert.pooler.dense")

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from minidistil.config import DistilBertConfig, ModelConfig
 from minidistil.model.base import Model
-from minidistil.model.heads import Head, MaskedLMHead, Pooler, SequenceHead, SpanHead, TokenHead
+from minidistil.model.heads import Head, Pooler, SequenceHead
 from minidistil.model.naming import DISTILBERT, Naming
+from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
 WORD = "distilbert.embeddings.word_embeddings.weight"
 

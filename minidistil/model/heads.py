@@ -1,5 +1,8 @@
 """Task heads: what stands on top of the encoder, each forward above its backward, with its loss.
 
+Here what all heads share, and the heads that say something of a whole sequence; those that say something of
+every token are in `token_heads`.
+
 A head takes the encoder's output [T, H], gives named outputs, knows its parameters' names, how many
 items its loss averages over, and the loss itself. A model has a tuple of heads (pre-training has two).
 """
@@ -17,8 +20,8 @@ from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.model.encoder import HEAD_SITE, token_mask
-from minidistil.model.naming import linear_specs, norm_specs
+from minidistil.model.encoder import HEAD_SITE
+from minidistil.model.naming import linear_specs
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.packing import Batch
 
@@ -241,177 +244,3 @@ class NextSentenceHead(SequenceHead):
     def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
         loss = cross_entropy(outputs[self.output], target(batch, self.labels))
         return {"next_sentence": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
-
-
-@dataclass(frozen=True)
-class TokenHead:
-    """One row of scores for each token: named entities and other labels of words."""
-
-    classifier: str = "classifier"
-    token_outputs: ClassVar[tuple[str, ...]] = ("logits",)
-
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return linear_specs(self.classifier, config.num_labels, config.hidden_size)
-
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        mask = token_mask(dropout, config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
-        y, drop = ops.dropout_forward(x, mask)
-        logits, linear = ops.linear_forward(
-            y, params[f"{self.classifier}.weight"], params[f"{self.classifier}.bias"]
-        )  # [T, H] -> [T, C]
-        return {"logits": logits}, (drop, linear)
-
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
-        if "logits" not in douts:
-            return None
-        drop, linear = cache
-        dy, _, _ = ops.linear_backward(
-            douts["logits"], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
-        )
-        return np.asarray(ops.dropout_backward(dy, drop))
-
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"tokens": int((target(batch, "labels") != IGNORE_INDEX).sum())}
-
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs["logits"], target(batch, "labels"))
-        return {"tokens": HeadLoss(loss.sum, loss.count, {"logits": loss.grad})}
-
-
-@dataclass(frozen=True)
-class SpanHead:
-    """Two scores for each token: does the answer start here, does it end here (SQuAD)?
-
-    The loss is a softmax over the tokens of each sequence. (transformers takes it over padding too, so
-    its loss depends on how far a batch was padded; over unpadded sequences the two agree.)
-    """
-
-    token_outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
-
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return linear_specs("qa_outputs", 2, config.hidden_size)
-
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        mask = token_mask(dropout, config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
-        y, drop = ops.dropout_forward(x, mask)
-        logits, linear = ops.linear_forward(
-            y, params["qa_outputs.weight"], params["qa_outputs.bias"]
-        )  # [T, 2]
-        return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
-
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
-        given = [douts[name] for name in ("start_logits", "end_logits") if name in douts]
-        if not given:
-            return None
-        drop, linear = cache
-        zero = np.zeros_like(given[0])
-        dlogits = np.stack([douts.get("start_logits", zero), douts.get("end_logits", zero)], axis=1)  # [T, 2]
-        dy, _, _ = ops.linear_backward(dlogits, linear, grads["qa_outputs.weight"], grads["qa_outputs.bias"])
-        return np.asarray(ops.dropout_backward(dy, drop))
-
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        inside = [self._inside(batch, name) for name in ("start_positions", "end_positions")]
-        return {"span": int(inside[0].sum() + inside[1].sum())}
-
-    @staticmethod
-    def _inside(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
-        """bool [B]: answers truncated away are not counted."""
-        positions = target(batch, name)
-        return (positions >= 0) & (positions < batch.lengths)
-
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
-        total, count, douts = 0.0, 0, {}
-        for name in ("start", "end"):
-            logits, positions = outputs[f"{name}_logits"], target(batch, f"{name}_positions")
-            grad = np.zeros_like(logits)
-            for b in np.flatnonzero(self._inside(batch, f"{name}_positions")):
-                rows = slice(batch.cu_seqlens[b], batch.cu_seqlens[b + 1])
-                loss = cross_entropy(logits[None, rows], positions[b : b + 1])  # one row over L tokens
-                total, count, grad[rows] = total + loss.sum, count + 1, loss.grad[0]
-            douts[f"{name}_logits"] = grad
-        return {"span": HeadLoss(total, count, douts)}
-
-
-@dataclass(frozen=True)
-class MaskedLMHead:
-    """Scores over the vocabulary for each token: transform, then the word table again as decoder."""
-
-    dense: str
-    norm: str
-    decoder: str
-    bias: str
-    word: str
-    output: str = "logits"
-
-    @property
-    def token_outputs(self) -> tuple[str, ...]:
-        return (self.output,)
-
-    def decoder_names(self, config: ModelConfig) -> tuple[str, str]:
-        """Weight and bias of the last layer. Untied, transformers computes with the decoder's own two."""
-        if config.tie_word_embeddings:
-            return self.word, self.bias
-        return self.decoder, self.decoder.removesuffix("weight") + "bias"
-
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        H = config.hidden_size
-        weight, bias = self.decoder_names(config)
-        specs = [ParameterSpec(bias, (config.vocab_size,), "bias")]
-        specs += linear_specs(self.dense, H, H) + norm_specs(self.norm, H)
-        if not config.tie_word_embeddings:
-            specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))
-        return specs
-
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        y, transform = ops.linear_activation_forward(
-            x, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"], config.hidden_act
-        )  # [T, H] -> [T, H]
-        y, norm = ops.layernorm_forward(
-            y, params[f"{self.norm}.weight"], params[f"{self.norm}.bias"], config.layer_norm_eps
-        )
-        weight, bias = self.decoder_names(config)
-        logits, linear = ops.linear_forward(y, params[weight], params[bias])  # [T, H] -> [T, V]
-        return {self.output: logits}, (transform, norm, linear, weight, bias)
-
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
-        if self.output not in douts:
-            return None
-        transform, norm, linear, weight, bias = cache
-        dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
-        dy, _, _ = ops.layernorm_backward(dy, norm, grads[f"{self.norm}.weight"], grads[f"{self.norm}.bias"])
-        dx, _, _ = ops.linear_activation_backward(
-            dy, transform, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
-        )
-        return np.asarray(dx)
-
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"masked_lm": int((target(batch, "labels") != IGNORE_INDEX).sum())}
-
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs[self.output], target(batch, "labels"))
-        return {"masked_lm": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}

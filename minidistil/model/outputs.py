@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.packing import Batch
+
+Array = npt.NDArray[np.floating[Any]]
+
 
 class ModelOutput(dict[str, Any]):
     """Outputs by name, as attributes too: `out.logits` is `out["logits"]`.
@@ -19,3 +26,13 @@ class ModelOutput(dict[str, Any]):
         except KeyError:
             have = ", ".join(self)
             raise AttributeError(f"this output has no {name!r}; it has: {have}") from None
+
+
+def unpack_attention(maps: list[Array], batch: Batch) -> Array:
+    """B maps [A, L, L] -> one array [B, A, width, width], zero where there is no token."""
+    heads = len(maps[0]) if maps else 0
+    out = np.zeros((len(maps), heads, batch.width, batch.width), maps[0].dtype if maps else np.float32)
+    for b, p in enumerate(maps):
+        columns = batch.columns[batch.cu_seqlens[b] : batch.cu_seqlens[b + 1]]
+        out[b][:, columns[:, None], columns] = p
+    return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from minidistil.errors import UsageError
-from minidistil.model.base import get_backend
+from minidistil.model.backend import get_backend
 from minidistil.verify.differences import CheckResult, check_gradient
 from minidistil.verify.gradcases import LOSS_CASES, OP_CASES, Maker
 from minidistil.verify.gradcases_model import MODEL_CASES
