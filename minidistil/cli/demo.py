@@ -17,8 +17,8 @@ EXAMPLES = """\
 QUICK: dict[str, Any] = {
     "labels": 400,
     "texts": 1500,
-    "teacher_epochs": 4,
-    "alone_epochs": 4,
+    "teacher_epochs": 3,
+    "alone_epochs": 3,
     "student_epochs": 2,
     "batch_size": 16,
     "lr": 1e-4,
