@@ -25,7 +25,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-def _count(text: str) -> int | None:
+def count(text: str) -> int | None:
     return None if text == "all" else int(text)
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="default: runs/demo, or runs/quick with --quick")
     parser.add_argument(
         "--labels",
-        type=_count,
+        type=count,
         default=argparse.SUPPRESS,
         metavar="N",
         help="labelled sentences, or 'all' (default: 1000, with --quick 400)",
@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--other-texts", action="store_true", help="distil on 13,000 sentences of other kinds too"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of data order, dropout and new weights (default: 0)"
+    )
     parser.add_argument("--quick", action="store_true", help="a subset, in a minute or two")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
