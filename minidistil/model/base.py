@@ -163,18 +163,25 @@ class Model:
     ) -> None:
         """Write a directory that transformers loads too: config.json, model.safetensors, tokenizer, card.
 
-        All or nothing: an interruption leaves what was there before.
+        All or nothing: an interruption leaves what was there before. Without `card`, a README.md that is
+        there stays, or a plain one is written.
         """
+        from minidistil.weights.card import plain_card
         from minidistil.weights.save import save_directory
+
+        config = self.config.replace(architectures=(type(self).__name__,))
+        if card is None and not (Path(path) / "README.md").exists():
+            card = plain_card(config).render()
 
         # transformers ties its copies itself, but misses those of an untied model.
         untied = {} if self.config.tie_word_embeddings else self.untied
         copies = {alias: self.params[name] for alias, name in untied.items()}
+        files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 0)
         save_directory(
             Path(path),
-            config=self.config.replace(architectures=(type(self).__name__,)),
+            config=config,
             tensors={**self.params, **copies},
-            tokenizer_files=None if tokenizer is None else tokenizer.files(),
+            tokenizer_files=files,
             card=card,
         )
 

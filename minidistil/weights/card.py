@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from minidistil.config import ModelConfig
+
 # What JSON leaves as it is, but YAML does not take raw, even between quotes.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -75,6 +77,28 @@ class ModelCard:
         if self.limitations:
             lines += ["", "## Limitations", "", self.limitations]
         return "\n".join(lines) + "\n"
+
+
+# What the hub calls the task of a class, by the end of its name.
+PIPELINES = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "fill-mask",
+    "ForPreTraining": "fill-mask",
+    "Model": "feature-extraction",
+}
+
+
+def plain_card(config: ModelConfig) -> ModelCard:
+    """The card of a model of which nothing is known but its config."""
+    name = config.architectures[0]
+    return ModelCard(
+        title=name,
+        summary=f"A {config.model_type} model with {config.num_hidden_layers} layers of width "
+        f"{config.hidden_size}, saved by minidistil.",
+        pipeline_tag=next((tag for end, tag in PIPELINES.items() if name.endswith(end)), None),
+    )
 
 
 def _yaml(value: str | list[str]) -> str:
