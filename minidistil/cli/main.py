@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"minidistil {args.verb}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        print(f"minidistil {args.verb}: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"minidistil {args.verb}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; leave Python nothing to flush into the closed pipe.

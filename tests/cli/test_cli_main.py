@@ -246,3 +246,15 @@ def test_threads_option(classifier, capsys):
     assert threads.get_num_threads() == 3
     threads.set_num_threads(before)
     assert main(["predict", classifier, "film", "--threads", "0"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [("", "interrupted"), ("stopped after step 3", "stopped after step 3")]
+)
+def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifier, monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt(*[message] * bool(message))
+
+    monkeypatch.setattr("minidistil.tasks.pipeline.pipeline", stop)
+    assert main(["predict", classifier, "film"]) == 130
+    assert capsys.readouterr().err == f"minidistil predict: {shown}\n"
