@@ -118,10 +118,6 @@ class ModelConfig:
         return {name: i for i, name in self.id2label.items()}
 
     @property
-    def head_size(self) -> int:
-        return self.hidden_size // self.num_attention_heads
-
-    @property
     def classifier_dropout_prob(self) -> float:
         """Dropout before a sequence classifier's last layer."""
         raise NotImplementedError

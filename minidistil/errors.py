@@ -57,9 +57,3 @@ class MissingAssetError(MinidistilError):
     """Something must be fetched and cannot be. The message holds the command that fetches it."""
 
     exit_code = 4
-
-
-class CheckError(MinidistilError):
-    """A comparison or gradient check beyond its tolerance."""
-
-    exit_code = 1

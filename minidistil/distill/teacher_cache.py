@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def teacher_logits(
     directory : Path
         Made if it does not exist.
     """
-    inputs = Dataset(dataset.input_ids, dataset.token_type_ids, dataset.offsets, dataset.example_ids)
+    inputs = replace(dataset, targets={})
     key = hashlib.sha256(f"{weights_hash(teacher)} {inputs.content_hash()}".encode()).hexdigest()[:16]
     home = directory / key
     home.mkdir(parents=True, exist_ok=True)
