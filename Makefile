@@ -6,13 +6,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= $(if $(QUICK),runs/quick,runs/demo)
 
-.PHONY: distill test test-nojit parity lint format golden clean help
+.PHONY: distill test test-nojit parity bench lint format golden clean help
 
 help:
 	@echo "make distill          distil a sentiment teacher into a student half as deep (QUICK=1: a subset)"
 	@echo "make test             the test suite"
 	@echo "make test-nojit       the kernels' tests again, as plain Python (NUMBA_DISABLE_JIT=1)"
 	@echo "make parity           compare with PyTorch and transformers, live"
+	@echo "make bench            time it beside PyTorch and ONNX Runtime, into docs/performance.md (QUICK=1: a subset)"
 	@echo "make lint             ruff and mypy"
 	@echo "make format           ruff format"
 	@echo "make golden           make the golden files again (needs the parity extra)"
@@ -39,6 +40,9 @@ parity: $(VENV)/.installed-parity
 
 golden: $(VENV)/.installed-parity
 	$(BIN)/python tests/golden/make_golden.py
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --write $(if $(QUICK),--quick)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -1,0 +1,147 @@
+"""The benchmark: minidistil, PyTorch, torch.compile and ONNX Runtime side by side.
+
+    python -m benchmarks                      everything
+    python -m benchmarks --quick              a few works, three rounds
+    python -m benchmarks --only minilm/1x     works with a name like this
+    python -m benchmarks --list               what there is
+
+Needs the extra: pip install -e '.[bench]'. docs/performance.md says what is measured and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.agreement import DisagreementError
+from benchmarks.driver import PAUSE, TURN, EngineError
+from benchmarks.machine import BUSY, describe
+from benchmarks.measure import expected_seconds, measure
+from benchmarks.works import COMPILED, ENGINES, FOLDER, ORT, TORCH, WORKS, Work, choose
+from minidistil.files import atomic_write
+from minidistil.threads import available_cores
+
+ROUNDS, QUICK_ROUNDS = 7, 3
+NEEDS = {
+    TORCH: ("torch", "transformers"),
+    COMPILED: ("torch", "transformers"),
+    ORT: ("torch", "transformers", "onnx", "onnxruntime"),
+}
+FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
+
+
+class Progress:
+    """Lines on standard error: which work, what of it, how long everything will still take."""
+
+    def __init__(self, works: Sequence[Work], engines: Sequence[str], rounds: int) -> None:
+        self.costs = {work.name: expected_seconds(work, engines, rounds) for work in works}
+        self.began = time.monotonic()
+        self.finished: list[str] = []
+
+    def say(self, work: Work, what: str) -> None:
+        done = sum(self.costs[name] for name in self.finished)
+        left = sum(self.costs.values()) - done
+        if done:
+            left *= (time.monotonic() - self.began) / done
+        place = f"[{len(self.finished) + 1}/{len(self.costs)}]"
+        print(f"{place} {work.name}: {what}; about {max(1, round(left / 60))} min left", file=sys.stderr)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="may be repeated")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--quick", action="store_true", help=f"a few works, {QUICK_ROUNDS} rounds")
+    parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}")
+    parser.add_argument("--json", type=Path, default=FOLDER / "bench.json", metavar="PATH")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE}")
+    parser.add_argument("--list", action="store_true", help="name the works and leave")
+    args = parser.parse_args(arguments)
+    if args.rounds is None:
+        args.rounds = QUICK_ROUNDS if args.quick else ROUNDS
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    args.works = choose(args.only, args.quick)
+    if not args.works:
+        parser.error(f"no work is called anything like {' or '.join(args.only)}; --list names them")
+    return args
+
+
+def missing(engines: Sequence[str]) -> list[str]:
+    """Packages that the chosen engines need and that are not installed."""
+    wanted = {package for engine in engines for package in NEEDS.get(engine, ())}
+    return sorted(package for package in wanted if importlib.util.find_spec(package) is None)
+
+
+def make_files(engines: Sequence[str]) -> None:
+    """Models, sentences and graphs, made once, each by a process that ends: this one stays small."""
+    for module in ("models", "export") if ORT in engines else ("models",):
+        subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure every work; results are on the disk after each."""
+    results: dict[str, Any] = {
+        "machine": describe(),
+        "settings": {"rounds": args.rounds, "turn": TURN, "pause": PAUSE, "quick": args.quick},
+        "works": {},
+    }
+    busy = results["machine"]["busy"]
+    if busy is not None and busy > BUSY:
+        print(f"warning: {100 * busy:.0f} % of this machine is busy with other things", file=sys.stderr)
+    make_files(args.engines)
+    progress = Progress(args.works, args.engines, args.rounds)
+    threads = available_cores()
+    for work in args.works:
+        try:
+            results["works"][work.name] = measure(
+                work, args.engines, args.rounds, threads, lambda what, work=work: progress.say(work, what)
+            )
+        except (DisagreementError, EngineError) as error:
+            raise type(error)(f"{work.name}: {error}") from error
+        progress.finished.append(work.name)
+        with atomic_write(args.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse(arguments)
+    if args.list:
+        print("\n".join(f"{'quick ' if work.quick else '      '}{work.name}" for work in WORKS))
+        return 0
+    absent = missing(args.engines)
+    if absent:
+        print(f"not installed: {', '.join(absent)}. Run: pip install -e '.[bench]'", file=sys.stderr)
+        return MISSING
+    try:
+        results = run(args)
+    except (DisagreementError, EngineError) as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return FAILED
+    except subprocess.CalledProcessError as error:
+        print(f"benchmark failed: {' '.join(error.cmd)} ended with code {error.returncode}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"stopped; works that were finished are in {args.json}", file=sys.stderr)
+        return INTERRUPTED
+    print(report.markdown(results), end="")
+    if args.write:
+        report.write(results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

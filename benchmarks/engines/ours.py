@@ -1,0 +1,68 @@
+"""minidistil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import minidistil
+import minidistil.kernels  # now, not with the first model: what is imported is measured apart
+from benchmarks.jobs import ForwardJob, Job, TrainJob
+from benchmarks.works import ADAMW, CLIP, MODELS, TEACHER, TEMPERATURE, TRIPLE, Array, Examples, Work
+from minidistil.distill.objective import TaskDistillation
+from minidistil.model.base import Model
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+from minidistil.train.objective import ModelLoss, Objective
+from minidistil.train.optimizer import AdamW
+
+
+def build(work: Work, threads: int) -> Job:
+    minidistil.set_num_threads(threads)
+    model = load(work.saved, work.kind)
+    if work.task == "forward":
+        return Forward(work, model)
+    if work.task == "classify":
+        return Training(work, model, ModelLoss(model))
+    teacher = load(*TEACHER)
+    return Training(work, model, TaskDistillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
+
+
+def load(saved: str, kind: str) -> Model:
+    model: Model = getattr(minidistil, kind).from_pretrained(MODELS / saved)
+    return model
+
+
+class Forward(ForwardJob):
+    def __init__(self, work: Work, model: Model) -> None:
+        super().__init__(work, work.batches())
+        self.model = model
+
+    def forward(self, sequences: Sequence[Array]) -> dict[str, Any]:
+        return self.model.forward(Batch.from_sequences(sequences), keep_cache=False)[0]
+
+    def arrays(self, outputs: dict[str, Any]) -> dict[str, Array]:
+        return outputs
+
+
+class Training(TrainJob):
+    def __init__(self, work: Work, model: Model, objective: Objective) -> None:
+        super().__init__(work, work.batches())
+        self.model, self.objective = model, objective
+        self.optimizer = AdamW(model.params, model.backend, frozen=model.frozen, **ADAMW)
+        self.grads = model.params.like()
+        self.scale = 1.0
+
+    def step(self, examples: Examples, *, dropout: bool) -> float:
+        batch = Batch.from_sequences(examples.sequences, targets={"labels": examples.labels})
+        totals = {term: float(count) for term, count in self.objective.counts(batch).items()}
+        masks = Dropout(0, self.optimizer.steps) if dropout else None
+        self.grads.flat.fill(0)
+        sums = self.objective(self.model, batch, totals, masks, self.grads)
+        norm = self.optimizer.global_norm(self.grads)
+        self.scale = min(1.0, CLIP / (norm + 1e-6))
+        self.optimizer.step(self.grads, scale=self.scale)
+        return sum(self.objective.weights.get(term, 1.0) * sums[term] / totals[term] for term in sums)
+
+    def gradient(self, name: str) -> Array:
+        return self.grads[name] * self.scale

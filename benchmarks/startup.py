@@ -1,0 +1,76 @@
+"""Work that is a fresh process: importing the package, and labelling one text from the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.driver import ENVIRONMENT, EngineError
+from benchmarks.works import MODELS, OURS, TORCH, Array
+
+TEXT = "a warm, funny, engaging film"
+SCRIPT = Path(__file__).with_name("predict_with_transformers.py")
+
+COMMANDS: dict[str, dict[str, list[str]]] = {
+    "start/import": {
+        OURS: ["-c", "import minidistil"],
+        TORCH: ["-c", "import torch, transformers"],
+    },
+    "start/predict": {
+        OURS: ["-m", "minidistil", "predict", str(MODELS / "minilm"), TEXT],
+        TORCH: [str(SCRIPT), str(MODELS / "minilm"), TEXT],
+    },
+}
+
+
+class Command:
+    """A Python process, from start to end.
+
+    Attributes
+    ----------
+    peaks : list of float
+        Megabytes at the peak of each process so far.
+    output : str
+        What the last one printed.
+    """
+
+    def __init__(self, engine: str, work: str) -> None:
+        self.arguments = [sys.executable, *COMMANDS[work][engine]]
+        self.peaks: list[float] = []
+        self.output = ""
+
+    def run(self) -> float:
+        """Seconds of one process."""
+        began = time.perf_counter()
+        with subprocess.Popen(
+            self.arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **ENVIRONMENT},
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            self.output = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise EngineError(f"{' '.join(self.arguments)} ended with code {process.returncode}")
+        self.peaks.append(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024))
+        return seconds
+
+    def time(self, seconds: float) -> list[float]:
+        """One process: `seconds` are for those that can run again."""
+        return [self.run()]
+
+    def check(self) -> dict[str, Array]:
+        """The score it printed, by its label; nothing if it printed nothing."""
+        if not self.output:
+            return {}
+        label, score, *_ = self.output.split("\t")
+        return {f"score of {label}": np.array([float(score)])}

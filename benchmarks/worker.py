@@ -1,0 +1,90 @@
+"""One engine at one work, in a process of its own: python -m benchmarks.worker ENGINE WORK THREADS
+
+Takes one JSON object a line, answers one each:
+
+    {"do": "prepare", "path": P}   load the model, save at P what must agree, run once -> notes
+    {"do": "time", "seconds": S}   run for S seconds or more -> seconds of each run
+    {"do": "memory"}               -> megabytes once all is imported, and at the peak
+
+Between them it sleeps on its standard input, and dies as soon as that closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.engines import load
+from benchmarks.jobs import Job
+from benchmarks.works import find
+from minidistil.memory import keep_freed_memory
+
+
+def peak_megabytes() -> float:
+    """The most memory this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+
+
+def timed(job: Job, seconds: float) -> list[float]:
+    """Seconds of each run, for `seconds` in all; short work runs once before, to fill the caches again."""
+    times: list[float] = []
+    began = time.perf_counter()
+    job.run()
+    first = time.perf_counter() - began
+    if first >= seconds:
+        return [first]
+    while sum(times) < seconds:
+        began = time.perf_counter()
+        job.run()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def requests() -> queue.Queue[dict[str, Any]]:
+    """Requests as they come, read by a thread: when the driver dies, so does this process, at once."""
+    found: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            found.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
+
+
+def main() -> None:
+    engine, name, threads = sys.argv[1:]
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    asked = requests()
+    keep_freed_memory()
+    build = load(engine)
+    imported = peak_megabytes()
+    job: Job | None = None
+    while True:
+        request = asked.get()
+        if request["do"] == "prepare":
+            job = build(find(name), int(threads))
+            np.savez(request["path"], **job.check())
+            job.run()
+            answer: dict[str, Any] = {"notes": job.notes}
+        elif request["do"] == "time":
+            assert job is not None
+            answer = {"seconds": timed(job, request["seconds"])}
+        else:
+            answer = {"imported": imported, "peak": peak_megabytes()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

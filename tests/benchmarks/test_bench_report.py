@@ -1,0 +1,127 @@
+"""From raw times to tables."""
+
+import pytest
+
+from benchmarks import figures, report
+from benchmarks.works import COMPILED, ORT, OURS, TORCH, Goal, find
+
+FORWARD, DISTIL = "forward/minilm/8x128", "distil/bert-base/8x128"
+
+
+def engine(*rounds, **more):
+    """Rounds of three runs, the median in the middle."""
+    return {"rounds": [[0.9 * s, s, 5 * s] for s in rounds], "notes": {}, **more}
+
+
+@pytest.fixture
+def results():
+    return {
+        "machine": {
+            "date": "2026-01-02 03:04 UTC",
+            "processor": "A processor",
+            "family": "1/2/3",
+            "cores": 2,
+            "instructions": ["avx2"],
+            "memory_gb": 8,
+            "system": "Linux",
+            "python": "3.11",
+            "versions": {"numpy": "2.0"},
+            "busy": 0.02,
+        },
+        "settings": {"rounds": 3, "turn": 0.3, "pause": 0.2, "quick": False},
+        "works": {
+            FORWARD: {
+                "tokens": 1024,
+                "flops": 20e9,
+                "differences": {"last_hidden_state": {OURS: 1e-6, ORT: 3e-6}},
+                "engines": {
+                    OURS: engine(0.1, 0.2, 0.1, imported=50, peak=150),
+                    TORCH: engine(0.12, 0.24, 0.13, imported=250, peak=500),
+                    COMPILED: {"failed": "no compiler"},
+                    ORT: engine(0.1, 0.2, 0.11, imported=100, peak=300),
+                },
+            },
+            DISTIL: {
+                "tokens": 1024,
+                "flops": 640e9,
+                "differences": {"losses": {OURS: 1e-7}},
+                "engines": {
+                    OURS: engine(4, imported=50, peak=1500),
+                    TORCH: engine(6, imported=250, peak=3200),
+                },
+            },
+            "start/predict": {
+                "differences": {},
+                "engines": {
+                    OURS: {"rounds": [[0.9], [1.2], [0.8]], "peak": 210.0},
+                    TORCH: {"rounds": [[5.0], [6.0], [5.5]], "peak": 430.0},
+                },
+            },
+        },
+    }
+
+
+def test_ratios_are_taken_round_by_round(results):
+    spread = figures.speed_ratio(results["works"][FORWARD], TORCH)
+    assert (spread.low, spread.median, spread.high) == pytest.approx((1.2, 1.2, 1.3))
+    assert figures.speed_ratio(results["works"][FORWARD], COMPILED) is None
+    assert figures.memory_ratio(results["works"][DISTIL], TORCH) == 1500 / 3200
+
+
+def test_goals():
+    assert figures.reached(Goal("speed", 1.15, TORCH), 1.15)
+    assert not figures.reached(Goal("speed", 1.15, TORCH), 1.14)
+    assert figures.reached(Goal("memory", 0.5, TORCH), 0.5)
+    assert not figures.reached(Goal("seconds", 0.3), 0.31)
+    assert figures.goal_for(find(DISTIL), "memory", TORCH).bound == 0.5
+    assert figures.goal_for(find(DISTIL), "memory", ORT) is None
+
+
+def test_tables(results):
+    lines = report.markdown(results).splitlines()
+    [forward] = [line for line in lines if line.startswith(f"| {FORWARD}")]
+    assert forward == (
+        f"| {FORWARD} | 100 (200) | 130 (154) | 110 (182) | 10,240 "
+        "| 1.20 (1.20 to 1.30) ✓ ≥ 1.15 | 1.00 (1.00 to 1.10) ✗ ≥ 1.05 |"
+    )
+    speed, memory = (line for line in lines if line.startswith(f"| {DISTIL}"))
+    assert "1.50 (1.50 to 1.50) ✗ ≥ 2" in speed
+    assert memory == f"| {DISTIL} | 1,500 (1,450) | 3,200 (2,950) | – | 0.47 ✓ ≤ 0.5 |"
+    [start] = [line for line in lines if line.startswith("| start/predict")]
+    assert start == (
+        "| start/predict | 0.90 (0.80 to 1.20) ✓ ≤ 1 | 210 ✗ ≤ 200 | 5.50 (5.00 to 6.00) | 430 |"
+    )
+    assert "Median over PyTorch of the 1 without padding: 1.20 ✗ ≥ 1.25" in lines
+    assert f"torch.compile could not take part in {FORWARD}: no compiler" in lines
+    assert any(line.startswith("Largest difference between engines: 3.0e-06") for line in lines)
+
+
+def test_every_row_is_as_wide_as_its_head(results):
+    for block in report.markdown(results).split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1
+
+
+def test_a_part_of_the_engines_makes_a_report_too(results):
+    del results["works"][FORWARD]["engines"][OURS]
+    del results["works"]["start/predict"]["engines"][TORCH]
+    assert f"| {FORWARD} | 130 (154) | 110 (182) | – | – | – |" in report.markdown(results)
+
+
+def test_writing_leaves_the_rest_of_the_page_alone(results, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n", encoding="utf-8")
+    report.write(results, page)
+    report.write(results, page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"above\n{report.BEGIN}\n\n- 2026-01-02")
+    assert text.endswith(f"\n{report.END}\nbelow\n")
+    assert "old" not in text
+    page.write_text("no markers", encoding="utf-8")
+    with pytest.raises(ValueError, match="no part between"):
+        report.write(results, page)
+
+
+def test_the_page_has_its_markers():
+    text = report.PAGE.read_text(encoding="utf-8")
+    assert text.count(report.BEGIN) == text.count(report.END) == 1
