@@ -9,8 +9,9 @@ import numpy as np
 from benchmarks.works import Array
 
 # Largest difference over the largest value of the tensor. Sums in another order give a tenth of this at most;
-# the tanh approximation of GELU, a wrong eps or an ignored mask give far more.
-TOLERANCES = {"gradient": 5e-4, "losses": 1e-5, "score": 1e-3}
+# the tanh approximation of GELU, a wrong eps or an ignored mask give far more. PyTorch sums the norm that it
+# clips gradients by in float32: of a large table it can be off by 3e-4.
+TOLERANCES = {"gradient": 1e-3, "losses": 1e-5, "score": 1e-3}
 OUTPUT_TOLERANCE = 3e-5
 
 

@@ -23,6 +23,7 @@ from minidistil import (
 from minidistil.assets import fetch_minilm
 from minidistil.corpora import movie_split
 from minidistil.distill.student import init_student
+from minidistil.errors import MinidistilError
 from minidistil.files import atomic_write
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
@@ -85,4 +86,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MinidistilError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.driver import ENVIRONMENT, EngineError
+from benchmarks.driver import EngineError
 from benchmarks.works import MODELS, OURS, TORCH, Array
 
 TEXT = "a warm, funny, engaging film"
@@ -51,7 +51,6 @@ class Command:
             self.arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **ENVIRONMENT},
             text=True,
         ) as process:
             assert process.stdout is not None
