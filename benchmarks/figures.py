@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +72,11 @@ def goal_for(work: Work, quantity: str, against: str | None = None) -> Goal | No
     return next((g for g in work.goals if (g.quantity, g.against) == (quantity, against)), None)
 
 
-def largest_difference(results: dict[str, Result]) -> tuple[float, str] | None:
-    """The largest difference between two engines, and where: work, tensor, engine."""
+def largest_difference(pairs: Sequence[tuple[Work, Result]]) -> tuple[float, str] | None:
+    """The largest difference of an engine from the reference, and where: work, tensor, engine."""
     found = [
-        (difference, f"{work}: {tensor}, {engine}")
-        for work, result in results.items()
+        (difference, f"{work.name}: {tensor}, {engine}")
+        for work, result in pairs
         for tensor, engines in result["differences"].items()
         for engine, difference in engines.items()
     ]

@@ -39,11 +39,6 @@ def markdown(results: Results) -> str:
         *section("A fresh process", ["start"], start_table),
         *failures(pairs),
     ]
-    if largest := figures.largest_difference(results["works"]):
-        share, where = largest
-        parts.append(
-            f"Largest difference between engines: {share:.1e} of a tensor's largest value ({where})."
-        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,7 +58,7 @@ def machine(results: Results) -> str:
 
 
 def speed_table(pairs: Pairs) -> str:
-    """Times, throughput, and ratios against every peer that took part."""
+    """Times, throughput, ratios against every peer that took part, and how well all agreed."""
     present = [e for e in ENGINES if any(figures.seconds(result, e) for _, result in pairs)]
     peers = [engine for engine in present if engine != OURS]
     rows = []
@@ -75,7 +70,8 @@ def speed_table(pairs: Pairs) -> str:
         row += [ratio(figures.speed_ratio(result, peer), goal_for(work, "speed", peer)) for peer in peers]
         rows.append(row)
     times = [f"{TITLES[engine]}, ms (GFLOP/s)" for engine in present]
-    return table(["work", *times, "our tokens/s", *(f"over {TITLES[peer]}" for peer in peers)], rows)
+    head = ["work", *times, "our tokens/s", *(f"over {TITLES[peer]}" for peer in peers)]
+    return "\n\n".join([table(head, rows), *agreement(pairs)])
 
 
 def memory_table(pairs: Pairs) -> str:
@@ -128,6 +124,15 @@ def overall(pairs: Pairs) -> list[str]:
     return [
         f"Median over PyTorch of the {len(ratios)} without padding: {median:.2f}{verdict(OVERALL, median)}"
     ]
+
+
+def agreement(pairs: Pairs) -> list[str]:
+    """How far apart the engines were before they were timed."""
+    largest = figures.largest_difference(pairs)
+    if largest is None:
+        return []
+    share, where = largest
+    return [f"Largest difference between engines: {share:.1e} of a tensor's largest value ({where})"]
 
 
 def failures(pairs: Pairs) -> list[str]:
