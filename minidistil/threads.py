@@ -1,27 +1,33 @@
 """One pool of threads for everything that runs in parallel.
 
-Kernels are compiled without the GIL and take a range of rows; this pool hands the ranges out. Matrix
-products run on it too, as panels that each call a single-threaded BLAS, so there is no second pool
-whose idle workers spin and steal the cores (with OpenBLAS's own threads beside Numba's, a matrix
-product loses a quarter of its speed and a pointwise kernel four fifths).
+Compiled kernels share their rows with it natively (`minidistil.kernels.parallel`): handing a job over costs
+a microsecond while the pool is awake. Matrix products that go to BLAS run on it too, as panels that each
+call a single-threaded BLAS (`parallel_for`), so there is no second pool whose idle workers spin and steal
+the cores (with OpenBLAS's own threads beside another pool, a matrix product loses a quarter of its speed
+and a pointwise kernel four fifths).
 
-Idle workers sleep. A forked child starts a pool of its own. Several Python threads may compute at once.
+An idle worker looks for the next job for a third of a millisecond and then sleeps. A forked child starts a
+pool of its own. Several Python threads may compute at once.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from minidistil.errors import UsageError
 
 _lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+_pool: _Pool | None = None
 _count: int | None = None
 
 
@@ -65,7 +71,7 @@ def _drop_pool() -> None:
     with _lock:
         old, _pool = _pool, None
     if old is not None:
-        old.shutdown(wait=False)
+        old.stop()
 
 
 def _forget_pool() -> None:
@@ -78,12 +84,107 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _get_pool() -> ThreadPoolExecutor:
+def _yield_address() -> int:
+    """Address of the system's call that lets other threads run; 0 where there is none."""
+    try:
+        library: Any = ctypes.CDLL("kernel32" if os.name == "nt" else None)
+        function = library.SwitchToThread if os.name == "nt" else library.sched_yield
+    except (AttributeError, OSError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class _Pool:
+    """Workers that sleep until a bell rings, then do the tasks there are and serve jobs for a while."""
+
+    def __init__(self, count: int) -> None:
+        from minidistil.kernels import parallel
+        from minidistil.kernels.gemm import native
+
+        native.register()
+        self._serve, self._leave = parallel.serve, parallel.LEAVE
+        # Looking for work while there are more threads than cores keeps the others from theirs.
+        self._spins = parallel.SPINS if count <= available_cores() else 1
+        self.state: npt.NDArray[np.int64] = np.zeros(parallel.STATE_SIZE, np.int64)
+        self.state[parallel.THREADS] = count
+        self.state[parallel.YIELDER] = _yield_address()
+        self.workers = count - 1
+        self._bell = threading.Semaphore(0)
+        self._asleep: deque[None] = deque()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._stopped = False
+        self.sharing = threading.Lock()
+        for i in range(self.workers):
+            threading.Thread(target=self._work, name=f"minidistil-{i + 1}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._asleep.append(None)
+            self._bell.acquire()
+            if self._stopped:
+                return
+            while self._tasks:
+                try:
+                    task = self._tasks.popleft()
+                except IndexError:  # another worker has it
+                    break
+                task()
+            self._serve(self.state, self._spins)
+
+    def wake(self) -> None:
+        """Ring for every worker that sleeps."""
+        while self._asleep:
+            try:
+                self._asleep.pop()
+            except IndexError:  # another thread has rung for it
+                return
+            self._bell.release()
+
+    def share(self, work: Callable[[], None], helpers: int) -> None:
+        """Call `work` here and on `helpers` workers, and wait for all. The caller holds `sharing`."""
+        finished, errors = threading.Semaphore(0), deque[BaseException]()
+
+        def task() -> None:
+            try:
+                work()
+            except BaseException as error:  # re-raised below, where the caller is
+                errors.append(error)
+            finally:
+                finished.release()
+
+        self.state[self._leave] = 1
+        self._tasks.extend([task] * helpers)
+        self._bell.release(helpers)
+        try:
+            work()
+        finally:
+            for _ in range(helpers):  # no thread may still write into our arrays when we leave
+                finished.acquire()
+            self.state[self._leave] = 0
+        if errors:
+            raise errors[0]
+
+    def stop(self) -> None:
+        """Let the workers end."""
+        self._stopped = True
+        self.state[self._leave] = 1
+        if self.workers:
+            self._bell.release(self.workers)
+
+
+def _get_pool() -> _Pool:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="minidistil")
+            _pool = _Pool(get_num_threads())
         return _pool
+
+
+def pool() -> npt.NDArray[np.int64]:
+    """The pool's state, for `minidistil.kernels.parallel.run`; wakes the workers."""
+    here = _pool or _get_pool()
+    here.wake()
+    return here.state
 
 
 def parallel_for(task: Callable[[int], Any], n: int) -> None:
@@ -91,38 +192,21 @@ def parallel_for(task: Callable[[int], Any], n: int) -> None:
 
     `task` should spend its time without the GIL. The caller's thread works too.
     """
-    helpers = min(get_num_threads(), n) - 1
-    if helpers < 1:
-        for i in range(n):
-            task(i)
-        return
+    here = _get_pool()
+    helpers = min(here.workers, n - 1)
     numbers = iter(range(n))  # next() on a range iterator holds the GIL: no two threads get the same i
 
     def work() -> None:
         for i in numbers:
             task(i)
 
-    pool = _get_pool()
-    futures = [pool.submit(work) for _ in range(helpers)]
-    try:
+    if helpers < 1 or not here.sharing.acquire(blocking=False):
         work()
-    finally:
-        wait(futures)  # no thread may still write into our arrays when we leave
-    for future in futures:
-        future.result()
-
-
-def run_rows(kernel: Callable[..., Any], rows: int, *args: Any, grain: int = 64) -> None:
-    """Call `kernel(*args, start, stop)` over ranges that cover range(rows), on all threads.
-
-    For kernels whose rows do not depend on each other, so that the ranges may depend on the number of
-    threads. `grain` is the least number of rows worth a thread.
-    """
-    parts = max(1, min(4 * get_num_threads(), rows // grain)) if get_num_threads() > 1 else 1
-    if parts == 1:
-        kernel(*args, 0, rows)
         return
-    parallel_for(lambda i: kernel(*args, i * rows // parts, (i + 1) * rows // parts), parts)
+    try:
+        here.share(work, helpers)
+    finally:
+        here.sharing.release()
 
 
 class _SingleThreadedBlas:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ from threadpoolctl import threadpool_info
 
 from minidistil import threads
 from minidistil.errors import UsageError
+from minidistil.kernels.jit import exact
+from minidistil.kernels.parallel import run
+
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +37,79 @@ def test_every_task_runs_once(count, n):
     assert (done == 1).all()
 
 
-@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 1000])
-@pytest.mark.parametrize("count", [1, 3])
-def test_ranges_cover_every_row_once(count, rows):
-    threads.set_num_threads(count)
-    covered = np.zeros(rows, int)
+@exact
+def _count(covered, start, stop):
+    for i in range(start, stop):
+        covered[i] += 1
 
-    def kernel(array, start, stop):
-        array[start:stop] += 1
 
-    threads.run_rows(kernel, rows, covered)
-    assert (covered == 1).all()
+@exact
+def count(pool, covered, grain):
+    run(pool, _count, (covered,), len(covered), grain)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 63, 64, 65, 1000])
+@pytest.mark.parametrize("threads_", [1, 2, 3, 8])
+def test_ranges_cover_every_row_once(threads_, rows):
+    threads.set_num_threads(threads_)
+    covered = np.zeros(rows, np.int64)
+    for _ in range(200):
+        count(threads.pool(), covered, 1)
+        count(threads.pool(), covered, 64)
+    assert (covered == 400).all()
+
+
+@exact
+def _meet(arrived, start, stop):
+    for _ in range(start, stop):
+        arrived[start] = 1
+        while arrived.sum() < len(arrived):
+            pass
+
+
+@exact
+def meet(pool, arrived):
+    run(pool, _meet, (arrived,), len(arrived), 1)
+
+
+@pytest.mark.skipif(not COMPILED, reason="plain Python has no native jobs")
+def test_kernels_are_shared():
+    """Two rows that wait for each other can only finish on two threads."""
+    threads.set_num_threads(2)
+    for _ in range(20):
+        meet(threads.pool(), np.zeros(2, np.int64))
+
+
+@exact
+def _fail(bad, start, stop):
+    for i in range(start, stop):
+        if i == bad:
+            raise ValueError("bad row")
+
+
+@exact
+def fail(pool, bad):
+    run(pool, _fail, (bad,), 100, 1)
+
+
+@pytest.mark.skipif(not COMPILED, reason="plain Python has no native jobs")
+@pytest.mark.parametrize("threads_", [1, 2, 5])
+def test_a_failing_kernel_is_an_error(threads_):
+    threads.set_num_threads(threads_)
+    for bad in (0, 50, 99):
+        with pytest.raises(RuntimeError, match="a kernel failed"):
+            fail(threads.pool(), bad)
+    fail(threads.pool(), 100)  # and the pool lives on
+
+
+def test_nothing_spins_when_idle():
+    threads.set_num_threads(4)
+    count(threads.pool(), np.zeros(1000, np.int64), 1)
+    threads.parallel_for(lambda i: None, 10)
+    time.sleep(0.1)  # the workers go to sleep
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1
 
 
 def test_work_is_shared():

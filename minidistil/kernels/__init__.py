@@ -8,6 +8,7 @@ vector a sequence, is the textbook's own function under the same name.
 from minidistil.kernels.adamw import adamw_step, global_norm
 from minidistil.kernels.attention import attention_backward, attention_forward
 from minidistil.kernels.embedding import embedding_backward, embedding_forward
+from minidistil.kernels.gemm import PackedWeight
 from minidistil.kernels.layernorm import (
     layernorm_backward,
     layernorm_forward,
@@ -30,11 +31,13 @@ from minidistil.kernels.pointwise import (
 )
 from minidistil.kernels.random import dropout_backward, dropout_forward
 from minidistil.kernels.softmax import softmax_backward, softmax_forward
+from minidistil.kernels.vocabulary import vocabulary_losses
 from minidistil.ops.attention import attention_probabilities
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.ops.tanh import tanh_backward, tanh_forward
 
 name = "numba"
+pack_weight = PackedWeight
 
 __all__ = [
     "Dropout",
@@ -59,6 +62,7 @@ __all__ = [
     "linear_backward",
     "linear_forward",
     "name",
+    "pack_weight",
     "relu_backward",
     "relu_forward",
     "residual_layernorm_backward",
@@ -67,4 +71,5 @@ __all__ = [
     "softmax_forward",
     "tanh_backward",
     "tanh_forward",
+    "vocabulary_losses",
 ]

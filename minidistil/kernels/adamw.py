@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels.jit import exact, summing
+from minidistil.kernels.parallel import run
 from minidistil.ops.adamw import CHUNK
-from minidistil.threads import parallel_for
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -20,12 +21,19 @@ Array = npt.NDArray[np.floating[Any]]
 def _adamw(
     p: Array, g: Array, m: Array, v: Array,
     shrink: Any, b1: Any, c1: Any, b2: Any, c2: Any, rate: Any, root: Any, eps: Any, scale: Any,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
+    p, g, m, v = p[start:stop], g[start:stop], m[start:stop], v[start:stop]
     for i in range(p.shape[0]):
         gi = g[i] * scale
         m[i] = m[i] * b1 + c1 * gi
         v[i] = v[i] * b2 + c2 * (gi * gi)
         p[i] = p[i] * shrink - rate * m[i] / (np.sqrt(v[i]) / root + eps)
+
+
+@exact
+def _run_adamw(pool: Any, arrays: Any, scalars: Any) -> None:
+    run(pool, _adamw, arrays + scalars, arrays[0].shape[0], CHUNK)
 
 
 def adamw_step(
@@ -45,7 +53,7 @@ def adamw_step(
     """One AdamW update in place; see `minidistil.ops.adamw.adamw_step`, which it equals bit for bit."""
     bc1, bc2 = 1 - beta1**step, 1 - beta2**step
     # Scalars in the dtype of the arrays: one float64 among them would widen the whole loop.
-    scalars = [
+    scalars = tuple(
         params.dtype.type(x)
         for x in (
             1 - lr * weight_decay,
@@ -58,13 +66,8 @@ def adamw_step(
             eps,
             scale,
         )
-    ]
-
-    def chunk(i: int) -> None:
-        part = slice(i * CHUNK, (i + 1) * CHUNK)
-        _adamw(params[part], grads[part], m[part], v[part], *scalars)
-
-    parallel_for(chunk, -(-len(params) // CHUNK))
+    )
+    _run_adamw(threads.pool(), (params, grads, m, v), scalars)
 
 
 # reassoc lets the sum run in vector lanes. The chunks are fixed, so each is always summed the same way;
@@ -78,12 +81,19 @@ def _sum_of_squares(x: Array) -> float:
     return total
 
 
+@exact
+def _sums(x: Array, sums: Array, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        sums[i] = _sum_of_squares(x[i * CHUNK : (i + 1) * CHUNK])
+
+
+@exact
+def _run_sums(pool: Any, x: Array, sums: Array) -> None:
+    run(pool, _sums, (x, sums), sums.shape[0], 1)
+
+
 def global_norm(grads: Array) -> float:
     """Euclidean norm of all gradients together; see `minidistil.ops.adamw.global_norm`."""
-    sums = [0.0] * -(-len(grads) // CHUNK)
-
-    def chunk(i: int) -> None:
-        sums[i] = _sum_of_squares(grads[i * CHUNK : (i + 1) * CHUNK])
-
-    parallel_for(chunk, len(sums))
-    return math.sqrt(sum(sums))
+    sums = np.zeros(-(-len(grads) // CHUNK))
+    _run_sums(threads.pool(), grads, sums)
+    return math.sqrt(sum(sums.tolist()))

@@ -1,12 +1,15 @@
-"""Attention over packed sequences: one job for each head of each sequence.
+"""Attention over packed sequences, in tiles: no L x L matrix is ever kept.
 
-The forward pass keeps the row sums of the softmax (as log-sum-exp), not the probabilities; the backward
-pass computes those again. Inner loops run along keys or along the head's columns, in vector lanes.
+A job is one head of one sequence. It takes a block of queries at a time, as many as the micro-kernel's tile
+has columns, and lays the scores out with keys down and queries across:
 
-Two habits of every kernel here keep the loops in vector lanes and the bits fixed. Loops run over views
-that start at 0: an index that might be negative for all the compiler knows becomes a gather. And a loop
-that sums never stores to an array: where the compiler cannot tell two arrays apart it decides by their
-addresses, at run time, between a vector and a scalar loop, which would sum in another order.
+    S^T [keys, block] = K Q^T        softmax down the columns        O^T [D, block] = V^T P^T
+
+A column is a query, so the maximum, the exponentials and the sum of the softmax run in vector lanes, a
+query each, without ever summing across lanes; and P^T is already the operand the next product wants. The
+forward pass keeps the logarithm of each row's sum, and the backward pass computes P^T from it again
+(Dao et al. 2022, "FlashAttention", arXiv:2205.14135; a whole column of scores fits into a CPU's cache, so
+the running maximum of that paper is not needed).
 """
 
 from __future__ import annotations
@@ -17,154 +20,313 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels import scalar
+from minidistil.kernels.gemm.micro import tile
+from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.gemm.pack import pack_across, transpose_block
 from minidistil.kernels.jit import summing
+from minidistil.kernels.parallel import run
 from minidistil.kernels.random import Drop, drop_of, fill_factors
-from minidistil.kernels.softmax import softmax_row
+from minidistil.kernels.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
-from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, Array, Array]
 
-LANES = 16  # rows of scores are computed up to a multiple of this: a rest of 15 would cost like 240
+
+GROUP = 256  # numbers of P^T that the pointwise loops handle at a time, a whole number of its rows
 
 
 @summing
-def _head(x: Array, begin: int, end: int, column: int, D: int) -> Array:
-    """A copy of one head's columns of one sequence: [L, D], contiguous."""
-    out = np.empty((end - begin, D), x.dtype)
-    for i in range(out.shape[0]):
-        row = x[begin + i, column : column + D]
-        for d in range(D):
-            out[i, d] = row[d]
-    return out
+def _up(n: int, step: int) -> int:
+    return (n + step - 1) // step * step
 
 
 @summing
-def _put_head(head: Array, begin: int, column: int, out: Array) -> None:
-    """Write [L, D] back to where `_head` took it from."""
-    for i in range(head.shape[0]):
-        row = out[begin + i, column : column + head.shape[1]]
-        for d in range(head.shape[1]):
-            row[d] = head[i, d]
-
-
-@summing
-def _transposed(head: Array) -> Array:
-    """[L, D] -> [D, P], where P is L up to a multiple of LANES, the columns that are left being 0."""
-    L, D = head.shape
-    out = np.zeros((D, (L + LANES - 1) // LANES * LANES), head.dtype)
+def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at: int, out_step: int) -> None:
+    """out[i, :D] = x[i, :D], each with its own place and step between rows."""
     for i in range(L):
+        given, place = (
+            x[at + i * step : at + i * step + D],
+            out[out_at + i * out_step : out_at + i * out_step + D],
+        )
         for d in range(D):
-            out[d, i] = head[i, d]
-    return out
+            place[d] = given[d]
 
 
 @summing
-def _times_matrix(x: Array, matrix: Array, scale: Any, out: Array) -> None:
-    """out[c] = scale * sum_r x[r] matrix[r, c]: one row of a matrix product, its columns in lanes."""
-    for c in range(matrix.shape[1]):
-        out[c] = 0
-    for r in range(matrix.shape[0]):
-        factor = x[r] * scale
-        for c in range(matrix.shape[1]):
-            out[c] += factor * matrix[r, c]
+def _pack_keys(x: Array, at: int, step: int, L: int, D: int, packed: Array) -> None:
+    """x [L, D] into A-panels of ROWS rows: the k of the micro-kernel runs along the columns of x."""
+    for row in range(0, L, ROWS):
+        begin = row // ROWS * D * LANES
+        pack_across(x, at + row * step, step, min(ROWS, L - row), D, packed, begin, LANES)
 
 
 @summing
-def _add_outer(x: Array, y: Array, out: Array) -> None:
-    """out[r, c] += x[r] y[c]."""
-    for r in range(out.shape[0]):
-        factor = x[r]
-        for c in range(out.shape[1]):
-            out[r, c] += factor * y[c]
+def _pack_queries(x: Array, at: int, step: int, count: int, D: int, width: int, packed: Array) -> None:
+    """`count` rows of x into one B-panel [D, width]: a row is a column of the panel."""
+    for i in range(0, count, LANES):
+        pack_across(x, at + i * step, step, min(LANES, count - i), D, packed, i, width)
 
 
 @summing
-def _dot(x: Array, y: Array) -> Any:
-    total = x.dtype.type(0)
-    for c in range(x.shape[0]):
-        total += x[c] * y[c]
-    return total
+def _times_queries(keys: Array, L: int, D: int, queries: Array, width: int, out: Array) -> None:
+    """out [L, width] = keys [L, D] queries [D, width], both packed."""
+    for row in range(0, L, ROWS):
+        tile(min(ROWS, L - row), width // LANES, keys, row // ROWS * D * LANES, LANES, queries, 0, width,
+             out, row * width, width, D, False)  # fmt: skip
+
+
+@summing
+def _times_keys(x: Array, at: int, step: int, D: int, p: Array, width: int, L: int, out: Array) -> None:
+    """out [D, width] = x^T [D, L] p [L, width]; x[i, d] lies at x[at + i * step + d]."""
+    parts = (D + ROWS - 1) // ROWS
+    for part in range(parts):
+        d0, d1 = D * part // parts, D * (part + 1) // parts
+        tile(d1 - d0, width // LANES, x, at + d0, step, p, 0, width, out, d0 * width, width, L, False)
+
+
+@summing
+def _add_outer(
+    p: Array, width: int, L: int, count: int, packed: Array, x: Array, at: int, step: int, D: int, out: Array
+) -> None:
+    """out [L, D] += p [L, count] x [count, D]: the sum runs over queries."""
+    for row in range(0, L, ROWS):
+        rows = min(ROWS, L - row)
+        pack_across(p, row * width, width, rows, width, packed, 0, LANES)
+        for d in range(0, D, COLUMNS):
+            vectors = min(VECTORS, (D - d) // LANES)
+            tile(rows, vectors, packed, 0, LANES, x, at + d, step, out, row * D + d, D, count, True)
+
+
+@summing
+def _put_columns(x: Array, width: int, count: int, D: int, out: Array, at: int, step: int) -> None:
+    """out[at + j * step + d] = x[d, j] for x [D, width] and j < count."""
+    for j in range(0, count, LANES):
+        for d in range(0, D, LANES):
+            transpose_block(
+                x, d * width + j, width, LANES, out, at + j * step + d, step, min(LANES, count - j)
+            )
+
+
+@summing
+def _repeat(x: Array, width: int) -> None:
+    """The first `width` numbers again and again, up to GROUP."""
+    for j in range(width, GROUP):
+        x[j] = x[j - width]
+
+
+@summing
+def _factors(
+    drop: Drop, query: int, count: int, width: int, head: int, L: int, rows: Array, out: Array
+) -> None:
+    """Dropout factors [L, width] of a block of queries: drawn a query a row, then turned."""
+    for j in range(count):
+        fill_factors(rows[j], L, drop, query + j, head)
+    step = rows.shape[1]
+    for j in range(0, count, LANES):
+        pack_across(rows.reshape(-1), j * step, step, min(LANES, count - j), L, out, j, width)
+
+
+@summing
+def _softmax_down(p: Array, n: int, width: int, scale: Any, top: Array, total: Array) -> None:
+    """p [L, width] = exp(scale (p - top)): `top` is the maximum of each column, `total` the new sum.
+
+    Both have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is set to 0.
+    """
+    size = _up(n, GROUP)
+    p[n:size] = -np.inf
+    for j in range(GROUP):
+        top[j] = p[j]
+    for g in range(GROUP, size, GROUP):
+        group = p[g : g + GROUP]
+        for j in range(GROUP):
+            top[j] = group[j] if group[j] > top[j] else top[j]
+    for r in range(width, GROUP, width):
+        for j in range(width):
+            top[j] = top[r + j] if top[r + j] > top[j] else top[j]
+    _repeat(top, width)
+    total[:] = 0
+    for g in range(0, size, GROUP):
+        group = p[g : g + GROUP]
+        for j in range(GROUP):
+            group[j] = scalar.exp((group[j] - top[j]) * scale)
+        for j in range(GROUP):
+            total[j] += group[j]
+    for r in range(width, GROUP, width):
+        for j in range(width):
+            total[j] += total[r + j]
+
+
+@summing
+def _multiply(x: Array, y: Array, n: int) -> None:
+    x, y = x[:n], y[:n]
+    for j in range(n):
+        x[j] *= y[j]
 
 
 @summing
 def _forward(
-    qkv: Array, cu: Any, heads: int, scale: Any, out: Array, lse: Array, drop: Drop, start: int, stop: int
-) -> None:
-    H = out.shape[1]
-    D = H // heads
-    one = qkv.dtype.type(1)
+    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array, drop: Drop,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    H, kind = out.shape[1], qkv.dtype
+    D, S = H // heads, cu.shape[0] - 1
+    P = _up(D, LANES)
+    keys, queries = np.empty(_up(longest, ROWS) // ROWS * P * LANES, kind), np.empty(P * COLUMNS, kind)
+    p, o = np.empty(_up(longest * COLUMNS, GROUP), kind), np.empty(P * COLUMNS, kind)
+    top, total = np.empty(GROUP, kind), np.empty(GROUP, kind)
+    drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
+    factors = np.empty(longest * COLUMNS if drop.on else 0, kind)
+    flat, out_flat = qkv.reshape(-1), out.reshape(-1)
+    # Heads whose width is no multiple of a vector are computed on copies that are.
+    padded = np.zeros((4, longest * P if P > D else 0), kind)
     for job in range(start, stop):
-        b, h = job // heads, job % heads
-        begin, end = cu[b], cu[b + 1]
-        L = end - begin
-        q, v = _head(qkv, begin, end, h * D, D), _head(qkv, begin, end, 2 * H + h * D, D)
-        keys = _transposed(_head(qkv, begin, end, H + h * D, D))
-        o, p, factors = (
-            np.empty((L, D), qkv.dtype),
-            np.empty(keys.shape[1], qkv.dtype),
-            np.empty(L + 3, qkv.dtype),
-        )
-        for i in range(L):
-            _times_matrix(q[i], keys, scale, p)
-            lse[h, begin + i] = softmax_row(p[:L])
+        h, b = job // S, job % S  # neighbouring jobs are heads of different sequences, long and short mixed
+        begin = cu[b]
+        L = cu[b + 1] - begin
+        q, k, v, to = flat, flat, flat, out_flat
+        q_at, step, to_at, to_step = begin * 3 * H + h * D, 3 * H, begin * H + h * D, H
+        k_at, v_at = q_at + H, q_at + 2 * H
+        if P > D:
+            q, k, v, to = padded[0], padded[1], padded[2], padded[3]
+            _copy_head(flat, q_at, step, L, D, q, 0, P)
+            _copy_head(flat, k_at, step, L, D, k, 0, P)
+            _copy_head(flat, v_at, step, L, D, v, 0, P)
+            q_at, k_at, v_at, step, to_at, to_step = 0, 0, 0, P, 0, P
+        _pack_keys(k, k_at, step, L, P, keys)
+        for first in range(0, L, COLUMNS):
+            count = min(COLUMNS, L - first)
+            width = _up(count, LANES)
+            _pack_queries(q, q_at + first * step, step, count, P, width, queries)
+            _times_queries(keys, L, P, queries, width, p)
+            _softmax_down(p, L * width, width, scale, top, total)
+            for j in range(count):
+                lse[h, begin + first + j] = top[j] * scale + np.log(total[j])
             if drop.on:
-                fill_factors(factors, L, drop, begin + i, h)
-                for j in range(L):
-                    p[j] *= factors[j]
-            _times_matrix(p, v, one, o[i])  # o_i = sum_j p_j v_j
-        _put_head(o, begin, h * D, out)
+                _factors(drop, begin + first, count, width, h, L, drawn, factors)
+                _multiply(p, factors, L * width)
+            _times_keys(v, v_at, step, P, p, width, L, o)
+            for j in range(width):
+                total[j] = 1 / total[j]
+            for d in range(P):
+                _multiply(o[d * width : (d + 1) * width], total, width)
+            _put_columns(o, width, count, P, to, to_at + first * to_step, to_step)
+        if P > D:
+            _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
 
 
 @summing
 def _backward(
-    dout: Array, qkv: Array, cu: Any, heads: int, scale: Any, out: Array, lse: Array, dqkv: Array, drop: Drop,
-    start: int, stop: int,
+    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array,
+    dqkv: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """As in the textbook, a row of queries at a time:
+    """As in the textbook, a block of queries at a time, f being the dropout factors:
 
-    p = exp(scale q k - lse);  dv_j += p_j m_j do;  dp_j = (do . v_j) m_j
+    p = exp(scale q k - lse);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
     """
-    H = out.shape[1]
-    D = H // heads
-    one = qkv.dtype.type(1)
+    H, kind = out.shape[1], qkv.dtype
+    D, S = H // heads, cu.shape[0] - 1
+    P = _up(D, LANES)
+    panels = _up(longest, ROWS) // ROWS * P * LANES
+    keys, values, packed = np.empty(panels, kind), np.empty(panels, kind), np.empty(COLUMNS * LANES, kind)
+    queries, outs, douts = (
+        np.empty(P * COLUMNS, kind),
+        np.empty(P * COLUMNS, kind),
+        np.empty(P * COLUMNS, kind),
+    )
+    room = _up(longest * COLUMNS, GROUP)
+    p, ds, dq = np.empty(room, kind), np.empty(room, kind), np.empty(P * COLUMNS, kind)
+    dk, dv = np.empty(longest * P, kind), np.empty(longest * P, kind)
+    total, along = np.zeros(GROUP, kind), np.zeros(GROUP, kind)
+    drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
+    factors = np.empty(room if drop.on else 0, kind)
+    flat, out_flat, dout_flat, dqkv_flat = (
+        qkv.reshape(-1),
+        out.reshape(-1),
+        dout.reshape(-1),
+        dqkv.reshape(-1),
+    )
+    padded = np.zeros((6, longest * P if P > D else 0), kind)
     for job in range(start, stop):
-        b, h = job // heads, job % heads
-        begin, end = cu[b], cu[b + 1]
-        L = end - begin
-        q, k = _head(qkv, begin, end, h * D, D), _head(qkv, begin, end, H + h * D, D)
-        o, do = _head(out, begin, end, h * D, D), _head(dout, begin, end, h * D, D)
-        keys, values = _transposed(k), _transposed(_head(qkv, begin, end, 2 * H + h * D, D))
-        dq, dk, dv = np.empty((L, D), qkv.dtype), np.zeros((L, D), qkv.dtype), np.zeros((L, D), qkv.dtype)
-        p, ds, factors = (
-            np.empty(keys.shape[1], qkv.dtype),
-            np.empty(keys.shape[1], qkv.dtype),
-            np.empty(L + 3, qkv.dtype),
-        )
-        for i in range(L):
-            _times_matrix(q[i], keys, scale, p)
-            _times_matrix(do[i], values, one, ds)
-            along, total = _dot(do[i], o[i]), lse[h, begin + i]
-            for j in range(L):
-                p[j] = scalar.exp(p[j] - total)
+        h, b = job // S, job % S
+        begin = cu[b]
+        L = cu[b + 1] - begin
+        q_at, step, o_at, o_step = begin * 3 * H + h * D, 3 * H, begin * H + h * D, H
+        k_at, v_at = q_at + H, q_at + 2 * H
+        q, k, v, o, do, to, to_at, to_step = flat, flat, flat, out_flat, dout_flat, dqkv_flat, q_at, step
+        if P > D:
+            q, k, v, o, do, to = padded[0], padded[1], padded[2], padded[3], padded[4], padded[5]
+            _copy_head(flat, q_at, step, L, D, q, 0, P)
+            _copy_head(flat, k_at, step, L, D, k, 0, P)
+            _copy_head(flat, v_at, step, L, D, v, 0, P)
+            _copy_head(out_flat, o_at, o_step, L, D, o, 0, P)
+            _copy_head(dout_flat, o_at, o_step, L, D, do, 0, P)
+            q_at, k_at, v_at, o_at, to_at, step, o_step, to_step = 0, 0, 0, 0, 0, P, P, P
+        _pack_keys(k, k_at, step, L, P, keys)
+        _pack_keys(v, v_at, step, L, P, values)
+        dk[: L * P] = 0
+        dv[: L * P] = 0
+        for first in range(0, L, COLUMNS):
+            count = min(COLUMNS, L - first)
+            width = _up(count, LANES)
+            n, o_here = L * width, o_at + first * o_step
+            _pack_queries(q, q_at + first * step, step, count, P, width, queries)
+            _pack_queries(do, o_here, o_step, count, P, width, douts)
+            _pack_queries(o, o_here, o_step, count, P, width, outs)
+            _times_queries(keys, L, P, queries, width, p)
+            _times_queries(values, L, P, douts, width, ds)
+            for j in range(width):  # columns past the last query repeat it
+                total[j] = lse[h, begin + first + min(j, count - 1)]
+            p[n : _up(n, GROUP)] = 0
+            ds[n : _up(n, GROUP)] = 0
+            along[:width] = 0
+            _multiply(outs, douts, P * width)
+            for d in range(P):
+                row = outs[d * width : (d + 1) * width]
+                for j in range(width):
+                    along[j] += row[j]
+            _repeat(total, width)
+            _repeat(along, width)
             if drop.on:
-                fill_factors(factors, L, drop, begin + i, h)
-                for j in range(L):
-                    ds[j] = p[j] * (ds[j] * factors[j] - along) * scale
-                    p[j] *= factors[j]
-            else:
-                for j in range(L):
-                    ds[j] = p[j] * (ds[j] - along) * scale
-            _times_matrix(ds, k, one, dq[i])  # dq_i = sum_j ds_j k_j
-            _add_outer(ds, q[i], dk)
-            _add_outer(p, do[i], dv)
-        _put_head(dq, begin, h * D, dqkv)
-        _put_head(dk, begin, H + h * D, dqkv)
-        _put_head(dv, begin, 2 * H + h * D, dqkv)
+                _factors(drop, begin + first, count, width, h, L, drawn, factors)
+                _multiply(ds, factors, n)
+            for g in range(0, n, GROUP):
+                p_group, ds_group = p[g : g + GROUP], ds[g : g + GROUP]
+                for j in range(GROUP):
+                    p_group[j] = scalar.exp(p_group[j] * scale - total[j])
+                for j in range(GROUP):
+                    ds_group[j] = p_group[j] * (ds_group[j] - along[j]) * scale
+            if drop.on:
+                _multiply(p, factors, n)
+            _add_outer(p, width, L, count, packed, do, o_here, o_step, P, dv)
+            _add_outer(ds, width, L, count, packed, q, q_at + first * step, step, P, dk)
+            _times_keys(k, k_at, step, P, ds, width, L, dq)
+            _put_columns(dq, width, count, P, to, to_at + first * to_step, to_step)
+        at = begin * 3 * H + h * D
+        if P > D:
+            _copy_head(to, 0, P, L, D, dqkv_flat, at, 3 * H)
+        _copy_head(dk, 0, P, L, D, dqkv_flat, at + H, 3 * H)
+        _copy_head(dv, 0, P, L, D, dqkv_flat, at + 2 * H, 3 * H)
+
+
+@summing
+def _run_forward(
+    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array, drop: Drop
+) -> None:
+    run(pool, _forward, (qkv, cu, longest, heads, scale, out, lse, drop), heads * (cu.shape[0] - 1), 2)
+
+
+@summing
+def _run_backward(
+    pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array,
+    dqkv: Array, drop: Drop,
+) -> None:  # fmt: skip
+    arguments = (dout, qkv, cu, longest, heads, scale, out, lse, dqkv, drop)
+    run(pool, _backward, arguments, heads * (cu.shape[0] - 1), 2)
 
 
 def attention_forward(
@@ -172,30 +334,23 @@ def attention_forward(
 ) -> tuple[Array, Cache]:
     """See `minidistil.ops.attention.attention_forward`."""
     tokens, H = len(qkv), qkv.shape[1] // 3
-    out, lse = np.empty((tokens, H), qkv.dtype), np.empty((num_heads, tokens), qkv.dtype)
-    _run(_forward, (qkv,), cu_seqlens, num_heads, mask, out, lse)
+    out, lse = empty((tokens, H), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
+    shared = _shared(qkv, cu_seqlens, num_heads)
+    _run_forward(threads.pool(), qkv, *shared, out, lse, drop_of(mask, qkv.dtype))
     return out, (qkv, cu_seqlens, num_heads, mask, out, lse)
 
 
 def attention_backward(dout: Array, cache: Cache) -> Array:
     """See `minidistil.ops.attention.attention_backward`."""
     qkv, cu_seqlens, num_heads, mask, out, lse = cache
-    dqkv = np.empty_like(qkv)
-    _run(_backward, (dout, qkv), cu_seqlens, num_heads, mask, out, lse, dqkv)
+    dqkv = empty_like(qkv)
+    shared = _shared(qkv, cu_seqlens, num_heads)
+    _run_backward(threads.pool(), dout, qkv, *shared, out, lse, dqkv, drop_of(mask, qkv.dtype))
     return dqkv
 
 
-def _run(
-    kernel: Any,
-    inputs: tuple[Array, ...],
-    cu: IntArray,
-    num_heads: int,
-    mask: Mask | None,
-    out: Array,
-    *more: Array,
-) -> None:
-    """One job for each head of each sequence; a thread takes at least eight heads of average length."""
-    scale = out.dtype.type(1 / math.sqrt(out.shape[1] // num_heads))
-    jobs = (len(cu) - 1) * num_heads
-    drop = drop_of(mask, out.dtype)
-    run_rows(kernel, jobs, *inputs, cu, num_heads, scale, out, *more, drop, grain=8)
+def _shared(qkv: Array, cu: IntArray, num_heads: int) -> tuple[IntArray, int, int, Any]:
+    """What both kernels are told of the sequences: where they are, the longest, heads, 1 / sqrt(D)."""
+    longest = int(np.diff(cu).max()) if len(cu) > 1 else 0
+    D = qkv.shape[1] // 3 // num_heads
+    return cu, longest, num_heads, qkv.dtype.type(1 / math.sqrt(D))

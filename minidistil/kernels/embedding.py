@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels.jit import exact
+from minidistil.kernels.parallel import run
+from minidistil.kernels.workspace import empty
 from minidistil.ops.embedding import Cache
-from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -41,6 +43,25 @@ def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> Non
             total[c] += given[c]
 
 
+@exact
+def _run_gather(
+    pool: Any,
+    ids: Any,
+    positions: Any,
+    types: Any,
+    word: Array,
+    position: Array,
+    token_type: Array,
+    out: Array,
+) -> None:
+    run(pool, _gather, (ids, positions, types, word, position, token_type, out), out.shape[0], 64)
+
+
+@exact
+def _run_scatter(pool: Any, dout: Array, rows: Any, table: Array) -> None:
+    run(pool, _scatter, (dout, rows, table), dout.shape[1], 64)
+
+
 def embedding_forward(
     input_ids: IntArray,
     position_ids: IntArray,
@@ -50,9 +71,9 @@ def embedding_forward(
     token_type: Array | None = None,
 ) -> tuple[Array, Cache]:
     """See `minidistil.ops.embedding.embedding_forward`. Ids must have been checked: this does not."""
-    out = np.empty((len(input_ids), word.shape[1]), word.dtype)
+    out = empty((len(input_ids), word.shape[1]), word.dtype)
     types = word[:0] if token_type is None else token_type
-    run_rows(_gather, len(out), input_ids, position_ids, token_type_ids, word, position, types, out)
+    _run_gather(threads.pool(), input_ids, position_ids, token_type_ids, word, position, types, out)
     tables = (word, position) if token_type is None else (word, position, token_type)
     return out, (input_ids, position_ids, token_type_ids, tuple(t.shape for t in tables), word.dtype)
 
@@ -68,9 +89,9 @@ def embedding_backward(
     input_ids, position_ids, token_type_ids, shapes, dtype = cache
     dword = np.zeros(shapes[0], dtype) if dword is None else dword
     dposition = np.zeros(shapes[1], dtype) if dposition is None else dposition
-    run_rows(_scatter, dout.shape[1], dout, input_ids, dword)
-    run_rows(_scatter, dout.shape[1], dout, position_ids, dposition)
+    _run_scatter(threads.pool(), dout, input_ids, dword)
+    _run_scatter(threads.pool(), dout, position_ids, dposition)
     if len(shapes) == 3:
         dtoken_type = np.zeros(shapes[2], dtype) if dtoken_type is None else dtoken_type
-        run_rows(_scatter, dout.shape[1], dout, token_type_ids, dtoken_type)
+        _run_scatter(threads.pool(), dout, token_type_ids, dtoken_type)
     return dword, dposition, dtoken_type

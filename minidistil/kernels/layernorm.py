@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels.jit import summing
+from minidistil.kernels.parallel import run
 from minidistil.kernels.random import Drop, drop_of, fill_factors
+from minidistil.kernels.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
-from minidistil.threads import parallel_for, run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 Cache = tuple[Array, Array, Array]
 
+GRAIN = 16  # least rows of a thread's share
 CHUNK = 64  # rows whose parameter gradients are summed together: fixed, so that bits are too
 
 
@@ -56,14 +59,21 @@ def _normalise(
 
 @summing
 def _backward(
-    dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array,
-    dweight: Array, dbias: Array, drop: Drop, start: int, stop: int,
+    dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array, parts: Array, drop: Drop,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
-    """dsum = r (dn - mean(dn) - n mean(dn n)) with dn = dout w; dx = dsum through dropout."""
+    """dsum = r (dn - mean(dn) - n mean(dn n)) with dn = dout w; dx = dsum through dropout.
+
+    `parts` [2, chunks, H] takes the gradients of weight and bias, summed over CHUNK rows; start and stop
+    count chunks.
+    """
     H = dout.shape[1]
+    dweight, dbias = parts[0, 0], parts[1, 0]
     size = dout.dtype.type(H)
     factors = np.empty(H + 3, dout.dtype)
-    for t in range(start, stop):
+    for t in range(start * CHUNK, min(stop * CHUNK, dout.shape[0])):
+        if t % CHUNK == 0:
+            dweight, dbias = parts[0, t // CHUNK], parts[1, t // CHUNK]
         g, n, dsum_row, r = dout[t], normed[t], dsum[t], rstd[t]
         along_one, along_normed = dout.dtype.type(0), dout.dtype.type(0)
         for c in range(H):
@@ -85,16 +95,36 @@ def _backward(
                 dx_row[c] = dsum_row[c] * factors[c]
 
 
+@summing
+def _normalise_all(
+    pool: Any, x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
+    out: Array, normed: Array, rstd: Array, drop: Drop,
+) -> None:  # fmt: skip
+    arguments = (x, residual, has_residual, weight, bias, eps, out, normed, rstd, drop)
+    run(pool, _normalise, arguments, x.shape[0], GRAIN)
+
+
+@summing
+def _backward_all(
+    pool: Any, dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array, parts: Array,
+    drop: Drop, dweight: Array, dbias: Array,
+) -> None:  # fmt: skip
+    run(pool, _backward, (dout, normed, rstd, weight, dsum, dx, parts, drop), parts.shape[1], 1)
+    for i in range(parts.shape[1]):
+        dw, db = parts[0, i], parts[1, i]
+        for c in range(dweight.shape[0]):
+            dweight[c] += dw[c]
+        for c in range(dbias.shape[0]):
+            dbias[c] += db[c]
+
+
 def _run_forward(
     x: Array, residual: Array | None, weight: Array, bias: Array, eps: float, mask: Mask | None
 ) -> tuple[Array, Cache]:
-    out, normed, rstd = np.empty_like(x), np.empty_like(x), np.empty(len(x), x.dtype)
-    other = x if residual is None else residual
-    results = (out, normed, rstd)
-    drop = drop_of(mask, x.dtype)
-    run_rows(
-        _normalise, len(x), x, other, residual is not None, weight, bias, x.dtype.type(eps), *results, drop
-    )
+    out, normed, rstd = empty_like(x), empty_like(x), empty((len(x),), x.dtype)
+    other, has_residual = (x, False) if residual is None else (residual, True)
+    scalar, drop = x.dtype.type(eps), drop_of(mask, x.dtype)
+    _normalise_all(threads.pool(), x, other, has_residual, weight, bias, scalar, out, normed, rstd, drop)
     return out, (normed, rstd, weight)
 
 
@@ -103,21 +133,13 @@ def _run_backward(
 ) -> tuple[Array, Array, Array, Array]:
     normed, rstd, weight = cache
     rows, H = dout.shape
-    dsum = np.empty_like(dout)
-    dx = dsum if mask is None else np.empty_like(dout)
-    chunks = -(-rows // CHUNK)
-    parts = np.zeros((2, chunks, H), dout.dtype)
-    drop = drop_of(mask, dout.dtype)
-
-    def chunk(i: int) -> None:
-        stop = min((i + 1) * CHUNK, rows)
-        _backward(dout, normed, rstd, weight, dsum, dx, parts[0, i], parts[1, i], drop, i * CHUNK, stop)
-
-    parallel_for(chunk, chunks)
+    dsum = empty_like(dout)
+    dx = dsum if mask is None else empty_like(dout)
+    parts = np.zeros((2, max(1, -(-rows // CHUNK)), H), dout.dtype)
     dweight = np.zeros(H, dout.dtype) if dweight is None else dweight
     dbias = np.zeros(H, dout.dtype) if dbias is None else dbias
-    dweight += parts[0].sum(0)
-    dbias += parts[1].sum(0)
+    drop = drop_of(mask, dout.dtype)
+    _backward_all(threads.pool(), dout, normed, rstd, weight, dsum, dx, parts, drop, dweight, dbias)
     return dx, dsum, dweight, dbias
 
 

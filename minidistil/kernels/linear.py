@@ -1,4 +1,4 @@
-"""The linear layer and its fusions: bias and activation are applied to each panel as it leaves BLAS."""
+"""The linear layer and its fusions: bias and activation go onto each block as it leaves the product."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
+from minidistil.kernels.gemm import PackedWeight, matmul
 from minidistil.kernels.jit import exact
-from minidistil.kernels.matmul import matmul
-from minidistil.kernels.pointwise import ACTIVATIONS
-from minidistil.threads import run_rows
+from minidistil.kernels.parallel import run
+from minidistil.kernels.pointwise import ACTIVATIONS, BIAS, NOTHING, activation_backward
+from minidistil.kernels.workspace import empty
 
 Array = npt.NDArray[np.floating[Any]]
-Cache = tuple[Array, Array]
+Weight = Array | PackedWeight
+Cache = tuple[Array, Weight]
 
 
 @exact
-def _add_bias(y: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
-    part = bias[c0:c1]
-    for r in range(r0, r1):
-        row = y[r, c0:c1]
-        for c in range(part.shape[0]):
-            row[c] += part[c]
-
-
-@exact
-def _add_column_sums(x: Array, total: Array, start: int, stop: int) -> None:
+def _column_sums(x: Array, total: Array, start: int, stop: int) -> None:
     """total[c] += sum_t x[t, c], rows in order, whoever takes which columns."""
     sums, part = np.zeros(stop - start, x.dtype), total[start:stop]
     for t in range(x.shape[0]):
@@ -37,14 +31,16 @@ def _add_column_sums(x: Array, total: Array, start: int, stop: int) -> None:
         part[c] += sums[c]
 
 
-def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Cache]:
+@exact
+def add_column_sums(pool: Any, x: Array, total: Array) -> None:
+    """total[c] += sum_t x[t, c]."""
+    run(pool, _column_sums, (x, total), x.shape[1], 128)
+
+
+def linear_forward(x: Array, weight: Weight, bias: Array | None = None) -> tuple[Array, Cache]:
     """x W^T + b; see `minidistil.ops.linear.linear_forward`."""
-    out = np.empty((len(x), len(weight)), x.dtype)
-    if bias is None:
-        matmul(x, weight.T, out)
-    else:
-        matmul(x, weight.T, out, lambda *panel: _add_bias(out, bias, *panel))
-    return out, (x, weight)
+    kind = NOTHING if bias is None else BIAS
+    return matmul(x, weight, transpose_b=True, kind=kind, bias=bias), (x, weight)
 
 
 def linear_backward(
@@ -53,28 +49,21 @@ def linear_backward(
     """Gradients of the linear layer; see `minidistil.ops.linear.linear_backward`."""
     x, weight = cache
     dx = matmul(dout, weight)  # [T, O] @ [O, I] -> [T, I]
-    if dweight is None:
-        dweight = matmul(dout.T, x)  # [O, T] @ [T, I] -> [O, I]
-    else:
-        total, part = dweight, np.empty_like(dweight)
-
-        def add(r0: int, r1: int, c0: int, c1: int) -> None:
-            total[r0:r1, c0:c1] += part[r0:r1, c0:c1]
-
-        matmul(dout.T, x, part, add)
+    dweight = matmul(
+        dout, x, transpose_a=True, out=dweight, accumulate=dweight is not None
+    )  # [O, T] @ [T, I]
     dbias = np.zeros(dout.shape[1], dout.dtype) if dbias is None else dbias
-    run_rows(_add_column_sums, dout.shape[1], dout, dbias, grain=128)
+    add_column_sums(threads.pool(), dout, dbias)
     return dx, dweight, dbias
 
 
 def linear_activation_forward(
-    x: Array, weight: Array, bias: Array, activation: str = "gelu"
+    x: Array, weight: Weight, bias: Array, activation: str = "gelu"
 ) -> tuple[Array, tuple[Cache, Array, str]]:
     """activation(x W^T + b); see `minidistil.ops.fused.linear_activation_forward`."""
-    y = np.empty((len(x), len(weight)), x.dtype)
-    out = np.empty_like(y)
-    forward = ACTIVATIONS[activation].forward
-    matmul(x, weight.T, y, lambda *panel: (_add_bias(y, bias, *panel), forward(y, out, *panel)))
+    out = empty((len(x), len(weight)), x.dtype)
+    kind = ACTIVATIONS[activation]
+    y = matmul(x, weight, transpose_b=True, kind=kind, bias=bias, activated=out)
     return out, ((x, weight), y, activation)
 
 
@@ -83,7 +72,4 @@ def linear_activation_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients; see `minidistil.ops.fused.linear_activation_backward`."""
     linear, y, activation = cache
-    dy = np.empty_like(y)
-    backward = ACTIVATIONS[activation].backward
-    run_rows(lambda start, stop: backward(dout, y, dy, start, stop, 0, y.shape[1]), len(y))
-    return linear_backward(dy, linear, dweight, dbias)
+    return linear_backward(activation_backward(ACTIVATIONS[activation], dout, y), linear, dweight, dbias)

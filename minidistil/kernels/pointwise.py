@@ -1,23 +1,27 @@
 """Activations: one pass over memory, forward and backward of each side by side.
 
-A kernel works on a block of a matrix, rows [r0, r1) and columns [c0, c1), so that the linear layer can
-apply it to each panel of its result.
+A kernel works on a block of a matrix, rows [r0, r1) and columns [c0, c1), so that a matrix product can
+apply it to each block of its result.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels import scalar
 from minidistil.kernels.jit import pointwise
+from minidistil.kernels.parallel import run
+from minidistil.kernels.workspace import empty_like
 from minidistil.ops.gelu import CUBIC, SQRT_2_OVER_PI
-from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
+
+GRAIN = 16  # least rows of a thread's share
 
 
 @pointwise
@@ -78,60 +82,106 @@ def _drelu(dout: Array, x: Array, dx: Array, r0: int, r1: int, c0: int, c1: int)
             dz[c] = g[c] * x.dtype.type(z[c] > 0)
 
 
-class Activation(NamedTuple):
-    """The two kernels of an activation: forward(x, out, block), backward(dout, x, dx, block)."""
-
-    forward: Any
-    backward: Any
+# Epilogues of a matrix product: what happens to each block of the result while it is still in cache.
+NOTHING, BIAS, GELU, GELU_TANH, RELU = range(5)
 
 
-ACTIVATIONS = {
-    "gelu": Activation(_gelu, _dgelu),
-    "gelu_new": Activation(_gelu_tanh, _dgelu_tanh),
-    "gelu_pytorch_tanh": Activation(_gelu_tanh, _dgelu_tanh),
-    "relu": Activation(_relu, _drelu),
-}
+@pointwise
+def finish(kind: int, c: Array, bias: Array, out: Array, r0: int, r1: int, c0: int, c1: int) -> None:
+    """c += bias, then out = activation(c), on rows [r0, r1) and columns [c0, c1), as far as `kind` says.
+
+    Without activation `out` is not touched; with one it may be `c` itself.
+    """
+    if kind == NOTHING:
+        return
+    part = bias[c0:c1]
+    for r in range(r0, r1):
+        row = c[r, c0:c1]
+        for i in range(part.shape[0]):
+            row[i] += part[i]
+    if kind == GELU:
+        _gelu(c, out, r0, r1, c0, c1)
+    elif kind == GELU_TANH:
+        _gelu_tanh(c, out, r0, r1, c0, c1)
+    elif kind == RELU:
+        _relu(c, out, r0, r1, c0, c1)
 
 
-def _forward(kernel: Any, x: Array) -> tuple[Array, Array]:
+# By the names that configurations use.
+ACTIVATIONS = {"gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "relu": RELU}
+
+
+@pointwise
+def _activate(kind: int, x: Array, out: Array, start: int, stop: int) -> None:
+    if kind == GELU:
+        _gelu(x, out, start, stop, 0, x.shape[1])
+    elif kind == GELU_TANH:
+        _gelu_tanh(x, out, start, stop, 0, x.shape[1])
+    else:
+        _relu(x, out, start, stop, 0, x.shape[1])
+
+
+@pointwise
+def _dactivate(kind: int, dout: Array, x: Array, dx: Array, start: int, stop: int) -> None:
+    if kind == GELU:
+        _dgelu(dout, x, dx, start, stop, 0, x.shape[1])
+    elif kind == GELU_TANH:
+        _dgelu_tanh(dout, x, dx, start, stop, 0, x.shape[1])
+    else:
+        _drelu(dout, x, dx, start, stop, 0, x.shape[1])
+
+
+@pointwise
+def _run_forward(pool: Any, kind: int, x: Array, out: Array) -> None:
+    run(pool, _activate, (kind, x, out), x.shape[0], GRAIN)
+
+
+@pointwise
+def _run_backward(pool: Any, kind: int, dout: Array, x: Array, dx: Array) -> None:
+    run(pool, _dactivate, (kind, dout, x, dx), x.shape[0], GRAIN)
+
+
+def activation_forward(kind: int, x: Array) -> tuple[Array, Array]:
+    """Apply the activation `kind` to every number of `x`; the cache is `x` itself."""
     flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    out = np.empty_like(flat)
-    run_rows(lambda start, stop: kernel(flat, out, start, stop, 0, flat.shape[1]), len(flat))
+    out = empty_like(flat)
+    _run_forward(threads.pool(), kind, flat, out)
     return out.reshape(x.shape), x
 
 
-def _backward(kernel: Any, dout: Array, x: Array) -> Array:
+def activation_backward(kind: int, dout: Array, x: Array) -> Array:
+    """dout times the derivative of the activation `kind` at x."""
     x2, d2 = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (x, dout))
-    dx = np.empty_like(x2)
-    run_rows(lambda start, stop: kernel(d2, x2, dx, start, stop, 0, x2.shape[1]), len(x2))
+    dx = empty_like(x2)
+    _run_backward(threads.pool(), kind, d2, x2, dx)
     return dx.reshape(x.shape)
 
 
 def gelu_forward(x: Array) -> tuple[Array, Array]:
     """Exact GELU; see `minidistil.ops.gelu.gelu_forward`."""
-    return _forward(_gelu, x)
+    return activation_forward(GELU, x)
 
 
 def gelu_backward(dout: Array, cache: Array) -> Array:
     """See `minidistil.ops.gelu.gelu_backward`."""
-    return _backward(_dgelu, dout, cache)
+    return activation_backward(GELU, dout, cache)
 
 
 def gelu_tanh_forward(x: Array) -> tuple[Array, Array]:
     """tanh form of GELU; see `minidistil.ops.gelu.gelu_tanh_forward`."""
-    return _forward(_gelu_tanh, x)
+    return activation_forward(GELU_TANH, x)
 
 
 def gelu_tanh_backward(dout: Array, cache: Array) -> Array:
     """See `minidistil.ops.gelu.gelu_tanh_backward`."""
-    return _backward(_dgelu_tanh, dout, cache)
+    return activation_backward(GELU_TANH, dout, cache)
 
 
 def relu_forward(x: Array) -> tuple[Array, Array]:
     """See `minidistil.ops.relu.relu_forward`."""
-    return _forward(_relu, x)
+    return activation_forward(RELU, x)
 
 
 def relu_backward(dout: Array, cache: Array) -> Array:
     """See `minidistil.ops.relu.relu_backward`."""
-    return _backward(_drelu, dout, cache)
+    return activation_backward(RELU, dout, cache)

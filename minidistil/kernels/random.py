@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels.jit import exact
+from minidistil.kernels.parallel import run
+from minidistil.kernels.workspace import empty_like
 from minidistil.ops import rng
 from minidistil.ops.dropout import Mask, threshold
-from minidistil.threads import run_rows
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -84,12 +86,17 @@ def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
             row[c] = given[c] * factors[c]
 
 
+@exact
+def _run_dropout(pool: Any, x: Array, out: Array, drop: Drop) -> None:
+    run(pool, _dropout, (x, out, drop), x.shape[0], 16)
+
+
 def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
     """See `minidistil.ops.dropout.dropout_forward`."""
     if mask is None:
         return x, None
-    out = np.empty_like(x)
-    run_rows(_dropout, len(x), x, out, drop_of(mask, x.dtype))
+    out = empty_like(x)
+    _run_dropout(threads.pool(), x, out, drop_of(mask, x.dtype))
     return out, mask
 
 

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels import scalar
 from minidistil.kernels.jit import exact, summing
-from minidistil.threads import run_rows
+from minidistil.kernels.parallel import run
+from minidistil.kernels.workspace import empty_like
 
 Array = npt.NDArray[np.floating[Any]]
+
+GRAIN = 16  # least rows of a thread's share
 
 
 @summing
@@ -50,16 +54,26 @@ def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
             dx_row[j] = y[j] * (g[j] - along)
 
 
+@exact
+def _run_forward(pool: Any, out: Array) -> None:
+    run(pool, _softmax, (out,), out.shape[0], GRAIN)
+
+
+@exact
+def _run_backward(pool: Any, dout: Array, p: Array, dx: Array) -> None:
+    run(pool, _dsoftmax, (dout, p, dx), p.shape[0], GRAIN)
+
+
 def softmax_forward(x: Array) -> tuple[Array, Array]:
     """See `minidistil.ops.softmax.softmax_forward`."""
     out = x.reshape(-1, x.shape[-1]).copy()
-    run_rows(_softmax, len(out), out)
+    _run_forward(threads.pool(), out)
     return out.reshape(x.shape), out.reshape(x.shape)
 
 
 def softmax_backward(dout: Array, cache: Array) -> Array:
     """See `minidistil.ops.softmax.softmax_backward`."""
     p = cache.reshape(-1, cache.shape[-1])
-    dx = np.empty_like(p)
-    run_rows(_dsoftmax, len(p), np.ascontiguousarray(dout).reshape(p.shape), p, dx)
+    dx = empty_like(p)
+    _run_backward(threads.pool(), np.ascontiguousarray(dout).reshape(p.shape), p, dx)
     return dx.reshape(cache.shape)

@@ -1,0 +1,118 @@
+"""The loops around the micro-kernel: C (+)= A B for packed B, float32.
+
+A ticket is a block of rows of C by a range of its panels of columns. Whoever takes it packs its rows of A
+into a buffer that stays in the level-2 cache, and runs the micro-kernel over all tiles of the block, a panel
+of B after the other. Panels of B stream by from memory or the level-3 cache, once for each block of rows.
+
+Every number of C is summed over k in order, by one thread: bits do not depend on the number of threads, nor
+on how many other rows are computed with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.kernels.gemm.micro import tile
+from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.gemm.pack import pack_across, pack_along
+from minidistil.kernels.jit import exact
+from minidistil.kernels.parallel import THREADS, run
+from minidistil.kernels.pointwise import finish
+
+Array = npt.NDArray[np.float32]
+
+BLOCK_PANELS = 8  # strips of A in a ticket: 112 rows of 768 numbers are 344 KB of a level-2 cache
+BLOCK_K = 1024  # longest stretch of k between two visits of C
+TICKETS = 8  # tickets wanted for each thread, so that a slow one delays the others little
+FINISH_PANELS = 8  # panels between two epilogues: few enough to be in cache, enough to make loops worth it
+LEAST_PANELS = 4  # panels of B that a ticket has at least, since each ticket packs its rows of A
+
+
+@exact
+def _ceil(a: int, b: int) -> int:
+    return (a + b - 1) // b
+
+
+@exact
+def _tickets(
+    a: Array, transposed: bool, packed: Array, c: Array, accumulate: bool,
+    kind: int, bias: Array, out: Array, blocks: int, splits: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    M, N = c.shape
+    flat, a_flat = c.reshape(-1), a.reshape(-1)
+    K = a.shape[0] if transposed else a.shape[1]
+    panels = _ceil(N, COLUMNS)
+    k_blocks = _ceil(K, BLOCK_K)
+    depth = _ceil(K, k_blocks)
+    strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
+    buffer = np.empty(strips * depth * LANES + LANES, np.float32)
+    edge = np.empty(ROWS * COLUMNS, np.float32)
+    held = -1  # which rows and stretch of k the buffer holds
+    for ticket in range(start, stop):
+        block, split = ticket // splits, ticket % splits
+        r0, r1 = M * block // blocks, M * (block + 1) // blocks
+        p0, p1 = panels * split // splits, panels * (split + 1) // splits
+        strips = _ceil(r1 - r0, ROWS)
+        for kb in range(k_blocks):
+            k0, k1 = kb * depth, min((kb + 1) * depth, K)
+            if held != block * k_blocks + kb:
+                held = block * k_blocks + kb
+                for s in range(strips):
+                    row = r0 + (r1 - r0) * s // strips
+                    rows = r0 + (r1 - r0) * (s + 1) // strips - row
+                    if transposed:
+                        pack_along(a_flat, row, rows, M, k0, k1, buffer, s * depth * LANES, LANES)
+                    else:
+                        pack_across(a_flat, row * K + k0, K, rows, k1 - k0, buffer, s * depth * LANES, LANES)
+            add = accumulate or kb > 0
+            for p in range(p0, p1):
+                c0 = p * COLUMNS
+                columns = min(COLUMNS, N - c0)
+                b_at = (p * K + k0) * COLUMNS
+                for s in range(strips):
+                    row = r0 + (r1 - r0) * s // strips
+                    rows = r0 + (r1 - r0) * (s + 1) // strips - row
+                    a_at = s * depth * LANES
+                    if columns == COLUMNS:
+                        tile(rows, VECTORS, buffer, a_at, LANES, packed, b_at, COLUMNS,
+                             flat, row * N + c0, N, k1 - k0, add)  # fmt: skip
+                        continue
+                    tile(rows, VECTORS, buffer, a_at, LANES, packed, b_at, COLUMNS,
+                         edge, 0, COLUMNS, k1 - k0, False)  # fmt: skip
+                    for i in range(rows):
+                        for j in range(columns):
+                            given = edge[i * COLUMNS + j]
+                            c[row + i, c0 + j] = c[row + i, c0 + j] + given if add else given
+                done = p + 1 - p0
+                if kb == k_blocks - 1 and (p + 1 == p1 or done % FINISH_PANELS == 0):
+                    first = (p0 + (done - 1) // FINISH_PANELS * FINISH_PANELS) * COLUMNS
+                    finish(kind, c, bias, out, r0, r1, first, c0 + columns)
+
+
+@exact
+def multiply(
+    pool: Any, a: Array, transposed: bool, packed: Array, c: Array, accumulate: bool,
+    kind: int, bias: Array, out: Array,
+) -> None:  # fmt: skip
+    """C (+)= A B, then the epilogue `kind` (`pointwise.finish`) on each block while it is in cache.
+
+    Parameters
+    ----------
+    pool : state of the thread pool
+    a : float32 [M, K], or [K, M] if `transposed`
+    packed : B from `pack_panels`
+    c : float32 [M, N]
+    accumulate : bool
+        Add to C instead of overwriting it.
+    kind, bias, out
+        For `finish`.
+    """
+    M, N = c.shape
+    threads = pool[THREADS]
+    blocks = min(_ceil(_ceil(M, ROWS * BLOCK_PANELS), threads) * threads, _ceil(M, ROWS))
+    splits = max(1, min(_ceil(TICKETS * threads, max(blocks, 1)), _ceil(N, COLUMNS) // LEAST_PANELS))
+    arguments = (a, transposed, packed, c, accumulate, kind, bias, out, blocks, splits)
+    run(pool, _tickets, arguments, blocks * splits, 1)

@@ -1,0 +1,247 @@
+"""Packing: copies of A and B in the order in which the micro-kernel reads them.
+
+A matrix that is read along its columns touches a new cache line, and soon a new page, with every number.
+Packed, both operands are read from front to back:
+
+    B  [K, N] -> panels [ceil(N / columns)] of [K, columns]    for the whole product, by all threads
+    A  [M, K] -> panels of [K, lanes], `rows` of the lanes in use    a block of rows at a time, by its thread
+
+Either operand may be stored by rows or transposed. If the packed order runs along the stored rows, packing is
+a copy; if it runs across, blocks of lanes x lanes numbers are transposed in registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.extending import overload
+
+from minidistil.kernels.gemm.native import (
+    COLUMNS,
+    F32,
+    I32,
+    I64,
+    LANES,
+    PLAIN,
+    TARGET,
+    native,
+    signature_of,
+)  # fmt: skip
+from minidistil.kernels.jit import OPTIONS, exact
+from minidistil.kernels.parallel import run
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+@native(6)
+def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
+    """void transpose(source, step, rows, target, target_step, lines), in vector registers."""
+    function = ir.Function(module, signature_of(6), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    source, step, rows, target, target_step, lines = function.args
+    source, target = (builder.inttoptr(address, F32.as_pointer()) for address in (source, target))
+    vector = ir.VectorType(F32, LANES)
+    last = builder.sub(rows, I64(1))
+    block = []
+    for i in range(LANES):
+        row = builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
+        place = builder.gep(source, [builder.mul(row, step)])
+        block.append(builder.load(builder.bitcast(place, vector.as_pointer()), align=4))
+    # Swap the off-diagonal quarters of the block, then those of its quarters, and so on: log2(LANES) rounds.
+    distance = LANES // 2
+    while distance:
+        for i in range(LANES):
+            if i & distance == 0:
+                upper, lower = block[i], block[i + distance]
+                first = [j if j & distance == 0 else LANES + j - distance for j in range(LANES)]
+                second = [j + distance if j & distance == 0 else LANES + j for j in range(LANES)]
+                for line, order in ((i, first), (i + distance, second)):
+                    mask = ir.Constant(ir.VectorType(I32, LANES), order)
+                    block[line] = builder.shuffle_vector(upper, lower, mask)
+        distance //= 2
+    end = function.append_basic_block("end")
+    for j in range(LANES):
+        more = function.append_basic_block()
+        builder.cbranch(builder.icmp_signed("<", I64(j), lines), more, end)
+        builder.position_at_end(more)
+        place = builder.gep(target, [builder.mul(target_step, I64(j))])
+        builder.store(block[j], builder.bitcast(place, vector.as_pointer()), align=4)
+    builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def transpose_block(
+    source: Any, at: int, step: int, rows: int, target: Any, target_at: int, target_step: int, lines: int
+) -> None:
+    """target[target_at + j * target_step + i] = source[at + i * step + j], i < LANES, j < lines.
+
+    The arrays are flat. Only `rows` >= 1 rows of the source are read, LANES numbers of each; in place of
+    the others the last one is repeated. `lines` <= LANES lines of the target are written, LANES numbers each.
+    """
+    for j in range(lines):
+        for i in range(LANES):
+            target[target_at + j * target_step + i] = source[at + min(i, rows - 1) * step + j]
+
+
+_plain_transpose = numba.njit(transpose_block, **OPTIONS)
+
+
+overload(transpose_block, jit_options=OPTIONS)(
+    lambda source, at, step, rows, target, target_at, target_step, lines: (
+        (
+            lambda source, at, step, rows, target, target_at, target_step, lines: _fast_transpose(
+                (
+                    source.ctypes.data + 4 * at,
+                    step,
+                    rows,
+                    target.ctypes.data + 4 * target_at,
+                    target_step,
+                    lines,
+                )
+            )
+        )
+        if TARGET is not PLAIN and source.dtype == target.dtype == types.float32
+        else (
+            lambda source, at, step, rows, target, target_at, target_step, lines: _plain_transpose(
+                source, at, step, rows, target, target_at, target_step, lines
+            )
+        )
+    )
+)
+
+
+@exact
+def pack_across(
+    source: Array, at: int, step: int, rows: int, depth: int, packed: Array, begin: int, width: int
+) -> None:
+    """packed[begin + k * width + i] = source[at + i * step + k], i < rows <= LANES, k < depth.
+
+    That is across the stored rows. What lies at rows <= i < LANES is undefined.
+    """
+    whole = depth // LANES * LANES
+    for k in range(0, whole, LANES):
+        transpose_block(source, at + k, step, rows, packed, begin + k * width, width, LANES)
+    for k in range(whole, depth):
+        for i in range(rows):
+            packed[begin + k * width + i] = source[at + i * step + k]
+
+
+@native(6)
+def _copy_lines(module: ir.Module, name: str) -> ir.Function:
+    """void copy(source, step, depth, target, width, vectors): `vectors` registers of `depth` >= 1 lines."""
+    function = ir.Function(module, signature_of(6), name)
+    start, line, vector_, next_, end = (
+        function.append_basic_block(n) for n in ("start", "line", "vector", "next", "end")
+    )
+    builder = ir.IRBuilder(start)
+    source, step, depth, target, width, vectors = function.args
+    source, target = (builder.inttoptr(address, F32.as_pointer()) for address in (source, target))
+    pointer = ir.VectorType(F32, LANES).as_pointer()
+    builder.branch(line)
+    builder.position_at_end(line)
+    left, from_, to = builder.phi(I64), builder.phi(source.type), builder.phi(target.type)
+    builder.branch(vector_)
+    builder.position_at_end(vector_)
+    v = builder.phi(I64)
+    at = builder.mul(v, I64(LANES))
+    given = builder.load(builder.bitcast(builder.gep(from_, [at]), pointer), align=4)
+    builder.store(given, builder.bitcast(builder.gep(to, [at]), pointer), align=4)
+    more = builder.add(v, I64(1))
+    builder.cbranch(builder.icmp_signed("<", more, vectors), vector_, next_)
+    builder.position_at_end(next_)
+    fewer = builder.sub(left, I64(1))
+    for phi, at_first, later in (
+        (left, depth, fewer),
+        (from_, source, builder.gep(from_, [step])),
+        (to, target, builder.gep(to, [width])),
+    ):
+        phi.add_incoming(at_first, start)
+        phi.add_incoming(later, next_)
+    v.add_incoming(I64(0), line)
+    v.add_incoming(more, vector_)
+    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), line, end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def copy_lines(
+    source: Any, at: int, step: int, depth: int, target: Any, target_at: int, width: int, vectors: int
+) -> None:
+    """target[target_at + k * width + j] = source[at + k * step + j] for k < depth, j < vectors * LANES."""
+    for k in range(depth):
+        for j in range(vectors * LANES):
+            target[target_at + k * width + j] = source[at + k * step + j]
+
+
+_plain_copy = numba.njit(copy_lines, **OPTIONS)
+
+overload(copy_lines, jit_options=OPTIONS)(
+    lambda source, at, step, depth, target, target_at, width, vectors: (
+        (
+            lambda source, at, step, depth, target, target_at, width, vectors: _copy_lines(
+                (source.ctypes.data + 4 * at, step, depth, target.ctypes.data + 4 * target_at, width, vectors)
+            )
+        )
+        if TARGET is not PLAIN and source.dtype == target.dtype == types.float32
+        else (
+            lambda source, at, step, depth, target, target_at, width, vectors: _plain_copy(
+                source, at, step, depth, target, target_at, width, vectors
+            )
+        )
+    )
+)
+
+
+@exact
+def pack_along(
+    source: Array, column: int, columns: int, step: int, k0: int, k1: int,
+    packed: Array, begin: int, width: int,
+) -> None:  # fmt: skip
+    """packed[begin + (k - k0) * width + j] = source[k * step + column + j], j < columns <= width.
+
+    That is along the stored rows of `step` numbers. What lies at columns <= j < width is undefined.
+    """
+    vectors = (columns + LANES - 1) // LANES
+    if column + vectors * LANES <= step:  # whole registers, whatever the last of them holds
+        copy_lines(source, k0 * step + column, step, k1 - k0, packed, begin, width, vectors)
+        return
+    for k in range(k0, k1):
+        for j in range(columns):
+            packed[begin + (k - k0) * width + j] = source[k * step + column + j]
+
+
+@exact
+def _pack_panels(b: Array, transposed: bool, packed: Array, start: int, stop: int) -> None:
+    K, N = (b.shape[1], b.shape[0]) if transposed else (b.shape[0], b.shape[1])
+    flat = b.reshape(-1)
+    for panel in range(start, stop):
+        begin, first = panel * K * COLUMNS, panel * COLUMNS
+        columns = min(COLUMNS, N - first)
+        if transposed:
+            for j in range(0, columns, LANES):
+                pack_across(flat, (first + j) * K, K, min(LANES, columns - j), K, packed, begin + j, COLUMNS)
+        else:
+            pack_along(flat, first, columns, N, 0, K, packed, begin, COLUMNS)
+
+
+@exact
+def pack_panels(pool: Any, b: Array, transposed: bool, packed: Array) -> None:
+    """B into panels: `packed` has ceil(N / COLUMNS) * K * COLUMNS numbers.
+
+    Parameters
+    ----------
+    pool : state of the thread pool
+    b : float32 [K, N], or [N, K] if `transposed`
+    packed : float32 [panels * K * COLUMNS]
+        Columns past N hold nothing of meaning; what is computed with them is thrown away.
+    """
+    N = b.shape[0] if transposed else b.shape[1]
+    run(pool, _pack_panels, (b, transposed, packed), (N + COLUMNS - 1) // COLUMNS, 1)

@@ -1,0 +1,102 @@
+"""Memory that is used again."""
+
+import gc
+
+import numpy as np
+import pytest
+
+from minidistil.kernels import workspace as module
+from minidistil.kernels.workspace import ALIGNMENT, SMALL, Workspace, empty, empty_like
+
+
+@pytest.fixture(autouse=True)
+def workspace(monkeypatch):
+    fresh = Workspace()
+    monkeypatch.setattr(module, "workspace", fresh)
+    return fresh
+
+
+def address(array):
+    return array.ctypes.data
+
+
+def test_memory_is_used_again_when_the_last_view_is_gone(workspace):
+    first = empty((300, 200), np.float32)
+    view, where = first[10:20, 3:], address(first)
+    del first
+    second = empty((300, 200), np.float32)
+    assert address(second) != where, "a view is still looking into it"
+    del view
+    third = empty((300, 200), np.float32)
+    assert address(third) == where
+    assert workspace.free == 0
+
+
+def test_arrays_are_what_was_asked_for():
+    for shape in ((SMALL,), (3, 70_001), (0, 5), (7,)):
+        for dtype in (np.float32, np.float64):
+            array = empty(shape, dtype)
+            assert (array.shape, array.dtype) == (shape, dtype)
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
+            assert array.nbytes < SMALL or address(array) % ALIGNMENT == 0
+            assert empty_like(array).shape == shape
+
+
+def test_arrays_in_use_never_overlap():
+    rng = np.random.default_rng(0)
+    held = []
+    for i in range(300):
+        if held and rng.random() < 0.5:
+            array, value = held.pop(rng.integers(len(held)))
+            assert (array == value).all()
+        array = empty((int(rng.integers(1, 200_000)),), np.float32)
+        array[:] = i
+        held.append((array, i))
+    assert all((array == value).all() for array, value in held)
+
+
+def test_it_never_holds_more_than_was_once_in_use(workspace):
+    sizes = [1_000_000, 300_000, 2_000_000, 500_000, 100_000, 1_500_000]
+    for size in sizes:  # one at a time: the most in use is the largest
+        array = empty((size,), np.float32)
+        del array
+    assert workspace.used == 0
+    assert workspace.free <= max(sizes) * 4 + ALIGNMENT
+    assert workspace.peak == max(sizes) * 4 + ALIGNMENT
+
+
+def test_a_block_much_too_large_is_left_alone(workspace):
+    large = empty((10_000_000,), np.float32)
+    where = address(large)
+    del large
+    small = empty((20_000,), np.float32)
+    assert not where <= address(small) < where + 40_000_000
+
+
+def test_clearing_gives_memory_back(workspace):
+    array = empty((1_000_000,), np.float32)
+    del array
+    assert workspace.free > 0
+    workspace.clear()
+    assert workspace.free == 0
+
+
+def test_a_step_of_training_takes_no_new_memory_the_second_time(workspace, monkeypatch):
+    from tiny import CONFIG
+
+    from minidistil import BertForSequenceClassification
+
+    model = BertForSequenceClassification(CONFIG)
+    ids = np.random.default_rng(0).integers(0, 5, (64, 4))
+    labels = np.zeros(64, np.int64)
+    asked = []
+    take = workspace.take
+    workspace.take = lambda size: (asked.append(size), take(size))[1]
+    monkeypatch.setattr(module, "SMALL", 64)  # so that the arrays of a tiny model count
+    model.loss_and_grads(ids, labels=labels)
+    gc.collect()
+    peak = workspace.peak
+    model.loss_and_grads(ids, labels=labels)
+    assert len(asked) > 10
+    assert workspace.peak < 1.02 * peak  # a block may be a little larger than what was asked for
