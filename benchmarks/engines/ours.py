@@ -36,7 +36,7 @@ def load(saved: str, kind: str) -> Model:
 class Forward(ForwardJob):
     def __init__(self, work: Work, model: Model) -> None:
         super().__init__(work, work.batches())
-        self.model = model
+        self.model = model.eval()
 
     def forward(self, sequences: Sequence[Array]) -> dict[str, Any]:
         return self.model.forward(Batch.from_sequences(sequences), keep_cache=False)[0]

@@ -11,9 +11,10 @@ from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
-from minidistil.model.heads import SequenceHead
+from minidistil.model.heads import SequenceHead, target
 from minidistil.model.token_heads import MaskedLMHead, TokenHead
 from minidistil.ops.dropout import Dropout
+from minidistil.ops.vocabulary import Vocabulary
 from minidistil.packing import Batch
 
 TERMS = ("soft", "hard", "cosine")
@@ -94,31 +95,73 @@ class TaskDistillation:
     def __call__(
         self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
     ) -> dict[str, float]:
-        outputs, cache = model.forward(batch, dropout=dropout)
-        given = self._teacher_outputs(batch)
+        scales = {term: weight / totals[term] for term, weight in self.weights.items()}
+        # Words are too many to keep a score for each: student and teacher stop before, and meet in chunks.
+        words = isinstance(model.heads[0], MaskedLMHead) and "teacher_logits" not in batch.targets
+        outputs, cache = model.forward(batch, dropout=dropout, logits=not words)
+        given = self._teacher_outputs(batch, logits=not words)
         sums: dict[str, float] = {}
         douts: dict[str, Any] = {}
 
-        def add(term: str, output: str, value: float, grad: Any) -> None:
-            sums[term] = sums.get(term, 0.0) + value
-            scaled = grad * (self.weights[term] / totals[term])
-            douts[output] = douts[output] + scaled if output in douts else scaled
+        def add(output: str, grad: Any) -> None:
+            douts[output] = douts[output] + grad if output in douts else grad
 
-        if "soft" in self.weights:
-            soft = soft_label_kl(outputs["logits"], given["logits"], temperature=self.temperature)
-            add("soft", "logits", soft.sum, soft.grad)
-        if "hard" in self.weights:
-            for hard in model.losses(outputs, batch).values():
-                for i, (output, grad) in enumerate(hard.douts.items()):
-                    add("hard", output, 0.0 if i else hard.sum, grad)  # one sum, however many outputs
-        if "cosine" in self.weights:
+        if words:
+            sums, grad = self._over_words(model, batch, outputs, given, scales, grads)
+            add("features", grad)
+        else:
+            if "soft" in scales:
+                soft = soft_label_kl(outputs["logits"], given["logits"], temperature=self.temperature)
+                sums["soft"] = soft.sum
+                add("logits", soft.grad * scales["soft"])
+            if "hard" in scales:
+                terms = dict.fromkeys(model.loss_counts(batch), scales["hard"])
+                hard = model.losses(outputs, batch, terms, grads)
+                sums["hard"] = sum(hard.sums.values())
+                for output, grad in hard.douts.items():
+                    add(output, grad)
+        if "cosine" in scales:
             name = "last_hidden_state"
             near = cosine(outputs[name], given[name])
-            add("cosine", name, near.sum, near.grad)
+            sums["cosine"] = near.sum
+            add(name, near.grad * scales["cosine"])
         model.backward(douts, cache, grads)
         return sums
 
-    def _teacher_outputs(self, batch: Batch) -> dict[str, Any]:
+    def _over_words(
+        self,
+        model: Model,
+        batch: Batch,
+        outputs: Mapping[str, Any],
+        given: Mapping[str, Any],
+        scales: Mapping[str, float],
+        grads: Arena,
+    ) -> tuple[dict[str, float], Any]:
+        """The soft and hard terms of a masked-LM student, and their gradient by its features."""
+        head, teacher = model.heads[0], self.teacher
+        assert isinstance(head, MaskedLMHead)
+        theirs = None
+        if "soft" in scales:
+            assert teacher is not None
+            assert isinstance(teacher.heads[0], MaskedLMHead)
+            names = teacher.heads[0].decoder_names(teacher.config)
+            theirs = Vocabulary(given["features"], *teacher.params.linear(*names))
+        weight, bias = head.decoder_names(model.config)
+        sums, dfeatures, _, _ = model.backend.vocabulary_losses(
+            outputs["features"],
+            *model.params.linear(weight, bias),
+            labels=target(batch, "labels") if "hard" in scales else None,
+            label_scale=scales.get("hard", 0.0),
+            teacher=theirs,
+            soft_scale=scales.get("soft", 0.0),
+            temperature=self.temperature,
+            dweight=grads[weight],
+            dbias=grads[bias],
+        )
+        asked = {"hard": sums.labels, "soft": sums.soft}
+        return {term: value for term, value in asked.items() if term in scales}, dfeatures
+
+    def _teacher_outputs(self, batch: Batch, logits: bool) -> dict[str, Any]:
         """From the batch if it carries them, else from the teacher."""
         if "teacher_logits" in batch.targets and "cosine" not in self.weights:
             return {"logits": np.asarray(batch.targets["teacher_logits"])}
@@ -126,4 +169,4 @@ class TaskDistillation:
             return {}
         if self.teacher is None:
             raise InputError("soft labels need a teacher, or `teacher_logits` in the batch")
-        return self.teacher.forward(batch, keep_cache=False)[0]
+        return self.teacher.forward(batch, logits=logits, keep_cache=False)[0]

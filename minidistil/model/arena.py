@@ -6,7 +6,7 @@ clipping, checkpoints and hashes then each work on one array, whatever the model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -69,9 +69,9 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
             position += spec.size
         if len(self.offsets) != len(self.specs):
             raise ValueError("two parameters share a name")
-        self.flat = aligned_zeros(-(-position // step) * step, self.dtype)
+        self._flat = aligned_zeros(-(-position // step) * step, self.dtype)
         self._views = {
-            s.name: self.flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
+            s.name: self._flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
             for s in self.specs
         }
         self._by_name = {s.name: s for s in self.specs}
@@ -80,10 +80,45 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
             members = [s for s in self.specs if s.fused == name]
             start, size = self.offsets[members[0].name], sum(s.size for s in members)
             rows = sum(s.shape[0] for s in members)
-            self._fused[name] = self.flat[start : start + size].reshape(rows, *members[0].shape[1:])
+            self._fused[name] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
+
+        self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
+        self._packed: dict[str, Any] = {}
+
+    @property
+    def flat(self) -> npt.NDArray[Any]:
+        return _read_only(self._flat) if self.packed else self._flat
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._views[name]
+        return _read_only(self._views[name]) if self.packed else self._views[name]
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A parameter, or a fused group, as kernels read it: never to be written to."""
+        return self._fused[name] if name in self._fused else self._views[name]
+
+    def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
+        """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
+        if self._pack is None:
+            return self.array(weight), self.array(bias)
+        if weight not in self._packed:
+            self._packed[weight] = self._pack(self.array(weight))
+        return self._packed[weight], self.array(bias)
+
+    def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
+        """From now on linear layers get pack(weight), made when first asked for.
+
+        Nobody may change a value then: what was packed would not follow.
+        """
+        self._pack = pack
+
+    def unpack(self) -> None:
+        """Undo `pack`: values may change again."""
+        self._pack = None
+        self._packed.clear()
+
+    @property
+    def packed(self) -> bool:
+        return self._pack is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -105,6 +140,12 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
     def like(self, dtype: npt.DTypeLike | None = None) -> Arena:
         """A zeroed arena of the same layout: for gradients or moments."""
         return Arena(self.specs, self.dtype if dtype is None else dtype)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def aligned_zeros(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.config import ModelConfig, load_config
+from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.backend import get_backend
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
-from minidistil.model.heads import Head, HeadLoss
-from minidistil.model.naming import Naming, embedding_views, encoder_specs, layer_views
+from minidistil.model.heads import Head, Losses
+from minidistil.model.naming import embedding_views, encoder_specs, layer_views
 from minidistil.model.outputs import ModelOutput, unpack_attention
+from minidistil.model.pretrained import Pretrained
+from minidistil.model.run import Run
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
-
-if TYPE_CHECKING:
-    from minidistil.text.tokenizer import Tokenizer
-    from minidistil.weights.report import LoadReport
 
 Array = npt.NDArray[np.floating[Any]]
 DTYPES = ("float32", "float64")
 
 
-class Model:
+class Model(Pretrained):
     """Base of all models. Use a class such as `BertForSequenceClassification`.
 
     Parameters
@@ -48,16 +45,10 @@ class Model:
         Every parameter by its Hugging Face name.
     frozen : set of str
         Parameters that training leaves alone; see `freeze`.
-    load_report : LoadReport or None
-        What `from_pretrained` found.
     """
 
-    naming: ClassVar[Naming]
     heads: ClassVar[tuple[Head, ...]]
     config_class: ClassVar[type[ModelConfig]]
-    # {name of a stored copy: the parameter it equals}, for decoders that share the word table and others.
-    tied: ClassVar[Mapping[str, str]] = {}
-    untied: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -81,7 +72,6 @@ class Model:
         self.backend = get_backend(backend)
         self.params = Arena(self.specs(config), dtype)
         self.frozen: set[str] = set()
-        self.load_report: LoadReport | None = None
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
         """Fresh values for some parameters. What one gets does not depend on which others do."""
@@ -100,90 +90,6 @@ class Model:
         for head in cls.heads:
             specs += [s for s in head.specs(config) if s.name not in {t.name for t in specs}]
         return specs
-
-    # Loading and saving
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path_or_id: str | Path,
-        *,
-        dtype: npt.DTypeLike = "float32",
-        backend: str = "numba",
-        strict: bool = False,
-        ignore_mismatched: bool = False,
-        revision: str | None = None,
-        seed: int = 0,
-        **config_changes: Any,
-    ) -> Self:
-        """Load a directory or a hub id.
-
-        Parameters
-        ----------
-        path_or_id : directory, or an id such as "google-bert/bert-base-uncased"
-        strict : bool
-            Raise if any parameter is missing from the file or any tensor of the file is not used.
-        ignore_mismatched : bool
-            Start head parameters afresh where the file has another shape, e.g. for other labels.
-        revision : str, optional
-            Branch, tag or commit on the hub.
-        seed : int
-            For parameters that the file lacks, such as a new classifier.
-        **config_changes
-            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`.
-
-        Raises
-        ------
-        ConfigError, WeightsError, MissingAssetError
-        """
-        from minidistil.weights.checkpoint import open_checkpoint
-        from minidistil.weights.hub import resolve
-        from minidistil.weights.load import load_into
-
-        path = resolve(str(path_or_id), revision=revision)
-        config = load_config(path)
-        if config_changes:
-            config = config.replace(**config_changes)
-        model = cls.__new__(cls)
-        model._prepare(config, dtype, backend)
-        model.load_report = load_into(
-            model.params,
-            open_checkpoint(path),
-            base_prefix=cls.naming.base,
-            tied=cls.tied if config.tie_word_embeddings else cls.untied,
-            strict=strict,
-            ignore_mismatched=ignore_mismatched,
-            source=path,
-        )
-        model._initialise({absence.name for absence in model.load_report.missing}, seed)
-        return model
-
-    def save_pretrained(
-        self, path: str | Path, *, tokenizer: Tokenizer | None = None, card: str | None = None
-    ) -> None:
-        """Write a directory that transformers loads too: config.json, model.safetensors, tokenizer, card.
-
-        All or nothing: an interruption leaves what was there before. Without `card`, a README.md that is
-        there stays, or a plain one is written.
-        """
-        from minidistil.weights.card import plain_card
-        from minidistil.weights.save import save_directory
-
-        config = self.config.replace(architectures=(type(self).__name__,))
-        if card is None and not (Path(path) / "README.md").exists():
-            card = plain_card(config).render()
-
-        # transformers ties its copies itself, but misses those of an untied model.
-        untied = {} if self.config.tie_word_embeddings else self.untied
-        copies = {alias: self.params[name] for alias, name in untied.items()}
-        files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 0)
-        save_directory(
-            Path(path),
-            config=config,
-            tensors={**self.params, **copies},
-            tokenizer_files=files,
-            card=card,
-        )
 
     # Computing
 
@@ -218,6 +124,7 @@ class Model:
         dropout: Dropout | None = None,
         hidden_states: bool = False,
         attentions: bool = False,
+        logits: bool = True,
         keep_cache: bool = True,
     ) -> tuple[dict[str, Any], Any]:
         """Run a packed batch.
@@ -230,6 +137,9 @@ class Model:
         hidden_states, attentions : bool
             Also return "hidden_states", a list of L + 1 arrays [T, H], or "attentions", for each layer a
             list of B arrays [A, L, L] (before dropout).
+        logits : bool
+            False: a masked-LM head gives "features" [T, H] in place of "logits" [T, V], which `losses` turns
+            into losses and gradients without ever holding all logits.
         keep_cache : bool
             Keep what `backward` needs. False saves memory.
 
@@ -240,14 +150,16 @@ class Model:
         cache : for `backward`
         """
         self.check(batch)
-        ops, config = self.backend, self.config
-        x, c = embeddings_forward(embedding_views(self.params, self.naming), batch, config, ops, dropout)
+        run, config = Run(batch, self.config, self.backend, dropout, logits), self.config
+        x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
         caches, states, maps = [c if keep_cache else None], [x], []
         for i in range(config.num_hidden_layers):
-            x, c = layer_forward(x, layer_views(self.params, self.naming, i), batch, config, ops, dropout, i)
+            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i)
             if attentions:
                 qkv = c[1][0]
-                maps.append(ops.attention_probabilities(qkv, batch.cu_seqlens, config.num_attention_heads))
+                maps.append(
+                    run.ops.attention_probabilities(qkv, batch.cu_seqlens, config.num_attention_heads)
+                )
             if hidden_states:
                 states.append(x)
             if keep_cache:
@@ -255,7 +167,7 @@ class Model:
         outputs: dict[str, Any] = {"last_hidden_state": x}
         head_caches = []
         for head in self.heads:
-            out, c = head.forward(x, self.params, batch, config, ops, dropout)
+            out, c = head.forward(x, self.params, run)
             outputs.update(out)
             head_caches.append(c if keep_cache else None)
         if hidden_states:
@@ -329,8 +241,9 @@ class Model:
         )
         result = ModelOutput()
         if targets:
+            counts = self.loss_counts(batch)
             result["loss"] = sum(
-                loss.sum / max(loss.count, 1) for loss in self.losses(outputs, batch).values()
+                value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
             )
         by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
         for name, value in outputs.items():
@@ -359,14 +272,40 @@ class Model:
             packed[name] = batch.pack(array) if by_token else array
         return batch.with_targets(**packed)
 
-    def losses(self, outputs: dict[str, Any], batch: Batch) -> dict[str, HeadLoss]:
-        """The terms of this model's own loss, from `batch.targets`: sum, count and gradient of each."""
-        terms = {
-            name: t for head in self.heads for name, t in head.losses(outputs, batch, self.config).items()
-        }
-        if not terms:
+    def losses(
+        self,
+        outputs: dict[str, Any],
+        batch: Batch,
+        scales: Mapping[str, float] | None = None,
+        grads: Arena | None = None,
+    ) -> Losses:
+        """The terms of this model's own loss, from `batch.targets`.
+
+        Parameters
+        ----------
+        outputs : from `forward`
+        batch : Batch
+        scales : mapping of str to float, optional
+            Factor of each term's sum in what the gradients are of; 1 by default.
+        grads : Arena, optional
+            Needed if `outputs` come without logits: the gradients of the last layer are added here.
+
+        Returns
+        -------
+        Losses
+            The sum of each term, and the gradients by the outputs, for `backward`.
+        """
+        run = Run(batch, self.config, self.backend)
+        scales = dict.fromkeys(self.loss_counts(batch), 1.0) if scales is None else scales
+        sums: dict[str, float] = {}
+        douts: dict[str, Any] = {}
+        for head in self.heads:
+            terms = head.losses(outputs, self.params, run, scales, self.params if grads is None else grads)
+            sums |= terms.sums
+            douts |= terms.douts
+        if not sums:
             raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
-        return terms
+        return Losses(sums, douts)
 
     def loss_counts(self, batch: Batch) -> dict[str, int]:
         """How many items each term of `losses` averages over, known before the forward pass."""
@@ -400,17 +339,27 @@ class Model:
             `grads["bert.encoder.layer.0.attention.self.query.weight"]`; zeros for frozen parameters.
         """
         batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        outputs, cache = self.forward(batch, dropout=dropout)
-        loss, douts = 0.0, {}
-        for term in self.losses(outputs, batch).values():
-            loss += term.sum / max(term.count, 1)
-            for name, grad in term.douts.items():
-                douts[name] = grad / max(term.count, 1)
+        outputs, cache = self.forward(batch, dropout=dropout, logits=False)
+        scales = {term: 1 / max(count, 1) for term, count in self.loss_counts(batch).items()}
         grads = self.params.like()
-        self.backward(douts, cache, grads)
-        return loss, grads
+        terms = self.losses(outputs, batch, scales, grads)
+        self.backward(terms.douts, cache, grads)
+        return sum(scales[term] * value for term, value in terms.sums.items()), grads
 
-    # Training
+    # Predicting and training
+
+    def eval(self) -> Self:
+        """For a model that predicts many times: keep its matrices in the order in which kernels read them.
+
+        The parameters cannot be changed until `train`, since what was packed would not follow.
+        """
+        self.params.pack(self.backend.pack_weight)
+        return self
+
+    def train(self) -> Self:
+        """Undo `eval`."""
+        self.params.unpack()
+        return self
 
     def freeze(self, *patterns: str) -> int:
         """Keep parameters whose names match a shell pattern, e.g. "*.embeddings.*", as they are.

@@ -1,7 +1,4 @@
-"""The encoder, written once over either backend: embeddings, then layers, forward above backward.
-
-`ops` is a backend: the module `minidistil.ops` (NumPy) or `minidistil.kernels` (Numba).
-"""
+"""The encoder, written once over either backend: embeddings, then layers, forward above backward."""
 
 from __future__ import annotations
 
@@ -11,33 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.config import ModelConfig
 from minidistil.model.naming import Embeddings, Layer
-from minidistil.ops.dropout import Dropout, Mask
-from minidistil.packing import Batch
+from minidistil.model.run import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDING_SITE, OUTPUT_SITE, Run
 
 Array = npt.NDArray[np.floating[Any]]
 
-# Sites where a layer drops something; with (seed, step, layer) they name a mask.
-EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)
 
-
-def token_mask(dropout: Dropout | None, rate: float, layer: int, site: int, batch: Batch) -> Mask | None:
-    """The dropout mask of one site over all T tokens, or None in evaluation mode."""
-    if dropout is None:
-        return None
-    return dropout.mask(rate, layer, site, batch.example_ids[batch.rows], batch.places)
-
-
-def embeddings_forward(
-    p: Embeddings, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None
-) -> tuple[Array, Any]:
+def embeddings_forward(p: Embeddings, run: Run) -> tuple[Array, Any]:
     """Token ids -> vectors [T, H]: sum of three tables, layernorm, dropout."""
+    batch, config, ops = run.batch, run.config, run.ops
     x, embedding = ops.embedding_forward(
         batch.input_ids, batch.position_ids, batch.token_type_ids, p.word, p.position, p.token_type
     )
     x, norm = ops.layernorm_forward(x, p.norm_weight, p.norm_bias, config.layer_norm_eps)
-    mask = token_mask(dropout, config.hidden_dropout_prob, 0, EMBEDDING_SITE, batch)
+    mask = run.token_mask(config.hidden_dropout_prob, 0, EMBEDDING_SITE)
     x, drop = ops.dropout_forward(x, mask)
     return x, (embedding, norm, drop)
 
@@ -50,19 +34,15 @@ def embeddings_backward(dout: Array, cache: Any, g: Embeddings, ops: ModuleType)
     ops.embedding_backward(dx, embedding, g.word, g.position, g.token_type)
 
 
-def layer_forward(
-    x: Array, p: Layer, batch: Batch, config: ModelConfig, ops: ModuleType, dropout: Dropout | None, i: int
-) -> tuple[Array, Any]:
-    """One transformer layer, layernorm after each residual (post-LN): [T, H] -> [T, H]."""
-    eps = config.layer_norm_eps
-    drop_attention = token_mask(dropout, config.attention_probs_dropout_prob, i, ATTENTION_SITE, batch)
-    drop_projected = token_mask(
-        dropout, config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE, batch
-    )
-    drop_output = token_mask(dropout, config.hidden_dropout_prob, i, OUTPUT_SITE, batch)
+def layer_forward(x: Array, p: Layer, run: Run, i: int) -> tuple[Array, Any]:
+    """Transformer layer `i`, layernorm after each residual (post-LN): [T, H] -> [T, H]."""
+    config, ops, eps = run.config, run.ops, run.config.layer_norm_eps
+    drop_attention = run.token_mask(config.attention_probs_dropout_prob, i, ATTENTION_SITE)
+    drop_projected = run.token_mask(config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE)
+    drop_output = run.token_mask(config.hidden_dropout_prob, i, OUTPUT_SITE)
 
     qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
-    context, c2 = ops.attention_forward(qkv, batch.cu_seqlens, config.num_attention_heads, drop_attention)
+    context, c2 = ops.attention_forward(qkv, run.batch.cu_seqlens, config.num_attention_heads, drop_attention)
     projected, c3 = ops.linear_forward(context, p.out_weight, p.out_bias)  # [T, H] -> [T, H]
     attended, c4 = ops.residual_layernorm_forward(
         projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected

@@ -9,9 +9,10 @@ items its loss averages over, and the loss itself. A model has a tuple of heads 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,47 +21,50 @@ from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.model.encoder import HEAD_SITE
 from minidistil.model.naming import linear_specs
-from minidistil.ops.dropout import Dropout, Mask
+from minidistil.model.run import Run
 from minidistil.packing import Batch
 
 Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
 
 
-@dataclass(frozen=True)
-class HeadLoss:
-    """One term of the loss: its sum, over how many items, and the gradient of the sum by output."""
+class Losses(NamedTuple):
+    """The terms of a loss.
 
-    sum: float
-    count: int
+    Attributes
+    ----------
+    sums : dict of str to float
+        By name of the term.
+    douts : dict of str to array
+        Gradient of sum_k scale_k sums_k by each output.
+    """
+
+    sums: dict[str, float]
     douts: Outputs
 
 
 class Head(Protocol):
-    """What the model asks of a head. `token_outputs` names the outputs with a row for each token."""
+    """What the model asks of a head. `token_outputs` names the outputs with a row for each token.
+
+    `losses` takes what `forward` gave, and for each term the factor of its sum in the whole loss; it may add
+    to the gradients of the head's own parameters by itself and leave them out of what it returns.
+    """
 
     @property
     def token_outputs(self) -> tuple[str, ...]: ...
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]: ...
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]: ...
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None: ...
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]: ...
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]: ...
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses: ...
 
 
 def target(batch: Batch, name: str) -> npt.NDArray[Any]:
@@ -69,13 +73,6 @@ def target(batch: Batch, name: str) -> npt.NDArray[Any]:
         have = ", ".join(sorted(batch.targets)) or "none"
         raise InputError(f"the loss of this model needs {name!r}; the batch has: {have}")
     return batch.targets[name]
-
-
-def first_token_mask(dropout: Dropout | None, rate: float, layer: int, batch: Batch) -> Mask | None:
-    """Dropout of pooled vectors [B, H]: keyed like the first token of each sequence."""
-    if dropout is None:
-        return None
-    return dropout.mask(rate, layer, HEAD_SITE, batch.example_ids, np.zeros(batch.num_sequences, np.int32))
 
 
 def scatter_first(dfirst: Array, batch: Batch) -> Array:
@@ -120,20 +117,12 @@ class Pooler:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        first = x[batch.first_tokens]  # [T, H] -> [B, H]
-        y, linear = ops.linear_forward(first, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"])
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+        first, ops = x[run.batch.first_tokens], run.ops  # [T, H] -> [B, H]
+        y, linear = ops.linear_forward(first, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"))
         forward = ops.tanh_forward if self.activation == "tanh" else ops.relu_forward
         pooled, act = forward(y)
-        return {"pooler_output": pooled}, (linear, act, batch)
+        return {"pooler_output": pooled}, (linear, act, run.batch)
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
         if "pooler_output" not in douts:
@@ -149,8 +138,10 @@ class Pooler:
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {}
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        return {}
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
+        return Losses({}, {})
 
 
 @dataclass(frozen=True)
@@ -177,20 +168,12 @@ class SequenceHead:
             self.classifier, self.num_outputs(config), config.hidden_size
         )
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        pooled, pool = self.pooler.forward(x, params, batch, config, ops, dropout)
-        mask = first_token_mask(dropout, self.dropout_rate(config), config.num_hidden_layers, batch)
-        y, drop = ops.dropout_forward(pooled["pooler_output"], mask)
-        logits, linear = ops.linear_forward(
-            y, params[f"{self.classifier}.weight"], params[f"{self.classifier}.bias"]
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+        pooled, pool = self.pooler.forward(x, params, run)
+        mask = run.sequence_mask(self.dropout_rate(run.config))
+        y, drop = run.ops.dropout_forward(pooled["pooler_output"], mask)
+        logits, linear = run.ops.linear_forward(
+            y, *params.linear(f"{self.classifier}.weight", f"{self.classifier}.bias")
         )  # [B, H] -> [B, C]
         return {self.output: logits}, (pool, drop, linear)
 
@@ -206,9 +189,11 @@ class SequenceHead:
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {"classification": classification_count(target(batch, self.labels), config)}
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        logits, labels = outputs[self.output], target(batch, self.labels)
-        kind = problem_type(labels, config)
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
+        logits, labels = outputs[self.output], target(run.batch, self.labels)
+        kind = problem_type(labels, run.config)
         if kind == "single_label_classification":
             loss = cross_entropy(logits, labels)
         elif labels.size != logits.size:
@@ -221,9 +206,8 @@ class SequenceHead:
                 loss = binary_cross_entropy(logits, wanted)
             else:
                 loss = mean_squared_error(logits.reshape(-1), wanted.reshape(-1))
-        return {
-            "classification": HeadLoss(loss.sum, loss.count, {self.output: loss.grad.reshape(logits.shape)})
-        }
+        grad = loss.grad.reshape(logits.shape) * scales["classification"]
+        return Losses({"classification": loss.sum}, {self.output: grad})
 
 
 @dataclass(frozen=True)
@@ -241,6 +225,8 @@ class NextSentenceHead(SequenceHead):
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {"next_sentence": int((target(batch, self.labels) != IGNORE_INDEX).sum())}
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs[self.output], target(batch, self.labels))
-        return {"next_sentence": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
+        loss = cross_entropy(outputs[self.output], target(run.batch, self.labels))
+        return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})

@@ -136,7 +136,7 @@ class Embeddings(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Views of one layer's parameters, or of their gradients."""
+    """Views of one layer's parameters, or of their gradients. Matrices may be packed, see `Arena.pack`."""
 
     qkv_weight: Array  # [3H, H]
     qkv_bias: Array  # [3H]
@@ -154,20 +154,30 @@ class Layer(NamedTuple):
 
 def embedding_views(arena: Arena, naming: Naming) -> Embeddings:
     base = naming.prefix
+    token_type = base + naming.token_type
     return Embeddings(
-        arena[base + naming.word],
-        arena[base + naming.position],
-        arena.get(base + naming.token_type),
-        arena[f"{base}{naming.embedding_norm}.weight"],
-        arena[f"{base}{naming.embedding_norm}.bias"],
+        arena.array(base + naming.word),
+        arena.array(base + naming.position),
+        arena.array(token_type) if token_type in arena else None,
+        arena.array(f"{base}{naming.embedding_norm}.weight"),
+        arena.array(f"{base}{naming.embedding_norm}.bias"),
     )
 
 
 def layer_views(arena: Arena, naming: Naming, i: int) -> Layer:
     layer = naming.layer_prefix(i)
-    parts = (naming.attention_output, naming.attention_norm, naming.up, naming.down, naming.output_norm)
+
+    def linear(part: str) -> tuple[Any, Array]:
+        return arena.linear(f"{layer}{part}.weight", f"{layer}{part}.bias")
+
+    def norm(part: str) -> tuple[Array, Array]:
+        return arena.array(f"{layer}{part}.weight"), arena.array(f"{layer}{part}.bias")
+
     return Layer(
-        arena.fused(f"{layer}qkv.weight"),
-        arena.fused(f"{layer}qkv.bias"),
-        *(arena[f"{layer}{part}.{kind}"] for part in parts for kind in ("weight", "bias")),
+        *linear("qkv"),
+        *linear(naming.attention_output),
+        *norm(naming.attention_norm),
+        *linear(naming.up),
+        *linear(naming.down),
+        *norm(naming.output_norm),
     )

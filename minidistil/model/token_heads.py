@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -12,10 +13,9 @@ import numpy.typing as npt
 from minidistil.config import ModelConfig
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.model.encoder import HEAD_SITE, token_mask
-from minidistil.model.heads import Array, HeadLoss, Outputs, target
+from minidistil.model.heads import Array, Losses, Outputs, target
 from minidistil.model.naming import linear_specs, norm_specs
-from minidistil.ops.dropout import Dropout
+from minidistil.model.run import HEAD_SITE, Run
 from minidistil.packing import Batch
 
 
@@ -29,19 +29,12 @@ class TokenHead:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.classifier, config.num_labels, config.hidden_size)
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        mask = token_mask(dropout, config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+        config, ops = run.config, run.ops
+        mask = run.token_mask(config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE)
         y, drop = ops.dropout_forward(x, mask)
         logits, linear = ops.linear_forward(
-            y, params[f"{self.classifier}.weight"], params[f"{self.classifier}.bias"]
+            y, *params.linear(f"{self.classifier}.weight", f"{self.classifier}.bias")
         )  # [T, H] -> [T, C]
         return {"logits": logits}, (drop, linear)
 
@@ -57,9 +50,11 @@ class TokenHead:
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {"tokens": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs["logits"], target(batch, "labels"))
-        return {"tokens": HeadLoss(loss.sum, loss.count, {"logits": loss.grad})}
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
+        loss = cross_entropy(outputs["logits"], target(run.batch, "labels"))
+        return Losses({"tokens": loss.sum}, {"logits": loss.grad * scales["tokens"]})
 
 
 @dataclass(frozen=True)
@@ -75,19 +70,12 @@ class SpanHead:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs("qa_outputs", 2, config.hidden_size)
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
-        mask = token_mask(dropout, config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE, batch)
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+        config, ops = run.config, run.ops
+        mask = run.token_mask(config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE)
         y, drop = ops.dropout_forward(x, mask)
         logits, linear = ops.linear_forward(
-            y, params["qa_outputs.weight"], params["qa_outputs.bias"]
+            y, *params.linear("qa_outputs.weight", "qa_outputs.bias")
         )  # [T, 2]
         return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
 
@@ -111,18 +99,20 @@ class SpanHead:
         positions = target(batch, name)
         return (positions >= 0) & (positions < batch.lengths)
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
-        total, count, douts = 0.0, 0, {}
+        batch, total, douts = run.batch, 0.0, {}
         for name in ("start", "end"):
             logits, positions = outputs[f"{name}_logits"], target(batch, f"{name}_positions")
             grad = np.zeros_like(logits)
             for b in np.flatnonzero(self._inside(batch, f"{name}_positions")):
                 rows = slice(batch.cu_seqlens[b], batch.cu_seqlens[b + 1])
                 loss = cross_entropy(logits[None, rows], positions[b : b + 1])  # one row over L tokens
-                total, count, grad[rows] = total + loss.sum, count + 1, loss.grad[0]
-            douts[f"{name}_logits"] = grad
-        return {"span": HeadLoss(total, count, douts)}
+                total, grad[rows] = total + loss.sum, loss.grad[0]
+            douts[f"{name}_logits"] = grad * scales["span"]
+        return Losses({"span": total}, douts)
 
 
 @dataclass(frozen=True)
@@ -155,30 +145,32 @@ class MaskedLMHead:
             specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))
         return specs
 
-    def forward(
-        self,
-        x: Array,
-        params: Arena,
-        batch: Batch,
-        config: ModelConfig,
-        ops: ModuleType,
-        dropout: Dropout | None,
-    ) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+        """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
+
+        "features" [T, H] are the input of the last layer. A row of logits is eighty times as long.
+        """
+        config, ops = run.config, run.ops
         y, transform = ops.linear_activation_forward(
-            x, params[f"{self.dense}.weight"], params[f"{self.dense}.bias"], config.hidden_act
+            x, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"), config.hidden_act
         )  # [T, H] -> [T, H]
         y, norm = ops.layernorm_forward(
-            y, params[f"{self.norm}.weight"], params[f"{self.norm}.bias"], config.layer_norm_eps
+            y, params.array(f"{self.norm}.weight"), params.array(f"{self.norm}.bias"), config.layer_norm_eps
         )
         weight, bias = self.decoder_names(config)
-        logits, linear = ops.linear_forward(y, params[weight], params[bias])  # [T, H] -> [T, V]
+        if not run.logits:
+            return {"features": y}, (transform, norm, None, weight, bias)
+        logits, linear = ops.linear_forward(y, *params.linear(weight, bias))  # [T, H] -> [T, V]
         return {self.output: logits}, (transform, norm, linear, weight, bias)
 
     def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
-        if self.output not in douts:
-            return None
         transform, norm, linear, weight, bias = cache
-        dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
+        if linear is not None and self.output in douts:
+            dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
+        elif linear is None and "features" in douts:
+            dy = douts["features"]
+        else:
+            return None
         dy, _, _ = ops.layernorm_backward(dy, norm, grads[f"{self.norm}.weight"], grads[f"{self.norm}.bias"])
         dx, _, _ = ops.linear_activation_backward(
             dy, transform, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
@@ -188,6 +180,17 @@ class MaskedLMHead:
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {"masked_lm": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
-    def losses(self, outputs: Outputs, batch: Batch, config: ModelConfig) -> dict[str, HeadLoss]:
-        loss = cross_entropy(outputs[self.output], target(batch, "labels"))
-        return {"masked_lm": HeadLoss(loss.sum, loss.count, {self.output: loss.grad})}
+    def losses(
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+    ) -> Losses:
+        """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
+        labels, scale = target(run.batch, "labels"), scales["masked_lm"]
+        if self.output in outputs:
+            loss = cross_entropy(outputs[self.output], labels)
+            return Losses({"masked_lm": loss.sum}, {self.output: loss.grad * scale})
+        weight, bias = self.decoder_names(run.config)
+        sums, dfeatures = run.ops.vocabulary_losses(
+            outputs["features"], *params.linear(weight, bias), labels=labels, label_scale=scale,
+            dweight=grads[weight], dbias=grads[bias],
+        )[:2]  # fmt: skip
+        return Losses({"masked_lm": sums.labels}, {"features": dfeatures})

@@ -20,10 +20,11 @@ from minidistil.ops.fused import (
 )
 from minidistil.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minidistil.ops.layernorm import layernorm_backward, layernorm_forward
-from minidistil.ops.linear import linear_backward, linear_forward
+from minidistil.ops.linear import linear_backward, linear_forward, pack_weight
 from minidistil.ops.relu import relu_backward, relu_forward
 from minidistil.ops.softmax import softmax_backward, softmax_forward
 from minidistil.ops.tanh import tanh_backward, tanh_forward
+from minidistil.ops.vocabulary import vocabulary_losses
 
 name = "numpy"
 
@@ -50,6 +51,7 @@ __all__ = [
     "linear_backward",
     "linear_forward",
     "name",
+    "pack_weight",
     "relu_backward",
     "relu_forward",
     "residual_layernorm_backward",
@@ -58,4 +60,5 @@ __all__ = [
     "softmax_forward",
     "tanh_backward",
     "tanh_forward",
+    "vocabulary_losses",
 ]

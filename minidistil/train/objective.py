@@ -102,13 +102,9 @@ class ModelLoss:
 
     def __call__(
         self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
-    ) -> dict[str, float]:
-        outputs, cache = model.forward(batch, dropout=dropout)
-        terms = model.losses(outputs, batch)
-        douts = {
-            output: grad * (self.weights.get(name, 1.0) / totals[name])
-            for name, term in terms.items()
-            for output, grad in term.douts.items()
-        }
-        model.backward(douts, cache, grads)
-        return {name: term.sum for name, term in terms.items()}
+    ) -> Mapping[str, float]:
+        outputs, cache = model.forward(batch, dropout=dropout, logits=False)
+        scales = {term: self.weights.get(term, 1.0) / total for term, total in totals.items()}
+        terms = model.losses(outputs, batch, scales, grads)
+        model.backward(terms.douts, cache, grads)
+        return terms.sums

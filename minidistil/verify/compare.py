@@ -138,10 +138,11 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
             cotangents = {k: normal(found[k].shape, SEED, OUTPUTS.index(k)) for k in outputs}
     douts: dict[str, Array] = {}
     if targets:
-        terms = model.losses(outputs, model.pack(**inputs, **targets))
-        found |= targets | {"loss": np.array(sum(t.sum / max(t.count, 1) for t in terms.values()))}
-        for term in terms.values():
-            douts |= {name: grad / max(term.count, 1) for name, grad in term.douts.items()}
+        batch = model.pack(**inputs, **targets)
+        scales = {term: 1 / max(count, 1) for term, count in model.loss_counts(batch).items()}
+        terms = model.losses(outputs, batch, scales)
+        found |= targets | {"loss": np.array(sum(scales[t] * value for t, value in terms.sums.items()))}
+        douts = terms.douts
     else:
         found |= {COTANGENT + name: value for name, value in cotangents.items()}
         douts = {

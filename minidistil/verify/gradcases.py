@@ -14,6 +14,7 @@ from minidistil import losses
 from minidistil.losses import Loss
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.ops.fused import ACTIVATIONS
+from minidistil.ops.vocabulary import Vocabulary, VocabularySums
 from minidistil.verify.differences import Case
 
 Array = npt.NDArray[np.floating[Any]]
@@ -148,6 +149,32 @@ OP_CASES: dict[str, Maker] = {
 }
 
 
+def vocabulary(labelled: bool, taught: bool, backend: ModuleType) -> Case:
+    """Losses over the vocabulary: the sum that the gradients are of, by features and last layer."""
+    inputs = {"features": normal(T, H), "weight": normal(V, H, seed=1), "bias": normal(V, seed=2)}
+    teacher = Vocabulary(normal(T, H + 1, seed=3), normal(V, H + 1, seed=4), normal(V, seed=5))
+    scales = {"label_scale": 0.7, "soft_scale": 1.3}
+
+    def run(*given: Array) -> tuple[VocabularySums, Array, Array, Array]:
+        result: tuple[VocabularySums, Array, Array, Array] = backend.vocabulary_losses(
+            *inputs.values(), labels=LABELS if labelled else None, teacher=teacher if taught else None,
+            **scales, **dict(zip(("dweight", "dbias"), given, strict=False)),
+        )  # fmt: skip
+        return result
+
+    def forward() -> dict[str, Array]:
+        sums = run()[0]
+        return {"sum": np.array(scales["label_scale"] * sums.labels + scales["soft_scale"] * sums.soft)}
+
+    def backward(douts: dict[str, Array]) -> dict[str, Array]:
+        begun = normal(V, H, seed=8), normal(V, seed=9)
+        gradients = run(*(b.copy() for b in begun))[1:]
+        before = (np.zeros(()), *begun)
+        return {k: (g - b) * douts["sum"] for k, g, b in zip(inputs, gradients, before, strict=True)}
+
+    return Case(inputs, forward, backward)
+
+
 def loss_case(name: str, x: Array, *args: Any, **settings: Any) -> Case:
     """The case of one objective, which is looked up in `minidistil.losses` whenever it is called."""
 
@@ -169,6 +196,7 @@ def loss_maker(name: str, target: npt.NDArray[Any], **settings: Any) -> Maker:
     return lambda backend: loss_case(name, 2 * normal(T, H), target, **settings)
 
 
+V = 13  # words
 LABELS = np.array([3, 0, losses.IGNORE_INDEX, 5, 5, 1, losses.IGNORE_INDEX, 2])
 MASK = np.array([1, 0, 1, 1, 0, 1, 1, 0]) == 1
 PROBABILITIES = np.random.default_rng(SEED).dirichlet(np.ones(H), T)
@@ -185,4 +213,10 @@ LOSS_CASES: dict[str, Maker] = {
     "losses.mean_squared_error": loss_maker("mean_squared_error", TEACHER),
     "losses.mean_squared_error.masked": loss_maker("mean_squared_error", TEACHER, mask=MASK),
     "losses.binary_cross_entropy": loss_maker("binary_cross_entropy", PROBABILITIES),
+}
+
+VOCABULARY_CASES: dict[str, Maker] = {
+    "vocabulary.labels": partial(vocabulary, True, False),
+    "vocabulary.soft": partial(vocabulary, False, True),
+    "vocabulary.both": partial(vocabulary, True, True),
 }

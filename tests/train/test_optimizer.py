@@ -76,7 +76,7 @@ def test_factor_and_scale():
     one, other = ones(), ones()
     grads = ones()
     AdamW(one, ops, lr=0.1, weight_decay=0.5).step(grads, factor=0.5, scale=0.25)
-    grads.flat *= 0.25
+    grads.flat[...] *= 0.25
     AdamW(other, ops, lr=0.05, weight_decay=0.5).step(grads)
     assert (one.flat == other.flat).all()
 

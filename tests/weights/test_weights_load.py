@@ -82,7 +82,7 @@ def test_the_arena_is_a_copy_and_its_padding_stays_zero(tmp_path):
     used = sum(np.count_nonzero(view) for view in arena.values())
     assert np.count_nonzero(arena.flat) == used
     before = (tmp_path / "model.safetensors").read_bytes()
-    arena.flat += 1
+    arena.flat[...] += 1
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 

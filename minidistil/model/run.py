@@ -1,0 +1,54 @@
+"""One forward pass, as every part of a model sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from minidistil.config import ModelConfig
+from minidistil.ops.dropout import Dropout, Mask
+from minidistil.packing import Batch
+
+# Sites where a layer drops something; with (seed, step, layer) they name a mask.
+EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is computed on, and how.
+
+    Attributes
+    ----------
+    batch : Batch
+    config : ModelConfig
+    ops : module
+        `minidistil.ops` (NumPy) or `minidistil.kernels` (Numba).
+    dropout : Dropout or None
+        The masks of this optimiser step; None in evaluation mode.
+    logits : bool
+        False: a masked-LM head stops before the vocabulary, and its loss goes on from there in chunks.
+    """
+
+    batch: Batch
+    config: ModelConfig
+    ops: ModuleType
+    dropout: Dropout | None = None
+    logits: bool = True
+
+    def token_mask(self, rate: float, layer: int, site: int) -> Mask | None:
+        """The dropout mask of one site over all T tokens, or None in evaluation mode."""
+        if self.dropout is None:
+            return None
+        batch = self.batch
+        return self.dropout.mask(rate, layer, site, batch.example_ids[batch.rows], batch.places)
+
+    def sequence_mask(self, rate: float) -> Mask | None:
+        """Dropout of pooled vectors [B, H], above all layers: keyed like the first token of each sequence."""
+        if self.dropout is None:
+            return None
+        first = np.zeros(self.batch.num_sequences, np.int32)
+        return self.dropout.mask(
+            rate, self.config.num_hidden_layers, HEAD_SITE, self.batch.example_ids, first
+        )

@@ -1,0 +1,120 @@
+"""The losses over the vocabulary, from the vectors that the logits are computed from.
+
+A row of logits has as many numbers as there are words: for BERT forty times the width of the vector it is
+computed from. A kernel takes tokens in chunks, projects, takes the losses and their gradient, and projects
+back, so that the whole [T, V] never exists; here is what it computes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy
+from minidistil.losses.soft_labels import soft_label_kl
+from minidistil.ops.linear import linear_backward, linear_forward
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+class VocabularySums(NamedTuple):
+    """Sums over tokens: cross-entropy against labels, KL divergence from the teacher. 0 if not asked for."""
+
+    labels: float
+    soft: float
+
+
+class Vocabulary(NamedTuple):
+    """What logits are computed from: features W^T + b."""
+
+    features: Any  # [T, H]
+    weight: Any  # [V, H]
+    bias: Any  # [V]
+
+
+def vocabulary_losses(
+    features: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    labels: npt.NDArray[np.integer[Any]] | None = None,
+    label_scale: float = 1.0,
+    teacher: Vocabulary | None = None,
+    soft_scale: float = 1.0,
+    temperature: float = 2.0,
+    dweight: Array | None = None,
+    dbias: Array | None = None,
+) -> tuple[VocabularySums, Array, Array, Array]:
+    """Cross-entropy and soft labels of logits = features W^T + b, with all gradients.
+
+    Parameters
+    ----------
+    features : [T, H]
+    weight : [V, H]
+    bias : [V]
+    labels : int [T], optional
+        The right word of each token, or -100. Without a teacher nothing is computed for tokens without label.
+    teacher : Vocabulary, optional
+        Its logits are the soft labels, for every token. Its width may be another; its V may not.
+    label_scale, soft_scale : float
+        The gradients are those of label_scale * (sum over labels) + soft_scale * (sum over soft labels).
+    temperature : float
+        T of the soft labels.
+    dweight, dbias : optional
+        Gradients are added to those given.
+
+    Returns
+    -------
+    sums : VocabularySums
+    dfeatures : [T, H]
+    dweight : [V, H], dbias : [V]
+
+    Raises
+    ------
+    InputError
+        Vocabularies of different size, or labels outside of it.
+
+    Notes
+    -----
+    The gradients by the logits are those of `minidistil.losses.cross_entropy` and
+    `minidistil.losses.soft_label_kl`; the rest is the linear layer's.
+    """
+    rows = rows_with_loss(len(features), len(weight), labels, teacher)
+    chosen = features[rows]
+    logits, cache = linear_forward(chosen, weight, bias)  # [T, H] -> [T, V]
+    dlogits = np.zeros_like(logits)
+    hard = soft = 0.0
+    if labels is not None:
+        loss = cross_entropy(logits, labels[rows])
+        hard, dlogits = loss.sum, dlogits + label_scale * loss.grad
+    if teacher is not None:
+        loss = soft_label_kl(logits, linear_forward(*teacher)[0], temperature=temperature)
+        soft, dlogits = loss.sum, dlogits + soft_scale * loss.grad
+    dchosen, dweight, dbias = linear_backward(dlogits, cache, dweight, dbias)
+    dfeatures = np.zeros_like(features)
+    dfeatures[rows] = dchosen
+    return VocabularySums(hard, soft), dfeatures, dweight, dbias
+
+
+def rows_with_loss(
+    tokens: int, words: int, labels: npt.NDArray[np.integer[Any]] | None, teacher: Vocabulary | None
+) -> Any:
+    """Index of the tokens that need logits: with a teacher all, else those with a label. Checks its input."""
+    if labels is not None:
+        bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= words)))
+        if len(labels) != tokens or len(bad):
+            what = f"label {labels[bad[0]]} at index {bad[0]}" if len(bad) else f"{len(labels)} labels"
+            raise InputError(
+                f"{what}: expected {tokens}, each from 0 to {words - 1} or {IGNORE_INDEX} for none"
+            )
+    if teacher is not None:
+        if (len(teacher.features), len(teacher.weight)) != (tokens, words):
+            raise InputError(
+                f"the teacher has {len(teacher.features)} tokens and {len(teacher.weight)} words, the "
+                f"student {tokens} and {words}: they must share their tokenizer and their batch"
+            )
+        return slice(None)
+    return slice(0) if labels is None else np.flatnonzero(labels != IGNORE_INDEX)
