@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from minidistil import __version__
-from minidistil.cli import compare, demo, fetch, gradcheck, inspect, predict
+from minidistil.cli import compare, demo, fetch, gradcheck, inspect, predict, warmup
 from minidistil.errors import MinidistilError
 from minidistil.memory import keep_freed_memory
 
@@ -25,6 +25,7 @@ VERBS: dict[str, ModuleType] = {
     "compare": compare,
     "gradcheck": gradcheck,
     "fetch": fetch,
+    "warmup": warmup,
 }
 
 EPILOG = """\
