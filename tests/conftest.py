@@ -1,6 +1,7 @@
 """What several parts of the suite share."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,10 @@ import pytest
 from safetensors import safe_open
 
 GOLDEN_VERSION = 1
+
+# A job in the background is started with Ctrl-C ignored, and so are its children: tests of Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Golden(NamedTuple):
