@@ -5,7 +5,7 @@
   into every loop that divides, and a loop with a branch does not run in vector lanes.
 - fast-math flags one by one. Never the whole of it: that may assume that no NaN and no infinity exist.
 - `cache`: compiled once for a machine. Numba compiles a kernel anew when its own file changes, but not when
-  a kernel that it calls does, which is part of it. So every kernel here goes by the state of all files.
+  a kernel that it calls does, which is part of it. So every kernel goes by the state of all files here too.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Any:
         result = numba.njit(cache=True, **OPTIONS, **options)(function)
         if not CONFIG.DISABLE_JIT:
-            result._cache._cache_file._source_stamp = STAMP
+            file = result._cache._cache_file
+            file._source_stamp = (file._source_stamp, STAMP)
         return result
 
     return compiled
