@@ -38,7 +38,7 @@ class TrainSettings:
     seed : int
         Of the order of examples and of dropout.
     group_by_length : bool
-        Batches of similar lengths.
+        Batches of similar lengths: see `minidistil.text.batching` for why this is off.
     dropout : bool
         Whether the dropout rates of the model's config apply.
     eval_every : int, "epoch" or None
@@ -69,7 +69,7 @@ class TrainSettings:
     warmup: float | int = 0.1
     clip: float | None = 1.0
     seed: int = 0
-    group_by_length: bool = True
+    group_by_length: bool = False
     dropout: bool = True
     eval_every: Every = "epoch"
     save_every: Every = "epoch"
