@@ -125,24 +125,18 @@ def test_order_depends_on_seed_and_epoch_only():
     for group in (True, False):
         orders = {tuple(order(seed=s, epoch=e, group_by_length=group)) for s in range(3) for e in range(3)}
         assert len(orders) == 9
-    assert order()[:8] == [
-        282,
-        430,
-        171,
-        355,
-        284,
-        62,
-        321,
-        468,
-    ]  # pinned: a checkpoint must meet the same order again
+    # Pinned: a checkpoint must meet the same order again.
+    assert order()[:4] == [190, 420, 336, 383]
+    assert order(group_by_length=True)[:4] == [282, 430, 171, 355]
 
 
 def test_grouping_evens_out_lengths_and_mixes_batches():
     lengths = np.random.default_rng(0).integers(3, 80, 1000)
-    spread = [np.ptp(lengths[b]) for b in epoch_batches(lengths, 8, seed=0, epoch=0)]
-    loose = [np.ptp(lengths[b]) for b in epoch_batches(lengths, 8, seed=0, epoch=0, group_by_length=False)]
+    grouped = {"seed": 0, "epoch": 0, "group_by_length": True}
+    spread = [np.ptp(lengths[b]) for b in epoch_batches(lengths, 8, **grouped)]
+    loose = [np.ptp(lengths[b]) for b in epoch_batches(lengths, 8, seed=0, epoch=0)]
     assert np.mean(spread) < 0.1 * np.mean(loose)
-    means = np.array([lengths[b].mean() for b in epoch_batches(lengths, 8, seed=0, epoch=0)])
+    means = np.array([lengths[b].mean() for b in epoch_batches(lengths, 8, **grouped)])
     assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3  # neighbours are not alike
 
 
