@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from minidistil import threads
 from minidistil.kernels import scalar
-from minidistil.kernels.gemm import PackedWeight, matmul
+from minidistil.kernels.gemm import matmul
+from minidistil.kernels.gemm.blocked import DIRECT_ROWS
 from minidistil.kernels.jit import summing
 from minidistil.kernels.linear import Weight, add_column_sums
 from minidistil.kernels.parallel import run
@@ -20,7 +21,9 @@ from minidistil.ops.vocabulary import Vocabulary, VocabularySums, rows_with_loss
 
 Array = npt.NDArray[np.floating[Any]]
 
-CHUNK = 256  # tokens whose logits exist at a time: each chunk reads the whole weight and adds to its gradient
+# Tokens whose logits exist at a time. Each chunk reads the whole weight and adds to its gradient; of more rows
+# than this a product would make a packed copy of the weight.
+CHUNK = DIRECT_ROWS
 PART = 1024  # numbers summed in their own precision before the sum goes on in float64
 
 
@@ -133,19 +136,17 @@ def vocabulary_losses(
     dbias = np.zeros(len(weight), features.dtype) if dbias is None else dbias
     words = np.full(n, IGNORE_INDEX, np.int64) if labels is None else np.asarray(labels[rows], np.int64)
     hard, soft = np.zeros(n), np.zeros(n)
-    forward = weight if isinstance(weight, PackedWeight) else PackedWeight(weight)
-    backward = PackedWeight(forward.array, transposed=False)
     scales = kind(label_scale), kind(soft_scale), kind(temperature)
     for begin in range(0, n, CHUNK):
         part = slice(begin, min(begin + CHUNK, n))
         x = chosen[part]
-        z = matmul(x, forward, transpose_b=True, kind=BIAS, bias=bias)  # [C, H] -> [C, V]
+        z = matmul(x, weight, transpose_b=True, kind=BIAS, bias=bias)  # [C, H] -> [C, V]
         given = z
         if teacher is not None:
             theirs = teacher.features[part]
             given = matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias)
         _run(threads.pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
-        matmul(z, backward, out=dchosen[part])  # [C, V] -> [C, H]
+        matmul(z, weight, out=dchosen[part])  # [C, V] -> [C, H]
         matmul(z, x, transpose_a=True, out=dweight, accumulate=True)  # [V, C] @ [C, H] -> [V, H]
         add_column_sums(threads.pool(), z, dbias)
     dfeatures = dchosen

@@ -23,6 +23,7 @@ from minidistil.kernels.workspace import empty
 Array = npt.NDArray[np.floating[Any]]
 
 _NO_BIAS = {dtype: np.zeros(0, dtype) for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
+_NOT_PACKED = np.zeros(0, np.float32)
 
 
 class PackedWeight:
@@ -108,8 +109,10 @@ def matmul(
         if isinstance(b, PackedWeight) and b.transposed == transpose_b:
             panels = b.panels
         else:
-            panels = _pack(weight, transpose_b)
-        blocked.multiply(threads.pool(), a, transpose_a, panels, out, accumulate, kind, bias, activated)
+            panels = _pack(weight, transpose_b) if M > blocked.DIRECT_ROWS else _NOT_PACKED
+        blocked.multiply(
+            threads.pool(), a, transpose_a, weight, transpose_b, panels, out, accumulate, kind, bias, activated
+        )
     else:
         blas.multiply(a, transpose_a, weight, transpose_b, out, accumulate, kind, bias, activated)
     return out

@@ -1,8 +1,10 @@
-"""The loops around the micro-kernel: C (+)= A B for packed B, float32.
+"""The loops around the micro-kernel: C (+)= A B, float32.
 
 A ticket is a block of rows of C by a range of its panels of columns. Whoever takes it packs its rows of A
 into a buffer that stays in the level-2 cache, and runs the micro-kernel over all tiles of the block, a panel
 of B after the other. Panels of B stream by from memory or the level-3 cache, once for each block of rows.
+Where all rows of A are one block, each panel is needed once: it is packed when its turn comes, so that no
+packed copy of B ever exists, and B itself is read from memory once.
 
 Every number of C is summed over k in order, by one thread: bits do not depend on the number of threads, nor
 on how many other rows are computed with it.
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
-from minidistil.kernels.gemm.pack import pack_across, pack_along
+from minidistil.kernels.gemm.pack import pack_across, pack_along, pack_panel
 from minidistil.kernels.jit import exact
 from minidistil.kernels.parallel import THREADS, run
 from minidistil.kernels.pointwise import finish
@@ -28,6 +30,7 @@ BLOCK_PANELS = 8  # strips of A in a ticket: 112 rows of 768 numbers are 344 KB 
 BLOCK_K = 1024  # longest stretch of k between two visits of C
 TICKETS = 8  # tickets wanted for each thread, so that a slow one delays the others little
 FINISH_PANELS = 8  # panels between two epilogues: few enough to be in cache, enough to make loops worth it
+DIRECT_ROWS = 256  # rows of A that are one block if B is not packed: 1 MB of A for the longest stretch of k
 LEAST_PANELS = 4  # panels of B that a ticket has at least, since each ticket packs its rows of A
 
 
@@ -38,7 +41,7 @@ def _ceil(a: int, b: int) -> int:
 
 @exact
 def _tickets(
-    a: Array, transposed: bool, packed: Array, c: Array, accumulate: bool,
+    a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array, accumulate: bool,
     kind: int, bias: Array, out: Array, blocks: int, splits: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     M, N = c.shape
@@ -50,6 +53,8 @@ def _tickets(
     strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
     buffer = np.empty(strips * depth * LANES + LANES, np.float32)
     edge = np.empty(ROWS * COLUMNS, np.float32)
+    direct = packed.size == 0
+    source = np.empty(depth * COLUMNS, np.float32) if direct else packed
     held = -1  # which rows and stretch of k the buffer holds
     for ticket in range(start, stop):
         block, split = ticket // splits, ticket % splits
@@ -71,16 +76,18 @@ def _tickets(
             for p in range(p0, p1):
                 c0 = p * COLUMNS
                 columns = min(COLUMNS, N - c0)
-                b_at = (p * K + k0) * COLUMNS
+                b_at = 0 if direct else (p * K + k0) * COLUMNS
+                if direct:
+                    pack_panel(b, b_transposed, p, k0, k1, source, 0)
                 for s in range(strips):
                     row = r0 + (r1 - r0) * s // strips
                     rows = r0 + (r1 - r0) * (s + 1) // strips - row
                     a_at = s * depth * LANES
                     if columns == COLUMNS:
-                        tile(rows, VECTORS, buffer, a_at, LANES, packed, b_at, COLUMNS,
+                        tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
                              flat, row * N + c0, N, k1 - k0, add)  # fmt: skip
                         continue
-                    tile(rows, VECTORS, buffer, a_at, LANES, packed, b_at, COLUMNS,
+                    tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
                          edge, 0, COLUMNS, k1 - k0, False)  # fmt: skip
                     for i in range(rows):
                         for j in range(columns):
@@ -94,8 +101,8 @@ def _tickets(
 
 @exact
 def multiply(
-    pool: Any, a: Array, transposed: bool, packed: Array, c: Array, accumulate: bool,
-    kind: int, bias: Array, out: Array,
+    pool: Any, a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array,
+    accumulate: bool, kind: int, bias: Array, out: Array,
 ) -> None:  # fmt: skip
     """C (+)= A B, then the epilogue `kind` (`pointwise.finish`) on each block while it is in cache.
 
@@ -103,16 +110,21 @@ def multiply(
     ----------
     pool : state of the thread pool
     a : float32 [M, K], or [K, M] if `transposed`
-    packed : B from `pack_panels`
+    b : float32 [K, N], or [N, K] if `b_transposed`
+    packed : B from `pack_panels`, or nothing: then at most DIRECT_ROWS rows of A
     c : float32 [M, N]
     accumulate : bool
         Add to C instead of overwriting it.
     kind, bias, out
         For `finish`.
     """
-    M, N = c.shape
+    (M, N), K = c.shape, a.shape[0] if transposed else a.shape[1]
     threads = pool[THREADS]
     blocks = min(_ceil(_ceil(M, ROWS * BLOCK_PANELS), threads) * threads, _ceil(M, ROWS))
+    if packed.size == 0:
+        blocks = 1
     splits = max(1, min(_ceil(TICKETS * threads, max(blocks, 1)), _ceil(N, COLUMNS) // LEAST_PANELS))
-    arguments = (a, transposed, packed, c, accumulate, kind, bias, out, blocks, splits)
+    if packed.size == 0 and K > BLOCK_K:  # each ticket packs all of A, a stretch after the other
+        splits = min(splits, threads)
+    arguments = (a, transposed, b, b_transposed, packed, c, accumulate, kind, bias, out, blocks, splits)
     run(pool, _tickets, arguments, blocks * splits, 1)

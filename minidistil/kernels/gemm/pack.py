@@ -3,7 +3,8 @@
 A matrix that is read along its columns touches a new cache line, and soon a new page, with every number.
 Packed, both operands are read from front to back:
 
-    B  [K, N] -> panels [ceil(N / columns)] of [K, columns]    for the whole product, by all threads
+    B  [K, N] -> panels [ceil(N / columns)] of [K, columns]    for the whole product, by all threads;
+                                                               one at a time where there are few rows of A
     A  [M, K] -> panels of [K, lanes], `rows` of the lanes in use    a block of rows at a time, by its thread
 
 Either operand may be stored by rows or transposed. If the packed order runs along the stored rows, packing is
@@ -219,17 +220,29 @@ def pack_along(
 
 
 @exact
+def pack_panel(
+    b: Array, transposed: bool, panel: int, k0: int, k1: int, packed: Array, begin: int
+) -> None:  # fmt: skip
+    """Lines k0 <= k < k1 of a panel of B: packed[begin + (k - k0) * COLUMNS + j] = B[k, panel * COLUMNS + j].
+
+    Columns past N hold nothing of meaning; what is computed with them is thrown away.
+    """
+    flat, first = b.reshape(-1), panel * COLUMNS
+    step = b.shape[1]
+    columns = min(COLUMNS, (b.shape[0] if transposed else step) - first)
+    if not transposed:
+        pack_along(flat, first, columns, step, k0, k1, packed, begin, COLUMNS)
+        return
+    for j in range(0, columns, LANES):
+        rows = min(LANES, columns - j)
+        pack_across(flat, (first + j) * step + k0, step, rows, k1 - k0, packed, begin + j, COLUMNS)
+
+
+@exact
 def _pack_panels(b: Array, transposed: bool, packed: Array, start: int, stop: int) -> None:
-    K, N = (b.shape[1], b.shape[0]) if transposed else (b.shape[0], b.shape[1])
-    flat = b.reshape(-1)
+    K = b.shape[1] if transposed else b.shape[0]
     for panel in range(start, stop):
-        begin, first = panel * K * COLUMNS, panel * COLUMNS
-        columns = min(COLUMNS, N - first)
-        if transposed:
-            for j in range(0, columns, LANES):
-                pack_across(flat, (first + j) * K, K, min(LANES, columns - j), K, packed, begin + j, COLUMNS)
-        else:
-            pack_along(flat, first, columns, N, 0, K, packed, begin, COLUMNS)
+        pack_panel(b, transposed, panel, 0, K, packed, panel * K * COLUMNS)
 
 
 @exact
@@ -241,7 +254,6 @@ def pack_panels(pool: Any, b: Array, transposed: bool, packed: Array) -> None:
     pool : state of the thread pool
     b : float32 [K, N], or [N, K] if `transposed`
     packed : float32 [panels * K * COLUMNS]
-        Columns past N hold nothing of meaning; what is computed with them is thrown away.
     """
     N = b.shape[0] if transposed else b.shape[1]
     run(pool, _pack_panels, (b, transposed, packed), (N + COLUMNS - 1) // COLUMNS, 1)
