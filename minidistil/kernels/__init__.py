@@ -16,6 +16,8 @@ from minidistil.kernels.layernorm import (
     residual_layernorm_forward,
 )
 from minidistil.kernels.linear import (
+    feed_forward_backward,
+    feed_forward_forward,
     linear_activation_backward,
     linear_activation_forward,
     linear_backward,
@@ -50,6 +52,8 @@ __all__ = [
     "dropout_forward",
     "embedding_backward",
     "embedding_forward",
+    "feed_forward_backward",
+    "feed_forward_forward",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",

@@ -48,28 +48,57 @@ def linear_backward(
 ) -> tuple[Array, Array, Array]:
     """Gradients of the linear layer; see `minidistil.ops.linear.linear_backward`."""
     x, weight = cache
-    dx = matmul(dout, weight)  # [T, O] @ [O, I] -> [T, I]
-    dweight = matmul(
-        dout, x, transpose_a=True, out=dweight, accumulate=dweight is not None
-    )  # [O, T] @ [T, I]
+    return matmul(dout, weight), *_parameter_gradients(dout, x, dweight, dbias)  # [T, O] @ [O, I] -> [T, I]
+
+
+def _parameter_gradients(
+    dout: Array, x: Array, dweight: Array | None, dbias: Array | None
+) -> tuple[Array, Array]:
+    """dout^T x [O, I] and the column sums of dout [O], added to those given."""
+    dweight = matmul(dout, x, transpose_a=True, out=dweight, accumulate=dweight is not None)
     dbias = np.zeros(dout.shape[1], dout.dtype) if dbias is None else dbias
     add_column_sums(threads.pool(), dout, dbias)
-    return dx, dweight, dbias
+    return dweight, dbias
 
 
 def linear_activation_forward(
-    x: Array, weight: Weight, bias: Array, activation: str = "gelu"
-) -> tuple[Array, tuple[Cache, Array, str]]:
+    x: Array, weight: Weight, bias: Array, activation: str = "gelu", *, keep_cache: bool = True
+) -> tuple[Array, Any]:
     """activation(x W^T + b); see `minidistil.ops.fused.linear_activation_forward`."""
-    out = empty((len(x), len(weight)), x.dtype)
-    kind = ACTIVATIONS[activation]
-    y = matmul(x, weight, transpose_b=True, kind=kind, bias=bias, activated=out)
-    return out, ((x, weight), y, activation)
+    y = empty((len(x), len(weight)), x.dtype) if keep_cache else None
+    out = matmul(x, weight, transpose_b=True, kind=ACTIVATIONS[activation], bias=bias, kept=y)
+    return out, (x, weight, y, activation) if keep_cache else None
 
 
 def linear_activation_backward(
-    dout: Array, cache: tuple[Cache, Array, str], dweight: Array | None = None, dbias: Array | None = None
+    dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Gradients; see `minidistil.ops.fused.linear_activation_backward`."""
-    linear, y, activation = cache
-    return linear_backward(activation_backward(ACTIVATIONS[activation], dout, y), linear, dweight, dbias)
+    x, weight, y, activation = cache
+    dy, _ = activation_backward(ACTIVATIONS[activation], dout, y)
+    return linear_backward(dy, (x, weight), dweight, dbias)
+
+
+def feed_forward_forward(
+    x: Array, up_weight: Weight, up_bias: Array, down_weight: Weight, down_bias: Array,
+    activation: str = "gelu", *, keep_cache: bool = True,
+) -> tuple[Array, Any]:  # fmt: skip
+    """activation(x U^T + b) D^T + c; see `minidistil.ops.fused.feed_forward_forward`.
+
+    The activations are not kept: the backward pass gets them along with their derivative.
+    """
+    wide, up = linear_activation_forward(x, up_weight, up_bias, activation, keep_cache=keep_cache)
+    out, _ = linear_forward(wide, down_weight, down_bias)
+    return out, (up, down_weight)
+
+
+def feed_forward_backward(
+    dout: Array, cache: Any, dup_weight: Array | None = None, dup_bias: Array | None = None,
+    ddown_weight: Array | None = None, ddown_bias: Array | None = None,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """Gradients; see `minidistil.ops.fused.feed_forward_backward`."""
+    (x, up_weight, y, activation), down_weight = cache
+    dy, wide = activation_backward(ACTIVATIONS[activation], matmul(dout, down_weight), y)
+    ddown_weight, ddown_bias = _parameter_gradients(dout, wide, ddown_weight, ddown_bias)
+    dx, dup_weight, dup_bias = linear_backward(dy, (x, up_weight), dup_weight, dup_bias)
+    return dx, dup_weight, dup_bias, ddown_weight, ddown_bias

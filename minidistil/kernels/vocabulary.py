@@ -21,8 +21,8 @@ from minidistil.ops.vocabulary import Vocabulary, VocabularySums, rows_with_loss
 
 Array = npt.NDArray[np.floating[Any]]
 
-# Tokens whose logits exist at a time. Each chunk reads the whole weight and adds to its gradient; of more rows
-# than this a product would make a packed copy of the weight.
+# Tokens whose logits exist at a time. Each chunk reads the whole weight and adds to its gradient; for more
+# rows than this a product would pack a copy of the weight.
 CHUNK = DIRECT_ROWS
 PART = 1024  # numbers summed in their own precision before the sum goes on in float64
 

@@ -19,8 +19,10 @@ def _normal(*shape: int) -> Any:
 
 
 def _linear() -> None:
-    out, cache = kernels.linear_forward(_normal(TOKENS, WIDTH), _normal(WIDTH, WIDTH), _normal(WIDTH))
+    weight, bias = _normal(WIDTH, WIDTH), _normal(WIDTH)
+    out, cache = kernels.linear_forward(_normal(TOKENS, WIDTH), weight, bias)
     kernels.linear_backward(out, cache)
+    kernels.pack_weight(weight)  # as products of many rows do too
 
 
 def _linear_activation() -> None:
@@ -31,6 +33,12 @@ def _linear_activation() -> None:
 
 def _mask() -> Mask:
     return Mask(0.1, (1, 2), np.zeros(TOKENS, np.int64), np.arange(TOKENS, dtype=np.int32))
+
+
+def _feed_forward() -> None:
+    weight, bias = _normal(WIDTH, WIDTH), _normal(WIDTH)
+    out, cache = kernels.feed_forward_forward(_normal(TOKENS, WIDTH), weight, bias, weight, bias)
+    kernels.feed_forward_backward(out, cache)
 
 
 def _attention() -> None:
@@ -79,6 +87,7 @@ STEPS: list[Callable[[], Any]] = [
     threads.pool,
     _linear,
     _linear_activation,
+    _feed_forward,
     _attention,
     _layernorm,
     _embedding,

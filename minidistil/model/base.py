@@ -150,7 +150,7 @@ class Model(Pretrained):
         cache : for `backward`
         """
         self.check(batch)
-        run, config = Run(batch, self.config, self.backend, dropout, logits), self.config
+        run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache), self.config
         x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
         caches, states, maps = [c if keep_cache else None], [x], []
         for i in range(config.num_hidden_layers):

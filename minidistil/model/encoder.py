@@ -47,12 +47,14 @@ def layer_forward(x: Array, p: Layer, run: Run, i: int) -> tuple[Array, Any]:
     attended, c4 = ops.residual_layernorm_forward(
         projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected
     )
-    wide, c5 = ops.linear_activation_forward(attended, p.up_weight, p.up_bias, config.hidden_act)  # -> [T, I]
-    narrow, c6 = ops.linear_forward(wide, p.down_weight, p.down_bias)  # [T, I] -> [T, H]
-    out, c7 = ops.residual_layernorm_forward(
-        narrow, attended, p.output_norm_weight, p.output_norm_bias, eps, drop_output
+    # [T, H] -> [T, I] -> [T, H]
+    transformed, c5 = ops.feed_forward_forward(
+        attended, p.up_weight, p.up_bias, p.down_weight, p.down_bias, config.hidden_act, keep_cache=run.learns
     )
-    return out, (c1, c2, c3, c4, c5, c6, c7)
+    out, c6 = ops.residual_layernorm_forward(
+        transformed, attended, p.output_norm_weight, p.output_norm_bias, eps, drop_output
+    )
+    return out, (c1, c2, c3, c4, c5, c6)
 
 
 def layer_backward(dout: Array, cache: Any, g: Layer, ops: ModuleType) -> Array:
@@ -62,12 +64,13 @@ def layer_backward(dout: Array, cache: Any, g: Layer, ops: ModuleType) -> Array:
     sum is in place. Without dropout the two gradients that `residual_layernorm_backward` returns are one
     array, so the first must be used up before the second is added to, as it is here.)
     """
-    c1, c2, c3, c4, c5, c6, c7 = cache
-    dnarrow, dattended, _, _ = ops.residual_layernorm_backward(
-        dout, c7, g.output_norm_weight, g.output_norm_bias
+    c1, c2, c3, c4, c5, c6 = cache
+    dtransformed, dattended, _, _ = ops.residual_layernorm_backward(
+        dout, c6, g.output_norm_weight, g.output_norm_bias
     )
-    dwide, _, _ = ops.linear_backward(dnarrow, c6, g.down_weight, g.down_bias)
-    dsublayer, _, _ = ops.linear_activation_backward(dwide, c5, g.up_weight, g.up_bias)
+    dsublayer, *_ = ops.feed_forward_backward(
+        dtransformed, c5, g.up_weight, g.up_bias, g.down_weight, g.down_bias
+    )
     dattended += dsublayer
     dprojected, dx, _, _ = ops.residual_layernorm_backward(
         dattended, c4, g.attention_norm_weight, g.attention_norm_bias

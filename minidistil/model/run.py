@@ -29,6 +29,8 @@ class Run:
         The masks of this optimiser step; None in evaluation mode.
     logits : bool
         False: a masked-LM head stops before the vocabulary, and its loss goes on from there in chunks.
+    learns : bool
+        Whether a backward pass will follow.
     """
 
     batch: Batch
@@ -36,6 +38,7 @@ class Run:
     ops: ModuleType
     dropout: Dropout | None = None
     logits: bool = True
+    learns: bool = True
 
     def token_mask(self, rate: float, layer: int, site: int) -> Mask | None:
         """The dropout mask of one site over all T tokens, or None in evaluation mode."""

@@ -13,6 +13,8 @@ from minidistil.ops.attention import attention_backward, attention_forward, atte
 from minidistil.ops.dropout import Dropout, Mask, dropout_backward, dropout_forward
 from minidistil.ops.embedding import embedding_backward, embedding_forward
 from minidistil.ops.fused import (
+    feed_forward_backward,
+    feed_forward_forward,
     linear_activation_backward,
     linear_activation_forward,
     residual_layernorm_backward,
@@ -39,6 +41,8 @@ __all__ = [
     "dropout_forward",
     "embedding_backward",
     "embedding_forward",
+    "feed_forward_backward",
+    "feed_forward_forward",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",

@@ -95,6 +95,17 @@ def linear_activation(activation: str, backend: ModuleType) -> Case:
     return op_case(backend, "linear_activation", x, weight, bias, activation, inputs=inputs, parameters=2)
 
 
+def feed_forward(activation: str, backend: ModuleType) -> Case:
+    inputs = {
+        "x": normal(T, H),
+        "up_weight": normal(C, H, seed=1),
+        "up_bias": normal(C, seed=2),
+        "down_weight": normal(H, C, seed=3),
+        "down_bias": normal(H, seed=4),
+    }
+    return op_case(backend, "feed_forward", *inputs.values(), activation, inputs=inputs, parameters=4)
+
+
 def layernorm(backend: ModuleType) -> Case:
     x, weight, bias = 3 * normal(T, H) + 1, normal(H, seed=1), normal(H, seed=2)
     inputs = {"x": x, "weight": weight, "bias": bias}
@@ -144,6 +155,7 @@ OP_CASES: dict[str, Maker] = {
     "ops.attention.dropout": partial(attention, 0.3),
     "ops.dropout": dropout,
     **{f"ops.linear_activation.{name}": partial(linear_activation, name) for name in ACTIVATIONS},
+    **{f"ops.feed_forward.{name}": partial(feed_forward, name) for name in ACTIVATIONS},
     "ops.residual_layernorm": partial(residual_layernorm, 0.0),
     "ops.residual_layernorm.dropout": partial(residual_layernorm, 0.3),
 }

@@ -59,6 +59,6 @@ def test_every_kernel_is_warmed(monkeypatch):
                 kernels, name, lambda *a, f=function, n=name, **k: (called.add(n), f(*a, **k))[1]
             )
     warmup.warmup()
-    heavy = {"linear", "linear_activation", "attention", "residual_layernorm", "embedding"}
+    heavy = {"linear", "linear_activation", "feed_forward", "attention", "residual_layernorm", "embedding"}
     assert {f"{name}_{way}" for name in heavy for way in ("forward", "backward")} <= called
     assert {"adamw_step", "global_norm", "vocabulary_losses", "dropout_forward"} <= called

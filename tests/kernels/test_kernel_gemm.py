@@ -70,14 +70,15 @@ def test_nothing_to_multiply(shape, dtype, transpose_a, transpose_b):
 def test_epilogues(shape, kind, dtype):
     a, b, want = operands(*shape, False, True, dtype=dtype)
     bias = np.linspace(-1, 1, shape[1]).astype(dtype)
-    y, out = matmul(a, b, transpose_b=True, kind=kind, bias=bias), None
     want = want if kind == NOTHING else want + bias
     tolerance = 1e-6 if dtype == np.float32 else 1e-13
-    if EPILOGUES[kind]:
-        out = np.empty_like(y)
-        y = matmul(a, b, transpose_b=True, kind=kind, bias=bias, activated=out)
-        assert relative(out, ACTIVATIONS[EPILOGUES[kind]][0](want)[0]) < tolerance
-    assert relative(y, want) < tolerance
+    activated = ACTIVATIONS[EPILOGUES[kind]][0](want)[0] if EPILOGUES[kind] else want
+    assert relative(matmul(a, b, transpose_b=True, kind=kind, bias=bias), activated) < tolerance
+    if kind != NOTHING:
+        kept = np.full_like(want, np.nan, dtype)
+        got = matmul(a, b, transpose_b=True, kind=kind, bias=bias, kept=kept)
+        assert relative(got, activated) < tolerance
+        assert relative(kept, want) < tolerance
 
 
 def guarded(array):

@@ -62,6 +62,12 @@ CASES = {
     "linear_activation": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
     "linear_activation with tanh": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "gelu_new"),
     "linear_activation with relu": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "relu"),
+    "feed_forward": lambda x: (
+        *(x.normal(x.T, 20), x.normal(28, 20), x.normal(28), x.normal(20, 28), x.normal(20)),
+    ),
+    "feed_forward with relu": lambda x: (
+        *(x.normal(x.T, 20), x.normal(28, 20), x.normal(28), x.normal(20, 28), x.normal(20), "relu"),
+    ),
     "residual_layernorm": lambda x: (x.normal(x.T, 20), x.normal(x.T, 20), x.normal(20), x.normal(20)),
     "residual_layernorm with dropout": lambda x: (
         *(x.normal(x.T, 20), x.normal(x.T, 20), x.normal(20), x.normal(20), 1e-12, x.mask()),
@@ -114,7 +120,9 @@ def test_no_tokens_at_all(case):
     assert_close(results(kernels, case, arguments), results(ops, case, arguments), 0)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if "linear" in c or "embedding" in c or "layernorm" in c])
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if "linear" in c or "feed" in c or "embedding" in c or "layernorm" in c]
+)
 def test_parameter_gradients_are_added_to_what_is_given(case):
     arguments = CASES[case](Inputs(1, "float64", [3, 5]))
     name = case.split(" ")[0]

@@ -23,6 +23,7 @@ from minidistil.kernels.workspace import empty
 Array = npt.NDArray[np.floating[Any]]
 
 _NO_BIAS = {dtype: np.zeros(0, dtype) for dtype in (np.dtype(np.float32), np.dtype(np.float64))}
+_NOTHING_KEPT = {dtype: np.zeros((0, 0), dtype) for dtype in _NO_BIAS}
 _NOT_PACKED = np.zeros(0, np.float32)
 
 
@@ -77,7 +78,7 @@ def matmul(
     accumulate: bool = False,
     kind: int = NOTHING,
     bias: Array | None = None,
-    activated: Array | None = None,
+    kept: Array | None = None,
 ) -> Array:
     """A B, and what is to happen to each block of it while it is in cache.
 
@@ -92,8 +93,8 @@ def matmul(
     kind : int
         Of the epilogue, see `minidistil.kernels.pointwise.finish`.
     bias : [N], optional
-    activated : [M, N], optional
-        Where the activation goes; by default it replaces `out`.
+    kept : [M, N], optional
+        Takes A B + bias, before the activation.
 
     Returns
     -------
@@ -104,15 +105,15 @@ def matmul(
     N = weight.shape[0] if transpose_b else weight.shape[1]
     out = empty((M, N), a.dtype) if out is None else out
     bias = _NO_BIAS[out.dtype] if bias is None else bias
-    activated = out if activated is None else activated
+    kept = _NOTHING_KEPT[out.dtype] if kept is None else kept
     if _ours(a.dtype) and K:
         if isinstance(b, PackedWeight) and b.transposed == transpose_b:
             panels = b.panels
         else:
             panels = _pack(weight, transpose_b) if M > blocked.DIRECT_ROWS else _NOT_PACKED
         blocked.multiply(
-            threads.pool(), a, transpose_a, weight, transpose_b, panels, out, accumulate, kind, bias, activated
+            threads.pool(), a, transpose_a, weight, transpose_b, panels, out, accumulate, kind, bias, kept
         )
     else:
-        blas.multiply(a, transpose_a, weight, transpose_b, out, accumulate, kind, bias, activated)
+        blas.multiply(a, transpose_a, weight, transpose_b, out, accumulate, kind, bias, kept)
     return out

@@ -30,7 +30,7 @@ def multiply(
     accumulate: bool,
     kind: int,
     bias: Array,
-    out: Array,
+    kept: Array,
 ) -> None:
     """C (+)= A B, then the epilogue `kind` on each panel; see `blocked.multiply`."""
     left, right = (a.T if transposed else a), (b.T if b_transposed else b)
@@ -49,7 +49,7 @@ def multiply(
         np.matmul(left[r0:r1], right[:, c0:c1], out=result[r0:r1, c0:c1])
         if accumulate:
             c[r0:r1, c0:c1] += result[r0:r1, c0:c1]
-        finish(kind, c, bias, out, r0, r1, c0, c1)
+        finish(kind, c, bias, kept, r0, r1, c0, c1)
 
     with single_threaded_blas():
         parallel_for(panel, panels)

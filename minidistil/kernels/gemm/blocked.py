@@ -42,7 +42,7 @@ def _ceil(a: int, b: int) -> int:
 @exact
 def _tickets(
     a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array, accumulate: bool,
-    kind: int, bias: Array, out: Array, blocks: int, splits: int, start: int, stop: int,
+    kind: int, bias: Array, kept: Array, blocks: int, splits: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     M, N = c.shape
     flat, a_flat = c.reshape(-1), a.reshape(-1)
@@ -96,13 +96,13 @@ def _tickets(
                 done = p + 1 - p0
                 if kb == k_blocks - 1 and (p + 1 == p1 or done % FINISH_PANELS == 0):
                     first = (p0 + (done - 1) // FINISH_PANELS * FINISH_PANELS) * COLUMNS
-                    finish(kind, c, bias, out, r0, r1, first, c0 + columns)
+                    finish(kind, c, bias, kept, r0, r1, first, c0 + columns)
 
 
 @exact
 def multiply(
     pool: Any, a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array,
-    accumulate: bool, kind: int, bias: Array, out: Array,
+    accumulate: bool, kind: int, bias: Array, kept: Array,
 ) -> None:  # fmt: skip
     """C (+)= A B, then the epilogue `kind` (`pointwise.finish`) on each block while it is in cache.
 
@@ -115,7 +115,7 @@ def multiply(
     c : float32 [M, N]
     accumulate : bool
         Add to C instead of overwriting it.
-    kind, bias, out
+    kind, bias, kept
         For `finish`.
     """
     (M, N), K = c.shape, a.shape[0] if transposed else a.shape[1]
@@ -126,5 +126,5 @@ def multiply(
     splits = max(1, min(_ceil(TICKETS * threads, max(blocks, 1)), _ceil(N, COLUMNS) // LEAST_PANELS))
     if packed.size == 0 and K > BLOCK_K:  # each ticket packs all of A, a stretch after the other
         splits = min(splits, threads)
-    arguments = (a, transposed, b, b_transposed, packed, c, accumulate, kind, bias, out, blocks, splits)
+    arguments = (a, transposed, b, b_transposed, packed, c, accumulate, kind, bias, kept, blocks, splits)
     run(pool, _tickets, arguments, blocks * splits, 1)
