@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
     path = resolve(args.model)
     if args.architecture:
-        model = model_class(args.architecture).from_pretrained(path, strict=args.strict)
+        model = model_class(args.architecture).from_pretrained(path, strict=args.strict, mapped=True)
     else:
-        model = load_model(path, strict=args.strict)
+        model = load_model(path, strict=args.strict, mapped=True)
     facts = describe(model)
     print(json.dumps(facts) if args.json else _text(str(path), facts, model))
     return 0
@@ -52,7 +52,7 @@ def describe(model: Model) -> dict[str, Any]:
         else:
             part = "head"
         parts[part] = parts.get(part, 0) + spec.size
-    parameter_bytes = model.params.flat.nbytes
+    parameter_bytes = model.params.nbytes
     return {
         "architecture": type(model).__name__,
         "model_type": config.model_type,

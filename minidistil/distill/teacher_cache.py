@@ -23,7 +23,9 @@ PART = 2048  # examples in a file: what an interruption can cost
 def weights_hash(model: Model) -> str:
     """SHA-256 of all parameters: the same weights, the same hash."""
     digest = hashlib.sha256(type(model).__name__.encode())
-    digest.update(model.params.flat.tobytes())
+    for name, values in model.params.items():
+        digest.update(name.encode())
+        digest.update(values.data)
     return digest.hexdigest()
 
 

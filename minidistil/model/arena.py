@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.errors import UsageError
+
 Role = Literal["weight", "bias", "norm", "embedding"]
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
@@ -41,90 +43,163 @@ class ParameterSpec:
 class Arena(Mapping[str, npt.NDArray[Any]]):
     """A flat, aligned array with one view a parameter: `arena["bert.pooler.dense.weight"]`.
 
+    For a model that only predicts, parameters may also be left where they lie in a file: see `map`.
+
     Parameters
     ----------
     specs : sequence of ParameterSpec
         The layout, in order. Neighbours with the same `fused` group touch.
     dtype : dtype
         float32 or float64.
+    allocate : bool
+        False: there is no flat array until `own`. Parameters that are not mapped begin at zero.
 
     Attributes
     ----------
-    flat : array [N]
-        Everything, padding between parameters included (always zero).
     specs : tuple of ParameterSpec
     """
 
-    def __init__(self, specs: Sequence[ParameterSpec], dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(
+        self, specs: Sequence[ParameterSpec], dtype: npt.DTypeLike = np.float32, *, allocate: bool = True
+    ) -> None:
         self.specs = tuple(specs)
         self.dtype = np.dtype(dtype)
         step = ALIGNMENT // self.dtype.itemsize
         self.offsets: dict[str, int] = {}
+        self._groups: dict[str, list[str]] = {}
         position, group = 0, None
         for spec in self.specs:
             if spec.fused is None or spec.fused != group:
                 position = -(-position // step) * step
             group = spec.fused
+            if group is not None:
+                self._groups.setdefault(group, []).append(spec.name)
             self.offsets[spec.name] = position
             position += spec.size
         if len(self.offsets) != len(self.specs):
             raise ValueError("two parameters share a name")
-        self._flat = aligned_zeros(-(-position // step) * step, self.dtype)
+        self._by_name = {s.name: s for s in self.specs}
+        self._size = -(-position // step) * step
+        self._flat: npt.NDArray[Any] | None = None
+        self._views: dict[str, npt.NDArray[Any]] = {}
+        self._fused: dict[str, npt.NDArray[Any]] = {}
+        self._mapped: set[str] = set()
+        self._release: Callable[[], None] | None = None
+        self._read = False  # whether a matrix was read since the last release
+        self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
+        self._packed: dict[str, Any] = {}
+        self._used: set[str] = set()
+        if allocate:
+            self.own()
+
+    def own(self) -> None:
+        """Put all parameters into one array of the arena's own, if they are not yet: they may change then."""
+        if self._flat is not None:
+            return
+        self._flat, before = aligned_zeros(self._size, self.dtype), self._views
         self._views = {
             s.name: self._flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
             for s in self.specs
         }
-        self._by_name = {s.name: s for s in self.specs}
-        self._fused: dict[str, npt.NDArray[Any]] = {}
-        for name in dict.fromkeys(s.fused for s in self.specs if s.fused):
-            members = [s for s in self.specs if s.fused == name]
-            start, size = self.offsets[members[0].name], sum(s.size for s in members)
+        for group, names in self._groups.items():
+            members = [self._by_name[name] for name in names]
+            start, size = self.offsets[names[0]], sum(s.size for s in members)
             rows = sum(s.shape[0] for s in members)
-            self._fused[name] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
+            self._fused[group] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
+        for name, values in before.items():
+            self._views[name][...] = values
+        self._mapped.clear()
+        self._release = None
 
-        self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
-        self._packed: dict[str, Any] = {}
+    def map(self, name: str, values: npt.NDArray[Any], release: Callable[[], None]) -> None:
+        """Use a parameter where it lies, in memory that the system can read again from a file.
+
+        Parameters
+        ----------
+        name : str
+        values : array of the parameter's shape and the arena's dtype
+            Its writeable flag must be set, since compiled code tells one kind from the other; but nobody
+            writes to it.
+        release : callable
+            Gives up that memory for now.
+        """
+        self._views[name] = values
+        self._mapped.add(name)
+        self._release = release
+
+    def release(self) -> None:
+        """Give up the memory of matrices that lie in a file, until one is used again."""
+        if self._release is not None and self._read:
+            self._release()
+            self._read = False
 
     @property
     def flat(self) -> npt.NDArray[Any]:
+        """Everything [N], padding between parameters included (always zero).
+
+        Raises
+        ------
+        UsageError
+            Some parameters are mapped from a file.
+        """
+        if self._flat is None:
+            raise UsageError(
+                "these parameters lie in a file and cannot change: call the model's train() first"
+            )
         return _read_only(self._flat) if self.packed else self._flat
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return _read_only(self._views[name]) if self.packed else self._views[name]
+        view = self._view(name)
+        return _read_only(view) if self.packed or name in self._mapped else view
+
+    def _view(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._views and name in self._by_name:
+            self._views[name] = np.zeros(self._by_name[name].shape, self.dtype)
+        return self._views[name]
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """A parameter, or a fused group, as kernels read it: never to be written to."""
-        return self._fused[name] if name in self._fused else self._views[name]
+        if name in self._groups and self._flat is None:
+            return np.concatenate([self._view(member) for member in self._groups[name]])
+        return self._fused[name] if name in self._fused else self._view(name)
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
         """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
-        if self._pack is None:
+        if self._pack is None or weight not in self._used:
+            self._used.add(weight)
+            self._read = True
             return self.array(weight), self.array(bias)
         if weight not in self._packed:
             self._packed[weight] = self._pack(self.array(weight))
+            self._read = True
         return self._packed[weight], self.array(bias)
 
     def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
-        """From now on linear layers get pack(weight), made when first asked for.
+        """From now on linear layers get pack(weight), made when it is asked for a second time.
 
         Nobody may change a value then: what was packed would not follow.
         """
         self._pack = pack
+        self._used.clear()
 
     def unpack(self) -> None:
-        """Undo `pack`: values may change again."""
+        """Undo `pack`, and `own` the parameters: values may change again."""
         self._pack = None
         self._packed.clear()
+        self.own()
 
     @property
     def packed(self) -> bool:
         return self._pack is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
+        return iter(self._by_name)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name  # and not by asking for it, which would make what is not yet there
 
     def fused(self, group: str) -> npt.NDArray[Any]:
         """The one view over a fused group, stacked along the first axis: q, k, v as [3H, H]."""
@@ -136,6 +211,11 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
     @property
     def num_parameters(self) -> int:
         return sum(s.size for s in self.specs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the flat array, whether there is one or not."""
+        return self._size * self.dtype.itemsize
 
     def like(self, dtype: npt.DTypeLike | None = None) -> Arena:
         """A zeroed arena of the same layout: for gradients or moments."""

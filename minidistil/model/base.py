@@ -61,7 +61,9 @@ class Model(Pretrained):
         self._prepare(config, dtype, backend)
         self._initialise(set(self.params), seed)
 
-    def _prepare(self, config: ModelConfig, dtype: npt.DTypeLike, backend: str) -> None:
+    def _prepare(
+        self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
+    ) -> None:
         if not isinstance(config, self.config_class):
             raise ConfigError(
                 f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
@@ -70,7 +72,7 @@ class Model(Pretrained):
             raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {np.dtype(dtype).name!r}")
         self.config = config
         self.backend = get_backend(backend)
-        self.params = Arena(self.specs(config), dtype)
+        self.params = Arena(self.specs(config), dtype, allocate=allocate)
         self.frozen: set[str] = set()
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
@@ -164,12 +166,15 @@ class Model(Pretrained):
                 states.append(x)
             if keep_cache:
                 caches.append(c)
+            else:
+                self.params.release()  # of a mapped model no more than a layer is in memory
         outputs: dict[str, Any] = {"last_hidden_state": x}
         head_caches = []
         for head in self.heads:
             out, c = head.forward(x, self.params, run)
             outputs.update(out)
             head_caches.append(c if keep_cache else None)
+        self.params.release()
         if hidden_states:
             outputs["hidden_states"] = states
         if attentions:
@@ -351,13 +356,14 @@ class Model(Pretrained):
     def eval(self) -> Self:
         """For a model that predicts many times: keep its matrices in the order in which kernels read them.
 
-        The parameters cannot be changed until `train`, since what was packed would not follow.
+        Each is packed when it is used a second time. The parameters cannot be changed until `train`, since
+        what was packed would not follow.
         """
         self.params.pack(self.backend.pack_weight)
         return self
 
     def train(self) -> Self:
-        """Undo `eval`."""
+        """Undo `eval`, and bring parameters that were left in a file into memory: they may change now."""
         self.params.unpack()
         return self
 

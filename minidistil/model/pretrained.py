@@ -35,7 +35,9 @@ class Pretrained:
     params: Arena
     load_report: LoadReport | None = None
 
-    def _prepare(self, config: ModelConfig, dtype: npt.DTypeLike, backend: str) -> None:
+    def _prepare(
+        self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
+    ) -> None:
         raise NotImplementedError
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
@@ -50,6 +52,7 @@ class Pretrained:
         backend: str = "numba",
         strict: bool = False,
         ignore_mismatched: bool = False,
+        mapped: bool = False,
         revision: str | None = None,
         seed: int = 0,
         **config_changes: Any,
@@ -63,6 +66,9 @@ class Pretrained:
             Raise if any parameter is missing from the file or any tensor of the file is not used.
         ignore_mismatched : bool
             Start head parameters afresh where the file has another shape, e.g. for other labels.
+        mapped : bool
+            For a model that only predicts: leave its parameters in the file and read them from there, which
+            takes less time and memory. They cannot change until `train`, nor may the file.
         revision : str, optional
             Branch, tag or commit on the hub.
         seed : int
@@ -83,7 +89,7 @@ class Pretrained:
         if config_changes:
             config = config.replace(**config_changes)
         model = cls.__new__(cls)
-        model._prepare(config, dtype, backend)
+        model._prepare(config, dtype, backend, allocate=not mapped)
         model.load_report = load_into(
             model.params,
             open_checkpoint(path),
@@ -91,6 +97,7 @@ class Pretrained:
             tied=cls.tied if config.tie_word_embeddings else cls.untied,
             strict=strict,
             ignore_mismatched=ignore_mismatched,
+            mapped=mapped,
             source=path,
         )
         model._initialise({absence.name for absence in model.load_report.missing}, seed)

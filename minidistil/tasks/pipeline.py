@@ -91,4 +91,5 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> TextClassific
     if task != "text-classification":
         raise UsageError(f"task {task!r} is not supported; supported: text-classification")
     path = resolve(str(path_or_id))
-    return TextClassification(load_model(path, **options).eval(), Tokenizer.from_pretrained(path))
+    model = load_model(path, **{"mapped": True, **options}).eval()
+    return TextClassification(model, Tokenizer.from_pretrained(path))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import WeightsError
@@ -38,6 +39,7 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
 
     def __init__(self, homes: Mapping[str, SafetensorsFile], path: Path) -> None:
         self._homes = dict(homes)
+        self._files = {file.path: file for file in self._homes.values()}
         self.path = path
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
@@ -59,6 +61,15 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
     def read_into(self, name: str, out: npt.NDArray[Any]) -> None:
         """Copy a tensor into `out`, converting as it goes."""
         self._homes[name].read_into(name, out)
+
+    def mapped(self, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
+        """The tensor where it lies in its file, if it can be used there; see `SafetensorsFile.mapped`."""
+        return self._homes[name].mapped(name, dtype)
+
+    def release(self) -> None:
+        """Give up the memory that the files take, until a tensor is used the next time."""
+        for file in self._files.values():
+            file.release()
 
 
 def open_checkpoint(directory: str | Path) -> Checkpoint:

@@ -41,6 +41,7 @@ def load_into(
     tied: Mapping[str, str],
     strict: bool = False,
     ignore_mismatched: bool = False,
+    mapped: bool = False,
     source: object = None,
 ) -> LoadReport:
     """Fill a model's parameters from a checkpoint.
@@ -62,6 +63,8 @@ def load_into(
     ignore_mismatched : bool
         Leave a head whose shape differs at its initial values, as when the number of labels was
         changed, instead of raising.
+    mapped : bool
+        Leave tensors in the file where possible, see `Arena.map`.
     source : object
         What messages call the checkpoint; its path by default.
 
@@ -80,7 +83,13 @@ def load_into(
     _check_encoder(arena, checkpoint, match, base_prefix, source)
     mismatched = _check_shapes(arena, checkpoint, match, base_prefix, ignore_mismatched, source)
     for name, stored in match.stored_as.items():
-        _copy(arena, name, checkpoint, stored, source)
+        lying = checkpoint.mapped(stored, arena.dtype) if mapped else None
+        if lying is None:
+            checkpoint.read_into(stored, arena[name])
+        else:
+            arena.map(name, lying, checkpoint.release)
+        _check_finite(arena, name, checkpoint, stored, source)
+        checkpoint.release()  # so that memory never holds the whole file
     report = LoadReport(
         source=source,
         loaded=tuple(name for name in arena if name in match.stored_as),
@@ -191,7 +200,7 @@ def _check_shapes(
                 f"{source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was expected "
                 f"(quantised checkpoints cannot be loaded)"
             )
-        has, wants = checkpoint.shape_of(stored), arena[name].shape
+        has, wants = checkpoint.shape_of(stored), arena.spec(name).shape
         if has == wants:
             continue
         if ignore_mismatched and head_of(name, base_prefix):
@@ -221,9 +230,8 @@ def _hint(name: str, has: tuple[int, ...], wants: tuple[int, ...], base_prefix: 
     return f": check {hidden} and {inner} in config.json"
 
 
-def _copy(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> None:
+def _check_finite(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> None:
     view = arena[name]
-    checkpoint.read_into(stored, view)
     # The extremes carry NaN and Inf along, without a mask the size of the tensor.
     with np.errstate(invalid="ignore"):
         extremes = view.min(initial=0), view.max(initial=0)

@@ -12,6 +12,7 @@ Format: the section of that name in the README of the safetensors package.
 from __future__ import annotations
 
 import json
+import mmap
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -88,9 +89,11 @@ class SafetensorsFile(Mapping[str, Array]):
             size = self.path.stat().st_size
             if size < 8:
                 self._fail(f"has {size} bytes; even an empty safetensors file has 10")
-            self._bytes: npt.NDArray[np.uint8] = np.memmap(self.path, np.uint8, "r")
+            with open(self.path, "rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except OSError as error:
             raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
+        self._bytes = np.frombuffer(self._map, np.uint8)
         first = self._bytes[:8].tobytes()
         if first == b"version ":
             self._fail("is a pointer of Git LFS instead of the weights; run: git lfs pull")
@@ -105,6 +108,7 @@ class SafetensorsFile(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         raw = self._raw(name)
+        raw.flags.writeable = False
         return raw if self.dtype_of(name) != BFLOAT16 else decode_bfloat16(raw)
 
     def __iter__(self) -> Iterator[str]:
@@ -130,9 +134,23 @@ class SafetensorsFile(Mapping[str, Array]):
             with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
                 np.copyto(out, self[name], casting="same_kind")
 
+    def mapped(self, name: str, dtype: np.dtype[Any]) -> Array | None:
+        """The tensor where it lies, if that is an aligned array of this dtype. Not to be written to.
+
+        It is flagged writeable all the same (a write would go to a private copy of the page): compiled code
+        tells one kind of array from the other, and is compiled for writeable ones.
+        """
+        raw = self._raw(name)
+        return raw if raw.dtype == dtype and raw.flags.aligned else None
+
+    def release(self) -> None:
+        """Give up the memory that the file takes, until a tensor is used the next time."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def _raw(self, name: str) -> Array:
         entry = self._entries[name]
-        data = np.asarray(self._bytes)[self._start + entry.start : self._start + entry.stop]
+        data = self._bytes[self._start + entry.start : self._start + entry.stop]
         return data.view(STORED[entry.dtype]).reshape(entry.shape)
 
     def _fail(self, problem: str) -> NoReturn:

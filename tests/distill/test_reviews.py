@@ -19,7 +19,7 @@ from minidistil.errors import ConfigError
 from minidistil.model import BertForSequenceClassification
 
 SETTINGS = ReviewSettings(
-    labels=30, teacher_epochs=6, alone_epochs=2, student_epochs=4, batch_size=4, lr=6e-3, max_length=16
+    labels=30, teacher_epochs=10, alone_epochs=2, student_epochs=4, batch_size=4, lr=3e-3, max_length=16
 )
 
 RUN = """
