@@ -19,17 +19,17 @@ from minidistil.train.optimizer import AdamW
 
 def build(work: Work, threads: int) -> Job:
     minidistil.set_num_threads(threads)
-    model = load(work.saved, work.kind)
     if work.task == "forward":
-        return Forward(work, model)
+        return Forward(work, load(work.saved, work.kind, mapped=True))
+    model = load(work.saved, work.kind)
     if work.task == "classify":
         return Training(work, model, ModelLoss(model))
-    teacher = load(*TEACHER)
+    teacher = load(*TEACHER, mapped=True)
     return Training(work, model, TaskDistillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
 
 
-def load(saved: str, kind: str) -> Model:
-    model: Model = getattr(minidistil, kind).from_pretrained(MODELS / saved)
+def load(saved: str, kind: str, *, mapped: bool = False) -> Model:
+    model: Model = getattr(minidistil, kind).from_pretrained(MODELS / saved, mapped=mapped)
     return model
 
 
