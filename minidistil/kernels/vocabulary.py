@@ -137,14 +137,15 @@ def vocabulary_losses(
     words = np.full(n, IGNORE_INDEX, np.int64) if labels is None else np.asarray(labels[rows], np.int64)
     hard, soft = np.zeros(n), np.zeros(n)
     scales = kind(label_scale), kind(soft_scale), kind(temperature)
+    room = [empty((min(CHUNK, n), len(weight)), features.dtype) for _ in range(1 + (teacher is not None))]
     for begin in range(0, n, CHUNK):
         part = slice(begin, min(begin + CHUNK, n))
         x = chosen[part]
-        z = matmul(x, weight, transpose_b=True, kind=BIAS, bias=bias)  # [C, H] -> [C, V]
-        given = z
+        z, given = room[0][: len(x)], room[-1][: len(x)]
+        matmul(x, weight, transpose_b=True, kind=BIAS, bias=bias, out=z)  # [C, H] -> [C, V]
         if teacher is not None:
             theirs = teacher.features[part]
-            given = matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias)
+            matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias, out=given)
         _run(threads.pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
         matmul(z, weight, out=dchosen[part])  # [C, V] -> [C, H]
         matmul(z, x, transpose_a=True, out=dweight, accumulate=True)  # [V, C] @ [C, H] -> [V, H]
