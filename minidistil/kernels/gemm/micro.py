@@ -38,6 +38,7 @@ from minidistil.kernels.jit import OPTIONS
 VECTOR = ir.VectorType(F32, LANES)
 AHEAD = 64  # rows of B: the processor itself looks ahead only to the end of a page
 READ_INTO_LEVEL_2 = I32(0), I32(2), I32(1)  # read, keep in the level-2 cache, data
+WRITE = I32(1), I32(3), I32(1)  # write, keep in all caches, data
 
 
 def _vector_at(builder: ir.IRBuilder, base: Any, offset: Any) -> Any:
@@ -54,6 +55,13 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     builder = ir.IRBuilder(start)
     a, lda, b, ldb, c, ldc, k, accumulate = function.args
     a, b, c = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c))
+    prefetch_type = ir.FunctionType(ir.VoidType(), [b.type, I32, I32, I32])
+    prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), prefetch_type)
+    row = c
+    for _ in range(rows):
+        for n in range(vectors):
+            builder.call(prefetch, [builder.gep(row, [I64(n * LANES)]), *WRITE])
+        row = builder.gep(row, [ldc])
     builder.branch(loop)
 
     builder.position_at_end(loop)  # for k: sums[m][n] += broadcast(A[k, m]) * B[k, n-th vector]
@@ -61,8 +69,6 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     left, a_row, b_row = builder.phi(I64), builder.phi(a.type), builder.phi(b.type)
     sums = [[builder.phi(VECTOR) for _ in range(vectors)] for _ in range(rows)]
     line = [builder.load(_vector_at(builder, b_row, I64(n * LANES)), align=4) for n in range(vectors)]
-    prefetch_type = ir.FunctionType(ir.VoidType(), [b.type, I32, I32, I32])
-    prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), prefetch_type)
     for n in range(vectors):
         ahead = builder.add(builder.mul(ldb, I64(AHEAD)), I64(n * LANES))
         builder.call(prefetch, [builder.gep(b_row, [ahead]), *READ_INTO_LEVEL_2])
