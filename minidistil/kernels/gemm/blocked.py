@@ -119,12 +119,13 @@ def multiply(
         For `finish`.
     """
     (M, N), K = c.shape, a.shape[0] if transposed else a.shape[1]
-    threads = pool[THREADS]
-    blocks = min(_ceil(_ceil(M, ROWS * BLOCK_PANELS), threads) * threads, _ceil(M, ROWS))
-    if packed.size == 0:
-        blocks = 1
-    splits = max(1, min(_ceil(TICKETS * threads, max(blocks, 1)), _ceil(N, COLUMNS) // LEAST_PANELS))
-    if packed.size == 0 and K > BLOCK_K:  # each ticket packs all of A, a stretch after the other
-        splits = min(splits, threads)
+    threads, panels = pool[THREADS], _ceil(N, COLUMNS)
+    blocks = _ceil(M, ROWS * BLOCK_PANELS)
+    if packed.size == 0 or blocks <= 1:
+        # Whoever packed the rows of A goes on with them, unless they take several stretches of k.
+        blocks, splits = 1, min((TICKETS if K <= BLOCK_K else 1) * threads, panels)
+    else:
+        blocks = min(_ceil(blocks, threads) * threads, _ceil(M, ROWS))
+        splits = max(1, min(_ceil(TICKETS * threads, blocks), panels // LEAST_PANELS))
     arguments = (a, transposed, b, b_transposed, packed, c, accumulate, kind, bias, kept, blocks, splits)
     run(pool, _tickets, arguments, blocks * splits, 1)
