@@ -351,6 +351,6 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
 
 def _shared(qkv: Array, cu: IntArray, num_heads: int) -> tuple[IntArray, int, int, Any]:
     """What both kernels are told of the sequences: where they are, the longest, heads, 1 / sqrt(D)."""
-    longest = int(np.diff(cu).max()) if len(cu) > 1 else 0
+    longest = int((cu[1:] - cu[:-1]).max(initial=0))
     D = qkv.shape[1] // 3 // num_heads
     return cu, longest, num_heads, qkv.dtype.type(1 / math.sqrt(D))

@@ -34,12 +34,16 @@ class Drop(NamedTuple):
 
 
 NOTHING = np.zeros(1, np.int64)
+NO_DROP = {
+    dtype: Drop(False, NOTHING, NOTHING, np.uint64(0), np.uint64(0), np.uint64(0), dtype.type(1))
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64))
+}
 
 
 def drop_of(mask: Mask | None, dtype: np.dtype[Any]) -> Drop:
     """What a kernel needs of a mask, or of its absence, for arrays of `dtype`."""
     if mask is None:
-        return Drop(False, NOTHING, NOTHING, np.uint64(0), np.uint64(0), np.uint64(0), dtype.type(1))
+        return NO_DROP[dtype]
     return Drop(
         True,
         np.asarray(mask.position, np.int64),

@@ -7,14 +7,15 @@ Memory fresh from the system is mapped page by page on first touch, which cost a
 from __future__ import annotations
 
 import math
+import mmap
 import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-SMALL = 1 << 16  # bytes below which the system's own allocator is as good
-ALIGNMENT = 64  # bytes: a cache line, the widest vector register
+SMALL = 1 << 18  # bytes below which the system's own allocator is as good
+HUGE = 4 << 20  # bytes from which to ask the system for large pages, as NumPy does
 SLACK = 1.5  # a free block may be larger than what is asked for by this factor
 
 
@@ -27,28 +28,35 @@ class Workspace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: list[npt.NDArray[np.uint8]] = []
+        self._free: list[mmap.mmap] = []
         self.used = 0  # bytes handed out
         self.free = 0  # bytes waiting
         self.peak = 0  # the most that was ever handed out
 
-    def take(self, size: int) -> npt.NDArray[np.uint8]:
-        """A block of at least `size` bytes."""
+    def take(self, size: int) -> mmap.mmap:
+        """A block of at least `size` bytes, which begins with a page of memory."""
         with self._lock:
-            fits = [i for i, b in enumerate(self._free) if size <= len(b) <= SLACK * size]
-            if fits:
-                block = self._free.pop(min(fits, key=lambda i: len(self._free[i])))
+            best = -1
+            for i in range(len(self._free) - 1, -1, -1):
+                if size <= len(self._free[i]) <= (len(self._free[best]) - 1 if best >= 0 else SLACK * size):
+                    best = i
+                    if len(self._free[i]) == size:  # as nearly always, after a first step
+                        break
+            if best >= 0:
+                block = self._free.pop(best)
                 self.free -= len(block)
             else:
                 self.peak = max(self.peak, self.used + size)
                 while self._free and self.used + self.free + size > self.peak:
                     self.free -= len(self._free.pop(0))
-                block = np.empty(size, np.uint8)
+                block = mmap.mmap(-1, size)
+                if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+                    block.madvise(mmap.MADV_HUGEPAGE)
             self.used += len(block)
             self.peak = max(self.peak, self.used)
             return block
 
-    def give_back(self, block: npt.NDArray[np.uint8]) -> None:
+    def give_back(self, block: mmap.mmap) -> None:
         with self._lock:
             self.used -= len(block)
             self.free += len(block)
@@ -61,23 +69,17 @@ class Workspace:
             self.free, self.peak = 0, self.used
 
 
-class _Lease:
-    """Owns a block while arrays look into it: numpy keeps it alive as their `base`."""
+class _Lease(np.ndarray):
+    """A block while arrays look into it: NumPy keeps it alive as their `base`.
 
-    __slots__ = ("__array_interface__", "_block", "_workspace")
+    (It would look through to the base of the base if that were an array; so blocks are none.)
+    """
 
-    def __init__(self, workspace: Workspace, block: npt.NDArray[np.uint8], shape: Any, dtype: Any) -> None:
-        self._workspace, self._block = workspace, block
-        address = block.ctypes.data
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (address + -address % ALIGNMENT, False),
-        }
+    block: mmap.mmap
+    home: Workspace
 
     def __del__(self) -> None:
-        self._workspace.give_back(self._block)
+        self.home.give_back(self.block)
 
 
 workspace = Workspace()
@@ -89,7 +91,10 @@ def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(workspace, workspace.take(size + ALIGNMENT), shape, dtype))
+    block = workspace.take(size)
+    lease = _Lease(len(block), np.uint8, block)
+    lease.block, lease.home = block, workspace
+    return np.ndarray(shape, dtype, lease)
 
 
 def empty_like(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

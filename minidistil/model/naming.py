@@ -8,6 +8,7 @@ calls it `bert.encoder.layer.3.attention.output.dense` and DistilBERT
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,20 +165,25 @@ def embedding_views(arena: Arena, naming: Naming) -> Embeddings:
     )
 
 
+@cache
+def _layer_names(naming: Naming, i: int) -> list[tuple[str, str]]:
+    """Weight and bias of each part of layer `i`."""
+    n, layer = naming, naming.layer_prefix(i)
+    parts = ("qkv", n.attention_output, n.attention_norm, n.up, n.down, n.output_norm)
+    return [(f"{layer}{part}.weight", f"{layer}{part}.bias") for part in parts]
+
+
 def layer_views(arena: Arena, naming: Naming, i: int) -> Layer:
-    layer = naming.layer_prefix(i)
+    qkv, attention_output, attention_norm, up, down, output_norm = _layer_names(naming, i)
 
-    def linear(part: str) -> tuple[Any, Array]:
-        return arena.linear(f"{layer}{part}.weight", f"{layer}{part}.bias")
-
-    def norm(part: str) -> tuple[Array, Array]:
-        return arena.array(f"{layer}{part}.weight"), arena.array(f"{layer}{part}.bias")
+    def norm(weight: str, bias: str) -> tuple[Array, Array]:
+        return arena.array(weight), arena.array(bias)
 
     return Layer(
-        *linear("qkv"),
-        *linear(naming.attention_output),
-        *norm(naming.attention_norm),
-        *linear(naming.up),
-        *linear(naming.down),
-        *norm(naming.output_norm),
+        *arena.linear(*qkv),
+        *arena.linear(*attention_output),
+        *norm(*attention_norm),
+        *arena.linear(*up),
+        *arena.linear(*down),
+        *norm(*output_norm),
     )
