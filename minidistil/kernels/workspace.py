@@ -6,8 +6,8 @@ Memory fresh from the system is mapped page by page on first touch, which cost a
 
 from __future__ import annotations
 
+import ctypes
 import math
-import mmap
 import threading
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 SMALL = 1 << 18  # bytes below which the system's own allocator is as good
-HUGE = 4 << 20  # bytes from which to ask the system for large pages, as NumPy does
+ALIGNMENT = 64  # bytes: a cache line, the widest vector register
 SLACK = 1.5  # a free block may be larger than what is asked for by this factor
+
+Block = Any  # a ctypes array of bytes
 
 
 class Workspace:
@@ -28,13 +30,13 @@ class Workspace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: list[mmap.mmap] = []
+        self._free: list[Block] = []
         self.used = 0  # bytes handed out
         self.free = 0  # bytes waiting
         self.peak = 0  # the most that was ever handed out
 
-    def take(self, size: int) -> mmap.mmap:
-        """A block of at least `size` bytes, which begins with a page of memory."""
+    def take(self, size: int) -> Block:
+        """An aligned block of at least `size` bytes."""
         with self._lock:
             best = -1
             for i in range(len(self._free) - 1, -1, -1):
@@ -49,14 +51,13 @@ class Workspace:
                 self.peak = max(self.peak, self.used + size)
                 while self._free and self.used + self.free + size > self.peak:
                     self.free -= len(self._free.pop(0))
-                block = mmap.mmap(-1, size)
-                if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-                    block.madvise(mmap.MADV_HUGEPAGE)
+                raw: Any = np.empty(size + ALIGNMENT, np.uint8)
+                block = (ctypes.c_char * size).from_buffer(raw, -raw.ctypes.data % ALIGNMENT)
             self.used += len(block)
             self.peak = max(self.peak, self.used)
             return block
 
-    def give_back(self, block: mmap.mmap) -> None:
+    def give_back(self, block: Block) -> None:
         with self._lock:
             self.used -= len(block)
             self.free += len(block)
@@ -75,7 +76,7 @@ class _Lease(np.ndarray):
     (It would look through to the base of the base if that were an array; so blocks are none.)
     """
 
-    block: mmap.mmap
+    block: Block
     home: Workspace
 
     def __del__(self) -> None:
