@@ -53,6 +53,10 @@ class CheckpointError(MinidistilError):
     """No usable checkpoint, or one that belongs to another run."""
 
 
+class MemoryLimitError(MinidistilError):
+    """What was asked for needs more memory than there is."""
+
+
 class MissingAssetError(MinidistilError):
     """Something must be fetched and cannot be. The message holds the command that fetches it."""
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from minidistil import __version__
-from minidistil.cli import compare, demo, fetch, gradcheck, inspect, predict, warmup
+from minidistil.cli import compare, demo, fetch, gradcheck, inspect, plan, predict, warmup
 from minidistil.errors import MinidistilError
 from minidistil.memory import keep_freed_memory
 
@@ -22,6 +22,7 @@ VERBS: dict[str, ModuleType] = {
     "demo": demo,
     "predict": predict,
     "inspect": inspect,
+    "plan": plan,
     "compare": compare,
     "gradcheck": gradcheck,
     "fetch": fetch,

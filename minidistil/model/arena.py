@@ -127,6 +127,10 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         self._mapped.add(name)
         self._release = release
 
+    @property
+    def mapped(self) -> bool:
+        return bool(self._mapped)
+
     def release(self) -> None:
         """Give up the memory of matrices that lie in a file, until one is used again."""
         if self._release is not None and self._read:

@@ -154,7 +154,7 @@ class Model(Pretrained):
         self.check(batch)
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache), self.config
         x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
-        caches, states, maps = [c if keep_cache else None], [x], []
+        caches, states, maps = [c if keep_cache else None], [x] if hidden_states else [], []
         for i in range(config.num_hidden_layers):
             x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i)
             if attentions:

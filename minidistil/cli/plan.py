@@ -1,0 +1,65 @@
+"""minidistil plan"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "predict how much memory training or prediction will take"
+EXAMPLES = """\
+  minidistil plan runs/demo/teacher --batch-size 32 --length 128
+  minidistil plan distilbert-base-uncased --teacher bert-base-uncased --as DistilBertForMaskedLM
+  minidistil plan runs/demo/student --predict --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a model directory or hub id")
+    parser.add_argument("--as", dest="architecture", metavar="CLASS", help="plan for this class")
+    parser.add_argument("--layers", type=int, metavar="N", help="plan for a student with this many layers")
+    parser.add_argument("--batch-size", type=int, default=32, help="sequences in a batch (32)")
+    parser.add_argument("--length", type=int, default=128, help="tokens in each, on average (128)")
+    parser.add_argument("--predict", action="store_true", help="plan a prediction, not a training step")
+    parser.add_argument("--teacher", metavar="MODEL", help="a model that runs beside it, left in its file")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from minidistil.config import ModelConfig, load_config
+    from minidistil.errors import ConfigError, UsageError
+    from minidistil.memory import available_memory
+    from minidistil.model import Model, model_class
+    from minidistil.plan import plan_prediction, plan_training
+    from minidistil.weights.hub import resolve
+
+    def described(source: str, architecture: str | None) -> tuple[type[Model], ModelConfig]:
+        config = load_config(resolve(source))
+        if architecture is None and not config.architectures:
+            raise ConfigError(f"{source}/config.json names no architecture; say which with --as CLASS")
+        return model_class(architecture or config.architectures[0]), config
+
+    if min(args.batch_size, args.length) < 1 or (args.layers is not None and args.layers < 1):
+        raise UsageError("--batch-size, --length and --layers must be at least 1")
+    model, config = described(args.model, args.architecture)
+    if args.layers is not None:
+        config = config.replace(num_hidden_layers=args.layers)
+    tokens = args.batch_size * args.length
+    if args.predict:
+        plan = plan_prediction(model, config, tokens)
+    else:
+        teacher = described(args.teacher, None) if args.teacher else None
+        plan = plan_training(model, config, tokens, teacher=teacher, mapped=True)
+    available = available_memory()
+    if args.json:
+        print(json.dumps({**asdict(plan), "total": plan.total, "available": available}))
+    else:
+        for name, value in asdict(plan).items():
+            if value:
+                print(f"{name:12}{value / 1e6:10,.0f} MB")
+        print(f"{'total':12}{plan.total / 1e6:10,.0f} MB")
+        if available is not None:
+            print(f"{'available':12}{available / 1e6:10,.0f} MB")
+    plan.check(available)
+    return 0
