@@ -1,0 +1,118 @@
+"""Guards against getting slower without noticing: counts of what is done, since times cannot be trusted."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from llvmlite import binding, ir
+
+from minidistil.config import BertConfig
+from minidistil.kernels.gemm import blas, blocked, micro, native
+from minidistil.kernels.workspace import workspace
+from minidistil.model import BertForMaskedLM, BertForSequenceClassification
+from minidistil.packing import Batch
+from minidistil.plan import plan_training
+
+SIZES = {
+    "vocab_size": 400,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 256,
+}
+LENGTHS = (3, 60, 17, 1, 40)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Multiply-adds of every matrix product while a test runs."""
+    done = []
+
+    def count(module, a_at, c_at):
+        multiply = module.multiply
+
+        def counting(*args):
+            a, transposed, c = args[a_at], args[a_at + 1], args[c_at]
+            done.append(c.size * (a.shape[0] if transposed else a.shape[1]))
+            return multiply(*args)
+
+        monkeypatch.setattr(module, "multiply", counting)
+
+    count(blocked, 1, 6)
+    count(blas, 0, 4)
+    return done
+
+
+def batch(vocabulary, **targets):
+    rng = np.random.default_rng(0)
+    return Batch.from_sequences([rng.integers(0, vocabulary, n) for n in LENGTHS], targets=targets)
+
+
+def weights_of_layers(config):
+    return config.num_hidden_layers * (
+        4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    )
+
+
+def test_a_forward_pass_multiplies_each_token_with_each_weight_once(products):
+    model = BertForSequenceClassification(BertConfig(**SIZES))
+    model.forward(batch(400), keep_cache=False)
+    heads = len(LENGTHS) * (64 * 64 + 2 * 64)
+    assert sum(products) == sum(LENGTHS) * weights_of_layers(model.config) + heads
+
+
+def test_a_backward_pass_multiplies_twice_as_much(products):
+    model = BertForSequenceClassification(BertConfig(**SIZES))
+    data = batch(400, labels=np.array([0, 1, 0, 1, 1]))
+    outputs, cache = model.forward(data)
+    forward = sum(products)
+    products.clear()
+    grads = model.params.like()
+    model.backward(model.losses(outputs, data, grads=grads).douts, cache, grads)
+    assert sum(products) == 2 * forward
+
+
+def test_words_are_scored_for_labelled_tokens_alone(products):
+    model = BertForMaskedLM(BertConfig(**SIZES))
+    labels = np.full(sum(LENGTHS), -100)
+    labels[[4, 70]] = 9
+    data = batch(400, labels=labels)
+    outputs, _ = model.forward(data, logits=False)
+    products.clear()
+    model.losses(outputs, data, grads=model.params.like())
+    assert sum(products) == 3 * 2 * 400 * 64  # logits, and the gradients of features and of weights
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="plain Python uses no workspace block")
+def test_a_step_keeps_no_more_than_is_planned():
+    model = BertForSequenceClassification(BertConfig(**SIZES | {"max_position_embeddings": 512}))
+    rng = np.random.default_rng(0)
+    data = Batch.from_sequences(
+        list(rng.integers(0, 400, (16, 512))), targets={"labels": rng.integers(0, 2, 16)}
+    )
+    workspace.clear()
+    before = workspace.used
+    outputs, cache = model.forward(data)
+    kept = workspace.used - before
+    grads = model.params.like()
+    model.backward(model.losses(outputs, data, grads=grads).douts, cache, grads)
+    plan = plan_training(type(model), model.config, 16 * 512)
+    assert kept <= plan.kept
+    assert workspace.peak - before <= plan.kept + plan.buffers
+
+
+@pytest.mark.skipif(native.TARGET is native.PLAIN, reason="there is no micro-kernel")
+def test_the_tile_stays_in_registers():
+    """The loop of the largest tile multiplies and adds rows x vectors times, and never touches the stack."""
+    module = ir.Module()
+    module.triple = binding.get_process_triple()
+    micro._tile_of(module, "tile", native.ROWS, native.VECTORS).linkage = "external"
+    features = {"avx512": "+avx512f,+avx512vl,+avx512dq", "avx2": "+avx2,+fma"}[native.TARGET.name]
+    machine = binding.Target.from_default_triple().create_target_machine(features=features, opt=3)
+    assembly = machine.emit_assembly(binding.parse_assembly(str(module)))
+    # From label to label, and of each part what comes before its first jump: the loop is one of them.
+    parts = [re.split(r"\n\tj", part)[0] for part in re.split(r"\n\.L\w+:", assembly)]
+    loop = max(parts, key=lambda part: len(re.findall(r"\bvfmadd", part)))
+    assert len(re.findall(r"\bvfmadd", loop)) == native.ROWS * native.VECTORS
+    assert "rsp" not in loop
