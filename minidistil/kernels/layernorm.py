@@ -26,12 +26,13 @@ def _normalise(
     x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
     out: Array, normed: Array, rstd: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """out = layernorm(residual + dropout(x)), keeping what the backward pass needs."""
+    """out = layernorm(residual + dropout(x)); `normed` and `rstd` are for the backward pass, if not empty."""
     H = x.shape[1]
+    kept, own = normed.shape[0] > 0, np.empty(x.shape[1], x.dtype)
     size, one = x.dtype.type(H), x.dtype.type(1)
     factors = np.empty(H + 3, x.dtype)
     for t in range(start, stop):
-        x_row, row, out_row = x[t], normed[t], out[t]
+        x_row, row, out_row = x[t], normed[t] if kept else own, out[t]
         for c in range(H):
             row[c] = x_row[c]
         if drop.on:
@@ -51,7 +52,8 @@ def _normalise(
             row[c] -= mean
             variance += row[c] * row[c]
         r = one / np.sqrt(variance / size + eps)
-        rstd[t] = r
+        if kept:
+            rstd[t] = r
         for c in range(H):
             row[c] *= r
             out_row[c] = row[c] * weight[c] + bias[c]
@@ -119,9 +121,10 @@ def _backward_all(
 
 
 def _run_forward(
-    x: Array, residual: Array | None, weight: Array, bias: Array, eps: float, mask: Mask | None
+    x: Array, residual: Array | None, weight: Array, bias: Array, eps: float, mask: Mask | None, keep: bool
 ) -> tuple[Array, Cache]:
-    out, normed, rstd = empty_like(x), empty_like(x), empty((len(x),), x.dtype)
+    rows = len(x) if keep else 0
+    out, normed, rstd = empty_like(x), empty((rows, x.shape[1]), x.dtype), empty((rows,), x.dtype)
     other, has_residual = (x, False) if residual is None else (residual, True)
     scalar, drop = x.dtype.type(eps), drop_of(mask, x.dtype)
     _normalise_all(threads.pool(), x, other, has_residual, weight, bias, scalar, out, normed, rstd, drop)
@@ -145,7 +148,7 @@ def _run_backward(
 
 def layernorm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-12) -> tuple[Array, Cache]:
     """See `minidistil.ops.layernorm.layernorm_forward`."""
-    return _run_forward(x, None, weight, bias, eps, None)
+    return _run_forward(x, None, weight, bias, eps, None, True)
 
 
 def layernorm_backward(
@@ -157,15 +160,16 @@ def layernorm_backward(
 
 
 def residual_layernorm_forward(
-    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None
-) -> tuple[Array, tuple[Cache, Mask | None]]:
+    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None,
+    *, keep_cache: bool = True,
+) -> tuple[Array, Any]:  # fmt: skip
     """layernorm(residual + dropout(x)); see `minidistil.ops.fused.residual_layernorm_forward`."""
-    out, cache = _run_forward(x, residual, weight, bias, eps, mask)
-    return out, (cache, mask)
+    out, cache = _run_forward(x, residual, weight, bias, eps, mask, keep_cache)
+    return out, (cache, mask) if keep_cache else None
 
 
 def residual_layernorm_backward(
-    dout: Array, cache: tuple[Cache, Mask | None], dweight: Array | None = None, dbias: Array | None = None
+    dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
     """See `minidistil.ops.fused.residual_layernorm_backward`."""
     norm, mask = cache

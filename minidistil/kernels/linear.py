@@ -89,7 +89,7 @@ def feed_forward_forward(
     """
     wide, up = linear_activation_forward(x, up_weight, up_bias, activation, keep_cache=keep_cache)
     out, _ = linear_forward(wide, down_weight, down_bias)
-    return out, (up, down_weight)
+    return out, (up, down_weight) if keep_cache else None
 
 
 def feed_forward_backward(

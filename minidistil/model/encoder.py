@@ -36,7 +36,7 @@ def embeddings_backward(dout: Array, cache: Any, g: Embeddings, ops: ModuleType)
 
 def layer_forward(x: Array, p: Layer, run: Run, i: int) -> tuple[Array, Any]:
     """Transformer layer `i`, layernorm after each residual (post-LN): [T, H] -> [T, H]."""
-    config, ops, eps = run.config, run.ops, run.config.layer_norm_eps
+    config, ops, eps, keep = run.config, run.ops, run.config.layer_norm_eps, run.learns
     drop_attention = run.token_mask(config.attention_probs_dropout_prob, i, ATTENTION_SITE)
     drop_projected = run.token_mask(config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE)
     drop_output = run.token_mask(config.hidden_dropout_prob, i, OUTPUT_SITE)
@@ -45,14 +45,14 @@ def layer_forward(x: Array, p: Layer, run: Run, i: int) -> tuple[Array, Any]:
     context, c2 = ops.attention_forward(qkv, run.batch.cu_seqlens, config.num_attention_heads, drop_attention)
     projected, c3 = ops.linear_forward(context, p.out_weight, p.out_bias)  # [T, H] -> [T, H]
     attended, c4 = ops.residual_layernorm_forward(
-        projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected
+        projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected, keep_cache=keep
     )
     # [T, H] -> [T, I] -> [T, H]
     transformed, c5 = ops.feed_forward_forward(
-        attended, p.up_weight, p.up_bias, p.down_weight, p.down_bias, config.hidden_act, keep_cache=run.learns
+        attended, p.up_weight, p.up_bias, p.down_weight, p.down_bias, config.hidden_act, keep_cache=keep
     )
     out, c6 = ops.residual_layernorm_forward(
-        transformed, attended, p.output_norm_weight, p.output_norm_bias, eps, drop_output
+        transformed, attended, p.output_norm_weight, p.output_norm_bias, eps, drop_output, keep_cache=keep
     )
     return out, (c1, c2, c3, c4, c5, c6)
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from minidistil.ops.dropout import Mask, dropout_backward, dropout_forward
 from minidistil.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
-from minidistil.ops.layernorm import Cache as LayernormCache
 from minidistil.ops.layernorm import layernorm_backward, layernorm_forward
 from minidistil.ops.linear import linear_backward, linear_forward
 from minidistil.ops.relu import relu_backward, relu_forward
@@ -110,8 +109,9 @@ def feed_forward_backward(
 
 
 def residual_layernorm_forward(
-    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None
-) -> tuple[Array, tuple[LayernormCache, Mask | None]]:
+    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None,
+    *, keep_cache: bool = True,
+) -> tuple[Array, Any]:  # fmt: skip
     """layernorm(residual + dropout(x)): how every sub-layer of a post-LN transformer ends.
 
     Parameters
@@ -123,15 +123,17 @@ def residual_layernorm_forward(
     weight, bias : [H]
     mask : Mask, optional
         Dropout of `x`.
+    keep_cache : bool
+        False: there will be no backward pass.
     """
     dropped, mask = dropout_forward(x, mask)
     out, norm = layernorm_forward(residual + dropped, weight, bias, eps)
-    return out, (norm, mask)
+    return out, (norm, mask) if keep_cache else None
 
 
 def residual_layernorm_backward(
     dout: Array,
-    cache: tuple[LayernormCache, Mask | None],
+    cache: Any,
     dweight: Array | None = None,
     dbias: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:

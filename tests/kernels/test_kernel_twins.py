@@ -114,6 +114,16 @@ def test_twins_agree(case, dtype, lengths, seed):
     assert_close(results(kernels, case, arguments), results(ops, case, arguments), TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+@pytest.mark.parametrize("name", ["linear_activation", "feed_forward", "residual_layernorm"])
+def test_without_a_cache_the_result_has_the_same_bits(name, backend):
+    arguments = CASES[name](Inputs(2, "float32", [3, 70]))
+    forward = getattr(backend, f"{name}_forward")
+    out, cache = forward(*arguments, keep_cache=False)
+    assert (out == forward(*arguments)[0]).all()
+    assert cache is None
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_no_tokens_at_all(case):
     arguments = CASES[case](Inputs(0, "float64", []))
