@@ -119,26 +119,11 @@ class Watch:
 
 def limits() -> tuple[float, float]:
     """Floating-point operations and bytes read from memory in a second, on all threads: the best seen."""
-    everyone = threads.get_num_threads()
-
-    def spin(_: int = 0) -> None:
-        gemm_steps.multiply_adds(gemm_steps.COUNT, 1.0)
-
-    def best(run: Callable[[], Any]) -> float:
-        run()
-        times = []
-        for _ in range(10):
-            began = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - began)
-        return min(times)
-
-    done = 2.0 * gemm_steps.SUMS * gemm_steps.WIDTH * gemm_steps.COUNT * everyone
+    peak = gemm_steps.measure([], gemm_steps.Operands(1, 1, 1), rounds=3)["peak-all"]
     much = np.ones(READ, np.float32)
-    return (
-        done / best(lambda: threads.parallel_for(spin, everyone)),
-        much.nbytes / best(lambda: kernels.global_norm(much)),
-    )
+    kernels.global_norm(much)  # compiles it
+    seconds = gemm_steps.best_time(lambda: kernels.global_norm(much), parallel=True)
+    return 1e9 * peak, much.nbytes / seconds
 
 
 def table(name: str, peak: float, bandwidth: float) -> str:

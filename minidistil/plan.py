@@ -145,6 +145,18 @@ def plan_training(
     return MemoryPlan(parameters, parameters, 2 * parameters, teaching, itemsize * kept, itemsize * buffers)
 
 
+def plan_run(model: Model, teacher: Model | None, tokens: int) -> MemoryPlan:
+    """`plan_training` of a model, and a teacher, that are there already."""
+    return plan_training(
+        type(model),
+        model.config,
+        tokens,
+        teacher=None if teacher is None else (type(teacher), teacher.config),
+        mapped=teacher is not None and teacher.params.mapped,
+        itemsize=model.params.dtype.itemsize,
+    )
+
+
 def _bytes(model: type[Model], config: ModelConfig) -> int:
     return Arena(model.specs(config), allocate=False).nbytes
 

@@ -12,9 +12,10 @@ from minidistil import memory
 from minidistil.cli.main import main
 from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import MemoryLimitError
+from minidistil.kernels import vocabulary
 from minidistil.model import MODELS
 from minidistil.ops.rng import random_order
-from minidistil.plan import MemoryPlan, plan_prediction, plan_training
+from minidistil.plan import CHUNK, MemoryPlan, plan_prediction, plan_training
 from minidistil.text.dataset import Dataset
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
@@ -98,6 +99,10 @@ def test_within_ten_per_cent(case, sequences):
         if abs(planned - measured) <= 0.1 * measured:
             return
     pytest.fail(f"planned {planned / 1e6:.0f} MB, but it took {measured / 1e6:.0f} MB")
+
+
+def test_logits_come_in_the_chunks_that_the_kernels_take():
+    assert CHUNK == vocabulary.CHUNK
 
 
 def test_more_than_there_is_is_refused_with_advice():

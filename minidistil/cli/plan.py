@@ -27,29 +27,27 @@ def run(args: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    from minidistil.config import ModelConfig, load_config
-    from minidistil.errors import ConfigError, UsageError
+    from minidistil.config import load_config
+    from minidistil.errors import UsageError
     from minidistil.memory import available_memory
-    from minidistil.model import Model, model_class
+    from minidistil.model import class_of, model_class
     from minidistil.plan import plan_prediction, plan_training
     from minidistil.weights.hub import resolve
 
-    def described(source: str, architecture: str | None) -> tuple[type[Model], ModelConfig]:
-        config = load_config(resolve(source))
-        if architecture is None and not config.architectures:
-            raise ConfigError(f"{source}/config.json names no architecture; say which with --as CLASS")
-        return model_class(architecture or config.architectures[0]), config
-
     if min(args.batch_size, args.length) < 1 or (args.layers is not None and args.layers < 1):
         raise UsageError("--batch-size, --length and --layers must be at least 1")
-    model, config = described(args.model, args.architecture)
+    config = load_config(resolve(args.model))
+    model = model_class(args.architecture) if args.architecture else class_of(config, args.model)
     if args.layers is not None:
         config = config.replace(num_hidden_layers=args.layers)
     tokens = args.batch_size * args.length
     if args.predict:
         plan = plan_prediction(model, config, tokens)
     else:
-        teacher = described(args.teacher, None) if args.teacher else None
+        teacher = None
+        if args.teacher:
+            teacher_config = load_config(resolve(args.teacher))
+            teacher = class_of(teacher_config, args.teacher), teacher_config
         plan = plan_training(model, config, tokens, teacher=teacher, mapped=True)
     available = available_memory()
     if args.json:

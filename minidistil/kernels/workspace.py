@@ -38,11 +38,11 @@ class Workspace:
     def take(self, size: int) -> Block:
         """An aligned block of at least `size` bytes."""
         with self._lock:
-            best = -1
+            best, most = -1, SLACK * size + 1
             for i in range(len(self._free) - 1, -1, -1):
-                if size <= len(self._free[i]) <= (len(self._free[best]) - 1 if best >= 0 else SLACK * size):
-                    best = i
-                    if len(self._free[i]) == size:  # as nearly always, after a first step
+                if size <= len(self._free[i]) < most:
+                    best, most = i, len(self._free[i])
+                    if most == size:  # as nearly always, after a first step
                         break
             if best >= 0:
                 block = self._free.pop(best)

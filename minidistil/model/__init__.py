@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minidistil.config import load_config
+from minidistil.config import ModelConfig, load_config
 from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.model.bert import (
@@ -62,10 +62,14 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
     from minidistil.weights.hub import resolve
 
     path = resolve(str(path_or_id), revision=revision)
-    config = load_config(path)
+    return class_of(load_config(path), path).from_pretrained(path, **options)
+
+
+def class_of(config: ModelConfig, source: object) -> type[Model]:
+    """The class that a config names; `source` is what messages call its directory."""
     if not config.architectures:
-        raise ConfigError(f"{path}/config.json names no architecture; load it with a class of your choice")
-    return model_class(config.architectures[0]).from_pretrained(path, **options)
+        raise ConfigError(f"{source}/config.json names no architecture; load it with a class of your choice")
+    return model_class(config.architectures[0])
 
 
 __all__ = [
@@ -83,6 +87,7 @@ __all__ = [
     "DistilBertForTokenClassification",
     "DistilBertModel",
     "Model",
+    "class_of",
     "load_model",
     "model_class",
 ]

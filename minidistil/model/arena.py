@@ -87,8 +87,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         self._release: Callable[[], None] | None = None
         self._read = False  # whether a matrix was read since the last release
         self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
-        self._packed: dict[str, Any] = {}
-        self._used: set[str] = set()
+        self._packed: dict[str, Any] = {}  # None: used once
         if allocate:
             self.own()
 
@@ -169,22 +168,23 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
         """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
-        if self._pack is None or weight not in self._used:
-            self._used.add(weight)
+        packed = self._packed.get(weight)
+        if packed is None:
             self._read = True
-            return self.array(weight), self.array(bias)
-        if weight not in self._packed:
-            self._packed[weight] = self._pack(self.array(weight))
-            self._read = True
-        return self._packed[weight], self.array(bias)
+            if self._pack is None or weight not in self._packed:
+                self._packed[weight] = None
+                return self.array(weight), self.array(bias)
+            packed = self._packed[weight] = self._pack(self.array(weight))
+        return packed, self.array(bias)
 
     def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
         """From now on linear layers get pack(weight), made when it is asked for a second time.
 
         Nobody may change a value then: what was packed would not follow.
         """
+        if self._pack is None:
+            self._packed.clear()
         self._pack = pack
-        self._used.clear()
 
     def unpack(self) -> None:
         """Undo `pack`, and `own` the parameters: values may change again."""
@@ -204,10 +204,6 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name  # and not by asking for it, which would make what is not yet there
-
-    def fused(self, group: str) -> npt.NDArray[Any]:
-        """The one view over a fused group, stacked along the first axis: q, k, v as [3H, H]."""
-        return self._fused[group]
 
     def spec(self, name: str) -> ParameterSpec:
         return self._by_name[name]

@@ -305,7 +305,7 @@ class Model(Pretrained):
         sums: dict[str, float] = {}
         douts: dict[str, Any] = {}
         for head in self.heads:
-            terms = head.losses(outputs, self.params, run, scales, self.params if grads is None else grads)
+            terms = head.losses(outputs, self.params, run, scales, grads)
             sums |= terms.sums
             douts |= terms.douts
         if not sums:

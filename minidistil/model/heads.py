@@ -63,7 +63,7 @@ class Head(Protocol):
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]: ...
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses: ...
 
 
@@ -139,7 +139,7 @@ class Pooler:
         return {}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         return Losses({}, {})
 
@@ -190,7 +190,7 @@ class SequenceHead:
         return {"classification": classification_count(target(batch, self.labels), config)}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         logits, labels = outputs[self.output], target(run.batch, self.labels)
         kind = problem_type(labels, run.config)
@@ -226,7 +226,7 @@ class NextSentenceHead(SequenceHead):
         return {"next_sentence": int((target(batch, self.labels) != IGNORE_INDEX).sum())}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         loss = cross_entropy(outputs[self.output], target(run.batch, self.labels))
         return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})

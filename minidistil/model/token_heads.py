@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
+from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.heads import Array, Losses, Outputs, target
@@ -51,7 +52,7 @@ class TokenHead:
         return {"tokens": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         loss = cross_entropy(outputs["logits"], target(run.batch, "labels"))
         return Losses({"tokens": loss.sum}, {"logits": loss.grad * scales["tokens"]})
@@ -100,7 +101,7 @@ class SpanHead:
         return (positions >= 0) & (positions < batch.lengths)
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
         batch, total, douts = run.batch, 0.0, {}
@@ -181,13 +182,15 @@ class MaskedLMHead:
         return {"masked_lm": int((target(batch, "labels") != IGNORE_INDEX).sum())}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena
+        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
         labels, scale = target(run.batch, "labels"), scales["masked_lm"]
         if self.output in outputs:
             loss = cross_entropy(outputs[self.output], labels)
             return Losses({"masked_lm": loss.sum}, {self.output: loss.grad * scale})
+        if grads is None:
+            raise UsageError("outputs without logits need `grads`: the last layer's gradients go there")
         weight, bias = self.decoder_names(run.config)
         sums, dfeatures = run.ops.vocabulary_losses(
             outputs["features"], *params.linear(weight, bias), labels=labels, label_scale=scale,

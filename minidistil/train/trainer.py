@@ -27,7 +27,7 @@ from minidistil.model.arena import Arena
 from minidistil.model.base import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
-from minidistil.plan import plan_training
+from minidistil.plan import plan_run
 from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
@@ -84,7 +84,9 @@ class Trainer:
             raise ConfigError(
                 "keep_best needs an evaluation to compare by and an output directory to save to"
             )
-        self._check_memory(model, objective, dataset, settings)
+        if isinstance(model, Model):  # before anything is allocated
+            largest = np.sort(dataset.lengths)[-settings.batch_size :]
+            plan_run(model, getattr(objective, "teacher", None), int(largest.sum())).check()
         self.model, self.objective, self.dataset = model, objective, dataset
         self.settings, self.evaluate = settings, evaluate
         self.out = None if out is None else Path(out)
@@ -109,24 +111,6 @@ class Trainer:
         self._epoch_number, self._epoch_indices = 0, first
         self._saved: Path | None = None
         self._saved_at: Position | None = None
-
-    @staticmethod
-    def _check_memory(
-        model: Trainable, objective: Objective, dataset: TrainingData, settings: TrainSettings
-    ) -> None:
-        """Refuse, before anything is allocated, a run whose largest possible batch cannot fit."""
-        if not isinstance(model, Model):
-            return
-        tokens = int(np.sort(dataset.lengths)[-settings.batch_size :].sum())
-        teacher = getattr(objective, "teacher", None)
-        plan_training(
-            type(model),
-            model.config,
-            tokens,
-            teacher=None if teacher is None else (type(teacher), teacher.config),
-            mapped=teacher is not None and teacher.params.mapped,
-            itemsize=model.params.dtype.itemsize,
-        ).check()
 
     def train(self) -> TrainResult:
         """Run to the end, from the newest checkpoint in `out` if there is one.

@@ -8,6 +8,7 @@ import pytest
 from llvmlite import binding, ir
 
 from minidistil.config import BertConfig
+from minidistil.errors import UsageError
 from minidistil.kernels.gemm import blas, blocked, micro, native
 from minidistil.kernels.workspace import workspace
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
@@ -82,6 +83,16 @@ def test_words_are_scored_for_labelled_tokens_alone(products):
     products.clear()
     model.losses(outputs, data, grads=model.params.like())
     assert sum(products) == 3 * 2 * 400 * 64  # logits, and the gradients of features and of weights
+
+
+def test_losses_without_logits_never_touch_the_parameters():
+    model = BertForMaskedLM(BertConfig(**SIZES))
+    data = batch(400, labels=np.zeros(sum(LENGTHS), int))
+    outputs, _ = model.forward(data, logits=False)
+    before = model.params.flat.copy()
+    with pytest.raises(UsageError, match="grads"):
+        model.losses(outputs, data)
+    assert (model.params.flat == before).all()
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="plain Python uses no workspace block")

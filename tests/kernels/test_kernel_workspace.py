@@ -21,13 +21,14 @@ def address(array):
 
 
 def test_memory_is_used_again_when_the_last_view_is_gone(workspace):
-    first = empty((300, 200), np.float32)
+    first = empty((300, 300), np.float32)
+    assert workspace.used == first.nbytes >= SMALL
     view, where = first[10:20, 3:], address(first)
     del first
-    second = empty((300, 200), np.float32)
+    second = empty((300, 300), np.float32)
     assert address(second) != where, "a view is still looking into it"
     del view
-    third = empty((300, 200), np.float32)
+    third = empty((300, 300), np.float32)
     assert address(third) == where
     assert workspace.free == 0
 
