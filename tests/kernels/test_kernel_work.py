@@ -113,6 +113,18 @@ def test_a_step_keeps_no_more_than_is_planned():
     assert workspace.peak - before <= plan.kept + plan.buffers
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4, 8])
+def test_rows_are_packed_about_once(threads):
+    """A whole ticket packs its rows once; those of the last blocks are packed by each of their tickets."""
+    for rows in (257, 1024, 3072, 8192):
+        for columns in (384, 768, 3072, 30522):
+            blocks, whole, splits = blocked.tickets(rows, columns, threads)
+            assert blocks - whole == (0 if threads == 1 else threads)
+            assert rows / blocks <= native.ROWS * blocked.BLOCK_PANELS
+            assert splits <= blocked.SPLITS
+    assert blocked.tickets(8192, 768, 2) == (74, 72, 4)
+
+
 @pytest.mark.skipif(native.TARGET is native.PLAIN, reason="there is no micro-kernel")
 def test_the_tile_stays_in_registers():
     """The loop of the largest tile multiplies and adds rows x vectors times, and never touches the stack."""

@@ -1,10 +1,14 @@
 """The loops around the micro-kernel: C (+)= A B, float32.
 
-A ticket is a block of rows of C by a range of its panels of columns. Whoever takes it packs its rows of A
-into a buffer that stays in the level-2 cache, and runs the micro-kernel over all tiles of the block, a panel
-of B after the other. Panels of B stream by from memory or the level-3 cache, once for each block of rows.
-Where all rows of A are one block, each panel is needed once: it is packed when its turn comes, so that no
-packed copy of B ever exists, and B itself is read from memory once.
+A ticket is a block of rows of C. Whoever takes it packs its rows of A into a buffer that stays in the level-2
+cache, and runs the micro-kernel over all tiles of the block, a panel of B after the other. Panels of B stream
+by from memory or the level-3 cache, once for each block of rows. The last blocks are cut into several
+tickets, of some panels each, so that all threads end at about the same time: only the last, since each ticket
+packs its rows of A again.
+
+Where there are so few rows that all are one block, they are packed beforehand, and a ticket is some panels.
+Each panel is needed once: it is packed when its turn comes, so that no packed copy of B ever exists, and B
+itself is read from memory once.
 
 Every number of C is summed over k in order, by one thread: bits do not depend on the number of threads, nor
 on how many other rows are computed with it.
@@ -28,10 +32,12 @@ Array = npt.NDArray[np.float32]
 
 BLOCK_PANELS = 8  # strips of A in a ticket: 112 rows of 768 numbers are 344 KB of a level-2 cache
 BLOCK_K = 1024  # longest stretch of k between two visits of C
-TICKETS = 8  # tickets wanted for each thread, so that a slow one delays the others little
+SPLITS = 4  # tickets of each of the last blocks, so that a slow thread delays the others little
 FINISH_PANELS = 8  # panels between two epilogues: few enough to be in cache, enough to make loops worth it
 DIRECT_ROWS = 256  # rows of A that are one block if B is not packed: 1 MB of A for the longest stretch of k
-LEAST_PANELS = 4  # panels of B that a ticket has at least, since each ticket packs its rows of A
+LEAST_PANELS = 4  # panels of B that such a ticket has at least, since it packs its rows of A again
+TICKETS = 8  # tickets for each thread where all rows are one block
+PACKED_LINES = 64  # lines of a transposed A packed at a time, while they are in cache
 
 
 @exact
@@ -40,38 +46,73 @@ def _ceil(a: int, b: int) -> int:
 
 
 @exact
+def tickets(M: int, N: int, threads: int) -> tuple[int, int, int]:
+    """How C [M, N] is shared: blocks of rows, how many of them are one ticket, tickets of each other one."""
+    blocks = _ceil(M, ROWS * BLOCK_PANELS)
+    if threads == 1:
+        return blocks, blocks, 1
+    blocks = min(_ceil(blocks, threads) * threads, _ceil(M, ROWS))
+    return blocks, max(0, blocks - threads), max(1, min(SPLITS, _ceil(N, COLUMNS) // LEAST_PANELS))
+
+
+@exact
+def _pack_strips(
+    a: Array, transposed: bool, r0: int, r1: int, strips: int, first: int, last: int, k0: int, k1: int,
+    packed: Array, depth: int,
+) -> None:  # fmt: skip
+    """Strips first <= s < last of those that rows r0 <= r < r1 of A are cut into, and k0 <= k < k1 of them.
+
+    Each strip has room for `depth` lines of LANES numbers.
+    """
+    flat, step = a.reshape(-1), a.shape[1]
+    lines = PACKED_LINES if transposed else k1 - k0
+    for k in range(k0, k1, lines):
+        to = min(k + lines, k1)
+        for s in range(first, last):
+            row = r0 + (r1 - r0) * s // strips
+            rows = r0 + (r1 - r0) * (s + 1) // strips - row
+            at = (s * depth + k - k0) * LANES
+            if transposed:
+                pack_along(flat, row, rows, step, k, to, packed, at, LANES)
+            else:
+                pack_across(flat, row * step + k, step, rows, to - k, packed, at, LANES)
+
+
+@exact
+def _pack_rows(a: Array, transposed: bool, packed: Array, start: int, stop: int) -> None:
+    M, K = (a.shape[1], a.shape[0]) if transposed else a.shape
+    _pack_strips(a, transposed, 0, M, _ceil(M, ROWS), start, stop, 0, K, packed, K)
+
+
+@exact
 def _tickets(
-    a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array, accumulate: bool,
-    kind: int, bias: Array, kept: Array, blocks: int, splits: int, start: int, stop: int,
+    a: Array, transposed: bool, rows_packed: Array, b: Array, b_transposed: bool, packed: Array, c: Array,
+    accumulate: bool, kind: int, bias: Array, kept: Array, blocks: int, whole: int, splits: int,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
     M, N = c.shape
-    flat, a_flat = c.reshape(-1), a.reshape(-1)
+    flat = c.reshape(-1)
     K = a.shape[0] if transposed else a.shape[1]
     panels = _ceil(N, COLUMNS)
     k_blocks = _ceil(K, BLOCK_K)
     depth = _ceil(K, k_blocks)
+    own = rows_packed.size == 0
     strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
-    buffer = np.empty(strips * depth * LANES + LANES, np.float32)
+    buffer = np.empty(strips * depth * LANES + LANES, np.float32) if own else rows_packed
     edge = np.empty(ROWS * COLUMNS, np.float32)
     direct = packed.size == 0
     source = np.empty(depth * COLUMNS, np.float32) if direct else packed
-    held = -1  # which rows and stretch of k the buffer holds
     for ticket in range(start, stop):
-        block, split = ticket // splits, ticket % splits
+        block, p0, p1 = ticket, 0, panels
+        if ticket >= whole:
+            block, split = whole + (ticket - whole) // splits, (ticket - whole) % splits
+            p0, p1 = panels * split // splits, panels * (split + 1) // splits
         r0, r1 = M * block // blocks, M * (block + 1) // blocks
-        p0, p1 = panels * split // splits, panels * (split + 1) // splits
         strips = _ceil(r1 - r0, ROWS)
         for kb in range(k_blocks):
             k0, k1 = kb * depth, min((kb + 1) * depth, K)
-            if held != block * k_blocks + kb:
-                held = block * k_blocks + kb
-                for s in range(strips):
-                    row = r0 + (r1 - r0) * s // strips
-                    rows = r0 + (r1 - r0) * (s + 1) // strips - row
-                    if transposed:
-                        pack_along(a_flat, row, rows, M, k0, k1, buffer, s * depth * LANES, LANES)
-                    else:
-                        pack_across(a_flat, row * K + k0, K, rows, k1 - k0, buffer, s * depth * LANES, LANES)
+            if own:
+                _pack_strips(a, transposed, r0, r1, strips, 0, strips, k0, k1, buffer, depth)
             add = accumulate or kb > 0
             for p in range(p0, p1):
                 c0 = p * COLUMNS
@@ -82,7 +123,7 @@ def _tickets(
                 for s in range(strips):
                     row = r0 + (r1 - r0) * s // strips
                     rows = r0 + (r1 - r0) * (s + 1) // strips - row
-                    a_at = s * depth * LANES
+                    a_at = s * depth * LANES if own else (s * K + k0) * LANES
                     if columns == COLUMNS:
                         tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
                              flat, row * N + c0, N, k1 - k0, add)  # fmt: skip
@@ -119,13 +160,16 @@ def multiply(
         For `finish`.
     """
     (M, N), K = c.shape, a.shape[0] if transposed else a.shape[1]
-    threads, panels = pool[THREADS], _ceil(N, COLUMNS)
-    blocks = _ceil(M, ROWS * BLOCK_PANELS)
-    if packed.size == 0 or blocks <= 1:
-        # Whoever packed the rows of A goes on with them, unless they take several stretches of k.
-        blocks, splits = 1, min((TICKETS if K <= BLOCK_K else 1) * threads, panels)
+    threads = pool[THREADS]
+    rows_packed = np.empty(0, np.float32)
+    if packed.size == 0 or M <= ROWS * BLOCK_PANELS:
+        blocks, whole, splits = 1, 0, min(TICKETS * threads, _ceil(N, COLUMNS))
+        rows_packed = np.empty(_ceil(M, ROWS) * K * LANES + LANES, np.float32)
+        run(pool, _pack_rows, (a, transposed, rows_packed), _ceil(M, ROWS), 1)
     else:
-        blocks = min(_ceil(blocks, threads) * threads, _ceil(M, ROWS))
-        splits = max(1, min(_ceil(TICKETS * threads, blocks), panels // LEAST_PANELS))
-    arguments = (a, transposed, b, b_transposed, packed, c, accumulate, kind, bias, kept, blocks, splits)
-    run(pool, _tickets, arguments, blocks * splits, 1)
+        blocks, whole, splits = tickets(M, N, threads)
+    arguments = (
+        a, transposed, rows_packed, b, b_transposed, packed, c, accumulate, kind, bias, kept,
+        blocks, whole, splits,
+    )  # fmt: skip
+    run(pool, _tickets, arguments, whole + (blocks - whole) * splits, 1)
