@@ -56,12 +56,17 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.distill.plot import plot_curves
     from minidistil.distill.reviews import ReviewDistillation, ReviewSettings, table
+    from minidistil.kernels.warmup import second_process, warmup
 
     settings = ReviewSettings(other_texts=args.other_texts, seed=args.seed, **(QUICK if args.quick else {}))
     if "labels" in args:
         settings = replace(settings, labels=args.labels)
     out = Path(args.out or ("runs/quick" if args.quick else "runs/demo"))
-    report = ReviewDistillation(out, settings, quiet=args.quiet).run()
+    job = ReviewDistillation(out, settings, quiet=args.quiet)
+    with second_process():
+        _ = job.data  # is fetched meanwhile
+        warmup()
+    report = job.run()
     plotted = plot_curves(out / "metrics.jsonl", out / "curves.png")
     print(json.dumps(report) if args.json else table(report))
     if not args.quiet:

@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from minidistil.kernels.gemm.native import TARGET
-    from minidistil.kernels.warmup import STEPS, warmup
+    from minidistil.kernels.warmup import STEPS, second_process, warmup
     from minidistil.progress import Progress
     from minidistil.threads import get_num_threads
 
     began = time.perf_counter()
-    with Progress(len(STEPS), "compiling", "group", quiet=args.quiet) as progress:
+    with second_process(), Progress(len(STEPS), "compiling", "group", quiet=args.quiet) as progress:
 
         def shown(steps):  # type: ignore[no-untyped-def]
             for step in steps:

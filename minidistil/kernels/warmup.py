@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -83,17 +87,18 @@ def _adamw() -> None:
     kernels.global_norm(arrays[0])
 
 
+# In this order, and from both ends, the two halves take about as long.
 STEPS: list[Callable[[], Any]] = [
     threads.pool,
     _linear,
     _linear_activation,
     _feed_forward,
-    _attention,
-    _layernorm,
-    _embedding,
-    _dropout,
     _vocabulary,
     _adamw,
+    _dropout,
+    _embedding,
+    _layernorm,
+    _attention,
 ]
 
 
@@ -106,4 +111,29 @@ def warmup(progress: Callable[[list[Callable[[], Any]]], Iterable[Callable[[], A
         Wraps the list of steps on its way through the loop, as tqdm does.
     """
     for step in progress(STEPS):
+        step()
+
+
+@contextmanager
+def second_process() -> Iterator[None]:
+    """Beside `warmup`, compile from the last step on in a process of its own, if there is a core for it.
+
+    From where they meet, `warmup` loads what the other left in the cache, and the other has no more to do.
+    """
+    if threads.available_cores() < 2:
+        yield
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env=os.environ | {"MINIDISTIL_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    for step in reversed(STEPS):
         step()

@@ -50,6 +50,27 @@ print(compiled)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+def test_a_second_process_begins_at_the_other_end(monkeypatch):
+    """It ends by itself when all is compiled (as it is here), and is not left behind."""
+    monkeypatch.setattr(warmup.threads, "available_cores", lambda: 2)
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            started.append(self)
+            super().__init__(command, **options)
+
+    monkeypatch.setattr(warmup.subprocess, "Popen", Popen)
+    with warmup.second_process():
+        assert started[0].wait(timeout=300) == 0
+    with warmup.second_process():
+        pass
+    assert started[1].returncode is not None
+    monkeypatch.setattr(warmup.threads, "available_cores", lambda: 1)
+    with warmup.second_process():
+        assert len(started) == 2
+
+
 def test_every_kernel_is_warmed(monkeypatch):
     called = set()
     for name in kernels.__all__:
