@@ -126,6 +126,7 @@ class Model(Pretrained):
         dropout: Dropout | None = None,
         hidden_states: bool = False,
         attentions: bool = False,
+        qkv: bool = False,
         logits: bool = True,
         keep_cache: bool = True,
     ) -> tuple[dict[str, Any], Any]:
@@ -139,6 +140,9 @@ class Model(Pretrained):
         hidden_states, attentions : bool
             Also return "hidden_states", a list of L + 1 arrays [T, H], or "attentions", for each layer a
             list of B arrays [A, L, L] (before dropout).
+        qkv : bool
+            Also return "qkv", a list of each layer's queries, keys and values side by side [T, 3H], which
+            objectives on attention start from.
         logits : bool
             False: a masked-LM head gives "features" [T, H] in place of "logits" [T, V], which `losses` turns
             into losses and gradients without ever holding all logits.
@@ -154,14 +158,15 @@ class Model(Pretrained):
         self.check(batch)
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache), self.config
         x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
-        caches, states, maps = [c if keep_cache else None], [x] if hidden_states else [], []
+        caches, states = [c if keep_cache else None], [x] if hidden_states else []
+        maps, projections = [], []
         for i in range(config.num_hidden_layers):
             x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i)
             if attentions:
-                qkv = c[1][0]
-                maps.append(
-                    run.ops.attention_probabilities(qkv, batch.cu_seqlens, config.num_attention_heads)
-                )
+                heads = config.num_attention_heads
+                maps.append(run.ops.attention_probabilities(c[1][0], batch.cu_seqlens, heads))
+            if qkv:
+                projections.append(c[1][0])
             if hidden_states:
                 states.append(x)
             if keep_cache:
@@ -179,6 +184,8 @@ class Model(Pretrained):
             outputs["hidden_states"] = states
         if attentions:
             outputs["attentions"] = maps
+        if qkv:
+            outputs["qkv"] = projections
         return outputs, (caches, head_caches, x.shape) if keep_cache else None
 
     def backward(self, douts: Mapping[str, Any], cache: Any, grads: Arena) -> None:
@@ -188,7 +195,7 @@ class Model(Pretrained):
         ----------
         douts : mapping
             Gradients of outputs, by the names that `forward` gave them. "hidden_states" is a mapping of
-            index (0: embeddings, i: after layer i) to [T, H].
+            index (0: embeddings, i: after layer i) to [T, H], "qkv" one of layer (from 0) to [T, 3H].
         cache : from `forward`
         grads : Arena
             Same layout as `params`.
@@ -202,13 +209,13 @@ class Model(Pretrained):
             dhead = head.backward(dict(douts), c, grads, ops)
             if dhead is not None:
                 dx += dhead
-        dstates = douts.get("hidden_states", {})
+        dstates, dqkv = douts.get("hidden_states", {}), douts.get("qkv", {})
         for i in reversed(range(self.config.num_hidden_layers)):
             if i + 1 in dstates:
                 dx += dstates[i + 1]
             if not self._learns_below(i + 1):
                 break
-            dx = layer_backward(dx, caches[i + 1], layer_views(grads, self.naming, i), ops)
+            dx = layer_backward(dx, caches[i + 1], layer_views(grads, self.naming, i), ops, dqkv.get(i))
         else:
             if 0 in dstates:
                 dx += dstates[0]

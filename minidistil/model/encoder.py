@@ -57,8 +57,13 @@ def layer_forward(x: Array, p: Layer, run: Run, i: int) -> tuple[Array, Any]:
     return out, (c1, c2, c3, c4, c5, c6)
 
 
-def layer_backward(dout: Array, cache: Any, g: Layer, ops: ModuleType) -> Array:
+def layer_backward(
+    dout: Array, cache: Any, g: Layer, ops: ModuleType, dqkv_too: Array | None = None
+) -> Array:
     """The same steps in reverse. Adds parameter gradients to `g`, returns dx [T, H].
+
+    `dqkv_too` [T, 3H] is a gradient that queries, keys and values have from elsewhere: from an objective that
+    compares them with a teacher's.
 
     x and `attended` are each used twice, by a sub-layer and by its residual: their gradients add. (The
     sum is in place. Without dropout the two gradients that `residual_layernorm_backward` returns are one
@@ -77,6 +82,8 @@ def layer_backward(dout: Array, cache: Any, g: Layer, ops: ModuleType) -> Array:
     )
     dcontext, _, _ = ops.linear_backward(dprojected, c3, g.out_weight, g.out_bias)
     dqkv = ops.attention_backward(dcontext, c2)
+    if dqkv_too is not None:
+        dqkv += dqkv_too
     dsublayer, _, _ = ops.linear_backward(dqkv, c1, g.qkv_weight, g.qkv_bias)
     dx += dsublayer
     return np.asarray(dx)

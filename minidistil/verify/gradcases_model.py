@@ -39,6 +39,7 @@ TARGETS: dict[str, dict[str, npt.NDArray[Any]]] = {
     "ForNextSentencePrediction": {"labels": np.array([0, 1, 1])},
     "ForPreTraining": {"labels": WORDS, "next_sentence_label": np.array([0, 1, 1])},
 }
+INSIDE = ("hidden_states", "qkv")  # outputs that are lists, one entry a layer
 MANY = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
 SCORES = np.array([0.3, -1.2, 2.5])
 
@@ -65,24 +66,26 @@ def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
 
 
 def outputs_case(name: str, dropout: Dropout | None, backend: ModuleType, **changes: Any) -> Case:
-    """All outputs of a model, every hidden state among them, by every parameter."""
+    """All outputs of a model, hidden states and each layer's q, k, v among them, by every parameter."""
     model = tiny_model(name, backend, **changes)
     batch = Batch.from_padded(INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
 
     def forward() -> dict[str, Array]:
-        outputs, _ = model.forward(batch, dropout=dropout, hidden_states=True)
-        states = outputs.pop("hidden_states")
-        return {**outputs, **{f"hidden_states.{i}": state for i, state in enumerate(states)}}
+        outputs, _ = model.forward(batch, dropout=dropout, hidden_states=True, qkv=True)
+        for name in INSIDE:
+            outputs |= {f"{name}.{i}": value for i, value in enumerate(outputs.pop(name))}
+        return outputs
 
     def backward(douts: dict[str, Array]) -> dict[str, Array]:
-        _, cache = model.forward(batch, dropout=dropout, hidden_states=True)
-        states = {
-            int(key.split(".")[1]): douts.pop(key) for key in list(douts) if key.startswith("hidden_states.")
-        }
+        _, cache = model.forward(batch, dropout=dropout)
+        inside: dict[str, dict[int, Array]] = {name: {} for name in INSIDE}
+        for key in [key for key in douts if "." in key]:
+            name, i = key.split(".")
+            inside[name][int(i)] = douts.pop(key)
         begun, grads = model.params.like(), model.params.like()
         begun.flat[...] = normal(begun.flat.shape, SEED)  # gradients are added to what is there
         grads.flat[...] = begun.flat
-        model.backward({**douts, "hidden_states": states}, cache, grads)
+        model.backward({**douts, **inside}, cache, grads)
         return {parameter: grads[parameter] - begun[parameter] for parameter in grads}
 
     return Case(model.params, forward, backward, entrywise=ENTRYWISE if dropout is None else 0)
