@@ -1,8 +1,9 @@
-"""A student from its teacher: the same width, some of the layers."""
+"""A student from its teacher: some of the layers, and their width or less."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from minidistil.config import DistilBertConfig, ModelConfig
@@ -10,7 +11,7 @@ from minidistil.errors import ConfigError
 from minidistil.model.arena import ParameterSpec
 from minidistil.model.base import Model
 from minidistil.model.heads import Head, Pooler, SequenceHead
-from minidistil.model.naming import embedding_views, layer_views
+from minidistil.model.naming import Naming, encoder_specs
 
 # extract_distilbert.py of the published recipe: not quite every other layer.
 DISTILBERT_LAYERS = (0, 2, 4, 7, 9, 11)
@@ -21,9 +22,91 @@ def alternate_layers(depth: int) -> list[int]:
     return list(DISTILBERT_LAYERS) if depth == 12 else list(range(0, depth, 2))
 
 
+def even_layers(count: int, depth: int) -> list[int]:
+    """`count` of `depth` layers, from the first to the last at equal distances.
+
+    Layer i is i (depth - 1) / (count - 1), rounded, a half upwards; in integers, so that no machine's
+    arithmetic has a say. Distances are at least 1, so no layer comes twice. One layer is the first.
+    """
+    gaps = max(count - 1, 1)
+    return [(2 * i * (depth - 1) + gaps) // (2 * gaps) for i in range(count)]
+
+
+# Choices that take a number: (how many, of how many) -> layers.
+COUNTED: dict[str, Callable[[int, int], list[int]]] = {
+    "first": lambda count, depth: list(range(count)),
+    "last": lambda count, depth: list(range(depth - count, depth)),
+    "even": even_layers,
+}
+CHOICES = 'alternate, first:K, last:K, even:K, random:K, or numbers such as "0,2,4"'
+
+
+def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[None]:
+    """Which teacher layer each layer of a student starts from.
+
+    Parameters
+    ----------
+    choice : str or sequence of int
+        Teacher layers, counted from 0, as numbers or as text such as "0,2,4"; a layer may come twice. Or:
+
+        - "alternate": `alternate_layers`;
+        - "first:K", "last:K": K neighbouring layers from either end;
+        - "even:K": `even_layers`;
+        - "random:K": K layers that take nothing from the teacher.
+    depth : int
+        Layers of the teacher.
+
+    Returns
+    -------
+    list of int, or list of None
+        One entry for each layer of the student. None means new weights, for all layers or for none.
+
+    Raises
+    ------
+    ConfigError
+        No such choice, or layers that the teacher does not have.
+
+    Notes
+    -----
+    Which layers are best depends on the task. Sajjad et al. 2020 (arXiv:2004.03844) drop layers from either
+    end and in between, without distillation, and find that the lower ones matter most.
+    """
+    if not isinstance(choice, str):
+        return _checked(choice, choice, depth)
+    name, colon, number = choice.strip().partition(":")
+    if choice.strip() == "alternate":
+        return _checked(choice, alternate_layers(depth), depth)
+    if colon and (name in COUNTED or name == "random"):
+        counted = name in COUNTED
+        count = int(number) if number.strip().isdecimal() else 0
+        if count < 1 or (counted and count > depth):
+            most = f"to {depth}, the teacher's layers" if counted else "or more"
+            raise ConfigError(f"layers {choice!r}: {name}:K takes a K of 1 {most}")
+        return COUNTED[name](count, depth) if counted else [None] * count
+    try:
+        numbers = [int(part) for part in choice.split(",")]
+    except ValueError:
+        raise ConfigError(f"layers {choice!r} is no choice of layers; possible: {CHOICES}") from None
+    return _checked(choice, numbers, depth)
+
+
+def _checked(choice: object, numbers: Sequence[int], depth: int) -> list[int]:
+    """Numbers of layers that are there, at least one."""
+    try:
+        chosen = [operator.index(i) for i in numbers]  # NumPy's integers too, but no 2.0
+    except TypeError:
+        raise ConfigError(f"layers {choice!r}: neither numbers of layers nor one of {CHOICES}") from None
+    bad = [i for i in chosen if not 0 <= i < depth]
+    if bad or not chosen:
+        raise ConfigError(
+            f"layers {choice!r} of a teacher with layers 0 to {depth - 1}: {bad or 'none chosen'}"
+        )
+    return chosen
+
+
 def init_student(
     teacher: Model,
-    layers: Sequence[int] | None = None,
+    layers: str | Sequence[int] | None = None,
     student_class: type[Model] | None = None,
     *,
     seed: int = 0,
@@ -33,8 +116,9 @@ def init_student(
     Parameters
     ----------
     teacher : Model
-    layers : sequence of int, optional
-        Teacher layers for student layers 0, 1, ...; `alternate_layers` by default.
+    layers : str or sequence of int, optional
+        Teacher layers for student layers 0, 1, ..., see `choose_layers`; "alternate" by default. "random:K"
+        takes nothing from the teacher but its shape: embeddings and heads are new too.
     student_class : type, optional
         The teacher's class by default. A BERT teacher can give a DistilBERT student: token types and
         pooler are then dropped, as in the published recipe; word and position tables, every norm, and
@@ -52,29 +136,39 @@ def init_student(
     ConfigError
         A layer that the teacher does not have, or a family that cannot be made from it.
     """
-    depth = teacher.config.num_hidden_layers
-    chosen = alternate_layers(depth) if layers is None else list(layers)
-    bad = [i for i in chosen if not 0 <= i < depth]
-    if bad or not chosen:
-        raise ConfigError(
-            f"layers {chosen} of a teacher with layers 0 to {depth - 1}: {bad or 'none chosen'}"
-        )
+    chosen = choose_layers("alternate" if layers is None else layers, teacher.config.num_hidden_layers)
     cls = type(teacher) if student_class is None else student_class
     config = _student_config(teacher, cls, len(chosen))
     student = cls(config, dtype=teacher.params.dtype, backend=teacher.backend.name, seed=seed)
-
-    ours = embedding_views(student.params, student.naming)
-    theirs = embedding_views(teacher.params, teacher.naming)
-    pairs = list(zip(ours, theirs, strict=True))
-    for i, layer in enumerate(chosen):
-        ours_i = layer_views(student.params, student.naming, i)
-        pairs += zip(ours_i, layer_views(teacher.params, teacher.naming, layer), strict=True)
-    for own, given in pairs:
-        if own is not None and given is not None:
-            own[...] = given
-    for own_name, given_name in _matching_heads(student, teacher):
-        student.params[own_name][...] = teacher.params[given_name]
+    taken = [i for i in chosen if i is not None]
+    if taken:
+        for own, given in _counterparts(student, teacher, taken):
+            student.params[own][...] = teacher.params[given]
     return student
+
+
+def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list[tuple[str, str]]:
+    """Pairs of parameters (student's name, teacher's name) of which the first starts as the second."""
+    pairs = [
+        (student.naming.prefix + own, teacher.naming.prefix + given)
+        for own, given in zip(_embeddings(student.naming), _embeddings(teacher.naming), strict=True)
+    ]
+    for i, layer in enumerate(layers):
+        pairs += zip(_layer(student, i), _layer(teacher, layer), strict=True)
+    pairs = [(own, given) for own, given in pairs if own in student.params and given in teacher.params]
+    return pairs + _matching_heads(student, teacher)
+
+
+def _embeddings(naming: Naming) -> list[str]:
+    """Names, without prefix, of what lies below the first layer, in one order for every family."""
+    norm = [f"{naming.embedding_norm}.{part}" for part in ("weight", "bias")]
+    return [naming.word, naming.position, naming.token_type, *norm]
+
+
+def _layer(model: Model, i: int) -> list[str]:
+    """Names of layer `i`, in the order of the arena, which is the same in every family."""
+    prefix = model.naming.layer_prefix(i)
+    return [s.name for s in encoder_specs(model.config, model.naming) if s.name.startswith(prefix)]
 
 
 def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig:

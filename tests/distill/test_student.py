@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidistil.config import BertConfig, DistilBertConfig
-from minidistil.distill import alternate_layers, init_student
+from minidistil.distill import alternate_layers, choose_layers, init_student
 from minidistil.errors import ConfigError
 from minidistil.model import (
     BertForMaskedLM,
@@ -51,6 +51,106 @@ def same(student, teacher, pairs):
 )
 def test_alternate_layers(depth, layers):
     assert alternate_layers(depth) == layers
+
+
+@pytest.mark.parametrize(
+    ("choice", "depth", "layers"),
+    [
+        ("alternate", 12, [0, 2, 4, 7, 9, 11]),
+        (" alternate ", 6, [0, 2, 4]),
+        ("first:2", 6, [0, 1]),
+        ("last:2", 6, [4, 5]),
+        ("first:6", 6, [0, 1, 2, 3, 4, 5]),
+        ("even:1", 6, [0]),
+        ("even:2", 6, [0, 5]),
+        ("even:3", 6, [0, 3, 5]),  # 2.5 goes up
+        ("even:6", 12, [0, 2, 4, 7, 9, 11]),  # 2.2, 4.4, 6.6, 8.8: the published choice
+        ("even:4", 12, [0, 4, 7, 11]),
+        ("even:12", 12, list(range(12))),
+        ("random:8", 6, [None] * 8),
+        ("0, 2,2", 6, [0, 2, 2]),
+        ("3", 6, [3]),
+        ((5, 0), 6, [5, 0]),
+        (range(3), 6, [0, 1, 2]),
+        (np.array([1, 3]), 6, [1, 3]),
+    ],
+)
+def test_choices_of_layers(choice, depth, layers):
+    chosen = choose_layers(choice, depth)
+    assert chosen == layers
+    assert all(type(i) in (int, type(None)) for i in chosen)
+
+
+@pytest.mark.parametrize("depth", range(1, 25))
+def test_evenly_spread_layers_have_nearly_equal_distances(depth):
+    for count in range(2, depth + 1):
+        layers = choose_layers(f"even:{count}", depth)
+        assert (layers[0], layers[-1], len(layers)) == (0, depth - 1, count)
+        distances = np.diff(layers)
+        assert distances.min() >= 1
+        assert distances.max() - distances.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("every other", "'every other' is no choice of layers; possible: alternate, first:K"),
+        ("first", "possible: alternate"),
+        ("middle:2", "possible: alternate"),
+        ("", "possible: alternate"),
+        ("0,two", "possible: alternate"),
+        ("first:0", "'first:0': first:K takes a K of 1 to 4"),
+        ("last:5", "last:K takes a K of 1 to 4"),
+        ("even:-1", "even:K takes a K of 1 to 4"),
+        ("even:", "even:K takes a K of 1 to 4"),
+        ("random:0", "random:K takes a K of 1 or more"),
+        ("random:two", "random:K takes a K of 1 or more"),
+        ("0,4", r"'0,4' of a teacher with layers 0 to 3: \[4\]"),
+        ([0, -1], r"layers 0 to 3: \[-1\]"),
+        ([], "none chosen"),
+        ([0, 1.5], "neither numbers"),
+        (["0"], "neither numbers"),
+        (2, "neither numbers"),
+    ],
+)
+def test_choices_that_make_no_sense(choice, message):
+    with pytest.raises(ConfigError, match=message):
+        choose_layers(choice, 4)
+
+
+@pytest.mark.parametrize("student_class", [BertForMaskedLM, DistilBertForMaskedLM])
+def test_named_layers_are_those_layers(student_class):
+    teacher = teacher_of(BertForMaskedLM)
+    named, numbered = (init_student(teacher, choice, student_class) for choice in ("last:2", [2, 3]))
+    assert named.config == numbered.config
+    np.testing.assert_array_equal(named.params.flat, numbered.params.flat)
+    default, alternate = init_student(teacher), init_student(teacher, "alternate")
+    np.testing.assert_array_equal(default.params.flat, alternate.params.flat)
+
+
+@pytest.mark.parametrize("student_class", [BertForMaskedLM, DistilBertForMaskedLM])
+def test_random_layers_take_nothing_from_the_teacher(student_class):
+    teacher = teacher_of(BertForMaskedLM)
+    student = init_student(teacher, "random:3", student_class, seed=7)
+    assert student.config.num_hidden_layers == 3
+    fresh = student_class(student.config, seed=7)
+    np.testing.assert_array_equal(student.params.flat, fresh.params.flat)
+    again, other = (init_student(teacher, "random:3", student_class, seed=seed) for seed in (7, 8))
+    np.testing.assert_array_equal(student.params.flat, again.params.flat)
+    assert not np.array_equal(student.params.flat, other.params.flat)
+
+
+def test_a_teacher_that_is_packed_for_prediction():
+    """`eval` gives matrices in the order of the kernels; the student wants those of the model."""
+    teacher = BertForMaskedLM(BertConfig(**SHAPE))  # the numba backend: the textbook packs nothing
+    before = init_student(teacher, [0, 3])
+    batch = Batch.from_sequences([[1, 2, 3]])
+    teacher.eval()
+    for _ in range(3):
+        teacher.forward(batch)
+    after = init_student(teacher, [0, 3])
+    np.testing.assert_array_equal(after.params.flat, before.params.flat)
+    after.params.flat[:] = 0  # of its own, and writeable
 
 
 @pytest.mark.parametrize("cls", [BertForMaskedLM, BertForSequenceClassification, BertModel])
