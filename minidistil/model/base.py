@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -84,6 +84,17 @@ class Model(Pretrained):
                 self.params[spec.name][...] = normal(spec.shape, seed, i) * self.config.initializer_range
             elif spec.role == "norm" and spec.name.endswith("weight"):
                 self.params[spec.name][...] = 1
+
+    def extend(self, specs: Sequence[ParameterSpec], *, seed: int = 0) -> None:
+        """Further parameters to be trained beside the model's own, such as an objective's projection.
+
+        They are in checkpoints of the training, and not in what `save_pretrained` writes.
+        """
+        before = self.params
+        self.params = Arena([*before.specs, *specs], before.dtype)
+        for name in before:
+            self.params[name][...] = before[name]
+        self._initialise({spec.name for spec in specs}, seed)
 
     @classmethod
     def specs(cls, config: ModelConfig) -> list[ParameterSpec]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig, load_config
-from minidistil.model.arena import Arena
+from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.naming import Naming
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class Pretrained:
     config: ModelConfig
     params: Arena
     load_report: LoadReport | None = None
+
+    @classmethod
+    def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
+        raise NotImplementedError
 
     def _prepare(
         self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
@@ -125,7 +129,7 @@ class Pretrained:
         save_directory(
             Path(path),
             config=config,
-            tensors={**self.params, **copies},
+            tensors={**{spec.name: self.params[spec.name] for spec in self.specs(self.config)}, **copies},
             tokenizer_files=files,
             card=card,
         )
