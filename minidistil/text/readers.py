@@ -98,7 +98,7 @@ def read_examples(
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
-    with _opened(path, name) as file:
+    with opened(path, name) as file:
         for line, row in _rows(kind, file, name, header):
             if columns is None:
                 columns = _choose(wanted, list(row), name)
@@ -141,7 +141,7 @@ def _format_of(path: str | Path, format: str | None) -> str:
 
 
 @contextmanager
-def _opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
+def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
     """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
     try:
         if name != str(path):
@@ -183,7 +183,7 @@ def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
     if kind == "tsv":
         return _table(((number, line.split("\t")) for number, line in plain), name, header)
     if kind == "jsonl":
-        return ((number, _json_object(line, name, number)) for number, line in plain)
+        return ((number, json_object(line, name, number)) for number, line in plain)
     return ((number, {"text": line}) for number, line in plain)
 
 
@@ -217,7 +217,7 @@ def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> It
         yield line, dict(zip(columns, cells, strict=True))
 
 
-def _json_object(line: str, name: str, number: int) -> dict[str, Any]:
+def json_object(line: str, name: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:

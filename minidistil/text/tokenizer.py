@@ -6,11 +6,13 @@ vocab.txt, around which BERT's pipeline is built (see tokenizer_files.py).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -106,6 +108,11 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Number of tokens, added ones included."""
         return int(self._rust.get_vocab_size())
+
+    @property
+    def num_ids(self) -> int:
+        """One more than the largest id: `vocab_size`, unless the vocabulary has gaps."""
+        return 1 + int(max(self._rust.get_vocab().values()))
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token, or None if the vocabulary lacks it."""
@@ -231,6 +238,38 @@ class Tokenizer:
                 self._rust.no_truncation()
         return encodings
 
+    def encode_flat(self, texts: Sequence[str]) -> tuple[Int32, npt.NDArray[np.int64]]:
+        """Ids of texts laid end to end, without special tokens, never cut: the fast way, for a corpus.
+
+        Spans in the text are not worked out, which saves a fifth of the time and more. Several threads may
+        call this at once: while one makes an array of its result, the Rust library encodes for another.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        ids : int32 [T]
+        lengths : int64 [N]
+            Tokens of each text; 0 where nothing is left of it.
+
+        Raises
+        ------
+        InputError
+            Something that is not text.
+        """
+        fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)  # new in tokenizers 0.20.1
+        try:
+            with self._lock:
+                encodings: list[Any] = fast(list(texts), add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            _check_texts("texts", texts)
+            raise
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        ids = chain.from_iterable(encoding.ids for encoding in encodings)
+        return np.fromiter(ids, np.int32, int(lengths.sum())), lengths
+
     def decode(self, ids: npt.ArrayLike, *, skip_special_tokens: bool = True) -> str:
         """Text of a sequence of ids: pieces joined, spaces before punctuation removed."""
         text: str = self._rust.decode(
@@ -239,6 +278,11 @@ class Tokenizer:
         return text
 
     # Saving
+
+    def content_hash(self) -> str:
+        """SHA-256 of all that decides which ids a text gets: vocabulary, pipeline, special tokens."""
+        state = {"pipeline": json.loads(self._rust.to_str()), "special": self.special_tokens}
+        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
     def files(self, *, token_type_ids: bool = True) -> dict[str, bytes]:
         """Contents of the tokenizer's files, by name, as transformers reads them.

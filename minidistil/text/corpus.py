@@ -1,0 +1,138 @@
+"""A corpus: text encoded once, in a directory of files that are mapped into memory.
+
+    tokens.bin    ids of all documents end to end, little-endian uint16 (uint32 for over 65,536 ids),
+                  without [CLS] and [SEP]
+    offsets.bin   uint64 [N + 1]: document i is tokens[offsets[i]:offsets[i + 1]]
+    counts.npy    int64 [V]: how often each id occurs
+    meta.json     what it was made of: tokenizer, files with size and SHA-256, settings; written last
+
+`minidistil.text.corpus_writer` makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import ConfigError, DataError
+from minidistil.text.tokenizer import Tokenizer
+
+VERSION = 1
+TOKENS, OFFSETS, COUNTS = "tokens.bin", "offsets.bin", "counts.npy"
+META, PROGRESS = "meta.json", "progress.json"
+
+Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """N encoded documents, mapped: what is not read takes no memory.
+
+    Attributes
+    ----------
+    directory : Path
+    tokens : uint16 or uint32 [T]
+        Read-only.
+    offsets : int64 [N + 1]
+        Read-only. Document i is `tokens[offsets[i]:offsets[i + 1]]`, never empty.
+    counts : int64 [V]
+    meta : mapping
+        Contents of meta.json.
+    """
+
+    directory: Path
+    tokens: Ids
+    offsets: Int64
+    counts: Int64
+    meta: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, directory: str | Path, tokenizer: Tokenizer | None = None) -> Self:
+        """Map a finished corpus.
+
+        Parameters
+        ----------
+        directory : path
+        tokenizer : Tokenizer, optional
+            If given, it must be the one that the corpus was encoded with.
+
+        Raises
+        ------
+        DataError
+            No corpus, an unfinished one, or files that are not as long as they should be.
+        ConfigError
+            It was encoded with another tokenizer, or by another version.
+        """
+        directory = Path(directory)
+        meta = read_json(directory / META)
+        if meta is None:
+            unfinished = (directory / PROGRESS).exists()
+            raise DataError(
+                "the corpus is not finished: encode it again, and it goes on from where it was"
+                if unfinished
+                else f"there is no corpus here: no {META}",
+                path=directory,
+            )
+        if meta["plan"]["version"] != VERSION:
+            raise ConfigError(
+                f"{directory} has format {meta['plan']['version']}, not {VERSION}: encode the text again"
+            )
+        if tokenizer is not None and tokenizer.content_hash() != meta["plan"]["tokenizer"]:
+            raise ConfigError(f"{directory} was encoded with another tokenizer: encode the text again")
+        files = {}
+        for name, dtype, length in (
+            (TOKENS, meta["dtype"], meta["tokens"]),
+            (OFFSETS, "<u8", meta["documents"] + 1),
+        ):
+            path, expected = directory / name, length * np.dtype(dtype).itemsize
+            size = path.stat().st_size if path.exists() else 0
+            if size != expected:
+                raise DataError(f"has {size} bytes instead of {expected}; encode the text again", path=path)
+            # A plain array over the map: slicing a np.memmap costs microseconds more.
+            files[name] = np.asarray(np.memmap(path, dtype, "r"))
+        try:
+            counts = np.load(directory / COUNTS, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read: {error}", path=directory / COUNTS) from error
+        return cls(
+            directory=directory,
+            tokens=files[TOKENS],
+            offsets=files[OFFSETS].view("<i8"),  # NumPy makes floats of uint64 and int64 together
+            counts=counts,
+            meta=meta,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
+    def document(self, i: int) -> Ids:
+        """Ids of document i, uint16 or uint32 [length]."""
+        i = range(len(self))[i]
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    def content_hash(self) -> str:
+        """SHA-256 of tokens and offsets, as they were when they had been written."""
+        return hashlib.sha256(json.dumps(self.meta["sha256"], sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object that minidistil wrote; None if there is no such file."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", path=path) from error
+    return value
