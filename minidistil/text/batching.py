@@ -4,6 +4,10 @@ Inside minidistil nothing is padded, so a batch of uneven lengths costs no more 
 similar lengths are therefore no faster here, and they are not random samples: steps over short texts only
 alternate with steps over long ones. On movie reviews that cost a point of accuracy (docs/decisions.md), so
 `group_by_length` is off unless asked for; whoever pads, or compares with a program that does, wants it.
+
+DistilBERT's authors put lengths into buckets 4 wide and cut batches within a bucket, so that they padded by 3
+tokens at most. Buckets are left out here on purpose. There is no padding to save, and sorting 50 batches
+together brings lengths nearly as close: within a batch they differ by about a fiftieth of their spread.
 """
 
 from __future__ import annotations

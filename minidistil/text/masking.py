@@ -1,0 +1,222 @@
+"""Masked language modelling's data: which tokens of a batch must be guessed, and what stands in their place.
+
+DistilBERT's way (distiller.py of its authors): of all T tokens of a batch, ceil(0.15 T) are drawn without
+replacement, a token that occurs c times in the corpus with weight max(c, 1)^-0.7, special tokens never.
+Rare words are thus asked for more often than their share, and the draw is over the batch, not over each
+sequence. Of those drawn, 80 % become [MASK], 10 % stay, 10 % become any token of the vocabulary. BERT's
+own form (Devlin et al. 2018, section 3.1) weighs all tokens alike: smoothing 0.
+
+How to draw k of T without replacement, all at once
+---------------------------------------------------
+Efraimidis and Spirakis (2006, "Weighted random sampling with a reservoir") give token i the key
+u_i^(1/w_i), u_i uniform on (0, 1), and take the k largest keys. The logarithm turns this into the k smallest
+of e_i = -log(u_i) / w_i, and that shows why it is right: e_i is exponential with rate w_i, the time at which
+clock i rings. The first clock to ring is i with probability w_i / sum w. Exponential clocks have no memory,
+so among those that have not rung the next is i with probability w_i over what is left of the sum: which is
+drawing one after the other.
+
+The u_i come from a counter, (seed, epoch, example, position): a batch has the same masks whenever it is made
+in the same epoch, and others in the next, without anything to store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import ConfigError
+from minidistil.losses import IGNORE_INDEX
+from minidistil.ops.rng import derive_key, philox
+from minidistil.packing import Batch
+from minidistil.text.chunks import Sequences
+from minidistil.text.tokenizer import Tokenizer
+
+PURPOSE = 0x3A5C  # sets these random numbers apart from dropout's and shuffling's under the same seed
+EPOCHS, FIXED = 0, 1
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How much is masked, and how.
+
+    Attributes
+    ----------
+    share : float
+        Of all tokens of a batch, special ones among them; rounded up.
+    masked, kept : float
+        Of those drawn, how many become [MASK], and how many stay. The rest become random tokens.
+    smoothing : float
+        A token's weight is max(count, 1)^-smoothing; 0 weighs all alike.
+    """
+
+    share: float = 0.15
+    masked: float = 0.8
+    kept: float = 0.1
+    smoothing: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share is {self.share!r}: expected a share of the tokens in (0, 1]")
+        if min(self.masked, self.kept) < 0 or self.masked + self.kept > 1 + 1e-9:
+            raise ConfigError(
+                f"masked is {self.masked!r} and kept is {self.kept!r}: expected shares of 1 at most together"
+            )
+        if not 0 <= self.smoothing < math.inf:
+            raise ConfigError(f"smoothing is {self.smoothing!r}: expected a number >= 0")
+
+    def targets(self, tokens: int) -> int:
+        """How many of so many tokens are drawn: ceil(share * tokens)."""
+        return math.ceil(round(self.share * tokens, 6))  # 0.07 * 100 is 7.000000000000001, not 8
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedDataset:
+    """Sequences whose batches come with masks: `labels` [T] among the targets, -100 where nothing is asked.
+
+    The trainer calls `for_epoch`, so that every epoch has its own masks.
+
+    Attributes
+    ----------
+    sequences : Sequences
+    masking : Masking
+    weights : float64 [V]
+        Of each id; 0 where it is never drawn.
+    mask_id : int
+    seed : int
+    epoch : int or None
+        None: masks that never change, for measuring. They are drawn for each sequence by itself, ceil(share *
+        length), so that they do not depend on what else is in the batch.
+    """
+
+    sequences: Sequences
+    masking: Masking
+    weights: Float64
+    mask_id: int
+    seed: int = 0
+    epoch: int | None = 0
+
+    @classmethod
+    def create(
+        cls, sequences: Sequences, tokenizer: Tokenizer, masking: Masking | None = None, *, seed: int = 0
+    ) -> Self:
+        """Masks over sequences, weighted by how often tokens occur in their whole corpus.
+
+        Raises
+        ------
+        ConfigError
+            The tokenizer has no mask token.
+        """
+        masking = masking or Masking()
+        weights = np.maximum(sequences.corpus.counts, 1).astype(np.float64) ** -masking.smoothing
+        weights[list(tokenizer.special_ids)] = 0
+        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """int32 [N]: tokens of each sequence."""
+        return self.sequences.lengths
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def for_epoch(self, epoch: int) -> Self:
+        """The same sequences with the masks of an epoch; with fixed masks, those."""
+        return self if self.epoch is None else replace(self, epoch=epoch)
+
+    def fixed(self) -> Self:
+        """The same sequences with masks that never change, for the loss of held-out text."""
+        return replace(self, epoch=None)
+
+    def batch(self, indices: npt.ArrayLike) -> Batch:
+        """The sequences at `indices`, packed and masked.
+
+        A function of seed, epoch and indices, and in another order of indices the same but for the order.
+        """
+        batch = self.sequences.batch(indices)
+        who = batch.example_ids[batch.rows]
+        purpose = (FIXED,) if self.epoch is None else (EPOCHS, self.epoch)
+        key = derive_key(self.seed, PURPOSE, *purpose)
+        high, low, action, word = philox(batch.places, who, who >> 32, 0, key)
+        uniform = ((high >> 5) * 2.0**26 + (low >> 6) + 0.5) * 2.0**-53  # 53 bits, never 0 or 1
+        weights = self.weights[batch.input_ids]
+        if self.epoch is None:
+            targets = [self.masking.targets(int(n)) for n in batch.lengths]
+            chosen = draw_by_row(weights, uniform, batch.rows, targets)
+        else:
+            chosen = draw(weights, uniform, self.masking.targets(batch.num_tokens))
+        labels = np.full(batch.num_tokens, IGNORE_INDEX, np.int64)
+        labels[chosen] = batch.input_ids[chosen]
+        fate = action[chosen] * 2.0**-32
+        anything = (word[chosen].astype(np.uint64) * np.uint64(len(self.weights))) >> np.uint64(32)
+        m = self.masking
+        ids = batch.input_ids.copy()
+        ids[chosen] = np.where(
+            fate < m.masked, self.mask_id, np.where(fate < m.masked + m.kept, labels[chosen], anything)
+        )
+        return replace(batch, input_ids=ids, targets={"labels": labels})
+
+    def content_hash(self) -> str:
+        """SHA-256 of sequences, masking and seed; not of the epoch."""
+        about = {
+            "sequences": self.sequences.content_hash(),
+            "masking": asdict(self.masking),
+            "mask": self.mask_id,
+            "never": np.flatnonzero(self.weights == 0).tolist(),
+            "seed": self.seed,
+            "fixed": self.epoch is None,
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def draw(weights: Float64, uniform: Float64, k: int) -> Int64:
+    """Draw k of T without replacement, by weight; all that have weight, if they are fewer.
+
+    Parameters
+    ----------
+    weights : float64 [T]
+        At least 0.
+    uniform : float64 [T]
+        Independent random numbers in (0, 1).
+
+    Returns
+    -------
+    int64 [k]
+        Ascending.
+    """
+    k = min(k, int(np.count_nonzero(weights)))
+    if k == 0:
+        return np.zeros(0, np.int64)
+    return np.sort(np.argpartition(_rings(weights, uniform), k - 1)[:k])
+
+
+def draw_by_row(
+    weights: Float64, uniform: Float64, rows: npt.NDArray[np.integer[Any]], k: npt.ArrayLike
+) -> Int64:
+    """As `draw`, k[b] from each row b by itself.
+
+    Parameters
+    ----------
+    rows : int64 [T]
+        Whose each of the T is; ascending, each row at least once.
+    k : int [B]
+    """
+    order = np.lexsort((_rings(weights, uniform), rows))  # row by row, those that ring first in front
+    firsts = np.searchsorted(rows, np.arange(len(np.asarray(k))))
+    rank = np.arange(len(rows)) - firsts[rows]
+    return np.sort(order[(rank < np.asarray(k)[rows]) & (weights[order] > 0)])
+
+
+def _rings(weights: Float64, uniform: Float64) -> Float64:
+    """When each clock rings, [T]: never where there is no weight."""
+    rings = np.full(len(weights), np.inf)
+    np.divide(-np.log(uniform), weights, out=rings, where=weights > 0)
+    return rings
