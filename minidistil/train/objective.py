@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,22 @@ class TrainingData(Protocol):
     def __len__(self) -> int: ...
     def batch(self, indices: npt.NDArray[np.int64]) -> Batch: ...
     def content_hash(self) -> str: ...
+
+
+@runtime_checkable
+class EpochData(Protocol):
+    """Training data whose batches differ from epoch to epoch, as random masks do.
+
+    `for_epoch` gives the data of an epoch, counted from 0: a function of the epoch alone, so that a resumed
+    run meets the same batches. Lengths, number and content hash are the same for every epoch.
+    """
+
+    def for_epoch(self, epoch: int) -> TrainingData: ...
+
+
+def data_of_epoch(dataset: TrainingData, epoch: int) -> TrainingData:
+    """What the trainer takes batches from in an epoch: of most data, the data itself."""
+    return dataset.for_epoch(epoch) if isinstance(dataset, EpochData) else dataset
 
 
 class Objective(Protocol):

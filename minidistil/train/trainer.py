@@ -33,7 +33,7 @@ from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
-from minidistil.train.objective import Objective, Trainable, TrainingData
+from minidistil.train.objective import Objective, Trainable, TrainingData, data_of_epoch
 from minidistil.train.optimizer import AdamW, copy_into
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import Every, TrainSettings
@@ -108,7 +108,7 @@ class Trainer:
         self.state = TrainState()
         self.log = MetricsLog(None)
         self.fingerprint = fingerprint(settings, objective, dataset, model, identity or {})
-        self._epoch_number, self._epoch_indices = 0, first
+        self._epoch_number, self._epoch_indices, self._epoch_data = 0, first, data_of_epoch(dataset, 0)
         self._saved: Path | None = None
         self._saved_at: Position | None = None
 
@@ -166,12 +166,12 @@ class Trainer:
 
     def _window(self) -> list[Batch]:
         """The micro-batches of the step under way."""
-        if self.state.epoch != self._epoch_number:
-            self._epoch_number, self._epoch_indices = self.state.epoch, self._epoch(self.state.epoch)
-        start = self.state.batch
-        return [
-            self.dataset.batch(i) for i in self._epoch_indices[start : start + self.settings.accumulation]
-        ]
+        epoch, start = self.state.epoch, self.state.batch
+        if epoch != self._epoch_number:
+            self._epoch_number, self._epoch_indices = epoch, self._epoch(epoch)
+            self._epoch_data = data_of_epoch(self.dataset, epoch)
+        window = self._epoch_indices[start : start + self.settings.accumulation]
+        return [self._epoch_data.batch(i) for i in window]
 
     def _totals(self, batches: list[Batch]) -> dict[str, float]:
         """How many items each term averages over in this window; 1 where there are none."""
