@@ -12,6 +12,7 @@ After a change of what a file holds, raise VERSION here and GOLDEN_VERSION in te
     trajectory.<Class>.safetensors     ten AdamW steps: losses, gradient norms, the final parameters
     distillation.safetensors       one step of DistilBERT's objective: three terms, every gradient
     operations.safetensors, losses.safetensors    values and gradients of single functions
+    objectives.safetensors         the same of what definitions.py defines
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import definitions
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # as PyTorch's documentation calls it
@@ -349,6 +351,38 @@ def losses_file() -> Tensors:
     )
 
 
+def objectives_file() -> Tensors:
+    """What papers on distillation define, on student and teacher of unequal widths where they allow it."""
+    draw = rng("objectives")
+    narrow, wide, heads, relation_heads = 8, 12, 2, 4
+    lengths = LENGTHS.tolist()
+    qkv, teacher_qkv = (draw.standard_normal((sum(lengths), 3 * width)) * 1.5 for width in (narrow, wide))
+    n, labels = 9, [0, 1, 0, 2, 1, 1, 0, 3, 1]  # two have nobody else of their class
+    x, other, hidden = (draw.standard_normal((n, width)) * 2 for width in (narrow, narrow, wide))
+    projection = draw.standard_normal((wide, narrow))
+    found: Tensors = {"labels": np.array(labels), "teacher": other, "wide_teacher": hidden}
+    found |= {"lengths": LENGTHS, "teacher_qkv": teacher_qkv}
+    margins = {"euclidean": 1.0, "squared_euclidean": 4.0, "cosine": 0.2}
+    for distance, margin in margins.items():
+        for mining in ("batch_hard", "all"):
+            name, constants = f"triplet.{distance}.{mining}", (labels, margin, distance, mining)
+            found |= with_gradients(name, definitions.triplet, constants, x=x)
+            found[f"{name}.margin"] = np.array(margin)
+    found |= with_gradients("logits_mse", definitions.logits_mse, (tensor(other),), x=x)
+    found |= with_gradients(
+        "hidden_mse", definitions.hidden_mse, (tensor(hidden),), x=x, projection=projection
+    )
+    found |= with_gradients("patient", definitions.patient, (tensor(other),), x=x)
+    theirs = (tensor(teacher_qkv), lengths)
+    found |= with_gradients("attention_scores", definitions.tinybert_attention, (*theirs, heads), x=qkv)
+    found |= with_gradients("attention_probabilities", definitions.relation, (*theirs, heads, (0, 1)), x=qkv)
+    for relations in ("v", "qkv"):
+        found |= with_gradients(
+            f"relations.{relations}", definitions.minilm_v2, (*theirs, relation_heads, relations), x=qkv
+        )
+    return found | {"heads": np.array(heads), "relation_heads": np.array(relation_heads)}
+
+
 def files() -> dict[str, tuple[Tensors, dict[str, Any]]]:
     """{name: (tensors, what the metadata says besides the versions)}"""
     made: dict[str, tuple[Tensors, dict[str, Any]]] = {}
@@ -362,6 +396,7 @@ def files() -> dict[str, tuple[Tensors, dict[str, Any]]]:
     made["distillation"] = distillation_file(), {"temperature": TEMPERATURE, "weights": WEIGHTS}
     made["operations"] = operations_file(), {"lengths": LENGTHS.tolist(), "heads": HEADS}
     made["losses"] = losses_file(), {}
+    made["objectives"] = objectives_file(), {}
     return made
 
 
