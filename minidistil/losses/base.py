@@ -108,3 +108,44 @@ def kept_rows(mask: npt.ArrayLike | None, n: int) -> Any:
             f"mask must be bool of shape [{n}], one entry a row, not {array.dtype} {list(array.shape)}"
         )
     return array
+
+
+def integer_labels(labels: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
+    """`labels` as an array, if they are integers of shape [n].
+
+    Raises
+    ------
+    InputError
+        Otherwise.
+    """
+    y = np.asarray(labels)
+    if y.shape != (n,) or not (np.issubdtype(y.dtype, np.integer) or n == 0):
+        raise InputError(f"labels must be integers of shape [{n}], one a row, not {y.dtype} {list(y.shape)}")
+    return y
+
+
+def unit_rows(x: Array, eps: float) -> tuple[Array, Array]:
+    """Every row divided by its length sqrt(|x|^2 + eps): eps keeps a zero row zero.
+
+    Returns
+    -------
+    u : [N, H]
+    lengths : [N, 1]
+    """
+    lengths = np.sqrt((x * x).sum(-1, keepdims=True) + eps)  # [N, 1]
+    return x / lengths, lengths
+
+
+def unit_rows_backward(du: Array, u: Array, lengths: Array) -> Array:
+    """Gradient of `unit_rows`.
+
+    Notes
+    -----
+    Forward, u = x / r with r = sqrt(|x|^2 + eps), so dr/dx = x / r = u and
+
+        dx = du / r - (du.x / r^2) dr/dx = (du - (du.u) u) / r
+
+    What points along u is taken out: a longer x has the same direction.
+    """
+    along: Array = (du * u).sum(-1, keepdims=True)  # [N, 1]
+    return (du - along * u) / lengths

@@ -6,7 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError
-from minidistil.losses.base import Loss, float_array, float_array_like, log_softmax, times_log
+from minidistil.losses.base import (
+    Loss,
+    float_array,
+    float_array_like,
+    integer_labels,
+    log_softmax,
+    times_log,
+)
 
 IGNORE_INDEX = -100  # the label PyTorch and transformers skip
 
@@ -45,9 +52,7 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, ignore_index:
     """
     z = float_array("logits", logits, 2)
     n, classes = z.shape
-    y = np.asarray(labels)
-    if y.shape != (n,) or not (np.issubdtype(y.dtype, np.integer) or n == 0):
-        raise InputError(f"labels must be integers of shape [{n}], one a row, not {y.dtype} {list(y.shape)}")
+    y = integer_labels(labels, n)
     keep = y != ignore_index
     bad = np.flatnonzero(keep & ((y < 0) | (y >= classes)))
     if len(bad):
