@@ -208,11 +208,35 @@ def loss_maker(name: str, target: npt.NDArray[Any], **settings: Any) -> Maker:
     return lambda backend: loss_case(name, 2 * normal(T, H), target, **settings)
 
 
+def packed_loss_maker(name: str, *args: Any, **settings: Any) -> Maker:
+    """Losses of queries, keys and values, with a teacher twice as wide."""
+    teacher = normal(T, 6 * H, seed=1)
+    return lambda backend: loss_case(name, normal(T, 3 * H), teacher, CU_SEQLENS, *args, **settings)
+
+
+def projected(backend: ModuleType) -> Case:
+    """Hidden states of a student of width H, of a teacher of width C, and the projection between them."""
+    inputs = {"x": normal(T, H), "projection": normal(C, H, seed=1)}
+    teacher = normal(T, C, seed=2)
+
+    def loss() -> losses.ProjectedLoss:
+        return losses.hidden_mse(inputs["x"], teacher, inputs["projection"], mask=MASK)
+
+    def backward(douts: dict[str, Array]) -> dict[str, Array]:
+        got = loss()
+        assert got.dprojection is not None
+        return {"x": got.grad * douts["sum"], "projection": got.dprojection * douts["sum"]}
+
+    return Case(inputs, lambda: {"sum": np.array(loss().sum)}, backward)
+
+
 V = 13  # words
 LABELS = np.array([3, 0, losses.IGNORE_INDEX, 5, 5, 1, losses.IGNORE_INDEX, 2])
 MASK = np.array([1, 0, 1, 1, 0, 1, 1, 0]) == 1
 PROBABILITIES = np.random.default_rng(SEED).dirichlet(np.ones(H), T)
 TEACHER = normal(T, H, seed=1)
+CLASSES = np.array([0, 1, 0, 2, 1, 1, 0, 1])  # one of them has nobody else of its class
+MARGINS = {"euclidean": 2.0, "squared_euclidean": 20.0, "cosine": 0.3}  # some triplets cost, some do not
 
 # "losses.<function>" or "losses.<function>.<variant>". A test sees to it that no loss is missing.
 LOSS_CASES: dict[str, Maker] = {
@@ -225,6 +249,25 @@ LOSS_CASES: dict[str, Maker] = {
     "losses.mean_squared_error": loss_maker("mean_squared_error", TEACHER),
     "losses.mean_squared_error.masked": loss_maker("mean_squared_error", TEACHER, mask=MASK),
     "losses.binary_cross_entropy": loss_maker("binary_cross_entropy", PROBABILITIES),
+    "losses.logits_mse": loss_maker("logits_mse", TEACHER),
+    "losses.logits_mse.masked": loss_maker("logits_mse", TEACHER, mask=MASK),
+    "losses.hidden_mse": loss_maker("hidden_mse", TEACHER),
+    "losses.hidden_mse.projection": projected,
+    "losses.patient": loss_maker("patient", TEACHER),
+    "losses.patient.masked": loss_maker("patient", TEACHER, mask=MASK),
+    **{
+        f"losses.triplet_margin.{distance}.{mining}": loss_maker(
+            "triplet_margin", CLASSES, margin=margin, distance=distance, mining=mining
+        )
+        for distance, margin in MARGINS.items()
+        for mining in ("batch_hard", "all")
+    },
+    "losses.attention_scores_mse": packed_loss_maker("attention_scores_mse", A),
+    "losses.attention_probabilities_kl": packed_loss_maker("attention_probabilities_kl", A),
+    "losses.self_attention_relations": packed_loss_maker("self_attention_relations", relation_heads=3),
+    "losses.self_attention_relations.values": packed_loss_maker(
+        "self_attention_relations", relation_heads=A, relations=("v",)
+    ),
 }
 
 VOCABULARY_CASES: dict[str, Maker] = {

@@ -12,7 +12,10 @@ from minidistil.losses import (
     binary_cross_entropy,
     cosine,
     cross_entropy,
+    hidden_mse,
+    logits_mse,
     mean_squared_error,
+    patient,
     soft_cross_entropy,
     soft_label_kl,
 )
@@ -31,9 +34,21 @@ LOSSES: dict[str, tuple[Callable[..., Loss], np.ndarray]] = {
     "cosine": (cosine, OTHER),
     "mean_squared_error": (mean_squared_error, OTHER),
     "binary_cross_entropy": (binary_cross_entropy, PROBABILITIES),
+    "logits_mse": (logits_mse, OTHER),
+    "hidden_mse": (hidden_mse, OTHER),
+    "patient": (patient, OTHER),
+}
+# Losses in which rows meet have files of their own, with tests of all this.
+NOT_BY_ROW = {
+    "triplet_margin",
+    "attention_scores_mse",
+    "attention_probabilities_kl",
+    "self_attention_relations",
 }
 every_loss = pytest.mark.parametrize(("loss", "target"), LOSSES.values(), ids=LOSSES.keys())
-masked = pytest.mark.parametrize("loss", [soft_label_kl, cosine, mean_squared_error])
+masked = pytest.mark.parametrize(
+    "loss", [soft_label_kl, cosine, mean_squared_error, logits_mse, hidden_mse, patient]
+)
 
 
 def numeric_gradient(f, x, step=1e-5):
@@ -48,7 +63,8 @@ def numeric_gradient(f, x, step=1e-5):
 
 
 def test_no_loss_is_forgotten():
-    assert set(minidistil.losses.__all__) - {"IGNORE_INDEX", "Loss", "log_softmax"} == set(LOSSES)
+    others = {"IGNORE_INDEX", "Loss", "ProjectedLoss", "log_softmax"}
+    assert set(minidistil.losses.__all__) - others == set(LOSSES) | NOT_BY_ROW
 
 
 @every_loss
