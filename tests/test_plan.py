@@ -31,7 +31,7 @@ import sys
 import numpy as np
 sys.path.insert(0, {here!r})
 from test_plan import LENGTH, build, plan
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.objective import Distillation
 from minidistil.memory import peak_memory
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
@@ -51,7 +51,7 @@ if case == "predict":
 else:
     objective = ModelLoss(model)
     if teacher is not None:
-        objective = TaskDistillation(model, {{"soft": 5.0, "hard": 2.0, "cosine": 1.0}}, teacher=teacher)
+        objective = Distillation(model, {{"soft": 5.0, "hard": 2.0, "cosine": 1.0}}, teacher=teacher)
     optimizer, grads = AdamW(model.params, model.backend, lr=1e-4), model.params.like()
     for step in range(2):
         grads.flat.fill(0)

@@ -9,7 +9,7 @@ import minidistil
 import minidistil.kernels  # now, not with the first model: what is imported is measured apart
 from benchmarks.jobs import ForwardJob, Job, TrainJob
 from benchmarks.works import ADAMW, CLIP, MODELS, TEACHER, TEMPERATURE, TRIPLE, Array, Examples, Work
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.objective import Distillation
 from minidistil.model.base import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
@@ -25,7 +25,7 @@ def build(work: Work, threads: int) -> Job:
     if work.task == "classify":
         return Training(work, model, ModelLoss(model))
     teacher = load(*TEACHER, mapped=True)
-    return Training(work, model, TaskDistillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
+    return Training(work, model, Distillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
 
 
 def load(saved: str, kind: str, *, mapped: bool = False) -> Model:

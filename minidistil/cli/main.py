@@ -14,12 +14,25 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from minidistil import __version__
-from minidistil.cli import compare, demo, fetch, gradcheck, inspect, plan, predict, warmup
+from minidistil.cli import (
+    compare,
+    demo,
+    distill,
+    fetch,
+    gradcheck,
+    inspect,
+    plan,
+    predict,
+    pretrain,
+    warmup,
+)
 from minidistil.errors import MinidistilError
 from minidistil.memory import keep_freed_memory
 
 VERBS: dict[str, ModuleType] = {
     "demo": demo,
+    "distill": distill,
+    "pretrain": pretrain,
     "predict": predict,
     "inspect": inspect,
     "plan": plan,

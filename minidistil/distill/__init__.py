@@ -1,15 +1,20 @@
 """Distillation: a student from a teacher's layers, what it minimises, and the teacher's outputs on disk."""
 
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.narrow import head_scores, narrow_model
+from minidistil.distill.objective import Distillation
+from minidistil.distill.stream import unexplained
 from minidistil.distill.student import alternate_layers, choose_layers, init_student
 from minidistil.distill.teacher_cache import teacher_logits
 from minidistil.distill.trainer import DistillationTrainer
 
 __all__ = [
+    "Distillation",
     "DistillationTrainer",
-    "TaskDistillation",
     "alternate_layers",
     "choose_layers",
+    "head_scores",
     "init_student",
+    "narrow_model",
     "teacher_logits",
+    "unexplained",
 ]

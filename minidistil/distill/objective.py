@@ -1,131 +1,211 @@
-"""What a student of a fine-tuned teacher minimises: soft labels, hard labels, hidden states."""
+"""What a student minimises: soft labels, hard labels, and what inside of it is to be like its teacher."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from minidistil.distill.terms import TERMS, Given, Gradients, Term
 from minidistil.errors import ConfigError, InputError
-from minidistil.losses import cosine, soft_label_kl
+from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
-from minidistil.model.heads import SequenceHead, target
-from minidistil.model.token_heads import MaskedLMHead, TokenHead
+from minidistil.model.heads import Pooler, SequenceHead, target
+from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.vocabulary import Vocabulary
 from minidistil.packing import Batch
+from minidistil.recipes import build
 
-TERMS = ("soft", "hard", "cosine")
+Array = npt.NDArray[np.floating[Any]]
+SCORES = ("soft", "hard", "logits")  # terms of the heads' scores
+NAMES = (*SCORES, *TERMS)
 
 
-class TaskDistillation:
-    """A weighted sum of three terms, each a mean.
+class Distillation:
+    """A weighted sum of terms, each a mean.
 
-    - soft: T^2 KL(teacher || student) at temperature T, over the rows of the logits (sequences, or
-      tokens for a token classifier); needs no labels.
+    - soft: T^2 KL(teacher || student) at temperature T over the rows of the scores: sequences for a
+      classifier, tokens for a token classifier or a masked LM, starts and ends for question answering.
+      It needs no labels.
     - hard: the student's own loss against the labels in the batch.
-    - cosine: 1 - cosine of student's and teacher's last hidden states, over tokens.
+    - logits: squared difference of the scores as they are; for regression.
+    - cosine, hidden, patient, attention, relations, embedding, triplet: see `minidistil.distill.terms`.
 
     Parameters
     ----------
     student : Model
-    weights : mapping of str to float
-        Of `soft`, `hard` and `cosine`; a term without weight is not computed.
+        A term with parameters of its own, such as a projection, adds them to the student's (`Model.extend`).
+    weights : mapping of str to float or to mapping
+        A weight for each term, or its weight and options: {"hidden": {"weight": 2, "layers": "uniform"}}.
+        A term of weight 0 is not computed.
     teacher : Model, optional
         Runs on every batch, in evaluation mode. Not needed for `soft` alone when the batches carry
         `teacher_logits` from `teacher_outputs`.
     temperature : float
         T of the soft labels.
+    soft_on : {"all", "masked"}
+        For a masked LM: soft labels of all tokens, or of those alone that have a label.
+
+    Raises
+    ------
+    ConfigError
+        An unknown term or option; models that do not fit.
     """
 
     def __init__(
         self,
         student: Model,
-        weights: Mapping[str, float],
+        weights: Mapping[str, float | Mapping[str, Any]],
         *,
         teacher: Model | None = None,
         temperature: float = 2.0,
+        soft_on: Literal["all", "masked"] = "all",
     ) -> None:
-        unknown = set(weights) - set(TERMS)
-        if unknown or not any(weights.values()):
-            raise ConfigError(f"weights must name some of {', '.join(TERMS)}, not {dict(weights)}")
-        if not temperature > 0:
-            raise ConfigError(f"temperature must be positive, not {temperature!r}")
-        self.weights = {name: float(weight) for name, weight in weights.items() if weight}
-        self.student, self.teacher, self.temperature = student, teacher, temperature
+        self.student, self.teacher, self.temperature, self.soft_on = student, teacher, temperature, soft_on
+        self.weights: dict[str, float] = {}
+        self.terms: dict[str, Term] = {}
+        self._read(weights)
+        self._check()
+        for term in self.terms.values():
+            assert teacher is not None
+            missing = [spec for spec in term.specs(student, teacher) if spec.name not in student.params]
+            student.extend(missing)
+
+    def _read(self, weights: Mapping[str, float | Mapping[str, Any]]) -> None:
+        for name, given in weights.items():
+            if name not in NAMES:
+                raise ConfigError(f"there is no term {name!r}; there are: {', '.join(NAMES)}")
+            options = given if isinstance(given, Mapping) else {"weight": float(given)}
+            term = build(TERMS.get(name, Term), options, f"term {name}")
+            if not (np.isfinite(term.weight) and term.weight >= 0):
+                raise ConfigError(f"the weight of {name} must be a number >= 0, not {term.weight!r}")
+            if term.weight:
+                self.weights[name] = term.weight
+                if name in TERMS:
+                    self.terms[name] = term
+        if not self.weights:
+            raise ConfigError(f"no term has a weight; there are: {', '.join(NAMES)}")
+
+    def _check(self) -> None:
+        student, teacher = self.student, self.teacher
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be positive, not {self.temperature!r}")
+        if self.soft_on not in ("all", "masked"):
+            raise ConfigError(f"soft_on must be 'all' or 'masked', not {self.soft_on!r}")
         if teacher is not None and teacher.config.vocab_size != student.config.vocab_size:
             raise ConfigError(
                 f"the teacher has a vocabulary of {teacher.config.vocab_size}, the student of "
                 f"{student.config.vocab_size}: they must share their tokenizer"
             )
+        scores = [name for name in SCORES if name in self.weights]
         name = type(student).__name__
-        if self.weights.keys() & {"soft", "hard"} and len(student.heads) != 1:
-            raise ConfigError(f"soft and hard labels need a student with one task head; {name} is none")
-        if "soft" in self.weights and not isinstance(
-            student.heads[0], (SequenceHead, TokenHead, MaskedLMHead)
-        ):
-            raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
-        if "cosine" in self.weights:
-            if teacher is None:
-                raise ConfigError("the cosine term compares hidden states: it needs the teacher itself")
-            if teacher.config.hidden_size != student.config.hidden_size:
-                raise ConfigError(
-                    f"the cosine term needs equal widths; the teacher has {teacher.config.hidden_size}, "
-                    f"the student {student.config.hidden_size}"
-                )
+        head = student.heads[0] if len(student.heads) == 1 else None
+        if scores and (head is None or isinstance(head, Pooler)):
+            raise ConfigError(f"{' and '.join(scores)} need a student with one task head; {name} is none")
+        if "soft" in self.weights:
+            if not isinstance(head, (SequenceHead, TokenHead, MaskedLMHead, SpanHead)):
+                raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
+            if isinstance(head, SequenceHead) and student.config.num_labels == 1:
+                raise ConfigError("soft labels are for classes; for a regression use the term logits")
+        if "logits" in self.weights and not isinstance(head, (SequenceHead, TokenHead)):
+            raise ConfigError(f"the logits term is for classifiers and regression; {name} is neither")
+        if self.soft_on == "masked" and not isinstance(head, MaskedLMHead):
+            raise ConfigError("soft_on='masked' is for a masked LM")
+        if self.terms and teacher is None:
+            raise ConfigError(f"the term {next(iter(self.terms))} needs the teacher itself")
+        for term in self.terms.values():
+            assert teacher is not None
+            term.check(student, teacher)
 
     def settings(self) -> dict[str, Any]:
         """What makes one objective differ from another, for a run's identity."""
-        return {"weights": self.weights, "temperature": self.temperature}
+        options = {name: dataclasses.asdict(term) for name, term in self.terms.items()}
+        settings = {"weights": self.weights, "temperature": self.temperature, "terms": options}
+        return settings if self.soft_on == "all" else {**settings, "soft_on": self.soft_on}
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """Rows of logits, the student's own count, tokens."""
+        """Rows of scores, the student's own count, and what each other term counts."""
         counts = {}
-        if "soft" in self.weights:
-            by_token = any(head.token_outputs for head in self.student.heads)
-            counts["soft"] = batch.num_tokens if by_token else batch.num_sequences
-        if "hard" in self.weights:
-            counts["hard"] = sum(self.student.loss_counts(batch).values())
-        if "cosine" in self.weights:
-            counts["cosine"] = batch.num_tokens
+        for name in self.weights:
+            if name == "hard":
+                counts[name] = sum(self.student.loss_counts(batch).values())
+            elif name in SCORES:
+                counts[name] = self._rows(batch)
+            else:
+                counts[name] = self.terms[name].count(batch)
         return counts
+
+    def _rows(self, batch: Batch) -> int:
+        """Rows of the scores that soft labels are compared in."""
+        if self.soft_on == "masked":
+            return int((target(batch, "labels") != IGNORE_INDEX).sum())
+        head = self.student.heads[0]
+        if isinstance(head, SpanHead):
+            return 2 * batch.num_sequences
+        return batch.num_tokens if head.token_outputs else batch.num_sequences
 
     def __call__(
         self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
     ) -> dict[str, float]:
         scales = {term: weight / totals[term] for term, weight in self.weights.items()}
         # Words are too many to keep a score for each: student and teacher stop before, and meet in chunks.
-        words = isinstance(model.heads[0], MaskedLMHead) and "teacher_logits" not in batch.targets
-        outputs, cache = model.forward(batch, dropout=dropout, logits=not words)
-        given = self._teacher_outputs(batch, logits=not words)
-        sums: dict[str, float] = {}
-        douts: dict[str, Any] = {}
-
-        def add(output: str, grad: Any) -> None:
-            douts[output] = douts[output] + grad if output in douts else grad
-
-        if words:
+        words = any(isinstance(head, MaskedLMHead) for head in model.heads)
+        words = words and "teacher_logits" not in batch.targets
+        needs: dict[str, Any] = {name: True for term in self.terms.values() for name in term.needs}
+        outputs, cache = model.forward(batch, dropout=dropout, logits=not words, **needs)
+        given = self._teacher_outputs(batch, logits=not words, needs=needs)
+        gradients = Gradients()
+        if words and scales.keys() & {"soft", "hard"}:
             sums, grad = self._over_words(model, batch, outputs, given, scales, grads)
-            add("features", grad)
+            gradients.add("features", grad)
         else:
-            if "soft" in scales:
-                soft = soft_label_kl(outputs["logits"], given["logits"], temperature=self.temperature)
-                sums["soft"] = soft.sum
-                add("logits", soft.grad * scales["soft"])
-            if "hard" in scales:
-                terms = dict.fromkeys(model.loss_counts(batch), scales["hard"])
-                hard = model.losses(outputs, batch, terms, grads)
-                sums["hard"] = sum(hard.sums.values())
-                for output, grad in hard.douts.items():
-                    add(output, grad)
-        if "cosine" in scales:
-            name = "last_hidden_state"
-            near = cosine(outputs[name], given[name])
-            sums["cosine"] = near.sum
-            add(name, near.grad * scales["cosine"])
-        model.backward(douts, cache, grads)
+            sums = self._over_scores(model, batch, outputs, given, scales, gradients, grads)
+        if self.terms:
+            assert self.teacher is not None
+            seen = Given(batch, outputs, given, model, self.teacher, grads)
+            for name, term in self.terms.items():
+                sums[name] = term(seen, scales[name], gradients)
+        model.backward(gradients.by_output, cache, grads)
+        return sums
+
+    def _over_scores(
+        self,
+        model: Model,
+        batch: Batch,
+        outputs: Mapping[str, Any],
+        given: Mapping[str, Any],
+        scales: Mapping[str, float],
+        gradients: Gradients,
+        grads: Arena,
+    ) -> dict[str, float]:
+        """The terms of a head whose scores are few enough to hold."""
+        sums: dict[str, float] = {}
+        if "soft" in scales:
+            by_sequence = isinstance(model.heads[0], SpanHead)
+            sums["soft"] = 0.0
+            for name in ("start_logits", "end_logits") if by_sequence else ("logits",):
+                ours, theirs = outputs[name], given[name]
+                if by_sequence:  # a softmax over the tokens of each sequence
+                    ours, theirs = (batch.unpack(z, fill=-np.inf) for z in (ours, theirs))
+                soft = soft_label_kl(ours, theirs, temperature=self.temperature)
+                grad = batch.pack(soft.grad) if by_sequence else soft.grad
+                gradients.add(name, grad * scales["soft"])
+                sums["soft"] += soft.sum
+        if "logits" in scales:
+            near = logits_mse(outputs["logits"], given["logits"])
+            gradients.add("logits", near.grad * scales["logits"])
+            sums["logits"] = near.sum
+        if "hard" in scales:
+            terms = dict.fromkeys(model.loss_counts(batch), scales["hard"])
+            hard = model.losses(dict(outputs), batch, terms, grads)
+            sums["hard"] = sum(hard.sums.values())
+            for output, grad in hard.douts.items():
+                gradients.add(output, grad)
         return sums
 
     def _over_words(
@@ -140,17 +220,20 @@ class TaskDistillation:
         """The soft and hard terms of a masked-LM student, and their gradient by its features."""
         head, teacher = model.heads[0], self.teacher
         assert isinstance(head, MaskedLMHead)
+        features = outputs["features"]
+        labels = target(batch, "labels") if "hard" in scales or self.soft_on == "masked" else None
+        rows = np.flatnonzero(labels != IGNORE_INDEX) if self.soft_on == "masked" else slice(None)
         theirs = None
         if "soft" in scales:
             assert teacher is not None
             assert isinstance(teacher.heads[0], MaskedLMHead)
             names = teacher.heads[0].decoder_names(teacher.config)
-            theirs = Vocabulary(given["features"], *teacher.params.linear(*names))
+            theirs = Vocabulary(given["features"][rows], *teacher.params.linear(*names))
         weight, bias = head.decoder_names(model.config)
         sums, dfeatures, _, _ = model.backend.vocabulary_losses(
-            outputs["features"],
+            features[rows],
             *model.params.linear(weight, bias),
-            labels=target(batch, "labels") if "hard" in scales else None,
+            labels=labels[rows] if labels is not None and "hard" in scales else None,
             label_scale=scales.get("hard", 0.0),
             teacher=theirs,
             soft_scale=scales.get("soft", 0.0),
@@ -158,15 +241,18 @@ class TaskDistillation:
             dweight=grads[weight],
             dbias=grads[bias],
         )
+        if self.soft_on == "masked":
+            some, dfeatures = dfeatures, np.zeros_like(features)
+            dfeatures[rows] = some
         asked = {"hard": sums.labels, "soft": sums.soft}
         return {term: value for term, value in asked.items() if term in scales}, dfeatures
 
-    def _teacher_outputs(self, batch: Batch, logits: bool) -> dict[str, Any]:
+    def _teacher_outputs(self, batch: Batch, logits: bool, needs: Mapping[str, Any]) -> dict[str, Any]:
         """From the batch if it carries them, else from the teacher."""
-        if "teacher_logits" in batch.targets and "cosine" not in self.weights:
-            return {"logits": np.asarray(batch.targets["teacher_logits"])}
         if self.weights.keys() == {"hard"}:
             return {}
+        if "teacher_logits" in batch.targets and not self.terms:
+            return {"logits": np.asarray(batch.targets["teacher_logits"])}
         if self.teacher is None:
             raise InputError("soft labels need a teacher, or `teacher_logits` in the batch")
-        return self.teacher.forward(batch, logits=logits, keep_cache=False)[0]
+        return self.teacher.forward(batch, logits=logits, keep_cache=False, **needs)[0]

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import teacher_logits, weights_hash
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
+from minidistil.train.objective import TrainingData
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 
 
 class DistillationTrainer(Trainer):
-    """A `Trainer` whose objective is `TaskDistillation`.
+    """A `Trainer` whose objective is `Distillation`.
 
-    With soft labels and an output directory, the teacher runs once over the data and its logits are kept
-    there; with the cosine term it runs on every batch.
+    With an output directory and no term but those of a sequence classifier's scores, the teacher runs once
+    over the data and its logits are kept there; otherwise it runs on every batch.
 
     Parameters
     ----------
     student, teacher : Model
-    dataset : Dataset
+    dataset : Dataset or other training data
         With `labels` only if `weights` has a `hard` term.
     settings : TrainSettings
-    weights : mapping of str to float, optional
-        Of the terms `soft`, `hard` and `cosine`; soft labels alone by default.
-    temperature : float
+    weights : mapping, optional
+        Terms and their weights, see `Distillation`; soft labels alone by default.
+    temperature, soft_on
+        As for `Distillation`.
     out, evaluate, label, quiet
         As for `Trainer`.
     """
@@ -36,26 +39,23 @@ class DistillationTrainer(Trainer):
         self,
         student: Model,
         teacher: Model,
-        dataset: Dataset,
+        dataset: TrainingData,
         *,
         settings: TrainSettings,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float | Mapping[str, Any]] | None = None,
         temperature: float = 2.0,
+        soft_on: Literal["all", "masked"] = "all",
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         label: str = "distilling",
         quiet: bool = False,
     ) -> None:
-        objective = TaskDistillation(
-            student, weights or {"soft": 1.0}, teacher=teacher, temperature=temperature
+        objective = Distillation(
+            student, weights or {"soft": 1.0}, teacher=teacher, temperature=temperature, soft_on=soft_on
         )
         by_sequence = not any(head.token_outputs for head in teacher.heads)
-        if (
-            out is not None
-            and by_sequence
-            and "soft" in objective.weights
-            and "cosine" not in objective.weights
-        ):
+        once = by_sequence and not objective.terms and objective.weights.keys() != {"hard"}
+        if out is not None and once and isinstance(dataset, Dataset):
             logits = teacher_logits(teacher, dataset, Path(out) / "teacher_outputs", quiet=quiet)
             dataset = dataset.with_targets(teacher_logits=logits)
         super().__init__(

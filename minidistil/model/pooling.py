@@ -65,10 +65,8 @@ def pool_backward(dout: Array, cache: Any) -> Array:
         dx[batch.first_tokens] = dout
         return dx
     if kind == "max":
-        ties = (
-            np.add.reduceat(largest.astype(dout.dtype), batch.first_tokens) if batch.num_sequences else dout
-        )
-        shares: Array = np.where(largest, (dout / ties)[batch.rows], dout.dtype.type(0))
-        return shares
-    share: Array = dout / batch.lengths[:, None].astype(dout.dtype)
-    return share[batch.rows]
+        ties = np.add.reduceat(largest.astype(dout.dtype), batch.first_tokens) if len(dout) else dout
+        dx = np.where(largest, (dout / ties)[batch.rows], dout.dtype.type(0))
+    else:
+        dx = (dout / batch.lengths[:, None].astype(dout.dtype))[batch.rows]
+    return dx

@@ -71,7 +71,7 @@ def load_recipe(
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read {file}: {error}") from error
         given = _parse(text, str(file))
-        _build(schema, given, str(file))  # so that a mistake is blamed on the file
+        build(schema, given, str(file))  # so that a mistake is blamed on the file
         _merge(values, given)
     for change in changes:
         path, equals, value = change.partition("=")
@@ -81,7 +81,7 @@ def load_recipe(
         for key in reversed(path.strip().split(".")):
             tree = {key: tree}
         _merge(values, tree)
-    return _build(schema, values, "")
+    return build(schema, values, "")
 
 
 def to_dict(recipe: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _build(schema: type[T], values: Any, where: str, path: str = "") -> T:
+def build(schema: type[T], values: Any, where: str, path: str = "") -> T:
     """A dataclass from a table. `where` and `path` are for messages."""
     blame = f"{where}: " if where else ""
     if not isinstance(values, Mapping):
@@ -209,7 +209,7 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
     elif hint is Any:
         return value
     elif dataclasses.is_dataclass(hint):
-        return _build(hint, value, where, path)  # type: ignore[arg-type]
+        return build(hint, value, where, path)  # type: ignore[arg-type]
     elif origin is Literal:
         if value in arguments:
             return value

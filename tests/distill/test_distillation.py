@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidistil.config import BertConfig
-from minidistil.distill import DistillationTrainer, TaskDistillation, init_student, teacher_logits
+from minidistil.distill import Distillation, DistillationTrainer, init_student, teacher_logits
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
 from minidistil.model import (
@@ -63,7 +63,7 @@ def gradient(objective, student, batch, dropout=None):
 
 def test_terms_are_what_they_say(teacher, student):
     batch = dataset().batch(np.arange(7))
-    objective = TaskDistillation(
+    objective = Distillation(
         student, {"soft": 0.5, "hard": 2.0, "cosine": 3.0}, teacher=teacher, temperature=4.0
     )
     values, _ = gradient(objective, student, batch)
@@ -84,7 +84,7 @@ def test_terms_are_what_they_say(teacher, student):
 )
 def test_gradient_against_finite_differences(teacher, student, weights):
     batch = dataset().batch(np.arange(5))
-    objective = TaskDistillation(student, weights, teacher=teacher)
+    objective = Distillation(student, weights, teacher=teacher)
 
     def loss():
         values, _ = gradient(objective, student, batch, Dropout(1, 2))
@@ -107,7 +107,7 @@ def test_gradient_against_finite_differences(teacher, student, weights):
 def test_the_teacher_is_never_trained(teacher, student):
     before = teacher.params.flat.copy()
     gradient(
-        TaskDistillation(student, {"soft": 1, "cosine": 1}, teacher=teacher), student, dataset().batch([0, 1])
+        Distillation(student, {"soft": 1, "cosine": 1}, teacher=teacher), student, dataset().batch([0, 1])
     )
     np.testing.assert_array_equal(teacher.params.flat, before)
 
@@ -116,8 +116,8 @@ def test_cached_logits_stand_in_for_the_teacher(teacher, student, tmp_path):
     data = dataset()
     cached = data.with_targets(teacher_logits=teacher_logits(teacher, data, tmp_path, quiet=True))
     batch, with_logits = data.batch(np.arange(6)), cached.batch(np.arange(6))
-    live = gradient(TaskDistillation(student, {"soft": 1}, teacher=teacher), student, batch)
-    kept = gradient(TaskDistillation(student, {"soft": 1}), student, with_logits)
+    live = gradient(Distillation(student, {"soft": 1}, teacher=teacher), student, batch)
+    kept = gradient(Distillation(student, {"soft": 1}), student, with_logits)
     np.testing.assert_allclose(kept[1].flat, live[1].flat, rtol=1e-9, atol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_a_token_classifier_learns_from_every_token():
     teacher = BertForTokenClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
     student = init_student(teacher, [0])
     batch = Batch.from_sequences([[1, 2, 3], [4, 5]])
-    objective = TaskDistillation(student, {"soft": 1}, teacher=teacher)
+    objective = Distillation(student, {"soft": 1}, teacher=teacher)
     assert objective.counts(batch) == {"soft": 5}
     values, _ = gradient(objective, student, batch)
     ours, theirs = student.forward(batch)[0]["logits"], teacher.forward(batch)[0]["logits"]
@@ -174,41 +174,44 @@ def test_a_student_comes_closer_to_its_teacher(teacher, tmp_path):
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
-        ({}, "soft, hard, cosine"),
-        ({"soft": 0}, "soft, hard"),
+        ({}, "there are: soft, hard, logits, cosine"),
+        ({"soft": 0}, "no term has a weight"),
         ({"mlm": 1}, "mlm"),
         ({"cosine": 1}, "needs the teacher"),
     ],
 )
 def test_bad_weights(student, weights, match):
     with pytest.raises(ConfigError, match=match):
-        TaskDistillation(student, weights)
+        Distillation(student, weights)
 
 
 def test_bad_combinations(teacher, student):
     with pytest.raises(ConfigError, match="temperature"):
-        TaskDistillation(student, {"soft": 1}, teacher=teacher, temperature=0)
+        Distillation(student, {"soft": 1}, teacher=teacher, temperature=0)
     other = BertForSequenceClassification(CONFIG.replace(vocab_size=61), dtype="float64", backend="numpy")
     with pytest.raises(ConfigError, match="tokenizer"):
-        TaskDistillation(student, {"soft": 1}, teacher=other)
+        Distillation(student, {"soft": 1}, teacher=other)
     wide = BertForSequenceClassification(CONFIG.replace(hidden_size=32), dtype="float64", backend="numpy")
     with pytest.raises(ConfigError, match="widths"):
-        TaskDistillation(student, {"cosine": 1}, teacher=wide)
+        Distillation(student, {"cosine": 1}, teacher=wide)
     small = CONFIG.replace(num_hidden_layers=1)
-    span, both = BertForQuestionAnswering(small, backend="numpy"), BertForPreTraining(small, backend="numpy")
-    with pytest.raises(ConfigError, match="BertForQuestionAnswering gives none"):
-        TaskDistillation(span, {"soft": 1}, teacher=span)
+    both = BertForPreTraining(small, backend="numpy")
+    one = BertForSequenceClassification(small.replace(id2label={0: "score"}), backend="numpy")
+    with pytest.raises(ConfigError, match="for a regression use the term logits"):
+        Distillation(one, {"soft": 1}, teacher=one)
+    with pytest.raises(ConfigError, match="soft_on='masked' is for a masked LM"):
+        Distillation(student, {"soft": 1}, teacher=teacher, soft_on="masked")
     with pytest.raises(ConfigError, match="one task head"):
-        TaskDistillation(both, {"hard": 1})
+        Distillation(both, {"hard": 1})
     with pytest.raises(InputError, match="teacher_logits"):
-        gradient(TaskDistillation(student, {"soft": 1}), student, dataset().batch([0]))
+        gradient(Distillation(student, {"soft": 1}), student, dataset().batch([0]))
 
 
 def test_a_loss_of_two_outputs_is_counted_once():
     student = BertForQuestionAnswering(CONFIG, dtype="float64", backend="numpy", seed=1)
     inputs, answers = [[3, 5, 7]], {"start_positions": np.array([0]), "end_positions": np.array([2])}
     batch = student.pack(inputs, **answers)
-    objective = TaskDistillation(student, {"hard": 1.0})
+    objective = Distillation(student, {"hard": 1.0})
     grads, totals = student.params.like(), objective.counts(batch)
     sums = objective(student, batch, totals, None, grads)
     loss, expected = student.loss_and_grads(inputs, **answers)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from parity_tools import CLASSES, batch, our_outputs, targets, tensors, their_gradients, their_outputs, twins
 
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.objective import Distillation
 from minidistil.model.backend import get_backend
 
 TOLERANCE = 1e-5  # relative, float32
@@ -108,7 +108,7 @@ def test_a_distillation_step(dtype, report):
     }
     sum(WEIGHTS[k] * term for k, term in their_terms.items()).backward()
 
-    objective = TaskDistillation(student, WEIGHTS, teacher=teacher, temperature=T)
+    objective = Distillation(student, WEIGHTS, teacher=teacher, temperature=T)
     packed = student.pack(**inputs, labels=labels)
     counts = objective.counts(packed)
     grads = student.params.like()

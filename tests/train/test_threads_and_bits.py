@@ -7,7 +7,7 @@ import pytest
 
 from minidistil import threads
 from minidistil.config import BertConfig, DistilBertConfig
-from minidistil.distill.objective import TaskDistillation
+from minidistil.distill.objective import Distillation
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification, DistilBertForMaskedLM
 from minidistil.text.dataset import Dataset
 from minidistil.train.objective import ModelLoss
@@ -50,7 +50,7 @@ def task_distillation():
     teacher = BertForSequenceClassification(BertConfig(**SIZES, num_hidden_layers=2), seed=2)
     model = BertForSequenceClassification(BertConfig(**SIZES, num_hidden_layers=1), seed=1)
     weights = {"soft": 1.0, "hard": 1.0, "cosine": 1.0}
-    return model, TaskDistillation(model, weights, teacher=teacher.eval()), dataset()
+    return model, Distillation(model, weights, teacher=teacher.eval()), dataset()
 
 
 @pytest.mark.parametrize("job", [fine_tuning, task_distillation])
@@ -74,7 +74,7 @@ def test_the_triple_loss(thread_count):
     ids = rng.integers(5, 300, (12, 40))
     labels = np.where(rng.random(ids.shape) < 0.2, ids, -100)
     batch = student.pack(ids, labels=labels)
-    objective = TaskDistillation(student, {"soft": 5.0, "hard": 2.0, "cosine": 1.0}, teacher=teacher)
+    objective = Distillation(student, {"soft": 5.0, "hard": 2.0, "cosine": 1.0}, teacher=teacher)
     totals = {term: float(n) for term, n in objective.counts(batch).items()}
     seen = set()
     for count in COUNTS:

@@ -1,0 +1,417 @@
+"""Training a masked LM on a folder of text: distilled from a teacher, or on its own.
+
+A run is one directory:
+
+    recipe.toml, run.json     what was asked for, resolved; what it was made with, and of which data
+    corpus/                   the text, encoded once
+    work/                     checkpoints, as long as it trains
+    metrics.jsonl             what happened
+    teacher.json              the teacher on held-out text
+    model/                    the result, in the Hugging Face layout
+    report.json               how good it is
+
+Stopped anywhere and started again with the same arguments, it goes on, and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import weights_hash
+from minidistil.distill.trainer import DistillationTrainer
+from minidistil.errors import ConfigError, DataError
+from minidistil.files import atomic_write
+from minidistil.model import DistilBertForMaskedLM, load_model
+from minidistil.model.base import Model
+from minidistil.provenance import provenance
+from minidistil.recipes import dump, to_dict
+from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
+from minidistil.text.chunks import Split, chunk
+from minidistil.text.corpus import Corpus
+from minidistil.text.corpus_writer import encode_corpus
+from minidistil.text.masking import MaskedDataset, Masking
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard
+from minidistil.weights.hub import resolve
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """What the student is.
+
+    Attributes
+    ----------
+    family : {"same", "distilbert"}
+        The teacher's architecture, or DistilBERT's: without token types and pooler.
+    layers : str
+        Teacher layers it starts from, see `choose_layers`.
+    width, heads, intermediate : int or None
+        A narrower shape, see `narrow_model`.
+    freeze : tuple of str
+        What does not learn: "positions", or patterns of parameter names.
+    """
+
+    family: Literal["same", "distilbert"] = "same"
+    layers: str = "alternate"
+    width: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How text becomes sequences.
+
+    Attributes
+    ----------
+    text_key : str
+        Which entry of a JSON object is the text.
+    max_length : int
+        Most tokens of a sequence.
+    shortest : int
+        Fewest; shorter ones are dropped.
+    unknown : float
+        Sequences of which this share or more is unknown words are dropped.
+    held_out : float
+        Share of the documents to measure by.
+    measured : int
+        How many of the held-out sequences are used.
+    """
+
+    text_key: str = "text"
+    max_length: int = 128
+    shortest: int = 12
+    unknown: float = 0.5
+    held_out: float = 0.02
+    measured: int = 500
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """What is minimised, see `minidistil.distill.Distillation`."""
+
+    temperature: float = 2.0
+    soft_on: Literal["all", "masked"] = "all"
+    terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 5.0, "hard": 2.0, "cosine": 1.0})
+
+
+@dataclass(frozen=True)
+class DistillationRecipe:
+    """All settings of a general distillation. `minidistil.recipes` reads and writes it."""
+
+    student: StudentSettings = field(default_factory=StudentSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    masking: Masking = field(default_factory=Masking)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+
+class MaskedLMRun:
+    """What distillation and pre-training have in common: text, masks, the directory of a run.
+
+    Parameters
+    ----------
+    texts : sequence of paths
+        Files and directories of text.
+    recipe : dataclass
+        With tables `data`, `masking` and `train`.
+    out : path
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    ConfigError
+        `out` holds another run.
+    """
+
+    def __init__(
+        self, texts: Sequence[str | Path], recipe: Any, out: str | Path, *, quiet: bool = False
+    ) -> None:
+        self.texts, self.recipe, self.out, self.quiet = texts, recipe, Path(out), quiet
+
+    # What a kind of run says
+
+    def identity(self) -> dict[str, Any]:
+        """What else, besides recipe and data, makes this run this one."""
+        return {}
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        raise NotImplementedError
+
+    def first_model(self) -> Model:
+        """The model as it begins."""
+        raise NotImplementedError
+
+    def trainer(self, model: Model, data: MaskedDataset, **options: Any) -> Trainer:
+        raise NotImplementedError
+
+    def card(self) -> ModelCard:
+        raise NotImplementedError
+
+    # The run
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return encode_corpus(
+            self.tokenizer,
+            self.texts,
+            self.out / "corpus",
+            text_key=self.recipe.data.text_key,
+            quiet=self.quiet,
+        )
+
+    @cached_property
+    def split(self) -> Split:
+        data = self.recipe.data
+        split = chunk(
+            self.corpus,
+            self.tokenizer,
+            max_length=data.max_length,
+            shortest=data.shortest,
+            unknown=data.unknown,
+            held_out=data.held_out,
+        )
+        if not len(split.train):
+            raise DataError(
+                f"no sequence to learn from: of {len(self.corpus)} documents, {self.corpus.num_tokens} tokens, "
+                f"nothing gives {data.shortest} to {data.max_length} tokens and is not held out"
+            )
+        return split
+
+    @cached_property
+    def held_out(self) -> MaskedDataset | None:
+        """What is measured on, always masked alike; None if nothing is kept out."""
+        some = self.split.held_out
+        some = some.subset(np.arange(min(len(some), self.recipe.data.measured)))
+        if not len(some):
+            return None
+        return MaskedDataset.create(
+            some, self.tokenizer, self.recipe.masking, seed=self.recipe.train.seed
+        ).fixed()
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; returns the report."""
+        self._claim()
+        if not (self.out / "model" / "config.json").exists():
+            model = self.first_model()
+            data = MaskedDataset.create(
+                self.split.train, self.tokenizer, self.recipe.masking, seed=self.recipe.train.seed
+            )
+            work = self.out / "work"
+            held_out = self.held_out
+            evaluate = None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
+            self.trainer(model, data, out=work, evaluate=evaluate, quiet=self.quiet).train()
+            shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
+            model.save_pretrained(self.out / "model", tokenizer=self.tokenizer, card=self.card().render())
+        shutil.rmtree(self.out / "work", ignore_errors=True)
+        report = self.report()
+        _write_json(self.out / "report.json", report)
+        return report
+
+    def report(self) -> dict[str, Any]:
+        """Sizes, and the result on held-out text."""
+        model = load_model(self.out / "model")
+        return {
+            "recipe": to_dict(self.recipe),
+            "documents": len(self.corpus),
+            "tokens": self.corpus.num_tokens,
+            "sequences": len(self.split.train),
+            "held_out_sequences": 0 if self.held_out is None else len(self.held_out),
+            "models": {"model": self.describe(model, "model")},
+        }
+
+    def describe(self, model: Model, label: str) -> dict[str, Any]:
+        """Size of a model, and what it makes of the held-out text."""
+        facts: dict[str, Any] = {
+            "layers": model.config.num_hidden_layers,
+            "parameters": model.params.num_parameters,
+        }
+        if self.held_out is not None:
+            facts |= evaluate_masked_lm(
+                model, self.held_out, label=f"measuring the {label}", quiet=self.quiet
+            )
+        return facts
+
+    def _claim(self) -> None:
+        """Write down whose directory this is, or check that it is ours."""
+        path = self.out / "run.json"
+        recipe = to_dict(self.recipe)
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            ours = {"recipe": json.loads(json.dumps(recipe)), **self.identity()}
+            differing = _differences({key: before.get(key) for key in ours}, ours)
+            if differing:
+                what = "; ".join(differing)
+                raise ConfigError(
+                    f"{self.out} holds another run ({what}): choose another --out, or remove it"
+                )
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        _ = self.split  # what cannot work leaves no mark
+        about = {"recipe": recipe, **self.identity(), "made_with": provenance(), "corpus": self.corpus.meta}
+        with atomic_write(self.out / "recipe.toml") as temporary:
+            temporary.write_text(dump(self.recipe), encoding="utf-8")
+        _write_json(path, about)
+
+
+class GeneralDistillation(MaskedLMRun):
+    """DistilBERT's pre-training: a masked LM of half the depth, from a teacher and text without labels.
+
+    Parameters
+    ----------
+    teacher : str
+        A directory or hub id of a masked LM.
+    texts, recipe, out, quiet
+        As for `MaskedLMRun`; the recipe is a `DistillationRecipe`.
+    """
+
+    recipe: DistillationRecipe
+
+    def __init__(
+        self,
+        teacher: str,
+        texts: Sequence[str | Path],
+        recipe: DistillationRecipe,
+        out: str | Path,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(texts, recipe, out, quiet=quiet)
+        self.source = teacher
+
+    @cached_property
+    def teacher(self) -> Model:
+        """Left in its file: no gradient ever changes it."""
+        model = load_model(self.source, mapped=True)
+        masked_lm_head(model)
+        return model
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_pretrained(resolve(self.source))
+
+    def identity(self) -> dict[str, Any]:
+        return {"teacher": weights_hash(self.teacher)}
+
+    def first_model(self) -> Model:
+        s = self.recipe.student
+        student = init_student(
+            self.teacher,
+            s.layers,
+            DistilBertForMaskedLM if s.family == "distilbert" else None,
+            width=s.width,
+            heads=s.heads,
+            intermediate=s.intermediate,
+            seed=self.recipe.train.seed,
+        )
+        freeze(student, s.freeze)
+        return student
+
+    def trainer(self, model: Model, data: MaskedDataset, **options: Any) -> Trainer:
+        o = self.recipe.objective
+        return DistillationTrainer(
+            model,
+            self.teacher,
+            data,
+            settings=self.recipe.train,
+            weights=o.terms,
+            temperature=o.temperature,
+            soft_on=o.soft_on,
+            label="distilling",
+            **options,
+        )
+
+    def run(self) -> dict[str, Any]:
+        _ = self.measured_teacher  # before anything else, so that curves have something to be compared with
+        return super().run()
+
+    @cached_property
+    def measured_teacher(self) -> dict[str, Any]:
+        self._claim()
+        path = self.out / "teacher.json"
+        if not path.exists():
+            _write_json(path, self.describe(self.teacher, "teacher"))
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return facts
+
+    def report(self) -> dict[str, Any]:
+        report = super().report()
+        student = report["models"].pop("model")
+        report["models"] = {"teacher": self.measured_teacher, "student": student}
+        return report
+
+    def card(self) -> ModelCard:
+        return ModelCard(
+            title="A masked language model, distilled",
+            summary=f"Distilled by minidistil from {Path(self.source).name} over text without labels.",
+            base_model=None if Path(self.source).exists() else self.source,
+            pipeline_tag="fill-mask",
+            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
+            command="minidistil distill",
+            limitations="What the text it was distilled on does not show, it has from its teacher at best.",
+        )
+
+
+def freeze(model: Model, what: Sequence[str]) -> None:
+    """Keep some parameters as they are: "positions", or shell patterns of names.
+
+    Raises
+    ------
+    ConfigError
+        A pattern that no name matches.
+    """
+    for pattern in what:
+        name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
+        if not fnmatch.filter(model.params, name):
+            raise ConfigError(
+                f"nothing to freeze: no parameter of {type(model).__name__} matches {pattern!r}"
+            )
+        model.freeze(name)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between two trees, as text."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, f"{path}{key}.")
+        elif old != new:
+            found.append(f"{path}{key} is {old!r} there, {new!r} here")
+    return found
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns."""
+    columns = ("layers", "parameters", "loss", "perplexity", "accuracy")
+    lines = [f"{'':10}" + "".join(f"{column:>12}" for column in columns)]
+    for name, row in report["models"].items():
+        cells = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M"]
+        if "masked_lm" in row:
+            cells += [f"{row['masked_lm']:.3f}", f"{row['perplexity']:.1f}", f"{row['accuracy']:.1%}"]
+        lines.append(f"{name:10}" + "".join(f"{cell:>12}" for cell in cells))
+    learnt = f"Learnt from {report['sequences']:,} sequences of {report['tokens']:,} tokens."
+    measured = (
+        f"Measured on the masked words of {report['held_out_sequences']:,} held-out sequences; loss in nats."
+    )
+    return "\n".join([*lines, "", learnt, measured])
