@@ -188,7 +188,7 @@ class MaskedLMRun:
         )
         if not len(split.train):
             raise DataError(
-                f"no sequence to learn from: of {len(self.corpus)} documents, {self.corpus.num_tokens} tokens, "
+                f"no sequence to learn from: of {len(self.corpus)} documents ({self.corpus.num_tokens} tokens) "
                 f"nothing gives {data.shortest} to {data.max_length} tokens and is not held out"
             )
         return split
@@ -249,21 +249,18 @@ class MaskedLMRun:
 
     def _claim(self) -> None:
         """Write down whose directory this is, or check that it is ours."""
-        path = self.out / "run.json"
-        recipe = to_dict(self.recipe)
+        path, identity = self.out / "run.json", self.identity()
+        recipe = json.loads(json.dumps(to_dict(self.recipe)))
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            ours = {"recipe": json.loads(json.dumps(recipe)), **self.identity()}
-            differing = _differences({key: before.get(key) for key in ours}, ours)
+            before, ours = json.loads(path.read_text(encoding="utf-8")), {"recipe": recipe, **identity}
+            differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
             if differing:
-                what = "; ".join(differing)
                 raise ConfigError(
-                    f"{self.out} holds another run ({what}): choose another --out, or remove it"
+                    f"{self.out} holds another run ({differing}): choose another --out, or remove it"
                 )
             return
-        self.out.mkdir(parents=True, exist_ok=True)
         _ = self.split  # what cannot work leaves no mark
-        about = {"recipe": recipe, **self.identity(), "made_with": provenance(), "corpus": self.corpus.meta}
+        about = {"recipe": recipe, **identity, "made_with": provenance(), "corpus": self.corpus.meta}
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
         _write_json(path, about)
