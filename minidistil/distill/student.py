@@ -6,7 +6,11 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+import numpy.typing as npt
+
 from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.distill.narrow import narrow_config, narrow_model
+from minidistil.distill.stream import finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.arena import ParameterSpec
 from minidistil.model.base import Model
@@ -109,9 +113,14 @@ def init_student(
     layers: str | Sequence[int] | None = None,
     student_class: type[Model] | None = None,
     *,
+    width: int | None = None,
+    heads: int | None = None,
+    intermediate: int | None = None,
+    hidden_states: npt.ArrayLike | None = None,
+    head_importance: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Model:
-    """A shallower model that starts from the teacher's own weights.
+    """A shallower, and maybe narrower, model that starts from the teacher's own weights.
 
     Parameters
     ----------
@@ -123,6 +132,12 @@ def init_student(
         The teacher's class by default. A BERT teacher can give a DistilBERT student: token types and
         pooler are then dropped, as in the published recipe; word and position tables, every norm, and
         a masked-LM, token or span head are copied whole.
+    width, heads, intermediate : int, optional
+        A narrower shape, see `narrow_model`. Heads keep the teacher's size: width and heads give each other.
+    hidden_states : float [N, teacher's hidden size], optional
+        A sample of the teacher's hidden states, which decides what a narrower stream keeps.
+    head_importance : float [teacher's layers, teacher's heads], optional
+        Which heads a narrower student keeps: those with the highest values in each layer.
     seed : int
         For what has no counterpart in the teacher, such as DistilBERT's `pre_classifier`.
 
@@ -134,17 +149,42 @@ def init_student(
     Raises
     ------
     ConfigError
-        A layer that the teacher does not have, or a family that cannot be made from it.
+        A layer that the teacher does not have, a shape that does not fit, or a family that cannot be made
+        from the teacher's.
+    InputError
+        Hidden states or importances of another shape, or that are not finite.
     """
     chosen = choose_layers("alternate" if layers is None else layers, teacher.config.num_hidden_layers)
     cls = type(teacher) if student_class is None else student_class
     config = _student_config(teacher, cls, len(chosen))
-    student = cls(config, dtype=teacher.params.dtype, backend=teacher.backend.name, seed=seed)
+    narrower = narrow_config(config, width, heads, intermediate)
     taken = [i for i in chosen if i is not None]
-    if taken:
-        for own, given in _counterparts(student, teacher, taken):
-            student.params[own][...] = teacher.params[given]
-    return student
+    student = cls(
+        config if taken else narrower,
+        dtype=teacher.params.dtype,
+        backend=teacher.backend.name,
+        seed=seed,
+    )
+    if not taken:
+        return student
+    pairs = dict(_counterparts(student, teacher, taken))
+    for own, given in pairs.items():
+        student.params[own][...] = teacher.params[given]
+    if narrower == config:
+        return student
+    if head_importance is not None:
+        shape = (teacher.config.num_hidden_layers, teacher.config.num_attention_heads)
+        head_importance = finite_matrix("head_importance", head_importance, shape)[taken]
+    return narrow_model(
+        student,
+        width,
+        heads,
+        intermediate,
+        hidden_states=hidden_states,
+        head_importance=head_importance,
+        fresh=student.params.keys() - pairs.keys(),
+        seed=seed,
+    )
 
 
 def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list[tuple[str, str]]:
