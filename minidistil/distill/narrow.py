@@ -79,11 +79,12 @@ def narrow_model(
     a token's attention sums to 1, so the head adds W_o b_v wherever it looks, and that constant moves into
     the output's bias.
 
-    *Feed-forward.* Neuron i adds D_i act(U_i x + b_i) to the stream. Those with the largest |U_i| |D_i| are
-    kept: GELU and ReLU are at most |x|, so beside the bias that product bounds what x can make of it.
+    *Feed-forward.* Neuron i adds D_i act(U_i x + b_i) to the stream. The product of |D_i| and the standard
+    deviation of U_i x over the sample says how far that varies. Those with the largest are kept.
 
     *Pooler.* Its outputs are no part of the stream, since the activation acts on each by itself. They are
-    chosen as the neurons are, with the classifier for D.
+    chosen like neurons, by |U_i| |D_i| with the classifier for D: it reads first tokens only, so the sample
+    says little of what it reads.
 
     *Masked-LM transform.* It has to end in the stream, where the word table is its decoder, and becomes
     P^T M P. Its activation does not commute with P, but half of it does: GELU(x) and ReLU(x) are x/2 plus an
@@ -97,8 +98,9 @@ def narrow_model(
     else:
         scores = finite_matrix("head_importance", head_importance, shape)
     with single_threaded_blas():  # or the machine's number of cores would have a say in the rounding
-        stream = Stream.of(_sample(model, hidden_states), config.hidden_size)
-        for name, value in _values(model, config, stream, scores):
+        sample = _sample(model, hidden_states)
+        stream = Stream.of(sample, config.hidden_size)
+        for name, value in _values(model, config, stream, _covariance(sample), scores):
             if name not in fresh:
                 small.params[name][...] = value
     return small
@@ -173,8 +175,7 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
     sample = _sample(model, hidden_states)
     scores = np.zeros((model.config.num_hidden_layers, A))
     with single_threaded_blas():
-        centred = sample - sample.mean(0)
-        covariance = centred.T @ centred / len(centred)  # [H, H]
+        covariance = _covariance(sample)
         for i, layer_scores in enumerate(scores):
             layer = naming.layer_prefix(i)
             squares = []
@@ -188,7 +189,7 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
     return scores
 
 
-def _values(model: Model, config: ModelConfig, stream: Stream, scores: Array) -> Values:
+def _values(model: Model, config: ModelConfig, stream: Stream, covariance: Array, scores: Array) -> Values:
     """Every parameter of the narrow model."""
     naming, base = model.naming, model.naming.prefix
     for table in (naming.word, naming.position, naming.token_type):
@@ -198,7 +199,7 @@ def _values(model: Model, config: ModelConfig, stream: Stream, scores: Array) ->
     for i in range(config.num_hidden_layers):
         kept = _highest(scores[i], config.num_attention_heads)
         yield from _attention(model, naming.layer_prefix(i), stream, kept)
-        yield from _feed_forward(model, naming.layer_prefix(i), stream, config.intermediate_size)
+        yield from _feed_forward(model, naming.layer_prefix(i), stream, covariance, config.intermediate_size)
     for head in model.heads:
         yield from _head(model, head, stream, config)
 
@@ -220,11 +221,12 @@ def _attention(model: Model, layer: str, stream: Stream, heads: Indices) -> Valu
     yield from _norm(model, layer + naming.attention_norm, stream)
 
 
-def _feed_forward(model: Model, layer: str, stream: Stream, neurons: int) -> Values:
+def _feed_forward(model: Model, layer: str, stream: Stream, covariance: Array, neurons: int) -> Values:
     """Some neurons of a layer, between projected ends."""
     up, down = layer + model.naming.up, layer + model.naming.down
     (up_weight, up_bias), (down_weight, down_bias) = _linear(model, up), _linear(model, down)
-    kept = _highest(np.linalg.norm(up_weight, axis=1) * np.linalg.norm(down_weight, axis=0), neurons)
+    variance = (up_weight @ covariance * up_weight).sum(1)  # [I], of what each neuron reads
+    kept = _highest(variance * np.square(down_weight).sum(0), neurons)
     yield f"{up}.weight", stream.read(up_weight[kept])
     yield f"{up}.bias", up_bias[kept]
     yield f"{down}.weight", stream.write(down_weight[:, kept])
@@ -281,6 +283,12 @@ def _read(model: Model, name: str) -> Array:
 def _highest(scores: Array, count: int) -> Indices:
     """Where the `count` highest scores are, in order of place; of equals the first."""
     return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def _covariance(sample: Array) -> Array:
+    """[H, H] of the columns of a sample [N, H]."""
+    centred = sample - sample.mean(0)
+    return np.asarray(centred.T @ centred / len(centred))
 
 
 def _sample(model: Model, hidden_states: npt.ArrayLike | None) -> Array:

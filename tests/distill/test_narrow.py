@@ -332,6 +332,17 @@ def test_neurons_are_kept_by_what_they_take_and_give():
         np.testing.assert_array_equal(student.params[layer(0, "intermediate.dense", "bias")], biases[kept])
 
 
+def test_a_neuron_that_reads_what_never_varies_goes_first():
+    teacher = teacher_of()
+    sample = np.random.default_rng(14).standard_normal((50, H))
+    sample[:, 5] = 7
+    up = teacher.params[layer(0, "intermediate.dense")]
+    up[3] = 0
+    up[3, 5] = 1e3
+    student = narrow_model(teacher, intermediate=I - 1, hidden_states=sample)
+    np.testing.assert_array_equal(student.params[layer(0, "intermediate.dense")], np.delete(up, 3, axis=0))
+
+
 # The student
 
 
