@@ -281,8 +281,8 @@ class Tokenizer:
 
     def content_hash(self) -> str:
         """SHA-256 of all that decides which ids a text gets: vocabulary, pipeline, special tokens."""
-        state = {"pipeline": json.loads(self._rust.to_str()), "special": self.special_tokens}
-        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+        special = json.dumps(self.special_tokens, sort_keys=True)
+        return hashlib.sha256(f"{special}\n{self._rust.to_str()}".encode()).hexdigest()
 
     def files(self, *, token_type_ids: bool = True) -> dict[str, bytes]:
         """Contents of the tokenizer's files, by name, as transformers reads them.

@@ -82,12 +82,13 @@ def test_large_vocabularies_take_four_bytes(tmp_path):
     assert documents(corpus) == [[8, 70_004]]
 
 
-def test_the_last_id_that_fits_two_bytes(tmp_path):
-    vocab = [*SPECIAL, *(f"w{i}" for i in range(65_536 - len(SPECIAL)))]
+@pytest.mark.parametrize(("size", "dtype"), [(65_536, np.uint16), (65_537, np.uint32)])
+def test_the_last_id_that_fits_two_bytes(tmp_path, size, dtype):
+    vocab = [*SPECIAL, *(f"w{i}" for i in range(size - len(SPECIAL)))]
     tokenizer = make_tokenizer(tmp_path / "tokenizer", vocab)
     corpus = encoded(tokenizer, tmp_path, f"{vocab[-1]} {vocab[5]}".encode())
-    assert corpus.tokens.dtype == np.uint16
-    assert documents(corpus) == [[65_535, 5]]
+    assert corpus.tokens.dtype == dtype
+    assert documents(corpus) == [[size - 1, 5]]
 
 
 @pytest.mark.parametrize(
@@ -368,6 +369,36 @@ def test_killed_at_every_stage(tmp_path, undisturbed, name, step):
     assert deaths > 3
     assert {file: (tmp_path / file).read_bytes() for file in FILES} == want
     assert not (tmp_path / "progress.json").exists()
+
+
+def test_stopped_after_every_commit(tmp_path, tokenizer, pieces, monkeypatch):
+    """A commit after every piece: also before the blank end of a long line, and before nothing at all."""
+    monkeypatch.setattr(corpus_files, "PIECE", 16)
+    monkeypatch.setattr(corpus_writer, "BATCH", 1)
+    monkeypatch.setattr(corpus_writer, "PART", 1)
+    blank_end = "good " * 4 + " " * 30
+    texts = ["the film", blank_end, "bad", "\x01\x02", "\x01", blank_end, "\x02", "was good", "good " * 30]
+    data = "\n".join(texts).encode()
+    whole = encoded(tokenizer, tmp_path / "whole", data)
+    assert documents(whole) == expected(tokenizer, texts)
+
+    def save_and_stop(writer):
+        save(writer)
+        if writer.state.file == 0:  # not yet through
+            raise KeyboardInterrupt
+
+    save = corpus_writer._Writer._save_state
+    monkeypatch.setattr(corpus_writer._Writer, "_save_state", save_and_stop)
+    stops, stopped = 0, None
+    while stopped is None:
+        try:
+            stopped = encoded(tokenizer, tmp_path / "stopped", data)
+        except KeyboardInterrupt:
+            stops += 1
+            assert stops < 100
+    assert stops > 20
+    for name in FILES:
+        assert (stopped.directory / name).read_bytes() == (whole.directory / name).read_bytes()
 
 
 def test_killed_at_any_moment(tmp_path, undisturbed):

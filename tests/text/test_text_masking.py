@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_text_chunks import corpus_of
 from text_toy import make_tokenizer
@@ -121,6 +121,7 @@ def test_exactly_so_many(data):
 
 
 @given(st.integers(1, 10**6), st.integers(1, 100))
+@example(100, 7)  # 0.07 * 100 is a little more than 7
 def test_rounding_up_is_exact(tokens, percent):
     assert Masking(share=percent / 100).targets(tokens) == math.ceil(Fraction(percent, 100) * tokens)
 
