@@ -22,7 +22,9 @@ SETTINGS = {
     "few-labels": FEW,
     "alone-from-teacher": replace(FEW, alone_from="teacher"),
     "other-texts": replace(FEW, other_texts=True),
-    "all-labels": replace(FEW, labels=None, teacher_epochs=3, alone_epochs=3, soft=0.5, hard=0.5),
+    "all-labels": replace(
+        FEW, labels=None, teacher_epochs=3, alone_epochs=3, student_epochs=3, soft=0.5, hard=0.5
+    ),
 }
 # Stages that a setting has in common with another one, and need not be done twice.
 SHARED = {

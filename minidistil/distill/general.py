@@ -187,9 +187,10 @@ class MaskedLMRun:
             held_out=data.held_out,
         )
         if not len(split.train):
+            limits = f"{data.shortest} to {data.max_length} tokens"
             raise DataError(
-                f"no sequence to learn from: of {len(self.corpus)} documents ({self.corpus.num_tokens} tokens) "
-                f"nothing gives {data.shortest} to {data.max_length} tokens and is not held out"
+                f"nothing to learn from: of {len(self.corpus)} documents ({self.corpus.num_tokens} tokens) "
+                f"none gives {limits} and is not held out"
             )
         return split
 

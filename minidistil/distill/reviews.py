@@ -79,7 +79,7 @@ class ReviewSettings:
     alone_from: str = "pretrained"
     teacher_epochs: int = 5
     alone_epochs: int = 5
-    student_epochs: int = 3
+    student_epochs: int = 2
     soft: float = 1.0
     hard: float = 0.0
     temperature: float = 2.0

@@ -1,0 +1,227 @@
+"""General distillation and pre-training on a folder of text: whole, killed and resumed, refused."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny import BAD, GOOD, OTHER, make_encoder
+
+from minidistil import threads
+from minidistil.cli.main import main
+from minidistil.distill.general import DistillationRecipe, GeneralDistillation, table
+from minidistil.distill.pretraining import Pretraining, PretrainingRecipe
+from minidistil.errors import ConfigError, DataError, InputError
+from minidistil.losses import cross_entropy
+from minidistil.model import BertForMaskedLM, BertModel, DistilBertForMaskedLM, load_model
+from minidistil.ops.rng import random_order
+from minidistil.recipes import load_recipe
+from minidistil.tasks.masked_lm import evaluate_masked_lm
+
+KILLS = int(os.environ.get("MINIDISTIL_KILLS", "3"))  # for a long test, more
+
+SMALL = ["data.max_length=24", "data.shortest=4", "data.held_out=0.1", "train.batch_size=16"]
+PRETRAIN = [
+    *SMALL, "model.layers=2", "model.width=24", "model.heads=2", "model.intermediate=32",
+    "model.positions=24", "model.vocabulary=100", "train.epochs=12", "train.lr=5e-3",
+]  # fmt: skip
+DISTIL = [*SMALL, "student.freeze=['positions']", "train.epochs=2", "train.lr=2e-3", "train.save_every=3"]
+
+
+def sentences(n=400):
+    """Two words in a row are alike: what is hidden can be guessed from its neighbour."""
+    lines = []
+    for i in range(n):
+        a, b = (int(x) for x in random_order(8, i)[:2])
+        good = GOOD if i % 2 else BAD
+        first, second = good[a % 4], good[b % 4]
+        lines.append(f"the {OTHER[2 + a % 3]} is {first} {first} and {second} {second}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    here = tmp_path_factory.mktemp("general")
+    (here / "text").mkdir()
+    (here / "text" / "a.txt").write_text(sentences())
+    recipe = load_recipe(PretrainingRecipe, changes=PRETRAIN)
+    report = Pretraining(None, [here / "text"], recipe, here / "teacher", quiet=True).run()
+    (here / "pretrained.json").write_text(json.dumps(report))
+    return here
+
+
+def distil(place, out, *changes):
+    recipe = load_recipe(
+        DistillationRecipe, "distilbert", changes=["train.accumulation=1", *DISTIL, *changes]
+    )
+    return GeneralDistillation(str(place / "teacher" / "model"), [place / "text"], recipe, out, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def student(place):
+    report = distil(place, place / "student").run()
+    return place / "student", report
+
+
+def sha(out):
+    return hashlib.sha256((out / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_pretraining_from_nothing_learns(place):
+    facts = json.loads((place / "pretrained.json").read_text())["models"]["model"]
+    words = len(GOOD) + len(BAD) + len(OTHER)
+    assert facts["masked_lm"] < 0.6 * np.log(words), "better than guessing any word"
+    assert facts["perplexity"] == pytest.approx(np.exp(facts["masked_lm"]))
+    model = load_model(place / "teacher" / "model", strict=True)
+    assert isinstance(model, BertForMaskedLM)
+    assert (place / "teacher" / "tokenizer" / "vocab.txt").exists()
+
+
+def test_pretraining_from_an_encoder_keeps_its_words(place, tmp_path):
+    encoder = make_encoder(tmp_path)
+    recipe = load_recipe(PretrainingRecipe, changes=[*SMALL, "train.max_steps=2", "train.lr=0"])
+    Pretraining(str(encoder), [place / "text"], recipe, tmp_path / "lm", quiet=True).run()
+    model, before = load_model(tmp_path / "lm" / "model"), BertModel.from_pretrained(encoder)
+    name = "encoder.layer.5.output.dense.weight"
+    np.testing.assert_array_equal(model.params[f"bert.{name}"], before.params[name])
+    assert (tmp_path / "lm" / "model" / "vocab.txt").read_text() == (encoder / "vocab.txt").read_text()
+
+
+def test_what_a_distillation_leaves(place, student):
+    out, report = student
+    assert sorted(p.name for p in out.iterdir()) == [
+        "corpus", "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json", "teacher.json",
+    ]  # fmt: skip
+    assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(report))
+    assert set(report["models"]) == {"teacher", "student"}
+    model = load_model(out / "model", strict=True)
+    assert isinstance(model, DistilBertForMaskedLM)
+    assert model.config.num_hidden_layers == 1
+    recipe = load_recipe(DistillationRecipe, file=out / "recipe.toml")
+    assert recipe == distil(place, out).recipe
+    made_with = json.loads((out / "run.json").read_text())["made_with"]
+    assert made_with["numpy"] == np.__version__
+    assert all(len(line) <= 80 for line in table(report).splitlines())
+    kinds = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert {"soft", "hard", "cosine"} <= kinds[0].keys()
+    assert {"masked_lm", "accuracy", "perplexity"} <= kinds[-1].keys()
+
+
+def test_it_learns_and_positions_do_not(place, student):
+    out, _ = student
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    losses = [r["soft"] for r in records if r["kind"] == "train"]
+    assert losses[-1] < 0.8 * losses[0]
+    model, teacher = load_model(out / "model"), load_model(place / "teacher" / "model")
+    np.testing.assert_array_equal(
+        model.params["distilbert.embeddings.position_embeddings.weight"],
+        teacher.params["bert.embeddings.position_embeddings.weight"],
+    )
+
+
+def test_measuring_is_what_it_says(student, place):
+    job = distil(place, place / "student")
+    model, data = load_model(place / "student" / "model"), job.held_out
+    total, right, count = 0.0, 0, 0
+    for i in range(len(data)):
+        batch = data.batch([i])
+        logits = model.forward(batch)[0]["logits"]
+        rows = batch.targets["labels"] != -100
+        total += cross_entropy(logits, batch.targets["labels"]).sum
+        right += (logits.argmax(1) == batch.targets["labels"])[rows].sum()
+        count += rows.sum()
+    measured = evaluate_masked_lm(model, data)
+    assert measured["masked_lm"] == pytest.approx(total / count, rel=1e-5)
+    assert measured["accuracy"] == right / count
+    with pytest.raises(InputError, match="BertModel does not guess words"):
+        evaluate_masked_lm(BertModel.from_pretrained(place / "teacher" / "model"), data)
+
+
+def test_the_same_for_any_number_of_threads(student, place, tmp_path):
+    before = threads.get_num_threads()
+    try:
+        for n in (1, 3):
+            threads.set_num_threads(n)
+            distil(place, tmp_path / str(n)).run()
+            assert sha(tmp_path / str(n)) == sha(student[0])
+    finally:
+        threads.set_num_threads(before)
+
+
+RUN = """
+import sys
+from minidistil.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_anywhere_it_ends_the_same(student, place, tmp_path):
+    """SIGKILL at moments spread over the run; in the end the same bits."""
+    out, rng = tmp_path / "run", np.random.default_rng(0)
+    command = [sys.executable, "-c", RUN, "distill", "-q", "--teacher", str(place / "teacher" / "model")]
+    command += ["--corpus", str(place / "text"), "--recipe", "distilbert", "--out", str(out)]
+    for change in ("train.accumulation=1", *DISTIL):
+        command += ["--set", change]
+    kills = 0
+    for _ in range(10 * KILLS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=float(rng.uniform(0.3, 3.0)))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        if process.returncode == 0 or kills == KILLS:
+            break
+        time.sleep(0.01)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert kills > 0
+    assert sha(out) == sha(student[0])
+
+
+def test_a_finished_run_is_not_run_again(student, place, monkeypatch):
+    monkeypatch.setattr(GeneralDistillation, "first_model", None)
+    assert distil(place, place / "student").run()["models"] == student[1]["models"]
+
+
+def test_what_is_refused(place, student, tmp_path):
+    with pytest.raises(ConfigError, match=r"holds another run \(recipe.train.epochs is 2 there, 3 here\)"):
+        distil(place, place / "student", "train.epochs=3").run()
+    with pytest.raises(
+        ConfigError, match=r"nothing to freeze: no parameter of DistilBertForMaskedLM matches 'x\*'"
+    ):
+        distil(place, tmp_path / "a", "student.freeze=['x*']").run()
+    with pytest.raises(DataError, match="none gives 20 to 24 tokens"):
+        distil(place, tmp_path / "b", "data.shortest=20").run()
+    recipe = load_recipe(DistillationRecipe)
+    encoder = make_encoder(tmp_path)
+    with pytest.raises(InputError, match="BertModel does not guess words"):
+        GeneralDistillation(str(encoder), [place / "text"], recipe, tmp_path / "c", quiet=True).run()
+    assert not (tmp_path / "c").exists(), "what cannot work leaves nothing"
+    shape = [change for change in PRETRAIN if not change.startswith("data.max_length")]
+    long = load_recipe(PretrainingRecipe, changes=[*shape, "data.max_length=30"])
+    with pytest.raises(ConfigError, match="data.max_length is 30, but the model has 24 positions"):
+        Pretraining(None, [place / "text"], long, tmp_path / "d", quiet=True).run()
+
+
+def test_the_command_line(place, tmp_path, capsys):
+    teacher, text = str(place / "teacher" / "model"), str(place / "text")
+    arguments = ["distill", "-q", "--teacher", teacher, "--corpus", text, "--out", str(tmp_path / "s")]
+    changes = [x for change in (*DISTIL, "train.max_steps=2") for x in ("--set", change)]
+    assert main([*arguments, *changes, "--print-recipe"]) == 0
+    assert 'freeze = ["positions"]' in capsys.readouterr().out
+    assert not (tmp_path / "s").exists()
+    assert main([*arguments, *changes, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["models"]) == {"teacher", "student"}
+    assert main([*arguments, "--set", "train.lrr=1"]) == 3
+    assert "did you mean train.lr?" in capsys.readouterr().err
+    pretrain = [x for change in (*PRETRAIN, "train.max_steps=2") for x in ("--set", change)]
+    assert main(["pretrain", "-q", "--corpus", text, "--out", str(tmp_path / "p"), *pretrain]) == 0
+    assert "perplexity" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "p")
