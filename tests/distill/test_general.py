@@ -206,7 +206,7 @@ def test_what_is_refused(place, student, tmp_path):
     assert not (tmp_path / "c").exists(), "what cannot work leaves nothing"
     shape = [change for change in PRETRAIN if not change.startswith("data.max_length")]
     long = load_recipe(PretrainingRecipe, changes=[*shape, "data.max_length=30"])
-    with pytest.raises(ConfigError, match="data.max_length is 30, but the model has 24 positions"):
+    with pytest.raises(ConfigError, match="max_length is 30, but the model has 24 positions"):
         Pretraining(None, [place / "text"], long, tmp_path / "d", quiet=True).run()
 
 
