@@ -18,12 +18,14 @@ from minidistil.cli import (
     compare,
     demo,
     distill,
+    explain,
     fetch,
     gradcheck,
     inspect,
     plan,
     predict,
     pretrain,
+    report,
     warmup,
 )
 from minidistil.errors import MinidistilError
@@ -33,6 +35,8 @@ VERBS: dict[str, ModuleType] = {
     "demo": demo,
     "distill": distill,
     "pretrain": pretrain,
+    "explain": explain,
+    "report": report,
     "predict": predict,
     "inspect": inspect,
     "plan": plan,

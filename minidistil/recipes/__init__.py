@@ -94,7 +94,7 @@ def to_dict(recipe: Any) -> dict[str, Any]:
 
 
 def dump(recipe: Any) -> str:
-    """A recipe as TOML."""
+    """A recipe, or tables, as TOML."""
     lines: list[str] = []
     _dump_table(recipe, "", lines)
     return "\n".join(lines).strip() + "\n"

@@ -25,7 +25,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,12 +56,17 @@ class Masking:
         Of those drawn, how many become [MASK], and how many stay. The rest become random tokens.
     smoothing : float
         A token's weight is max(count, 1)^-smoothing; 0 weighs all alike.
+    over : {"batch", "sequence"}
+        What the share is taken of. Over the batch, as published, longer or rarer sequences get more of the
+        masks, and which depends on the company. Over each sequence by itself it does not: 4 batches of 8 then
+        have the masks of 1 batch of 32.
     """
 
     share: float = 0.15
     masked: float = 0.8
     kept: float = 0.1
     smoothing: float = 0.7
+    over: Literal["batch", "sequence"] = "batch"
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -70,6 +75,8 @@ class Masking:
             raise ConfigError(
                 f"masked is {self.masked!r} and kept is {self.kept!r}: expected shares of 1 at most together"
             )
+        if self.over not in ("batch", "sequence"):
+            raise ConfigError(f"over is {self.over!r}: expected 'batch' or 'sequence'")
         if not 0 <= self.smoothing < math.inf:
             raise ConfigError(f"smoothing is {self.smoothing!r}: expected a number >= 0")
 
@@ -148,7 +155,7 @@ class MaskedDataset:
         high, low, action, word = philox(batch.places, who, who >> 32, 0, key)
         uniform = ((high >> 5) * 2.0**26 + (low >> 6) + 0.5) * 2.0**-53  # 53 bits, never 0 or 1
         weights = self.weights[batch.input_ids]
-        if self.epoch is None:
+        if self.epoch is None or self.masking.over == "sequence":
             targets = [self.masking.targets(int(n)) for n in batch.lengths]
             chosen = draw_by_row(weights, uniform, batch.rows, targets)
         else:

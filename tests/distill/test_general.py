@@ -154,6 +154,22 @@ def test_the_same_for_any_number_of_threads(student, place, tmp_path):
         threads.set_num_threads(before)
 
 
+def test_accumulating_equals_a_bigger_batch(place, tmp_path):
+    """With masks over each sequence: 4 x 4 is 1 x 16 up to rounding, 1e-6 of each tensor."""
+    changes = ["masking.over=sequence", "train.lr=1e-3", "train.dropout=false", "train.eps=1e-4"]
+    for batch, accumulation in ((16, 1), (4, 4)):
+        sizes = [
+            f"train.batch_size={batch}",
+            f"train.accumulation={accumulation}",
+            "train.group_by_length=false",
+        ]
+        distil(place, tmp_path / str(batch), *changes, *sizes).run()
+    one, four = (load_model(tmp_path / size / "model").params for size in ("16", "4"))
+    for name in one:
+        difference = np.linalg.norm(one[name] - four[name])
+        assert difference <= 1e-6 * np.linalg.norm(one[name]), (name, difference)
+
+
 RUN = """
 import sys
 from minidistil.cli.main import main

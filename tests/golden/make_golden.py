@@ -273,6 +273,52 @@ def distillation_file() -> Tensors:
     return found | {"total": array(total), "labels": WORDS} | gradients(student)
 
 
+RECIPE = {"lr": 1e-2, "betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.0}
+RECIPE_STEPS, RECIPE_WARMUP, RECIPE_CLIP = 20, 1, 5.0
+
+
+def recipe_file() -> Tensors:
+    """Twenty steps of DistilBERT's recipe: two micro-batches a step, positions frozen, warm-up, clipping.
+
+    Each term is divided once, by its count over both micro-batches.
+    """
+    teacher = build("bert", "BertForMaskedLM", {})
+    student = build("distilbert", "DistilBertForMaskedLM", {})
+    student.distilbert.embeddings.position_embeddings.weight.requires_grad_(False)
+    learning = [p for p in student.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, **RECIPE)
+    schedule = transformers.get_linear_schedule_with_warmup(optimizer, RECIPE_WARMUP, RECIPE_STEPS)
+    rows = np.array([[[0, 3], [1, 2]], [[1, 0], [3, 3]], [[2, 1], [0, 3]], [[3, 0], [1, 1]]] * 5)
+    given = {k: tensor(v) for k, v in inputs("distilbert").items()}
+    found: dict[str, list[float]] = {"soft": [], "hard": [], "cosine": [], "norms": []}
+    for window in rows:
+        sums, counts = dict.fromkeys(WEIGHTS, torch.zeros((), dtype=torch.float64)), dict.fromkeys(WEIGHTS, 0)
+        for pair in window:
+            batch, real = {k: v[pair] for k, v in given.items()}, tensor(MASK)[pair] == 1
+            with torch.no_grad():
+                t = teacher(**batch, output_hidden_states=True)
+            s = student(**batch, output_hidden_states=True)
+            log_p_s = F.log_softmax(s.logits[real] / TEMPERATURE, -1)
+            p_t = F.softmax(t.logits[real] / TEMPERATURE, -1)
+            words = tensor(WORDS)[pair]
+            near = F.cosine_similarity(s.hidden_states[-1][real], t.hidden_states[-1][real], dim=-1)
+            sums["ce"] = sums["ce"] + TEMPERATURE**2 * (p_t * (p_t.log() - log_p_s)).sum()
+            sums["mlm"] = sums["mlm"] - F.log_softmax(s.logits, -1)[words >= 0, words[words >= 0]].sum()
+            sums["cos"] = sums["cos"] + (1 - near).sum()
+            for name, count in (("ce", real.sum()), ("mlm", (words >= 0).sum()), ("cos", real.sum())):
+                counts[name] += int(count)
+        terms = {name: sums[name] / counts[name] for name in sums}
+        optimizer.zero_grad()
+        sum(WEIGHTS[name] * term for name, term in terms.items()).backward()
+        found["norms"].append(float(torch.nn.utils.clip_grad_norm_(learning, RECIPE_CLIP)))
+        optimizer.step()
+        schedule.step()
+        for ours, theirs in (("soft", "ce"), ("hard", "mlm"), ("cosine", "cos")):
+            found[ours].append(float(terms[theirs].detach()))
+    result: Tensors = {"rows": rows, "labels": WORDS} | {k: np.array(v) for k, v in found.items()}
+    return result | {f"final.{name}": array(p) for name, p in student.named_parameters()}
+
+
 def with_gradients(
     name: str, function: Callable[..., torch.Tensor], constants: tuple[Any, ...] = (), **arrays: np.ndarray
 ) -> Tensors:
@@ -394,6 +440,11 @@ def files() -> dict[str, tuple[Tensors, dict[str, Any]]]:
     for name in ("BertForMaskedLM", "DistilBertForSequenceClassification"):
         made[f"trajectory.{name}"] = trajectory_file(name), settings
     made["distillation"] = distillation_file(), {"temperature": TEMPERATURE, "weights": WEIGHTS}
+    settings = {"steps": RECIPE_STEPS, "warmup": RECIPE_WARMUP, "clip": RECIPE_CLIP, **RECIPE}
+    made["trajectory.distillation"] = (
+        recipe_file(),
+        {"temperature": TEMPERATURE, "weights": WEIGHTS, **settings},
+    )
     made["operations"] = operations_file(), {"lengths": LENGTHS.tolist(), "heads": HEADS}
     made["losses"] = losses_file(), {}
     made["objectives"] = objectives_file(), {}

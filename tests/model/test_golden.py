@@ -9,9 +9,12 @@ import pytest
 
 from minidistil import losses
 from minidistil.config import config_from_dict
+from minidistil.distill import Distillation
 from minidistil.model import MODELS
 from minidistil.train.optimizer import AdamW
 from minidistil.train.schedule import schedule
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
 
 HEADS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering")
 VARIANTS = ("multi_label", "regression")
@@ -154,6 +157,55 @@ def test_ten_steps_of_adamw(golden, case, backend):
     np.testing.assert_allclose(losses, file.tensors["losses"], rtol=1e-9)
     np.testing.assert_allclose(norms, file.tensors["norms"], rtol=1e-9)
     assert_all_close(dict(model.params), file.group("final"), 1e-9)
+
+
+class InTurn:
+    """Training data that gives ready-made micro-batches, the next at each call."""
+
+    def __init__(self, batches):
+        self.batches, self.given = batches, 0
+        self.lengths = np.array([batch.num_tokens for batch in batches])
+
+    def __len__(self):
+        return len(self.batches)
+
+    def batch(self, indices):
+        self.given += 1
+        return self.batches[self.given - 1]
+
+    def content_hash(self):
+        return ""
+
+
+@backends
+def test_twenty_steps_of_the_recipe(golden, backend):
+    """The trainer's own: accumulation, exact normalisation, frozen positions, warm-up, clipping."""
+    teacher, _, _ = load(golden, "BertForMaskedLM", backend, "float64")
+    student, _, family = load(golden, "DistilBertForMaskedLM", backend, "float64")
+    file = golden("trajectory.distillation")
+    about, given = file.about, {**family.group("inputs"), "labels": file.tensors["labels"]}
+    pairs = file.tensors["rows"].reshape(-1, 2)
+    data = InTurn([student.pack(**{k: v[pair] for k, v in given.items()}) for pair in pairs])
+    student.freeze("*position_embeddings*")
+    settings = TrainSettings(
+        epochs=1, batch_size=1, accumulation=2, lr=about["lr"], betas=tuple(about["betas"]), eps=about["eps"],
+        weight_decay=about["weight_decay"], warmup=about["warmup"], clip=about["clip"], dropout=False,
+        log_every=1,
+    )  # fmt: skip
+    weights = {
+        "soft": about["weights"]["ce"],
+        "hard": about["weights"]["mlm"],
+        "cosine": about["weights"]["cos"],
+    }
+    objective = Distillation(student, weights, teacher=teacher, temperature=about["temperature"])
+    records = Trainer(student, objective, data, settings=settings, quiet=True).train().history
+    assert len(records) == about["steps"] == 20
+    for term in weights:
+        np.testing.assert_allclose([r[term] for r in records], file.tensors[term], rtol=1e-8)
+    norms = [r["grad_norm"] for r in records]
+    np.testing.assert_allclose(norms, file.tensors["norms"], rtol=1e-8)
+    assert max(norms) > 1.5 * about["clip"], "clipping did something"
+    assert_all_close(dict(student.params), file.group("final"), 1e-8)
 
 
 @backends

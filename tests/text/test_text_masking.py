@@ -232,6 +232,20 @@ def test_fixed_masks_are_one_to_an_example(data):
     assert not same(whole, data.batch(np.arange(200)))
 
 
+def test_masks_over_each_sequence_do_not_depend_on_the_company(data, tokenizer):
+    alone = MaskedDataset.create(data.sequences, tokenizer, Masking(over="sequence"), seed=11).for_epoch(2)
+    whole, rows = alone.batch(np.arange(32)), np.arange(8, 16)
+    part = alone.batch(rows)
+    begin, end = whole.cu_seqlens[8], whole.cu_seqlens[16]
+    assert (whole.input_ids[begin:end] == part.input_ids).all()
+    assert (whole.targets["labels"][begin:end] == part.targets["labels"]).all()
+    assert not same(part, alone.for_epoch(3).batch(rows))
+    over_batch = data.for_epoch(2)
+    assert not (
+        over_batch.batch(np.arange(32)).input_ids[begin:end] == over_batch.batch(rows).input_ids
+    ).all()
+
+
 def test_the_hash_knows_what_decides_the_masks(data, tokenizer):
     make = lambda *a, **k: MaskedDataset.create(data.sequences, tokenizer, *a, **k).content_hash()
     hashes = [

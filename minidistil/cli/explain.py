@@ -1,0 +1,73 @@
+"""minidistil explain"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "show, for a text, each term of a distillation: formula, value, gradient at each layer"
+EXAMPLES = """\
+  minidistil explain runs/demo/teacher runs/demo/student --text "a warm, funny, engaging film"
+  minidistil explain teacher/ student/ --text "a b c" --term soft=5 --term relations=1 --temperature 4
+  minidistil explain teacher/ student/ --text "a b c" --label 1 --term hard=1 --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("teacher", help="a model directory or hub id")
+    parser.add_argument("student", help="likewise")
+    parser.add_argument("--text", nargs="+", required=True, metavar="TEXT")
+    parser.add_argument(
+        "--label", nargs="+", type=int, metavar="N", help="class of each text, for the term hard"
+    )
+    parser.add_argument(
+        "--term",
+        action="append",
+        default=[],
+        metavar="NAME=WEIGHT",
+        help="may be repeated (default: soft and cosine; of a masked LM 5 soft, 2 hard, 1 cosine)",
+    )
+    parser.add_argument("--temperature", type=float, default=2.0, metavar="T", help="of the soft labels (2)")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from minidistil.distill.explain import explain, mask_some, table
+    from minidistil.errors import UsageError
+    from minidistil.model import load_model
+    from minidistil.model.token_heads import MaskedLMHead
+    from minidistil.packing import Batch
+    from minidistil.text.tokenizer import Tokenizer
+
+    teacher, student = load_model(args.teacher), load_model(args.student)
+    tokenizer = Tokenizer.from_pretrained(args.teacher)
+    limit = min(model.config.max_position_embeddings for model in (teacher, student))
+    encodings = tokenizer.iter_encode(args.text, max_length=limit)
+    batch = Batch.from_sequences([encoding.ids for encoding in encodings])
+    words = any(isinstance(head, MaskedLMHead) for head in student.heads)
+    if words:
+        batch = mask_some(batch, tokenizer.mask_token_id, list(tokenizer.special_ids))
+    elif args.label is not None:
+        if len(args.label) != len(args.text):
+            raise UsageError(f"{len(args.label)} labels for {len(args.text)} texts")
+        batch = batch.with_targets(labels=np.array(args.label))
+    weights = {"soft": 5.0, "hard": 2.0, "cosine": 1.0} if words else {"soft": 1.0, "cosine": 1.0}
+    if args.term:
+        weights = dict(_weight(term) for term in args.term)
+    terms = explain(student, teacher, batch, weights, temperature=args.temperature)
+    print(json.dumps([asdict(term) for term in terms]) if args.json else table(terms))
+    return 0
+
+
+def _weight(term: str) -> tuple[str, float]:
+    from minidistil.errors import UsageError
+
+    name, equals, weight = term.partition("=")
+    try:
+        return name, float(weight) if equals else 1.0
+    except ValueError:
+        raise UsageError(f"--term {term}: expected NAME=WEIGHT, a number") from None

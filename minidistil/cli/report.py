@@ -1,0 +1,65 @@
+"""minidistil report"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "write a run as one HTML page: curves, teacher against student, settings"
+EXAMPLES = """\
+  minidistil report runs/demo
+  minidistil report runs/student --out page.html --teacher runs/teacher/model
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="RUN", help="directory of demo, distill or pretrain")
+    parser.add_argument("--out", metavar="FILE", help="default: report.html in the run's directory")
+    parser.add_argument(
+        "--teacher", metavar="MODEL", help="compare the student with it layer by layer (default: RUN/teacher)"
+    )
+    parser.add_argument(
+        "--text", nargs="+", metavar="TEXT", help="what to compare layers on (default: some plain sentences)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from minidistil.files import atomic_write
+    from minidistil.report.page import page
+    from minidistil.report.run import read_run
+
+    record = read_run(args.directory)
+    student = next(
+        (record.path / n for n in ("student", "model") if (record.path / n / "config.json").exists()), None
+    )
+    teacher = args.teacher or (str(record.path / "teacher") if (record.path / "teacher").is_dir() else None)
+    similarity = _similarity(str(student), teacher, args.text) if student and teacher else None
+    out = Path(args.out or record.path / "report.html")
+    with atomic_write(out) as temporary:
+        temporary.write_text(page(record, similarity), encoding="utf-8")
+    print(out)
+    return 0
+
+
+SENTENCES = [
+    "The film is a warm and funny portrait of a family that never quite grows up.",
+    "Two trains left the station at noon, and only one of them arrived.",
+    "She opened the window, looked at the grey sea, and said nothing.",
+    "Prices rose by four percent last year, more than anyone had expected.",
+    "It is a long, dull, clumsy story with an ending that comes too late.",
+    "The committee will meet again on Thursday to decide about the bridge.",
+]
+
+
+def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str, list[list[float]] | None]:
+    from minidistil.model import load_model
+    from minidistil.packing import Batch
+    from minidistil.report.similarity import layer_similarity
+    from minidistil.text.tokenizer import Tokenizer
+
+    ours, theirs = load_model(student), load_model(teacher)
+    limit = min(model.config.max_position_embeddings for model in (ours, theirs))
+    tokenizer = Tokenizer.from_pretrained(teacher)
+    batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts or SENTENCES, max_length=limit)])
+    return layer_similarity(ours, theirs, [batch])

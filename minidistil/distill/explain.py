@@ -1,0 +1,122 @@
+"""What each term of a distillation says about one batch: its value, and how hard it pulls at which layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minidistil.distill.objective import Distillation
+from minidistil.losses import IGNORE_INDEX
+from minidistil.model.arena import Arena
+from minidistil.model.base import Model
+from minidistil.model.naming import encoder_specs
+from minidistil.packing import Batch
+
+FORMULAS = {
+    "soft": "T^2 KL(softmax(z_t / T) || softmax(z_s / T))",
+    "hard": "-log softmax(z_s)[label]",
+    "logits": "|z_s - z_t|^2",
+    "cosine": "1 - s.t / (|s| |t|)",
+    "hidden": "mean (W s - t)^2",
+    "patient": "|s/|s| - t/|t||^2, s and t of the first token",
+    "attention": "mean (q_s k_s / sqrt(D) - q_t k_t / sqrt(D))^2, or KL of their softmax",
+    "relations": "KL(softmax(a_t a_t^T / sqrt(D)) || softmax(a_s a_s^T / sqrt(D))), a = q, k, v",
+    "embedding": "1 - e_s.e_t / (|e_s| |e_t|), or mean (e_s - e_t)^2",
+    "triplet": "max(0, margin + |a - positive| - |a - negative|)",
+}
+EVERY = 7  # of the tokens of a text, one in so many is masked
+
+
+@dataclass(frozen=True)
+class TermExplained:
+    """One term on one batch.
+
+    Attributes
+    ----------
+    name, formula : str
+    weight : float
+    value : float
+        Its mean, before the weight.
+    gradient : mapping of str to float
+        Norm of weight * gradient by the parameters of "embeddings", of layers "1", "2", ..., and of "head".
+    """
+
+    name: str
+    formula: str
+    weight: float
+    value: float
+    gradient: Mapping[str, float]
+
+
+def explain(
+    student: Model,
+    teacher: Model,
+    batch: Batch,
+    weights: Mapping[str, float | Mapping[str, Any]],
+    *,
+    temperature: float = 2.0,
+) -> list[TermExplained]:
+    """Every term of an objective by itself, without dropout.
+
+    Parameters
+    ----------
+    student, teacher : Model
+    batch : Batch
+        With labels if a term needs them.
+    weights, temperature
+        As for `Distillation`.
+
+    Raises
+    ------
+    ConfigError
+        Terms that do not fit the models.
+    """
+    found = []
+    for name, given in weights.items():
+        objective = Distillation(student, {name: given}, teacher=teacher, temperature=temperature)
+        grads = student.params.like()
+        total = max(objective.counts(batch)[name], 1)
+        sums = objective(student, batch, {name: float(total)}, None, grads)
+        norms = gradient_norms(student, grads)
+        found.append(TermExplained(name, FORMULAS[name], objective.weights[name], sums[name] / total, norms))
+    return found
+
+
+def gradient_norms(model: Model, grads: Arena) -> dict[str, float]:
+    """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head"."""
+    depth = model.config.num_hidden_layers
+    squares = dict.fromkeys(["embeddings", *map(str, range(1, depth + 1)), "head"], 0.0)
+    layers = {model.naming.layer_prefix(i): str(i + 1) for i in range(depth)}
+    inside = {spec.name for spec in encoder_specs(model.config, model.naming)}
+    for name, grad in grads.items():
+        layer = next((label for prefix, label in layers.items() if name.startswith(prefix)), None)
+        part = layer or ("embeddings" if name in inside else "head")
+        squares[part] += float(np.square(grad, dtype=np.float64).sum())
+    return {part: square**0.5 for part, square in squares.items()}
+
+
+def mask_some(batch: Batch, mask_id: int, never: list[int]) -> Batch:
+    """A batch whose every seventh word is masked, with labels: enough to look at, the same every time."""
+    words = np.flatnonzero(~np.isin(batch.input_ids, never))
+    chosen = words[::EVERY]
+    labels = np.full(batch.num_tokens, IGNORE_INDEX, np.int64)
+    labels[chosen] = batch.input_ids[chosen]
+    ids = batch.input_ids.copy()
+    ids[chosen] = mask_id
+    return replace(batch, input_ids=ids, targets={**batch.targets, "labels": labels})
+
+
+def table(terms: list[TermExplained]) -> str:
+    """Formulas, then a table of values and gradient norms."""
+    lines = [f"{term.name:10} {term.formula}" for term in terms]
+    parts = list(terms[0].gradient)
+    short = {"embeddings": "embed"}
+    header = f"{'':10}{'weight':>8}{'value':>9}  " + "".join(f"{short.get(part, part):>8}" for part in parts)
+    lines += ["", "norm of the weighted gradient by part of the student:", header]
+    for term in terms:
+        cells = "".join(f"{term.gradient[part]:8.3g}" for part in parts)
+        lines.append(f"{term.name:10}{term.weight:8.3g}{term.value:9.4f}  {cells}")
+    return "\n".join(lines)

@@ -1,0 +1,142 @@
+"""A run as one HTML page that needs nothing else: no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from minidistil.recipes import dump
+from minidistil.report.chart import heat_map, line_chart
+from minidistil.report.run import RunRecord
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --ink: #222; --paper: #fff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #161616; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 46rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+.heat td, .heat th { padding: .25rem .35rem; border: 0; font-size: .8rem; text-align: center; }
+.wide { overflow-x: auto; }
+figure { margin: .5rem 0; } svg { width: 100%; height: auto; }
+svg text { font-size: 12px; fill: currentColor; }
+figcaption { font-size: .85rem; } figcaption span { margin-right: 1rem; white-space: nowrap; }
+figcaption i { display: inline-block; width: 1.2em; height: 3px; margin-right: .4em; vertical-align: middle; }
+figcaption i.dashed { border-top: 2px dashed currentColor; height: 0; }
+.grid { stroke: var(--line); stroke-width: .5; } .axis { stroke: currentColor; fill: none; }
+.line { fill: none; stroke-width: 2; } .level { stroke: currentColor; stroke-dasharray: 5 4; }
+pre { overflow-x: auto; font-size: .85rem; padding: .6rem; border: 1px solid var(--line); }
+.note { color: #777; font-size: .9rem; }
+@media print { body { max-width: none; color: #000; background: #fff; } h2 { break-after: avoid; }
+  figure, table, pre { break-inside: avoid; } }
+"""
+
+# Field of a model in report.json: heading, how it is written.
+FIELDS = {
+    "layers": ("layers", "{:d}"),
+    "parameters": ("parameters", "{:,d}"),
+    "bytes": ("bytes", "{:,d}"),
+    "sentences_per_second": ("sentences/s", "{:.0f}"),
+    "masked_lm": ("loss", "{:.3f}"),
+    "perplexity": ("perplexity", "{:.1f}"),
+    "accuracy": ("accuracy", "{:.1%}"),
+    "retained": ("retained", "{:.1%}"),
+}
+APART = ("kind", "step", "epoch", "loss", "lr", "grad_norm", "tokens", "examples", "seconds")
+
+
+def page(run: RunRecord, similarity: Mapping[str, Any] | None = None) -> str:
+    """The whole page.
+
+    Parameters
+    ----------
+    run : RunRecord
+    similarity : mapping, optional
+        From `layer_similarity`.
+    """
+    parts = [_models(run), *(_stage(name, records, run) for name, records in run.metrics.items())]
+    if similarity:
+        parts.append(_similarity(similarity))
+    parts.append("<h2>Settings</h2>" + f"<pre>{escape(dump(run.settings))}</pre>")
+    if run.made_with:
+        rows = "".join(
+            f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in run.made_with.items()
+        )
+        parts.append(f'<h2>Made with</h2><div class="wide"><table>{rows}</table></div>')
+    title = f"{run.path.resolve().name}: a run of minidistil"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body><h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _models(run: RunRecord) -> str:
+    """Teacher against student."""
+    models = dict(run.report.get("models", {}))
+    if not models:
+        return '<p class="note">This run has not finished.</p>'
+    teacher = models.get("teacher", {})
+    for row in models.values():
+        if teacher and "accuracy" in row and teacher.get("accuracy"):
+            row.setdefault("retained", row["accuracy"] / teacher["accuracy"])
+    fields = [f for f in FIELDS if any(f in row for row in models.values())]
+    head = "".join(f'<th scope="col">{FIELDS[f][0]}</th>' for f in fields)
+    lines = []
+    for name, row in models.items():
+        cells = "".join(f"<td>{FIELDS[f][1].format(row[f]) if f in row else ''}</td>" for f in fields)
+        lines.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
+    return (
+        f'<h2>Models</h2><div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'
+        '<p class="note">On held-out text. Retained: share of the teacher\'s accuracy.</p>'
+    )
+
+
+def _stage(name: str, records: Sequence[Mapping[str, Any]], run: RunRecord) -> str:
+    """Curves of one training."""
+    train = [r for r in records if r.get("kind") == "train"]
+    evals = [r for r in records if r.get("kind") == "eval"]
+
+    def curve(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+        return [(float(r["step"]), float(r[key])) for r in rows if isinstance(r.get(key), (int, float))]
+
+    terms = sorted(
+        {k for r in train for k in r} - set(APART) - {k for r in train for k in r if "per_second" in k}
+    )
+    parts = [f"<h2>Training{': ' + escape(name) if name else ''}</h2>"]
+    parts.append(line_chart({"loss": curve(train, "loss")}, x="step", y="loss"))
+    if len(terms) > 1:
+        parts += [line_chart({term: curve(train, term)}, x="step", y=term) for term in terms]
+    for metric in sorted({k for r in evals for k in r} - {"kind", "step", "epoch"}):
+        level = run.teacher.get(metric)
+        levels = {"teacher": float(level)} if isinstance(level, (int, float)) else None
+        parts.append(line_chart({metric: curve(evals, metric)}, x="step", y=metric, levels=levels))
+    parts.append(line_chart({"learning rate": curve(train, "lr")}, x="step", y="learning rate"))
+    if train and isinstance(train[-1].get("seconds"), (int, float)):
+        tokens = sum(r.get("tokens", 0) for r in train)
+        seconds = train[-1]["seconds"]
+        rate = tokens / seconds if seconds else 0
+        parts.append(
+            f'<p class="note">{tokens:,} tokens in {seconds / 60:.1f} minutes, {rate:,.0f} a second.</p>'
+        )
+    return "\n".join(parts)
+
+
+def _similarity(similarity: Mapping[str, Any]) -> str:
+    """Layers of the student (rows) beside those of the teacher (columns)."""
+    parts = ["<h2>Layer by layer</h2>"]
+    titles = {
+        "cka": "Linear CKA of hidden states: 1 where one is the other turned and scaled",
+        "cosine": "Mean cosine of hidden states",
+    }
+    for key, title in titles.items():
+        rows = similarity.get(key)
+        if rows:
+            names = [["embeddings", *map(str, range(1, n))] for n in (len(rows), len(rows[0]))]
+            parts.append(f"<p>{title}. Student down, teacher across.</p>")
+            parts.append(heat_map(rows, row_names=names[0], column_names=names[1]))
+    return "\n".join(parts)

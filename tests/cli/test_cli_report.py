@@ -1,0 +1,157 @@
+"""minidistil report: one page that needs nothing else, whatever the run holds."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from tiny import CONFIG, make_tokenizer
+
+from minidistil.cli.main import main
+from minidistil.distill import init_student
+from minidistil.errors import DataError, InputError
+from minidistil.model import BertForMaskedLM
+from minidistil.report.chart import line_chart, ticks
+from minidistil.report.page import page
+from minidistil.report.run import read_run
+from minidistil.report.similarity import layer_similarity, linear_cka, mean_cosine
+
+EVIL = '</pre><script>alert("x")</script>'
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A distillation's directory, with a name and a setting that would like to be HTML."""
+    here = tmp_path / "a<b>&c"
+    here.mkdir()
+    models = {
+        "teacher": {"layers": 6, "parameters": 1000, "masked_lm": 1.0, "perplexity": 2.7, "accuracy": 0.8},
+        "student": {"layers": 3, "parameters": 600, "masked_lm": 1.5, "perplexity": 4.5, "accuracy": 0.76},
+    }
+    about = {"recipe": {"train": {"lr": 1e-3}, "note": EVIL}, "made_with": {"numpy": EVIL}, "teacher": "0"}
+    (here / "run.json").write_text(json.dumps(about))
+    (here / "report.json").write_text(json.dumps({"models": models}))
+    (here / "teacher.json").write_text(json.dumps(models["teacher"]))
+    records = [
+        {"kind": "train", "step": i, "loss": 3 / i, "soft": 2 / i, "hard": 1 / i, "lr": 0.1 / i, "tokens": 10,
+         "seconds": float(i), "grad_norm": None, "tokens_per_second": 10.0}
+        for i in range(1, 9)
+    ]  # fmt: skip
+    records += [{"kind": "eval", "step": 8, "masked_lm": 1.5, "accuracy": 0.76}]
+    (here / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + '{"kind": "tr')
+    return here
+
+
+class Reader(HTMLParser):
+    """Every tag closed, and all that a browser would fetch."""
+
+    EMPTY = ("meta", "path", "circle", "i")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.text, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(html):
+    reader = Reader()
+    reader.feed(html)
+    assert reader.open == []
+    return reader
+
+
+def test_the_page(run, capsys):
+    assert main(["report", str(run)]) == 0
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    html = (run / "report.html").read_text()
+    reader = read(html)
+    assert reader.links == [], "nothing is fetched"
+    assert "script" not in reader.tags, "texts are escaped"
+    text = " ".join(reader.text)
+    assert EVIL in text
+    assert "95.0%" in text, "retained"
+    assert "lr = 0.001" in text
+    assert html.count("<svg") == 6, "loss, two terms, two metrics, learning rate"
+    assert "url(" not in html
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_a_run_that_goes_on(run):
+    (run / "report.json").unlink()
+    (run / "work").mkdir()
+    (run / "metrics.jsonl").rename(run / "work" / "metrics.jsonl")
+    text = " ".join(read(page(read_run(run))).text)
+    assert "has not finished" in text
+    assert "loss" in text
+
+
+def test_what_is_no_run(tmp_path, run):
+    with pytest.raises(DataError, match="holds no run"):
+        read_run(tmp_path)
+    (run / "report.json").write_text("{")
+    with pytest.raises(DataError, match=r"report\.json: cannot be read"):
+        read_run(run)
+    (run / "report.json").write_text("{}")
+    (run / "metrics.jsonl").write_text('{"kind": \n{"kind": "train"}\n')
+    with pytest.raises(DataError, match="line 1: is not JSON"):
+        read_run(run)
+
+
+def test_layers_side_by_side(run, tmp_path):
+    tokenizer = make_tokenizer(tmp_path / "vocabulary")
+    teacher = BertForMaskedLM(CONFIG, seed=3)
+    teacher.save_pretrained(tmp_path / "t", tokenizer=tokenizer)
+    init_student(teacher, "first:2").save_pretrained(run / "model", tokenizer=tokenizer)
+    arguments = ["report", str(run), "--teacher", str(tmp_path / "t"), "--text", "the film is warm"]
+    assert main([*arguments, "--out", str(tmp_path / "page.html")]) == 0
+    html = (tmp_path / "page.html").read_text()
+    read(html)
+    assert "Linear CKA" in html
+    student = init_student(teacher, "first:2")
+    found = layer_similarity(student, teacher, [student.pack([[2, 5, 6, 7, 3], [2, 8, 9, 3, 4]])])
+    assert np.shape(found["cka"]) == np.shape(found["cosine"]) == (3, 7)
+    np.testing.assert_allclose(np.diag(found["cka"]), 1, rtol=1e-6)  # the same layers
+    np.testing.assert_allclose(np.diag(found["cosine"]), 1, rtol=1e-6)
+    assert found["cka"][2][6] < 0.99
+
+
+def test_cka_is_what_its_definition_says():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 4))
+    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    assert linear_cka(x, 3 * x @ turn + 5) == pytest.approx(1)
+    k, q = (a @ a.T for a in (x - x.mean(0), y - y.mean(0)))  # by Gram matrices, as the paper begins
+    assert linear_cka(x, y) == pytest.approx((k * q).sum() / np.sqrt((k * k).sum() * (q * q).sum()))
+    assert linear_cka(x, np.ones((50, 3))) == 0
+    assert mean_cosine(x, -2 * x) == pytest.approx(-1)
+    with pytest.raises(InputError, match="as many rows"):
+        linear_cka(x, y[:3])
+
+
+def test_charts():
+    assert line_chart({"a": []}, x="x", y="y") == ""
+    assert line_chart({"a": [(1, float("nan"))]}, x="x", y="y") == ""
+    one = line_chart({EVIL: [(3, 2.0)]}, x="x", y=EVIL)
+    assert "<script" not in one
+    assert "<circle" in one
+    flat = line_chart({"a": [(0, 1.0), (1, 1.0)]}, x="x", y="y", levels={"t": 1.0})
+    numbers = [float(n) for n in re.findall(r"[\d.]+(?= |\")", flat.split('class="line"')[1].split("/>")[0])]
+    assert all(0 <= n <= 640 for n in numbers)
+    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert ticks(0.11, 0.52) == [0.2, 0.3, 0.4, 0.5]
+    assert ticks(1, 1) == [1]
