@@ -241,6 +241,8 @@ class Distillation:
             dweight=grads[weight],
             dbias=grads[bias],
         )
+        if teacher is not None:
+            teacher.params.release()  # its word table, if it lies in a file
         if self.soft_on == "masked":
             some, dfeatures = dfeatures, np.zeros_like(features)
             dfeatures[rows] = some
