@@ -3,6 +3,7 @@
     python -m benchmarks                      everything
     python -m benchmarks --quick              a few works, three rounds
     python -m benchmarks --only minilm/1x     works with a name like this
+    python -m benchmarks --again --only 1x16  these once more, beside the others of the run before
     python -m benchmarks --list               what there is
 
 Needs the extra: pip install -e '.[bench]'. docs/performance.md says what is measured and how.
@@ -67,6 +68,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}")
     parser.add_argument("--json", type=Path, default=FOLDER / "bench.json", metavar="PATH")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE}")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="measure these works again, and keep the others of an earlier run",
+    )
     parser.add_argument("--list", action="store_true", help="name the works and leave")
     args = parser.parse_args(arguments)
     if args.rounds is None:
@@ -98,6 +104,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "settings": {"rounds": args.rounds, "turn": TURN, "pause": PAUSE, "quick": args.quick},
         "works": {},
     }
+    if args.again and args.json.exists():
+        before = json.loads(args.json.read_text(encoding="utf-8"))
+        results["works"] = before["works"]
+        results["again"] = sorted({*before.get("again", []), *(work.name for work in args.works)})
     busy = results["machine"]["busy"]
     if busy is not None and busy > BUSY:
         print(f"warning: {100 * busy:.0f} % of this machine is busy with other things", file=sys.stderr)

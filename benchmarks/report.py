@@ -54,6 +54,8 @@ def machine(results: Results) -> str:
     ]
     if m["busy"] is not None:
         lines.append(f"{100 * m['busy']:.0f} % of the machine was busy with other things when it began")
+    if results.get("again"):
+        lines.append(f"measured again at that date, the others before: {', '.join(results['again'])}")
     return "\n".join(f"- {line}" for line in lines)
 
 

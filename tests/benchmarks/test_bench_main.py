@@ -42,6 +42,18 @@ def test_results_are_kept_and_printed(measured, tmp_path, capsys):
     assert "90 % of this machine is busy" in err
 
 
+def test_some_works_are_measured_again_and_the_others_kept(measured, tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    assert command.main([*ALONE, "--rounds", "2", "--json", str(path)]) == 0
+    arguments = ["--engines", OURS, "--only", "start/import", "--again", "--json", str(path)]
+    assert command.main(arguments) == 0
+    assert [name for name, *_ in measured] == ["start/import", "start/predict", "start/import"]
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert list(results["works"]) == ["start/import", "start/predict"]
+    assert results["again"] == ["start/import"]
+    assert "measured again at that date, the others before: start/import" in capsys.readouterr().out
+
+
 def test_disagreement_is_exit_code_1_and_keeps_what_was_measured(measured, monkeypatch, tmp_path, capsys):
     def measure(work, *_):
         if work.name == "start/predict":
