@@ -80,7 +80,7 @@ class Distillation:
         for name, given in weights.items():
             if name not in NAMES:
                 raise ConfigError(f"there is no term {name!r}; there are: {', '.join(NAMES)}")
-            options = given if isinstance(given, Mapping) else {"weight": float(given)}
+            options = given if isinstance(given, Mapping) else {"weight": given}
             term = build(TERMS.get(name, Term), options, f"term {name}")
             if not (np.isfinite(term.weight) and term.weight >= 0):
                 raise ConfigError(f"the weight of {name} must be a number >= 0, not {term.weight!r}")
