@@ -166,8 +166,9 @@ def test_accumulating_equals_a_bigger_batch(place, tmp_path):
         distil(place, tmp_path / str(batch), *changes, *sizes).run()
     one, four = (load_model(tmp_path / size / "model").params for size in ("16", "4"))
     for name in one:
-        difference = np.linalg.norm(one[name] - four[name])
-        assert difference <= 1e-6 * np.linalg.norm(one[name]), (name, difference)
+        if not name.endswith("k_lin.bias"):  # which a softmax ignores: its gradient is rounding alone
+            difference = np.linalg.norm(one[name] - four[name])
+            assert difference <= 1e-6 * np.linalg.norm(one[name]), (name, difference)
 
 
 RUN = """
@@ -179,25 +180,31 @@ sys.exit(main(sys.argv[1:]))
 
 def test_killed_anywhere_it_ends_the_same(student, place, tmp_path):
     """SIGKILL at moments spread over the run; in the end the same bits."""
-    out, rng = tmp_path / "run", np.random.default_rng(0)
     command = [sys.executable, "-c", RUN, "distill", "-q", "--teacher", str(place / "teacher" / "model")]
-    command += ["--corpus", str(place / "text"), "--recipe", "distilbert", "--out", str(out)]
+    command += ["--corpus", str(place / "text"), "--recipe", "distilbert"]
     for change in ("train.accumulation=1", *DISTIL):
         command += ["--set", change]
-    kills = 0
-    for _ in range(10 * KILLS):
+    began = time.monotonic()
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+    whole = time.monotonic() - began
+    assert sha(tmp_path / "whole") == sha(student[0])
+    out, rng, kills = tmp_path / "run", np.random.default_rng(0), 0
+    command += ["--out", str(out)]
+    for _ in range(20 * KILLS):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            process.wait(timeout=float(rng.uniform(0.3, 3.0)))
+            process.wait(timeout=whole * rng.uniform(0.2, 1))
+            assert process.returncode == 0
+            assert sha(out) == sha(student[0])
+            shutil.rmtree(out)  # it was too quick for us: from the beginning
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
-        if process.returncode == 0 or kills == KILLS:
+        if kills == KILLS:
             break
-        time.sleep(0.01)
+    assert kills == KILLS
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert kills > 0
     assert sha(out) == sha(student[0])
 
 
