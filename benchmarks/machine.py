@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from minidistil.provenance import cpuinfo, processor
 from minidistil.threads import available_cores
 
 PACKAGES = ("minidistil", "numpy", "numba", "torch", "transformers", "onnxruntime")
@@ -18,11 +19,11 @@ BUSY = 0.1  # share of the machine's time that others may take before we warn
 
 def describe() -> dict[str, Any]:
     """Processor, cores, instruction sets, memory, system and versions."""
-    cpu = _cpuinfo()
+    cpu = cpuinfo()
     flags = cpu.get("flags", cpu.get("Features", "")).split()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": cpu.get("model name", platform.processor() or platform.machine()),
+        "processor": processor(),
         "family": "/".join(cpu.get(key, "?") for key in ("cpu family", "model", "stepping")),
         "cores": available_cores(),
         "instructions": [name for name in INSTRUCTIONS if name in flags],
@@ -53,15 +54,6 @@ def _cpu_times() -> tuple[int, int] | None:
         return None
     ticks = [int(word) for word in first.split()[1:9]]
     return ticks[3] + ticks[4], sum(ticks)
-
-
-def _cpuinfo() -> dict[str, str]:
-    try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _memory_bytes() -> int:

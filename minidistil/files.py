@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -58,6 +59,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed, never written, or in a place that is none
             temporary.unlink()
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write JSON for people and programs, wholly or not at all; errors as of `atomic_write`."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from minidistil import __version__
@@ -20,19 +20,22 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": available_cores(),
         "threads": get_num_threads(),
     }
 
 
-def _processor() -> str:
-    """Its name, where Linux tells; else what Python knows."""
+def cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor, by its own names; empty elsewhere."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
-        pass
-    return platform.processor() or os.uname().machine
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def processor() -> str:
+    """Its name."""
+    return cpuinfo().get("model name", platform.processor() or platform.machine())

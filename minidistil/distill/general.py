@@ -15,7 +15,6 @@ Stopped anywhere and started again with the same arguments, it goes on, and ends
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -29,14 +28,14 @@ import numpy as np
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import ConfigError, DataError
-from minidistil.files import atomic_write
+from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.files import atomic_write, write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.provenance import provenance
 from minidistil.recipes import dump, to_dict
 from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
-from minidistil.text.chunks import Split, chunk
+from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus
 from minidistil.text.corpus_writer import encode_corpus
 from minidistil.text.masking import MaskedDataset, Masking
@@ -163,6 +162,9 @@ class MaskedLMRun:
     def card(self) -> ModelCard:
         raise NotImplementedError
 
+    def before_training(self) -> None:
+        """What is to be known before the first step."""
+
     # The run
 
     @cached_property
@@ -201,27 +203,27 @@ class MaskedLMRun:
         some = some.subset(np.arange(min(len(some), self.recipe.data.measured)))
         if not len(some):
             return None
-        return MaskedDataset.create(
-            some, self.tokenizer, self.recipe.masking, seed=self.recipe.train.seed
-        ).fixed()
+        return self._masked(some).fixed()
+
+    def _masked(self, sequences: Sequences) -> MaskedDataset:
+        recipe = self.recipe
+        return MaskedDataset.create(sequences, self.tokenizer, recipe.masking, seed=recipe.train.seed)
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do; returns the report."""
         self._claim()
+        self.before_training()
         if not (self.out / "model" / "config.json").exists():
             model = self.first_model()
-            data = MaskedDataset.create(
-                self.split.train, self.tokenizer, self.recipe.masking, seed=self.recipe.train.seed
-            )
-            work = self.out / "work"
-            held_out = self.held_out
+            work, held_out = self.out / "work", self.held_out
             evaluate = None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
+            data = self._masked(self.split.train)
             self.trainer(model, data, out=work, evaluate=evaluate, quiet=self.quiet).train()
             shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
             model.save_pretrained(self.out / "model", tokenizer=self.tokenizer, card=self.card().render())
         shutil.rmtree(self.out / "work", ignore_errors=True)
         report = self.report()
-        _write_json(self.out / "report.json", report)
+        write_json(self.out / "report.json", report)
         return report
 
     def report(self) -> dict[str, Any]:
@@ -264,7 +266,7 @@ class MaskedLMRun:
         about = {"recipe": recipe, **identity, "made_with": provenance(), "corpus": self.corpus.meta}
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
-        _write_json(path, about)
+        write_json(path, about)
 
 
 class GeneralDistillation(MaskedLMRun):
@@ -334,16 +336,14 @@ class GeneralDistillation(MaskedLMRun):
             **options,
         )
 
-    def run(self) -> dict[str, Any]:
-        _ = self.measured_teacher  # before anything else, so that curves have something to be compared with
-        return super().run()
+    def before_training(self) -> None:
+        _ = self.measured_teacher  # so that curves have something to be compared with
 
     @cached_property
     def measured_teacher(self) -> dict[str, Any]:
-        self._claim()
         path = self.out / "teacher.json"
         if not path.exists():
-            _write_json(path, self.describe(self.teacher, "teacher"))
+            write_json(path, self.describe(self.teacher, "teacher"))
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return facts
 
@@ -375,11 +375,10 @@ def freeze(model: Model, what: Sequence[str]) -> None:
     """
     for pattern in what:
         name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
-        if not fnmatch.filter(model.params, name):
-            raise ConfigError(
-                f"nothing to freeze: no parameter of {type(model).__name__} matches {pattern!r}"
-            )
-        model.freeze(name)
+        try:
+            model.freeze(name)
+        except UsageError as error:
+            raise ConfigError(f"nothing to freeze: {error}") from error
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
@@ -392,11 +391,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = 
         elif old != new:
             found.append(f"{path}{key} is {old!r} there, {new!r} here")
     return found
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -71,9 +71,11 @@ class Distillation:
         self.terms: dict[str, Term] = {}
         self._read(weights)
         self._check()
-        for term in self.terms.values():
-            assert teacher is not None
-            missing = [spec for spec in term.specs(student, teacher) if spec.name not in student.params]
+        wanted = (
+            [] if teacher is None else [s for t in self.terms.values() for s in t.specs(student, teacher)]
+        )
+        missing = [spec for spec in wanted if spec.name not in student.params]
+        if missing:  # extending copies every parameter
             student.extend(missing)
 
     def _read(self, weights: Mapping[str, float | Mapping[str, Any]]) -> None:

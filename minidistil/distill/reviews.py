@@ -29,7 +29,7 @@ from minidistil.corpora import movie_split, other_texts
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError
-from minidistil.files import atomic_write
+from minidistil.files import atomic_write, write_json
 from minidistil.model.base import Model
 from minidistil.model.bert import BertForSequenceClassification
 from minidistil.progress import Progress
@@ -123,8 +123,7 @@ class ReviewDistillation:
                 )
             return
         self.out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+        write_json(path, ours)
 
     # Inputs
 
@@ -169,8 +168,7 @@ class ReviewDistillation:
         self._stage("alone", self._train_alone)
         self._stage("student", self._train_student)
         report = self._report()
-        with atomic_write(self.out / "report.json") as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(self.out / "report.json", report)
         return report
 
     def _stage(self, name: str, train: Callable[[Path], tuple[Model, ModelCard]]) -> None:

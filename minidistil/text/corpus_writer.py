@@ -9,7 +9,6 @@ however often, ends with the same bytes. Counts and hashes are taken from the fi
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import ConfigError, DataError, StorageError
-from minidistil.files import atomic_write, sha256_file, storage_error
+from minidistil.files import atomic_write, sha256_file, storage_error, write_json
 from minidistil.progress import Progress
 from minidistil.text.corpus import COUNTS, META, OFFSETS, PROGRESS, TOKENS, VERSION, Corpus, Int64, read_json
 from minidistil.text.corpus_files import Source, SourceReader, find_sources
@@ -204,7 +203,7 @@ class _Writer:
         self._save_state()
 
     def _save_state(self) -> None:
-        _write_json(self.out / PROGRESS, {"plan": self.plan, "state": vars(self.state)})
+        write_json(self.out / PROGRESS, {"plan": self.plan, "state": vars(self.state)})
 
     def _encoded(self) -> Iterator[tuple[_Batch, npt.NDArray[np.int32], Int64]]:
         """Batches in order, encoded by threads that are at most THREADS batches ahead."""
@@ -254,7 +253,7 @@ class _Writer:
             "tokens": self.state.tokens,
             "sha256": {name: sha256_file(self.out / name) for name in (TOKENS, OFFSETS)},
         }
-        _write_json(self.out / META, meta)
+        write_json(self.out / META, meta)
 
 
 def _blocks(path: Path, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
@@ -300,8 +299,3 @@ def _only_writer(directory: Path) -> Iterator[None]:
             except OSError as error:
                 raise StorageError(f"another process is writing {directory}; wait for it to end") from error
         yield
-
-
-def _write_json(path: Path, value: object) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
