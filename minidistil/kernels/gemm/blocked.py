@@ -8,7 +8,8 @@ packs its rows of A again.
 
 Where there are so few rows that all are one block, they are packed beforehand, and a ticket is some panels.
 Each panel is needed once: it is packed when its turn comes, so that no packed copy of B ever exists, and B
-itself is read from memory once.
+itself is read from memory once. Such rows that are very long, as in the gradient by what words are scored from,
+would not stay in any cache: then each thread takes one ticket, and packs a stretch of k when its turn comes.
 
 Every number of C is summed over k in order, by one thread: bits do not depend on the number of threads, nor
 on how many other rows are computed with it.
@@ -32,6 +33,10 @@ Array = npt.NDArray[np.float32]
 
 BLOCK_PANELS = 8  # strips of A in a ticket: 112 rows of 768 numbers are 344 KB of a level-2 cache
 BLOCK_K = 1024  # longest stretch of k between two visits of C
+LONG_K = (
+    4096  # beyond it, few rows of A packed beforehand (here 4 MB) would be read from memory for each panel
+)
+LONG_BLOCK_K = 512  # stretch of k then: 600 KB of 256 rows, which stay in the level-2 cache for all panels
 SPLITS = 4  # tickets of each of the last blocks, so that a slow thread delays the others little
 FINISH_PANELS = 8  # panels between two epilogues: few enough to be in cache, enough to make loops worth it
 DIRECT_ROWS = 256  # rows of A that are one block if B is not packed: 1 MB of A for the longest stretch of k
@@ -94,7 +99,7 @@ def _tickets(
     flat = c.reshape(-1)
     K = a.shape[0] if transposed else a.shape[1]
     panels = _ceil(N, COLUMNS)
-    k_blocks = _ceil(K, BLOCK_K)
+    k_blocks = _ceil(K, BLOCK_K if K <= LONG_K else LONG_BLOCK_K)
     depth = _ceil(K, k_blocks)
     own = rows_packed.size == 0
     strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
@@ -163,9 +168,10 @@ def multiply(
     threads = pool[THREADS]
     rows_packed = np.empty(0, np.float32)
     if packed.size == 0 or M <= ROWS * BLOCK_PANELS:
-        blocks, whole, splits = 1, 0, min(TICKETS * threads, _ceil(N, COLUMNS))
-        rows_packed = np.empty(_ceil(M, ROWS) * K * LANES + LANES, np.float32)
-        run(pool, _pack_rows, (a, transposed, rows_packed), _ceil(M, ROWS), 1)
+        blocks, whole, splits = 1, 0, min(threads if K > LONG_K else TICKETS * threads, _ceil(N, COLUMNS))
+        if K <= LONG_K:
+            rows_packed = np.empty(_ceil(M, ROWS) * K * LANES + LANES, np.float32)
+            run(pool, _pack_rows, (a, transposed, rows_packed), _ceil(M, ROWS), 1)
     else:
         blocks, whole, splits = tickets(M, N, threads)
     arguments = (
