@@ -8,7 +8,7 @@ packs its rows of A again.
 
 Where there are so few rows that all are one block, they are packed beforehand, and a ticket is some panels.
 Each panel is needed once: it is packed when its turn comes, so that no packed copy of B ever exists, and B
-itself is read from memory once. Such rows that are very long, as in the gradient by what words are scored from,
+itself is read from memory once. Few rows that are very long, as in the gradient by what words are scored by,
 would not stay in any cache: then each thread takes one ticket, and packs a stretch of k when its turn comes.
 
 Every number of C is summed over k in order, by one thread: bits do not depend on the number of threads, nor
