@@ -44,6 +44,8 @@ class TrainState:
     interval : Interval
     seconds : float
         Time spent on steps, over all processes that had a part in the run.
+    first_loss : float or None
+        Of the first step, to tell whether it diverges.
     metrics : dict
         Result of the last evaluation.
     best_step, best_value, stale
@@ -58,6 +60,7 @@ class TrainState:
     sums: dict[str, float] = field(default_factory=dict)
     interval: Interval = field(default_factory=Interval)
     seconds: float = 0.0
+    first_loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None

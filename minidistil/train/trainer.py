@@ -40,6 +40,8 @@ from minidistil.train.settings import Every, TrainSettings
 from minidistil.train.state import Interval, TrainResult, TrainState, fingerprint
 from minidistil.weights.safetensors_file import SafetensorsFile
 
+DIVERGED = 1e4  # times the first loss, or 1 if that was less: no run comes back from there
+
 
 class Trainer:
     """Trains a model; stopped and started again, goes on from where it was.
@@ -120,7 +122,7 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C or SIGTERM, once the state is saved.
         TrainingError
-            The loss or the gradient is NaN or Inf.
+            The loss or the gradient is NaN or Inf, or the loss is ten thousand times what it was at first.
         CheckpointError
             `out` holds another run, or only damaged checkpoints.
         StorageError
@@ -139,6 +141,7 @@ class Trainer:
                 self._accumulate(batches, totals, interrupted)
                 losses = {term: value / totals[term] for term, value in state.sums.items()}
                 losses["loss"] = sum(self._weight(term) * value for term, value in losses.items())
+                self._check_divergence(losses["loss"])
                 grad_norm, factor = self._update()
                 self._advance(batches, losses)
                 progress.update(1, loss=losses["loss"])
@@ -201,16 +204,29 @@ class Trainer:
             for term, value in sums.items():
                 state.sums[term] += float(value)
                 if not math.isfinite(value):
-                    raise TrainingError(self._not_finite(f"loss term {term!r} is {value}"))
+                    raise TrainingError(self._trouble(f"loss term {term!r} is {value}"))
             state.micro += 1
             self._count_seconds(began)
+
+    def _check_divergence(self, loss: float) -> None:
+        """Stop a run whose loss has exploded, though it is still a number."""
+        state = self.state
+        state.first_loss = loss if state.first_loss is None else state.first_loss
+        if loss > DIVERGED * max(abs(state.first_loss), 1.0):
+            longest = max(self.optimizer.trained, key=lambda name: float(np.linalg.norm(self.grads[name])))
+            raise TrainingError(
+                self._trouble(
+                    f"the loss diverges: it is {loss:.3g} and began at {state.first_loss:.3g}; the longest "
+                    f"gradient is that of {longest}"
+                )
+            )
 
     def _update(self) -> tuple[float, float]:
         """Clip, then AdamW. Returns the norm before clipping and the schedule's factor."""
         s, began = self.settings, time.perf_counter()
         norm = self.optimizer.global_norm(self.grads)
         if not math.isfinite(norm):
-            raise TrainingError(self._not_finite(f"the gradient's norm is {norm}"))
+            raise TrainingError(self._trouble(f"the gradient's norm is {norm}"))
         # torch's clip_grad_norm_ has the same 1e-6, so that trajectories agree.
         scale = 1.0 if s.clip is None else min(1.0, s.clip / (norm + 1e-6))
         factor = schedule(s.schedule, self.state.step, self.total, self.warmup)
@@ -320,7 +336,7 @@ class Trainer:
         }
         for what, arena in arenas.items():
             if not math.isfinite(self.model.backend.global_norm(arena.flat)):
-                raise TrainingError(self._not_finite(f"{what} {_first_not_finite(arena)} is not finite"))
+                raise TrainingError(self._trouble(f"{what} {_first_not_finite(arena)} is not finite"))
         optimizer = self.optimizer.state()
         if state.micro:
             optimizer |= {f"grad.{name}": self.grads[name] for name in self.optimizer.trained}
@@ -370,8 +386,8 @@ class Trainer:
         self._saved, self._saved_at = checkpoint.path, self.state.position
         self.log = MetricsLog(self.out / "metrics.jsonl", step=self.state.step)
 
-    def _not_finite(self, what: str) -> str:
-        """The message for a NaN or an Inf, with all that helps to find where it came from."""
+    def _trouble(self, what: str) -> str:
+        """The message for a NaN, an Inf or what leads there, with all that helps to find its cause."""
         state = self.state
         where = (
             f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {state.batch + state.micro + 1})"

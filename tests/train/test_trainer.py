@@ -244,6 +244,21 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path):
     assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
 
 
+def test_a_loss_that_explodes_stops_the_run(tmp_path):
+    def harm(sums, grads):
+        sums["size"] = 1e9
+        grads["gain"][1] = 1e7
+        grads["still"][0] = 1e9
+
+    pattern = r"step 3 .*the loss diverges: it is .* and began at .*; the longest gradient is that of gain\."
+    with pytest.raises(TrainingError, match=pattern):
+        toy_trainer(tmp_path, objective=Poisoned(7, harm)).train()
+    healed, reference = toy_trainer(tmp_path), toy_trainer()
+    healed.train()
+    reference.train()
+    assert digest(healed) == digest(reference)
+
+
 def test_no_checkpoint_of_parameters_that_are_not_finite(tmp_path):
     model = ToyModel()
 
