@@ -4,17 +4,17 @@ from minidistil.distill.narrow import head_scores, narrow_model
 from minidistil.distill.objective import Distillation
 from minidistil.distill.stream import unexplained
 from minidistil.distill.student import alternate_layers, choose_layers, init_student
-from minidistil.distill.teacher_cache import teacher_logits
+from minidistil.distill.teacher_cache import TeacherCache
 from minidistil.distill.trainer import DistillationTrainer
 
 __all__ = [
     "Distillation",
     "DistillationTrainer",
+    "TeacherCache",
     "alternate_layers",
     "choose_layers",
     "head_scores",
     "init_student",
     "narrow_model",
-    "teacher_logits",
     "unexplained",
 ]

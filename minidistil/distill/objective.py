@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from minidistil.model.base import Model
 from minidistil.model.heads import Pooler, SequenceHead, target
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 from minidistil.ops.dropout import Dropout
-from minidistil.ops.vocabulary import Vocabulary
+from minidistil.ops.vocabulary import TopWords, Vocabulary
 from minidistil.packing import Batch
 from minidistil.recipes import build
 
@@ -44,12 +44,18 @@ class Distillation:
         A weight for each term, or its weight and options: {"hidden": {"weight": 2, "layers": "uniform"}}.
         A term of weight 0 is not computed.
     teacher : Model, optional
-        Runs on every batch, in evaluation mode. Not needed for `soft` alone when the batches carry
-        `teacher_logits` from `teacher_outputs`.
+        Runs on every batch, in evaluation mode. Not needed when the batches carry all that is compared:
+        `teacher_logits` (or `teacher_start_logits`, `teacher_end_logits`) for `soft` and `logits`,
+        `teacher_pooled` for `embedding`.
     temperature : float
         T of the soft labels.
     soft_on : {"all", "masked"}
         For a masked LM: soft labels of all tokens, or of those alone that have a label.
+
+    Attributes
+    ----------
+    outputs : callable, optional
+        Gives the teacher's outputs for a batch in the teacher's place, such as a `TeacherCache`.
 
     Raises
     ------
@@ -67,6 +73,7 @@ class Distillation:
         soft_on: Literal["all", "masked"] = "all",
     ) -> None:
         self.student, self.teacher, self.temperature, self.soft_on = student, teacher, temperature, soft_on
+        self.outputs: Callable[[Batch], dict[str, Any]] | None = None
         self.weights: dict[str, float] = {}
         self.terms: dict[str, Term] = {}
         self._read(weights)
@@ -118,11 +125,23 @@ class Distillation:
             raise ConfigError(f"the logits term is for classifiers and regression; {name} is neither")
         if self.soft_on == "masked" and not isinstance(head, MaskedLMHead):
             raise ConfigError("soft_on='masked' is for a masked LM")
-        if self.terms and teacher is None:
-            raise ConfigError(f"the term {next(iter(self.terms))} needs the teacher itself")
-        for term in self.terms.values():
-            assert teacher is not None
+        for name, term in self.terms.items():
+            if term.inside and teacher is None:
+                raise ConfigError(f"the term {name} needs the teacher itself")
             term.check(student, teacher)
+
+    def compared(self) -> list[str]:
+        """Which of the teacher's outputs are compared, by the names of `minidistil.distill.teacher_cache`."""
+        names = []
+        head = self.student.heads[0] if self.student.heads else None
+        if self.weights.keys() & {"soft", "logits"}:
+            if isinstance(head, MaskedLMHead):
+                names.append("features")
+            else:
+                names += ["start_logits", "end_logits"] if isinstance(head, SpanHead) else ["logits"]
+        if self.teacher is not None:
+            names += [n for t in self.terms.values() for n in t.compares(self.student, self.teacher)]
+        return list(dict.fromkeys(names))
 
     def settings(self) -> dict[str, Any]:
         """What makes one objective differ from another, for a run's identity."""
@@ -160,18 +179,16 @@ class Distillation:
         words = words and "teacher_logits" not in batch.targets
         needs: dict[str, Any] = {name: True for term in self.terms.values() for name in term.needs}
         outputs, cache = model.forward(batch, dropout=dropout, logits=not words, **needs)
-        given = self._teacher_outputs(batch, logits=not words, needs=needs)
+        given = self._teacher_outputs(batch, logits=not words, **needs)
         gradients = Gradients()
         if words and scales.keys() & {"soft", "hard"}:
             sums, grad = self._over_words(model, batch, outputs, given, scales, grads)
             gradients.add("features", grad)
         else:
             sums = self._over_scores(model, batch, outputs, given, scales, gradients, grads)
-        if self.terms:
-            assert self.teacher is not None
-            seen = Given(batch, outputs, given, model, self.teacher, grads)
-            for name, term in self.terms.items():
-                sums[name] = term(seen, scales[name], gradients)
+        seen = Given(batch, outputs, given, model, self.teacher, grads)
+        for name, term in self.terms.items():
+            sums[name] = term(seen, scales[name], gradients)
         model.backward(gradients.by_output, cache, grads)
         return sums
 
@@ -225,8 +242,11 @@ class Distillation:
         features = outputs["features"]
         labels = target(batch, "labels") if "hard" in scales or self.soft_on == "masked" else None
         rows = np.flatnonzero(labels != IGNORE_INDEX) if self.soft_on == "masked" else slice(None)
-        theirs = None
-        if "soft" in scales:
+        theirs: Vocabulary | TopWords | None = None
+        if "top_k" in given and "soft" in scales:
+            likeliest, their_scores = given["top_k"]
+            theirs = TopWords(likeliest[rows], their_scores[rows], model.config.vocab_size)
+        elif "soft" in scales:
             assert teacher is not None
             assert isinstance(teacher.heads[0], MaskedLMHead)
             names = teacher.heads[0].decoder_names(teacher.config)
@@ -251,12 +271,21 @@ class Distillation:
         asked = {"hard": sums.labels, "soft": sums.soft}
         return {term: value for term, value in asked.items() if term in scales}, dfeatures
 
-    def _teacher_outputs(self, batch: Batch, logits: bool, needs: Mapping[str, Any]) -> dict[str, Any]:
-        """From the batch if it carries them, else from the teacher."""
-        if self.weights.keys() == {"hard"}:
-            return {}
-        if "teacher_logits" in batch.targets and not self.terms:
-            return {"logits": np.asarray(batch.targets["teacher_logits"])}
+    def _teacher_outputs(self, batch: Batch, **asked: Any) -> dict[str, Any]:
+        """What the batch carries; else what is kept of the teacher, or the teacher itself."""
+        carried = {n[8:]: np.asarray(v) for n, v in batch.targets.items() if n.startswith("teacher_")}
+        inside = any(term.inside for term in self.terms.values())
+        wanted = set()
+        if self.weights.keys() & {"soft", "logits"}:
+            spans = any(isinstance(head, SpanHead) for head in self.student.heads)
+            wanted |= {"start_logits", "end_logits"} if spans else {"logits"}
+        if "embedding" in self.terms:
+            wanted.add("pooled")
+        if not inside and wanted <= carried.keys():
+            return carried
+        if self.outputs is not None:
+            return self.outputs(batch) | carried
         if self.teacher is None:
-            raise InputError("soft labels need a teacher, or `teacher_logits` in the batch")
-        return self.teacher.forward(batch, logits=logits, keep_cache=False, **needs)[0]
+            missing = " and ".join(f"`teacher_{name}`" for name in sorted(wanted - carried.keys()))
+            raise InputError(f"this objective needs a teacher, or {missing} in the batch")
+        return self.teacher.forward(batch, keep_cache=False, **asked)[0] | carried

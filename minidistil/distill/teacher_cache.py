@@ -1,23 +1,58 @@
-"""Teacher outputs for fixed inputs, computed once and kept on disk."""
+"""What a teacher says of fixed inputs, computed once and kept on disk.
+
+A cache holds *outputs* of a teacher, each an array with one row for a token or for a sequence:
+
+    logits, start_logits, end_logits        scores of its head
+    last_hidden_state, hidden_states.3      after the last layer, after layer 3 (0: the embeddings)
+    qkv.2                                   queries, keys and values of the third layer
+    pooled.mean                             one vector for a sequence (mean, cls or max)
+    features                                of a masked LM: what its decoder makes scores over words of
+    top_k.50                                of a masked LM: the 50 likeliest words and their scores
+
+They are .npy files, which anything reads, and are mapped into memory: what a batch does not touch stays on
+the disk. They lie under a hash of the teacher's weights and of the inputs, so that another teacher or other
+texts never meet them, and an interrupted run goes on from the last 2,048 examples.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import WeightsError
+from minidistil.errors import InputError, StorageError
+from minidistil.files import storage_error, write_json
 from minidistil.model.base import Model
+from minidistil.model.pooling import pool_forward
+from minidistil.packing import Batch
 from minidistil.progress import Progress
-from minidistil.tasks.classification import predict_logits
 from minidistil.text.dataset import Dataset
-from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
-PART = 2048  # examples in a file: what an interruption can cost
+Array = npt.NDArray[Any]
+
+PART = 2048  # examples that an interruption can cost
+TOKENS_AT_ONCE = 2048  # in a batch for the teacher
+SMALL = ("logits", "start_logits", "end_logits", "pooled")  # a few numbers a token, or one row a sequence
+
+
+class FixedInputs(Protocol):
+    """Examples that are the same whenever they are asked for: a `Dataset`, or one with fixed masks."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.integer[Any]]: ...
+    @property
+    def example_ids(self) -> npt.NDArray[np.int64]: ...
+    def __len__(self) -> int: ...
+    def batch(self, indices: npt.NDArray[np.int64]) -> Batch: ...
+    def content_hash(self) -> str: ...
 
 
 def weights_hash(model: Model) -> str:
@@ -29,48 +64,263 @@ def weights_hash(model: Model) -> str:
     return digest.hexdigest()
 
 
-def teacher_logits(
-    teacher: Model, dataset: Dataset, directory: Path, *, quiet: bool = False
-) -> npt.NDArray[np.floating[Any]]:
-    """The teacher's logits [N, C] for every example, in order.
-
-    They are kept in `directory` in parts of 2,048 examples, under a hash of the teacher's weights and of
-    the inputs, so an interrupted run repeats at most one part, and another teacher or other texts never
-    meet a stale cache.
+class TeacherCache:
+    """A teacher's outputs for fixed inputs: `cache(batch)` gives what it said of the batch's examples.
 
     Parameters
     ----------
     teacher : Model
-        A sequence classifier.
-    dataset : Dataset
-    directory : Path
-        Made if it does not exist.
+    data : Dataset or other fixed inputs
+        Every example that will be asked for. Targets do not count.
+    directory : path
+        Made if it does not exist. Several runs may share it.
+    outputs : sequence of str
+        Which outputs, by the names above.
+    dtype : "float16" or other, optional
+        What they are kept in; by default the teacher's own, and nothing is lost.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    InputError
+        A value too large for `dtype`, or an output that the teacher does not have.
+    StorageError
+        There is no room for it.
     """
-    inputs = replace(dataset, targets={})
-    key = hashlib.sha256(f"{weights_hash(teacher)} {inputs.content_hash()}".encode()).hexdigest()[:16]
-    home = directory / key
-    home.mkdir(parents=True, exist_ok=True)
-    parts = []
-    with Progress(len(dataset), "teacher labels", "sentence", quiet=quiet) as progress:
-        for start in range(0, len(dataset), PART):
-            rows = np.arange(start, min(start + PART, len(dataset)))
-            path = home / f"logits-{start:09d}.safetensors"
-            logits = _read(path, len(rows))
-            if logits is None:
-                logits = predict_logits(teacher, inputs.subset(rows), progress=progress)
-                write_safetensors(path, {"logits": logits})
+
+    def __init__(
+        self,
+        teacher: Model,
+        data: FixedInputs,
+        directory: str | Path,
+        outputs: Sequence[str],
+        *,
+        dtype: npt.DTypeLike | None = None,
+        quiet: bool = False,
+    ) -> None:
+        inputs = replace(data, targets={}) if isinstance(data, Dataset) else data
+        self.dtype = np.dtype(teacher.params.dtype if dtype is None else dtype)
+        self.kind = teacher.params.dtype
+        key = hashlib.sha256(f"{weights_hash(teacher)} {inputs.content_hash()}".encode()).hexdigest()[:16]
+        self.home = Path(directory) / key
+        self._offsets = np.concatenate([[0], np.cumsum(data.lengths, dtype=np.int64)])
+        self._order = np.argsort(data.example_ids, kind="stable")
+        self._ids = data.example_ids[self._order]
+        self._columns = {
+            name: _Column(self.home / f"{name}.{self.dtype.name}.npy", of_tokens(teacher, output))
+            for output in dict.fromkeys(outputs)
+            for name in _columns(output)
+        }
+        self._fill(teacher, inputs, list(dict.fromkeys(outputs)), quiet)
+        self._arrays = {name: np.load(c.path, mmap_mode="r") for name, c in self._columns.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return sum(column.size for column in self._columns.values())
+
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        """Outputs as `Model.forward` gives them, in the teacher's dtype.
+
+        Those of layers are mappings of layer to array; "pooled" and "top_k" go by these names, the latter as
+        a pair (words, scores), each [T, K].
+        """
+        places = self._places(batch)
+        tokens = np.repeat(self._offsets[places] - batch.first_tokens, batch.lengths)
+        tokens += np.arange(batch.num_tokens)
+        outputs: dict[str, Any] = {}
+        for name, array in self._arrays.items():
+            values = np.asarray(array[tokens if self._columns[name].of_tokens else places])
+            if values.dtype.kind == "f":
+                values = values.astype(self.kind, copy=False)
+            kind, _, which = name.partition(".")
+            if kind in ("hidden_states", "qkv"):
+                outputs.setdefault(kind, {})[int(which)] = values
             else:
-                progress.update(len(rows))
-            parts.append(logits)
-    return np.concatenate(parts)
+                outputs[kind] = values
+        if "words" in outputs:
+            outputs["top_k"] = outputs.pop("words"), outputs.pop("scores")
+        return outputs
+
+    def whole(self, output: str) -> Array:
+        """One output for all examples, in their order, in the teacher's dtype."""
+        return np.asarray(self._arrays[output]).astype(self.kind)
+
+    def _places(self, batch: Batch) -> npt.NDArray[np.int64]:
+        """Where the batch's examples are among all of them, [B]."""
+        found = np.minimum(np.searchsorted(self._ids, batch.example_ids), len(self._ids) - 1)
+        places: npt.NDArray[np.int64] = self._order[found]
+        same = self._ids[found] == batch.example_ids
+        same &= np.diff(self._offsets)[places] == batch.lengths
+        if not same.all():
+            stranger = batch.example_ids[np.argmin(same)]
+            raise InputError(f"the teacher was not asked about example {stranger}: its outputs are not kept")
+        return places
+
+    # Asking the teacher
+
+    def _fill(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
+        """Compute what is not there yet, in parts."""
+        state, total = self.home / "done.json", len(data)
+        known: dict[str, Any] = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+        for column in self._columns.values():
+            column.restore(known.get(column.path.name))
+        begin = min(column.examples for column in self._columns.values())
+        if begin == total:
+            return
+        self.home.mkdir(parents=True, exist_ok=True)
+        with Progress(total, "asking the teacher", "example", done=begin, quiet=quiet) as progress:
+            while begin < total:
+                stop = min(begin - begin % PART + PART, total)
+                said: dict[str, list[Array]] = {name: [] for name in self._columns}
+                for rows in _in_order(data.lengths, begin, stop):
+                    for name, rows_said in self._ask(teacher, data.batch(rows), outputs).items():
+                        said[name].append(rows_said)
+                    progress.update(len(rows))
+                missing = {n: c for n, c in self._columns.items() if c.examples == begin}
+                values = {name: np.concatenate(said[name]) for name in missing}
+                if begin == 0:
+                    self._check_room(values)
+                for name, column in missing.items():
+                    rows_in_all = self._offsets[-1] if column.of_tokens else total
+                    column.append(values[name], int(rows_in_all), stop)
+                    known[column.path.name] = {"examples": stop, "bytes": column.size}
+                write_json(state, known)
+                begin = stop
+
+    def _ask(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, Array]:
+        """Columns for one batch."""
+        kinds = {output.partition(".")[0] for output in outputs}
+        given, _ = teacher.forward(
+            batch,
+            hidden_states="hidden_states" in kinds,
+            qkv="qkv" in kinds,
+            logits=not kinds & {"features", "top_k"},
+            keep_cache=False,
+        )
+        columns: dict[str, Array] = {}
+        for output in outputs:
+            kind, _, which = output.partition(".")
+            if kind == "top_k":
+                words, scores = top_words(teacher, given["features"], int(which))
+                columns |= {f"words.{which}": words, f"scores.{which}": self._kept(output, scores)}
+                continue
+            if kind == "pooled":
+                values = pool_forward(given["last_hidden_state"], batch, which)[0]
+            elif kind not in given:
+                raise InputError(f"{type(teacher).__name__} has no {kind}")
+            else:
+                values = given[kind][int(which)] if which else given[kind]
+            columns[output] = self._kept(output, values)
+        return columns
+
+    def _kept(self, output: str, values: Array) -> Array:
+        """In the dtype of the files."""
+        with np.errstate(over="ignore"):
+            kept = values.astype(self.dtype)
+        if not np.isfinite(kept).all():
+            worst = np.abs(values).max()
+            raise InputError(f"{output} reaches {worst:.3g}: too large for {self.dtype.name}")
+        return kept
+
+    def _check_room(self, first: Mapping[str, Array]) -> None:
+        """Refuse before hours of work what the disk cannot hold. `first`: the first part's values."""
+        needed = 0
+        for name, values in first.items():
+            rows = self._offsets[-1] if self._columns[name].of_tokens else len(self._ids)
+            needed += int(rows) * values[:1].nbytes
+        free = shutil.disk_usage(self.home).free
+        if needed > free:
+            raise StorageError(
+                f"the teacher's outputs take {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free at "
+                f"{self.home}: choose float16, fewer outputs, or another place"
+            )
 
 
-def _read(path: Path, rows: int) -> npt.NDArray[np.floating[Any]] | None:
-    """A part that is there and whole, or None."""
-    if not path.exists():
-        return None
-    try:
-        logits = SafetensorsFile(path)["logits"]
-    except (WeightsError, KeyError):
-        return None
-    return np.array(logits) if len(logits) == rows else None
+@dataclass
+class _Column:
+    """An array on disk that grows until it is whole.
+
+    Attributes
+    ----------
+    path : Path
+    of_tokens : bool
+        A row for each token; otherwise for each sequence.
+    examples : int
+        How many are in it.
+    size : int
+        Bytes that belong to them. More may follow, of a part that was not finished.
+    """
+
+    path: Path
+    of_tokens: bool
+    examples: int = 0
+    size: int = 0
+
+    def restore(self, known: Mapping[str, int] | None) -> None:
+        """Go on from what is written down, if that much is there."""
+        if known and self.path.exists() and self.path.stat().st_size >= known["bytes"]:
+            self.examples, self.size = known["examples"], known["bytes"]
+
+    def append(self, values: Array, rows: int, examples: int) -> None:
+        """Add rows, `rows` being those of the whole array; written with plain writes, not through the map.
+
+        On a full disk a write fails, whereas touching a mapped page would kill the process.
+        """
+        try:
+            with open(self.path, "r+b" if self.examples else "wb") as file:
+                if self.examples == 0:
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(values.dtype),
+                        "fortran_order": False,
+                        "shape": (rows, *values.shape[1:]),
+                    }
+                    np.lib.format.write_array_header_1_0(file, header)
+                    self.size = file.tell()
+                file.truncate(self.size)
+                file.seek(self.size)
+                file.write(np.ascontiguousarray(values).data)
+                file.flush()
+                os.fsync(file.fileno())
+                self.examples, self.size = examples, file.tell()
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+
+def of_tokens(teacher: Model, output: str) -> bool:
+    """Whether an output has a row for each token, and not for each sequence."""
+    if output in ("logits", "start_logits", "end_logits"):
+        return any(output in head.token_outputs for head in teacher.heads)
+    return not output.startswith("pooled.")
+
+
+def top_words(teacher: Model, features: Array, k: int) -> tuple[Array, Array]:
+    """The k likeliest words of each token, int32 [T, K], the likeliest first, and their logits [T, K]."""
+    head: Any = teacher.heads[0]
+    weight, bias = teacher.params.linear(*head.decoder_names(teacher.config))
+    k = min(k, len(bias))
+    words = np.empty((len(features), k), np.int32)
+    scores = np.empty((len(features), k), features.dtype)
+    for begin in range(0, len(features), 256):  # so that few logits [T, V] exist at a time
+        part = slice(begin, begin + 256)
+        logits, _ = teacher.backend.linear_forward(features[part], weight, bias)
+        best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable")
+        words[part] = np.take_along_axis(best, order, 1)
+        scores[part] = np.take_along_axis(logits, words[part], 1)
+    teacher.params.release()
+    return words, scores
+
+
+def _columns(output: str) -> tuple[str, ...]:
+    """Names of the arrays that an output is kept in."""
+    kind, _, which = output.partition(".")
+    return (f"words.{which}", f"scores.{which}") if kind == "top_k" else (output,)
+
+
+def _in_order(lengths: npt.NDArray[np.integer[Any]], begin: int, stop: int) -> Iterator[Array]:
+    """Examples begin to stop, in their order, as batches of about `TOKENS_AT_ONCE` tokens."""
+    sums = np.cumsum(lengths[begin:stop])
+    cuts = np.flatnonzero(np.diff(sums // TOKENS_AT_ONCE)) + 1
+    yield from np.split(np.arange(begin, stop), cuts)

@@ -48,8 +48,10 @@ class Given:
     ----------
     batch : Batch
     student, teacher : mapping of str to arrays
-        Outputs of `Model.forward`, with what the term `needs` among them.
+        Outputs of `Model.forward`, with what the term `needs` among them. The teacher's may come from
+        elsewhere, and be no more than what the term `compares`.
     student_model, teacher_model : Model
+        Without a teacher, None, for terms that do not need it.
     grads : Arena
         Gradients; a term adds those of its own parameters.
     """
@@ -58,7 +60,7 @@ class Given:
     student: Mapping[str, Any]
     teacher: Mapping[str, Any]
     student_model: Model
-    teacher_model: Model
+    teacher_model: Model | None
     grads: Arena
 
 
@@ -80,13 +82,18 @@ class Term:
     """One term: its weight in the sum, and its options."""
 
     weight: float = 1.0
+    inside: ClassVar[bool] = False  # whether it looks into the teacher, which must then be there
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Which of "hidden_states" and "qkv" both models must give."""
         return ()
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def compares(self, student: Model, teacher: Model) -> list[str]:
+        """The teacher's outputs that are looked at, by the names of `minidistil.distill.teacher_cache`."""
+        return []
+
+    def check(self, student: Model, teacher: Model | None) -> None:
         """Raises ConfigError where the two models do not fit."""
 
     def specs(self, student: Model, teacher: Model) -> list[ParameterSpec]:
@@ -107,14 +114,16 @@ class Layered(Term):
     """A term over pairs of layers: the sum of their means."""
 
     layers: Layers = "last"
+    inside: ClassVar[bool] = True
     embeddings: ClassVar[bool] = False  # whether there is a layer 0
 
-    def pairs(self, student: Model, teacher: Model) -> list[tuple[int, int]]:
+    def pairs(self, student: Model, teacher: Model | None) -> list[tuple[int, int]]:
         """Layers compared, (student's, teacher's)."""
+        assert teacher is not None
         ours, theirs = student.config.num_hidden_layers, teacher.config.num_hidden_layers
         return layer_pairs(self.layers, ours, theirs, embeddings=self.embeddings)
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         self.pairs(student, teacher)
 
 
@@ -127,6 +136,11 @@ class OfStates(Layered):
     @property
     def needs(self) -> tuple[str, ...]:
         return () if self.layers == "last" else ("hidden_states",)
+
+    def compares(self, student: Model, teacher: Model) -> list[str]:
+        if self.layers == "last":
+            return ["last_hidden_state"]
+        return [f"hidden_states.{theirs}" for _, theirs in self.pairs(student, teacher)]
 
     def states(self, given: Given) -> Iterator[tuple[int, Array, Array]]:
         """Student layer, its hidden states [T, H_s], the teacher's [T, H_t]."""
@@ -152,6 +166,9 @@ class OfAttention(Layered):
     def needs(self) -> tuple[str, ...]:
         return ("qkv",)
 
+    def compares(self, student: Model, teacher: Model) -> list[str]:
+        return [f"qkv.{theirs - 1}" for _, theirs in self.pairs(student, teacher)]
+
     def compare(self, given: Given, ours: Array, theirs: Array) -> Loss:
         """The loss of one pair of layers, from their q, k, v side by side."""
         raise NotImplementedError
@@ -170,7 +187,7 @@ class OfAttention(Layered):
 class Cosine(OfStates):
     """1 - cosine of the hidden states of each token; DistilBERT's, with the last layers."""
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
         _same_width("cosine", student, teacher)
 
@@ -219,7 +236,7 @@ class Patient(OfStates):
 
     layers: Layers = "uniform"
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
         _same_width("patient", student, teacher)
 
@@ -244,8 +261,9 @@ class Attention(OfAttention):
     layers: Layers = "uniform"
     kind: Literal["scores", "probabilities"] = "scores"
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
+        assert teacher is not None
         ours, theirs = (m.config.num_attention_heads for m in (student, teacher))
         if ours != theirs:
             raise ConfigError(
@@ -273,8 +291,9 @@ class Relations(OfAttention):
     of: str = "qkv"
     heads: int | None = None
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
+        assert teacher is not None
         if not self.of or set(self.of) - set("qkv") or len(set(self.of)) != len(self.of):
             raise ConfigError(f"relations are of some of q, k and v, not {self.of!r}")
         heads = self._heads(student)
@@ -299,7 +318,7 @@ class Pooled(Term):
 
     pooling: Pooling = "mean"
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def check(self, student: Model, teacher: Model | None) -> None:
         check_pooling(self.pooling)
 
     def count(self, batch: Batch) -> int:
@@ -308,17 +327,28 @@ class Pooled(Term):
 
 @dataclass(frozen=True)
 class Embedding(Pooled):
-    """Sentence embeddings like the teacher's: cosine, or mean squared difference."""
+    """Sentence embeddings like the teacher's: cosine, or mean squared difference.
+
+    With `teacher_embedding` [B, H] in the batch the teacher need not be there, or may have read something
+    else: the same sentence in another language, in a vocabulary of its own (`minidistil.distill.pairs`).
+    """
 
     kind: Literal["cosine", "mse"] = "cosine"
 
-    def check(self, student: Model, teacher: Model) -> None:
+    def compares(self, student: Model, teacher: Model) -> list[str]:
+        return [f"pooled.{self.pooling}"]
+
+    def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
-        _same_width("embedding", student, teacher)
+        if teacher is not None:
+            _same_width("embedding", student, teacher)
 
     def __call__(self, given: Given, scale: float, gradients: Gradients) -> float:
         pooled, cache = pool_forward(given.student["last_hidden_state"], given.batch, self.pooling)
-        theirs, _ = pool_forward(given.teacher["last_hidden_state"], given.batch, self.pooling)
+        if "pooled" in given.teacher:
+            theirs = given.teacher["pooled"]
+        else:
+            theirs, _ = pool_forward(given.teacher["last_hidden_state"], given.batch, self.pooling)
         loss = cosine(pooled, theirs) if self.kind == "cosine" else mean_squared_error(pooled, theirs)
         gradients.add("last_hidden_state", pool_backward(scale * loss.grad, cache))
         return loss.sum
@@ -387,7 +417,8 @@ def layer_pairs(
     return pairs
 
 
-def _same_width(term: str, student: Model, teacher: Model) -> None:
+def _same_width(term: str, student: Model, teacher: Model | None) -> None:
+    assert teacher is not None
     ours, theirs = student.config.hidden_size, teacher.config.hidden_size
     if ours != theirs:
         raise ConfigError(

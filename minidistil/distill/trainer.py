@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.distill.objective import Distillation
-from minidistil.distill.teacher_cache import teacher_logits, weights_hash
+from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
+from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
+from minidistil.text.masking import MaskedDataset
 from minidistil.train.objective import TrainingData
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -18,8 +20,8 @@ from minidistil.train.trainer import Trainer
 class DistillationTrainer(Trainer):
     """A `Trainer` whose objective is `Distillation`.
 
-    With an output directory and no term but those of a sequence classifier's scores, the teacher runs once
-    over the data and its logits are kept there; otherwise it runs on every batch.
+    Data that are the same in every epoch need the teacher only once: what the terms compare is kept on disk
+    (`TeacherCache`). Otherwise it runs on every batch.
 
     Parameters
     ----------
@@ -31,6 +33,15 @@ class DistillationTrainer(Trainer):
         Terms and their weights, see `Distillation`; soft labels alone by default.
     temperature, soft_on
         As for `Distillation`.
+    keep : {"small", "all", "float16", "nothing"}
+        Which of the teacher's outputs are kept. "small": scores and sentence vectors, if nothing else is
+        compared, and there is a place for them. "all": hidden states too, which take a row for each token and
+        layer; "float16" in half the bytes, rounded to 11 bits.
+    top_k : int, optional
+        Of a masked LM keep the scores of the likeliest words, and not what all scores are computed from. The
+        others then count as impossible.
+    kept_in : path, optional
+        Where; by default `teacher_outputs` in `out`. Runs with the same teacher and data can share it.
     out, evaluate, label, quiet
         As for `Trainer`.
     """
@@ -45,6 +56,9 @@ class DistillationTrainer(Trainer):
         weights: Mapping[str, float | Mapping[str, Any]] | None = None,
         temperature: float = 2.0,
         soft_on: Literal["all", "masked"] = "all",
+        keep: Literal["small", "all", "float16", "nothing"] = "small",
+        top_k: int | None = None,
+        kept_in: str | Path | None = None,
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         label: str = "distilling",
@@ -53,11 +67,31 @@ class DistillationTrainer(Trainer):
         objective = Distillation(
             student, weights or {"soft": 1.0}, teacher=teacher, temperature=temperature, soft_on=soft_on
         )
-        by_sequence = not any(head.token_outputs for head in teacher.heads)
-        once = by_sequence and not objective.terms and objective.weights.keys() != {"hard"}
-        if out is not None and once and isinstance(dataset, Dataset):
-            logits = teacher_logits(teacher, dataset, Path(out) / "teacher_outputs", quiet=quiet)
-            dataset = dataset.with_targets(teacher_logits=logits)
+        identity = {"teacher": weights_hash(teacher), **objective.settings()}
+        names = objective.compared()
+        if keep not in ("small", "all", "float16", "nothing"):
+            raise ConfigError(f"keep is {keep!r}: expected 'small', 'all', 'float16' or 'nothing'")
+        if top_k is not None:
+            if top_k < 1 or "features" not in names or keep not in ("all", "float16"):
+                raise ConfigError(
+                    f"top_k is {top_k!r}: it is a number of words of a masked LM's soft labels to keep, with "
+                    "keep='all' or 'float16'"
+                )
+            names = [f"top_k.{top_k}" if name == "features" else name for name in names]
+        place = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
+        small = all(name.partition(".")[0] in SMALL for name in names)
+        inputs: Dataset | MaskedDataset | None = dataset if isinstance(dataset, Dataset) else None
+        if isinstance(dataset, MaskedDataset) and dataset.epoch is None:
+            inputs = dataset
+        if names and keep != "nothing" and (keep != "small" or (small and inputs and place is not None)):
+            if inputs is None:
+                raise ConfigError("a teacher's outputs are kept only where masks are the same in every epoch")
+            if place is None:
+                raise ConfigError("a teacher's outputs need a directory to be kept in")
+            dtype = "float16" if keep == "float16" else None
+            objective.outputs = TeacherCache(teacher, inputs, place, names, dtype=dtype, quiet=quiet)
+            if keep == "float16" or top_k is not None:  # it is another objective then
+                identity["kept"] = [keep, top_k]
         super().__init__(
             student,
             objective,
@@ -65,7 +99,7 @@ class DistillationTrainer(Trainer):
             settings=settings,
             out=out,
             evaluate=evaluate,
-            identity={"teacher": weights_hash(teacher), **objective.settings()},
+            identity=identity,
             label=label,
             quiet=quiet,
         )

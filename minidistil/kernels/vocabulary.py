@@ -17,7 +17,7 @@ from minidistil.kernels.parallel import run
 from minidistil.kernels.pointwise import BIAS
 from minidistil.kernels.workspace import empty
 from minidistil.losses.cross_entropy import IGNORE_INDEX
-from minidistil.ops.vocabulary import Vocabulary, VocabularySums, rows_with_loss
+from minidistil.ops.vocabulary import TopWords, Vocabulary, VocabularySums, rows_with_loss
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -121,7 +121,7 @@ def vocabulary_losses(
     *,
     labels: npt.NDArray[np.integer[Any]] | None = None,
     label_scale: float = 1.0,
-    teacher: Vocabulary | None = None,
+    teacher: Vocabulary | TopWords | None = None,
     soft_scale: float = 1.0,
     temperature: float = 2.0,
     dweight: Array | None = None,
@@ -143,7 +143,9 @@ def vocabulary_losses(
         x = chosen[part]
         z, given = room[0][: len(x)], room[-1][: len(x)]
         matmul(x, weight, transpose_b=True, kind=BIAS, bias=bias, out=z)  # [C, H] -> [C, V]
-        if teacher is not None:
+        if isinstance(teacher, TopWords):
+            teacher.fill(given, part)
+        elif teacher is not None:
             theirs = teacher.features[part]
             matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias, out=given)
         _run(threads.pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])

@@ -34,6 +34,32 @@ class Vocabulary(NamedTuple):
     weight: Any  # [V, H]
     bias: Any  # [V]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tokens and words."""
+        return len(self.features), len(self.weight)
+
+
+class TopWords(NamedTuple):
+    """The likeliest words of each token and their logits; the rest are taken to be impossible.
+
+    The soft labels are then a softmax over K words: what the others had is shared out among these.
+    """
+
+    words: Any  # int [T, K]
+    logits: Any  # [T, K]
+    size: int  # V
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tokens and words."""
+        return len(self.words), self.size
+
+    def fill(self, out: Array, part: slice = slice(None)) -> None:
+        """Write the logits [C, V] of some tokens, -inf where nothing is kept."""
+        out.fill(-np.inf)
+        np.put_along_axis(out, self.words[part], self.logits[part], 1)
+
 
 def vocabulary_losses(
     features: Array,
@@ -42,7 +68,7 @@ def vocabulary_losses(
     *,
     labels: npt.NDArray[np.integer[Any]] | None = None,
     label_scale: float = 1.0,
-    teacher: Vocabulary | None = None,
+    teacher: Vocabulary | TopWords | None = None,
     soft_scale: float = 1.0,
     temperature: float = 2.0,
     dweight: Array | None = None,
@@ -57,7 +83,7 @@ def vocabulary_losses(
     bias : [V]
     labels : int [T], optional
         The right word of each token, or -100. Without a teacher nothing is computed for tokens without label.
-    teacher : Vocabulary, optional
+    teacher : Vocabulary or TopWords, optional
         Its logits are the soft labels, for every token. Its width may be another; its V may not.
     label_scale, soft_scale : float
         The gradients are those of label_scale * (sum over labels) + soft_scale * (sum over soft labels).
@@ -91,7 +117,12 @@ def vocabulary_losses(
         loss = cross_entropy(logits, labels[rows])
         hard, dlogits = loss.sum, dlogits + label_scale * loss.grad
     if teacher is not None:
-        loss = soft_label_kl(logits, linear_forward(*teacher)[0], temperature=temperature)
+        if isinstance(teacher, TopWords):
+            theirs = np.empty_like(logits)
+            teacher.fill(theirs)
+        else:
+            theirs = linear_forward(*teacher)[0]
+        loss = soft_label_kl(logits, theirs, temperature=temperature)
         soft, dlogits = loss.sum, dlogits + soft_scale * loss.grad
     dchosen, dweight, dbias = linear_backward(dlogits, cache, dweight, dbias)
     dfeatures = np.zeros_like(features)
@@ -100,7 +131,10 @@ def vocabulary_losses(
 
 
 def rows_with_loss(
-    tokens: int, words: int, labels: npt.NDArray[np.integer[Any]] | None, teacher: Vocabulary | None
+    tokens: int,
+    words: int,
+    labels: npt.NDArray[np.integer[Any]] | None,
+    teacher: Vocabulary | TopWords | None,
 ) -> Any:
     """Index of the tokens that need logits: with a teacher all, else those with a label. Checks its input."""
     if labels is not None:
@@ -111,10 +145,10 @@ def rows_with_loss(
                 f"{what}: expected {tokens}, each from 0 to {words - 1} or {IGNORE_INDEX} for none"
             )
     if teacher is not None:
-        if (len(teacher.features), len(teacher.weight)) != (tokens, words):
+        if teacher.shape != (tokens, words):
             raise InputError(
-                f"the teacher has {len(teacher.features)} tokens and {len(teacher.weight)} words, the "
-                f"student {tokens} and {words}: they must share their tokenizer and their batch"
+                f"the teacher has {teacher.shape[0]} tokens and {teacher.shape[1]} words, the student "
+                f"{tokens} and {words}: they must share their tokenizer and their batch"
             )
         return slice(None)
     return slice(0) if labels is None else np.flatnonzero(labels != IGNORE_INDEX)

@@ -64,11 +64,16 @@ class Sequences:
         return self.sizes + np.int32(2)
 
     @property
+    def example_ids(self) -> Int64:
+        """int64 [N]: who each sequence is, which is where it begins in the corpus."""
+        return self.starts
+
+    @property
     def num_tokens(self) -> int:
         return int(self.sizes.sum(dtype=np.int64)) + 2 * len(self)
 
     def batch(self, indices: npt.ArrayLike) -> Batch:
-        """The sequences at `indices`, packed. Who an example is: where it begins in the corpus."""
+        """The sequences at `indices`, packed."""
         rows = np.arange(len(self))[np.asarray(indices)] if len(self) else np.zeros(0, np.int64)
         starts, lengths = self.starts[rows], self.lengths[rows]
         cu = np.zeros(len(rows) + 1, np.int32)

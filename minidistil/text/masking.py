@@ -60,6 +60,10 @@ class Masking:
         What the share is taken of. Over the batch, as published, longer or rarer sequences get more of the
         masks, and which depends on the company. Over each sequence by itself it does not: 4 batches of 8 then
         have the masks of 1 batch of 32.
+    fixed : bool
+        The same masks in every epoch, over each sequence by itself, as BERT's own data had them ("static" in
+        Liu et al. 2019, arXiv:1907.11692, section 4.1, who find new ones a little better). What a teacher
+        says is then always the same, and can be kept.
     """
 
     share: float = 0.15
@@ -67,6 +71,7 @@ class Masking:
     kept: float = 0.1
     smoothing: float = 0.7
     over: Literal["batch", "sequence"] = "batch"
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -100,8 +105,8 @@ class MaskedDataset:
     mask_id : int
     seed : int
     epoch : int or None
-        None: masks that never change, for measuring. They are drawn for each sequence by itself, ceil(share *
-        length), so that they do not depend on what else is in the batch.
+        None: masks that never change. They are drawn for each sequence by itself, ceil(share * length), so
+        that they do not depend on what else is in the batch.
     """
 
     sequences: Sequences
@@ -125,12 +130,18 @@ class MaskedDataset:
         masking = masking or Masking()
         weights = np.maximum(sequences.corpus.counts, 1).astype(np.float64) ** -masking.smoothing
         weights[list(tokenizer.special_ids)] = 0
-        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed)
+        epoch = None if masking.fixed else 0
+        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed, epoch)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
         """int32 [N]: tokens of each sequence."""
         return self.sequences.lengths
+
+    @property
+    def example_ids(self) -> Int64:
+        """int64 [N]: who each sequence is."""
+        return self.sequences.example_ids
 
     def __len__(self) -> int:
         return len(self.sequences)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidistil.config import BertConfig
-from minidistil.distill import Distillation, DistillationTrainer, init_student, teacher_logits
+from minidistil.distill import Distillation, DistillationTrainer, init_student
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
 from minidistil.model import (
@@ -13,6 +13,7 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
+from minidistil.model.pooling import pool_forward
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.text.dataset import Dataset
@@ -112,13 +113,24 @@ def test_the_teacher_is_never_trained(teacher, student):
     np.testing.assert_array_equal(teacher.params.flat, before)
 
 
-def test_cached_logits_stand_in_for_the_teacher(teacher, student, tmp_path):
-    data = dataset()
-    cached = data.with_targets(teacher_logits=teacher_logits(teacher, data, tmp_path, quiet=True))
-    batch, with_logits = data.batch(np.arange(6)), cached.batch(np.arange(6))
-    live = gradient(Distillation(student, {"soft": 1}, teacher=teacher), student, batch)
-    kept = gradient(Distillation(student, {"soft": 1}), student, with_logits)
-    np.testing.assert_allclose(kept[1].flat, live[1].flat, rtol=1e-9, atol=1e-12)
+def test_what_a_batch_carries_stands_in_for_the_teacher(teacher, student):
+    weights = {"soft": 1, "logits": 0.5, "embedding": 2}
+    batch = dataset().batch(np.arange(6))
+    said = teacher.forward(batch)[0]
+    pooled, _ = pool_forward(said["last_hidden_state"], batch, "mean")
+    carrying = batch.with_targets(teacher_logits=said["logits"], teacher_pooled=pooled)
+    live = gradient(Distillation(student, weights, teacher=teacher), student, batch)
+    carried = gradient(Distillation(student, weights), student, carrying)
+    assert carried[0] == live[0]
+    np.testing.assert_array_equal(carried[1].flat, live[1].flat)
+    with pytest.raises(InputError, match="`teacher_logits` and `teacher_pooled` in the batch"):
+        gradient(Distillation(student, weights), student, batch)
+
+
+def test_triplets_need_no_teacher(student):
+    batch = dataset().batch(np.arange(6))
+    values, _ = gradient(Distillation(student, {"triplet": 1.0}), student, batch)
+    assert values["triplet"] > 0
 
 
 def test_a_token_classifier_learns_from_every_token():
@@ -132,31 +144,10 @@ def test_a_token_classifier_learns_from_every_token():
     assert values["soft"] == pytest.approx(soft_label_kl(ours, theirs).mean)
 
 
-def test_the_cache_runs_the_teacher_once(teacher, tmp_path, monkeypatch):
-    data = dataset(50)
-    monkeypatch.setattr("minidistil.distill.teacher_cache.PART", 16)
-    first = teacher_logits(teacher, data, tmp_path, quiet=True)
-    direct = teacher.forward(data.batch(np.arange(50)))[0]["logits"]
-    np.testing.assert_allclose(first, direct, rtol=1e-9)
-
-    calls = []
-    forward = type(teacher).forward
-    monkeypatch.setattr(type(teacher), "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
-    np.testing.assert_array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
-    assert not calls
-    # A part that a kill left half-written is made again, alone; so is everything for another teacher.
-    part = sorted(tmp_path.glob("*/*.safetensors"))[1]
-    part.write_bytes(part.read_bytes()[:-5])
-    np.testing.assert_array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
-    assert len(calls) == 1
-    teacher.params["classifier.bias"][0] += 1
-    assert not np.array_equal(teacher_logits(teacher, data, tmp_path, quiet=True), first)
-
-
 def test_a_student_comes_closer_to_its_teacher(teacher, tmp_path):
     data = dataset(64)
     student = init_student(teacher, [0, 2])
-    theirs = teacher_logits(teacher, data, tmp_path / "c", quiet=True)
+    theirs = teacher.forward(data.batch(np.arange(64)))[0]["logits"]
 
     def distance():
         return soft_label_kl(student.forward(data.batch(np.arange(64)))[0]["logits"], theirs).mean

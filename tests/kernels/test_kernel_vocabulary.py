@@ -7,7 +7,7 @@ from minidistil import kernels, ops
 from minidistil.errors import InputError
 from minidistil.kernels import vocabulary
 from minidistil.losses import IGNORE_INDEX, cross_entropy, soft_label_kl
-from minidistil.ops.vocabulary import Vocabulary
+from minidistil.ops.vocabulary import TopWords, Vocabulary
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -118,3 +118,29 @@ def test_no_array_of_all_logits_is_made(monkeypatch):
     given, labels, teacher = inputs("float32")
     kernels.vocabulary_losses(*given, labels=labels, teacher=teacher)
     assert rows == [4, 4] * 5 + [3, 3]  # student and teacher by turns
+
+
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+def test_the_likeliest_words_alone(monkeypatch, backend):
+    """Soft labels of K words: a softmax over these, and nothing of the rest."""
+    monkeypatch.setattr(vocabulary, "CHUNK", 7)
+    given, labels, teacher = inputs("float64")
+    logits = teacher.features @ teacher.weight.T + teacher.bias
+    words = np.argsort(-logits, axis=1)[:, :5]
+    kept = TopWords(words.astype(np.int32), np.take_along_axis(logits, words, 1), 75)
+    z = (given[0] @ given[1].T + given[2]) / 2.0
+    log_q = np.take_along_axis(z - np.log(np.exp(z).sum(1, keepdims=True)), words, 1)
+    p = np.exp(kept.logits / 2.0)
+    p /= p.sum(1, keepdims=True)
+    expected = 4.0 * (p * (np.log(p) - log_q)).sum()
+    sums, *_ = backend.vocabulary_losses(*given, labels=labels, teacher=kept, temperature=2.0)
+    assert sums.soft == pytest.approx(expected, rel=1e-12)
+
+    # All words, in any order, are the teacher itself.
+    order = np.argsort(logits, axis=1)
+    every = TopWords(order, np.take_along_axis(logits, order, 1), 75)
+    whole = backend.vocabulary_losses(*given, labels=labels, teacher=teacher)
+    for a, b in zip(backend.vocabulary_losses(*given, labels=labels, teacher=every), whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+    with pytest.raises(InputError, match="22 tokens and 75 words"):
+        backend.vocabulary_losses(*given, teacher=TopWords(words[1:], kept.logits[1:], 75))
