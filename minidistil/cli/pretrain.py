@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.distill import add_run_arguments, carry_out
+from minidistil.cli.distill import CORPUS, add_run_arguments, carry_out
 
 HELP = "train a masked LM on text, from scratch or from an encoder"
 EXAMPLES = """\
@@ -20,12 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="directory or hub id to begin from (default: from nothing)",
     )
+    parser.add_argument("--corpus", required=True, **CORPUS)
     add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from minidistil.distill.general import table
     from minidistil.distill.pretraining import Pretraining, PretrainingRecipe
     from minidistil.recipes import load_recipe
 
     recipe = load_recipe(PretrainingRecipe, args.recipe, file=args.config, changes=args.set)
-    return carry_out(args, recipe, Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet))
+    job = Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)
+    return carry_out(args, job, table)

@@ -1,22 +1,14 @@
 """Training a masked LM on a folder of text: distilled from a teacher, or on its own.
 
-A run is one directory:
+Beside what every run leaves (`minidistil.distill.recipe_run`) there are
 
-    recipe.toml, run.json     what was asked for, resolved; what it was made with, and of which data
     corpus/                   the text, encoded once
-    work/                     checkpoints, as long as it trains
-    metrics.jsonl             what happened
     teacher.json              the teacher on held-out text
-    model/                    the result, in the Hugging Face layout
-    report.json               how good it is
-
-Stopped anywhere and started again with the same arguments, it goes on, and ends with the same bits.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,15 +17,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minidistil.distill.importance import head_importance, stream_sample
+from minidistil.distill.recipe_run import Evaluation, RecipeRun, freeze
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import ConfigError, DataError, UsageError
-from minidistil.files import atomic_write, write_json
+from minidistil.errors import DataError
+from minidistil.files import write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
-from minidistil.provenance import provenance
-from minidistil.recipes import dump, to_dict
+from minidistil.recipes import to_dict
 from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
 from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus
@@ -58,6 +51,9 @@ class StudentSettings:
         Teacher layers it starts from, see `choose_layers`.
     width, heads, intermediate : int or None
         A narrower shape, see `narrow_model`.
+    importance : {"weights", "data"}
+        What says which heads and directions a narrower student keeps: the teacher's weights, or how it works
+        on the text (`minidistil.distill.importance`).
     freeze : tuple of str
         What does not learn: "positions", or patterns of parameter names.
     """
@@ -67,6 +63,7 @@ class StudentSettings:
     width: int | None = None
     heads: int | None = None
     intermediate: int | None = None
+    importance: Literal["weights", "data"] = "weights"
     freeze: tuple[str, ...] = ()
 
 
@@ -100,11 +97,16 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """What is minimised, see `minidistil.distill.Distillation`."""
+    """What is minimised, see `minidistil.distill.Distillation`.
+
+    With `masking.fixed` the teacher's outputs can be kept, see `DistillationTrainer`.
+    """
 
     temperature: float = 2.0
     soft_on: Literal["all", "masked"] = "all"
     terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 5.0, "hard": 2.0, "cosine": 1.0})
+    keep: Literal["all", "float16", "nothing"] = "nothing"
+    top_k: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class DistillationRecipe:
     train: TrainSettings = field(default_factory=TrainSettings)
 
 
-class MaskedLMRun:
-    """What distillation and pre-training have in common: text, masks, the directory of a run.
+class MaskedLMRun(RecipeRun):
+    """What distillation and pre-training have in common: text, and masks.
 
     Parameters
     ----------
@@ -127,45 +129,15 @@ class MaskedLMRun:
         Files and directories of text.
     recipe : dataclass
         With tables `data`, `masking` and `train`.
-    out : path
-    quiet : bool
-        Show no progress.
-
-    Raises
-    ------
-    ConfigError
-        `out` holds another run.
+    out, quiet
+        As for `RecipeRun`.
     """
 
     def __init__(
         self, texts: Sequence[str | Path], recipe: Any, out: str | Path, *, quiet: bool = False
     ) -> None:
-        self.texts, self.recipe, self.out, self.quiet = texts, recipe, Path(out), quiet
-
-    # What a kind of run says
-
-    def identity(self) -> dict[str, Any]:
-        """What else, besides recipe and data, makes this run this one."""
-        return {}
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        raise NotImplementedError
-
-    def first_model(self) -> Model:
-        """The model as it begins."""
-        raise NotImplementedError
-
-    def trainer(self, model: Model, data: MaskedDataset, **options: Any) -> Trainer:
-        raise NotImplementedError
-
-    def card(self) -> ModelCard:
-        raise NotImplementedError
-
-    def before_training(self) -> None:
-        """What is to be known before the first step."""
-
-    # The run
+        super().__init__(recipe, out, quiet=quiet)
+        self.texts = texts
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -209,22 +181,16 @@ class MaskedLMRun:
         recipe = self.recipe
         return MaskedDataset.create(sequences, self.tokenizer, recipe.masking, seed=recipe.train.seed)
 
-    def run(self) -> dict[str, Any]:
-        """Do what is left to do; returns the report."""
-        self._claim()
-        self.before_training()
-        if not (self.out / "model" / "config.json").exists():
-            model = self.first_model()
-            work, held_out = self.out / "work", self.held_out
-            evaluate = None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
-            data = self._masked(self.split.train)
-            self.trainer(model, data, out=work, evaluate=evaluate, quiet=self.quiet).train()
-            shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
-            model.save_pretrained(self.out / "model", tokenizer=self.tokenizer, card=self.card().render())
-        shutil.rmtree(self.out / "work", ignore_errors=True)
-        report = self.report()
-        write_json(self.out / "report.json", report)
-        return report
+    def about(self) -> dict[str, Any]:
+        _ = self.split  # what cannot work leaves no mark
+        return {"corpus": self.corpus.meta}
+
+    def data(self) -> MaskedDataset:
+        return self._masked(self.split.train)
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        held_out = self.held_out
+        return None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
 
     def report(self) -> dict[str, Any]:
         """Sizes, and the result on held-out text."""
@@ -249,24 +215,6 @@ class MaskedLMRun:
                 model, self.held_out, label=f"measuring the {label}", quiet=self.quiet
             )
         return facts
-
-    def _claim(self) -> None:
-        """Write down whose directory this is, or check that it is ours."""
-        path, identity = self.out / "run.json", self.identity()
-        recipe = json.loads(json.dumps(to_dict(self.recipe)))
-        if path.exists():
-            before, ours = json.loads(path.read_text(encoding="utf-8")), {"recipe": recipe, **identity}
-            differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
-            if differing:
-                raise ConfigError(
-                    f"{self.out} holds another run ({differing}): choose another --out, or remove it"
-                )
-            return
-        _ = self.split  # what cannot work leaves no mark
-        about = {"recipe": recipe, **identity, "made_with": provenance(), "corpus": self.corpus.meta}
-        with atomic_write(self.out / "recipe.toml") as temporary:
-            temporary.write_text(dump(self.recipe), encoding="utf-8")
-        write_json(path, about)
 
 
 class GeneralDistillation(MaskedLMRun):
@@ -310,6 +258,11 @@ class GeneralDistillation(MaskedLMRun):
 
     def first_model(self) -> Model:
         s = self.recipe.student
+        measured: dict[str, Any] = {}
+        if s.importance == "data" and (s.width or s.heads or s.intermediate):
+            text = self._masked(self.split.train).fixed()
+            measured["head_importance"] = head_importance(self.teacher, text, quiet=self.quiet)
+            measured["hidden_states"] = stream_sample(self.teacher, text)
         student = init_student(
             self.teacher,
             s.layers,
@@ -317,6 +270,7 @@ class GeneralDistillation(MaskedLMRun):
             width=s.width,
             heads=s.heads,
             intermediate=s.intermediate,
+            **measured,
             seed=self.recipe.train.seed,
         )
         freeze(student, s.freeze)
@@ -332,6 +286,8 @@ class GeneralDistillation(MaskedLMRun):
             weights=o.terms,
             temperature=o.temperature,
             soft_on=o.soft_on,
+            keep=o.keep,
+            top_k=o.top_k,
             label="distilling",
             **options,
         )
@@ -363,34 +319,6 @@ class GeneralDistillation(MaskedLMRun):
             command="minidistil distill",
             limitations="What the text it was distilled on does not show, it has from its teacher at best.",
         )
-
-
-def freeze(model: Model, what: Sequence[str]) -> None:
-    """Keep some parameters as they are: "positions", or shell patterns of names.
-
-    Raises
-    ------
-    ConfigError
-        A pattern that no name matches.
-    """
-    for pattern in what:
-        name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
-        try:
-            model.freeze(name)
-        except UsageError as error:
-            raise ConfigError(f"nothing to freeze: {error}") from error
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """What differs between two trees, as text."""
-    found = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differences(old, new, f"{path}{key}.")
-        elif old != new:
-            found.append(f"{path}{key} is {old!r} there, {new!r} here")
-    return found
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.config import BertConfig, DistilBertConfig, load_config
-from minidistil.distill.general import DataSettings, MaskedLMRun, freeze
+from minidistil.distill.general import DataSettings, MaskedLMRun
+from minidistil.distill.recipe_run import freeze
 from minidistil.errors import ConfigError
 from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
 from minidistil.model.base import Model

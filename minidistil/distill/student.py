@@ -42,7 +42,7 @@ COUNTED: dict[str, Callable[[int, int], list[int]]] = {
     "last": lambda count, depth: list(range(depth - count, depth)),
     "even": even_layers,
 }
-CHOICES = 'alternate, first:K, last:K, even:K, random:K, or numbers such as "0,2,4"'
+CHOICES = 'all, alternate, first:K, last:K, even:K, random:K, or numbers such as "0,2,4"'
 
 
 def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[None]:
@@ -53,7 +53,7 @@ def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[N
     choice : str or sequence of int
         Teacher layers, counted from 0, as numbers or as text such as "0,2,4"; a layer may come twice. Or:
 
-        - "alternate": `alternate_layers`;
+        - "all": every layer; "alternate": `alternate_layers`;
         - "first:K", "last:K": K neighbouring layers from either end;
         - "even:K": `even_layers`;
         - "random:K": K layers that take nothing from the teacher.
@@ -78,6 +78,8 @@ def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[N
     if not isinstance(choice, str):
         return _checked(choice, choice, depth)
     name, colon, number = choice.strip().partition(":")
+    if choice.strip() == "all":
+        return _checked(choice, range(depth), depth)
     if choice.strip() == "alternate":
         return _checked(choice, alternate_layers(depth), depth)
     if colon and (name in COUNTED or name == "random"):

@@ -1,0 +1,357 @@
+"""Sentence embeddings of a teacher, learnt by a student for a second language from pairs of translations.
+
+Reimers and Gurevych 2020 ("Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
+arXiv:2004.09813): a teacher embeds the sentence; a student must come to the same vector from the sentence and
+from its translation. So translations end up where the teacher, who need not know their language, put their
+originals:
+
+    L = mean_i d(s(x_i), t(x_i)) + d(s(y_i), t(x_i))
+
+with d the squared difference in the paper, or here by default 1 - cosine, which is what a search looks at.
+The student may have a vocabulary of its own, made of both languages.
+
+Beside what every run leaves (`minidistil.distill.recipe_run`) there is, for a new vocabulary, `tokenizer/`.
+`model/` is also a directory for sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minidistil.config import DistilBertConfig, load_config
+from minidistil.distill.objective import Distillation
+from minidistil.distill.recipe_run import Evaluation, RecipeRun, freeze
+from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.errors import ConfigError
+from minidistil.model import BertModel, DistilBertModel, load_model
+from minidistil.model.base import Model
+from minidistil.model.heads import Pooler
+from minidistil.recipes import to_dict
+from minidistil.tasks.embeddings import embed, retrieval_accuracy
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.translations import read_translations
+from minidistil.text.vocabulary import train_wordpiece
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard
+from minidistil.weights.hub import resolve
+from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
+
+Pairs = tuple[list[str], list[str]]
+
+
+@dataclass(frozen=True)
+class PairsStudent:
+    """What the student is.
+
+    Attributes
+    ----------
+    layers : str
+        Teacher layers it starts from, see `choose_layers`. "all" keeps the depth: languages take room.
+    vocabulary : int or None
+        Size of a new WordPiece vocabulary, made of both sides of the pairs; None keeps the teacher's.
+    lowercase : bool
+        Of a new vocabulary.
+    freeze : tuple of str
+        What does not learn: "positions", or patterns of parameter names.
+    """
+
+    layers: str = "all"
+    vocabulary: int | None = None
+    lowercase: bool = True
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PairsData:
+    """How pairs become sequences.
+
+    Attributes
+    ----------
+    source, translation : str or None
+        Columns of a file that holds both.
+    max_length : int
+        Most tokens of a sentence; longer ones are cut.
+    measured : int
+        How many of the held-out pairs are used while it trains.
+    """
+
+    source: str | None = None
+    translation: str | None = None
+    max_length: int = 128
+    measured: int = 1000
+
+
+@dataclass(frozen=True)
+class PairsObjective:
+    """How far vectors are apart: "cosine" or "mse", see `minidistil.distill.terms.Embedding`."""
+
+    kind: Literal["cosine", "mse"] = "cosine"
+
+
+@dataclass(frozen=True)
+class PairsRecipe:
+    """All settings of a distillation from pairs. `minidistil.recipes` reads and writes it."""
+
+    student: PairsStudent = field(default_factory=PairsStudent)
+    data: PairsData = field(default_factory=PairsData)
+    objective: PairsObjective = field(default_factory=PairsObjective)
+    train: TrainSettings = field(default_factory=lambda: TrainSettings(lr=2e-4))
+
+
+class PairsDistillation(RecipeRun):
+    """A sentence encoder for two languages, from one for the first.
+
+    Parameters
+    ----------
+    teacher : str
+        A directory or hub id of a sentence encoder. sentence-transformers files say how it pools.
+    pairs : one or two paths
+        To learn from, see `read_translations`.
+    recipe : PairsRecipe
+    out : path
+    held_out : one or two paths, optional
+        To measure by.
+    quiet : bool
+        Show no progress.
+    """
+
+    recipe: PairsRecipe
+
+    def __init__(
+        self,
+        teacher: str,
+        pairs: Sequence[str | Path],
+        recipe: PairsRecipe,
+        out: str | Path,
+        *,
+        held_out: Sequence[str | Path] | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(recipe, out, quiet=quiet)
+        self.source, self._paths, self._held_out_paths = teacher, pairs, held_out
+
+    # Inputs
+
+    @cached_property
+    def teacher(self) -> Model:
+        """The encoder, left in its file: no gradient ever changes it."""
+        path = resolve(self.source)
+        kind = DistilBertModel if isinstance(load_config(path), DistilBertConfig) else BertModel
+        return kind.from_pretrained(path, mapped=True)
+
+    @cached_property
+    def teacher_tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_pretrained(resolve(self.source))
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        return read_embedding(resolve(self.source))
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return self._read(self._paths)
+
+    @cached_property
+    def held_out(self) -> Pairs | None:
+        return None if self._held_out_paths is None else self._read(self._held_out_paths)
+
+    def _read(self, paths: Sequence[str | Path]) -> Pairs:
+        d = self.recipe.data
+        return read_translations(paths, source=d.source, translation=d.translation)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        s = self.recipe.student
+        if s.vocabulary is None:
+            return self.teacher_tokenizer
+        if (self.out / "tokenizer" / "vocab.txt").exists():
+            return Tokenizer.from_pretrained(self.out / "tokenizer")
+        with tempfile.TemporaryDirectory() as place:
+            both = Path(place) / "both.txt"
+            both.write_text(
+                "\n".join(" ".join(t.split()) for side in self.pairs for t in side) + "\n", "utf-8"
+            )
+            return train_wordpiece(
+                both, self.out / "tokenizer", size=s.vocabulary, lowercase=s.lowercase, quiet=self.quiet
+            )
+
+    def _tokenise(self, tokenizer: Tokenizer, texts: list[str]) -> Dataset:
+        return Dataset.from_texts(tokenizer, texts, max_length=self.recipe.data.max_length)
+
+    # What a run asks
+
+    def identity(self) -> dict[str, Any]:
+        return {"teacher": weights_hash(self.teacher), "pairs": _hash(self.pairs)}
+
+    def about(self) -> dict[str, Any]:
+        length, room = self.recipe.data.max_length, self.teacher.config.max_position_embeddings
+        if not 3 <= length <= room:
+            raise ConfigError(f"data.max_length is {length}: expected 3 to {room}, the teacher's positions")
+        held_out = self.held_out
+        return {
+            "pairs_learnt": len(self.pairs[0]),
+            "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
+        }
+
+    def first_model(self) -> Model:
+        s = self.recipe.student
+        student = init_student(self.teacher, s.layers, seed=self.recipe.train.seed)
+        if s.vocabulary is not None:
+            student = with_vocabulary(
+                student, self.teacher_tokenizer, self.tokenizer, seed=self.recipe.train.seed
+            )
+        unused = [f"{head.dense}.*" for head in student.heads if isinstance(head, Pooler)]
+        freeze(student, [*unused, *s.freeze])
+        return student
+
+    def data(self) -> Dataset:
+        """Both sides, each with the vector that the teacher gives the first."""
+        sources, translations = self.pairs
+        asked = self._tokenise(self.teacher_tokenizer, sources)
+        name = f"pooled.{self.embedding.pooling}"
+        cache = TeacherCache(
+            self.teacher, asked, self.out / "work" / "teacher_outputs", [name], quiet=self.quiet
+        )
+        vectors = cache.whole(name)
+        both = self._tokenise(self.tokenizer, sources + translations)
+        return both.with_targets(teacher_pooled=np.concatenate([vectors, vectors]))
+
+    def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
+        term = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
+        objective = Distillation(model, {"embedding": {"weight": 1.0, **term}})
+        return Trainer(
+            model,
+            objective,
+            data,
+            settings=self.recipe.train,
+            identity={"teacher": weights_hash(self.teacher), **objective.settings()},
+            label="distilling",
+            **options,
+        )
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        if self.held_out is None:
+            return None
+        some = tuple(side[: self.recipe.data.measured] for side in self.held_out)
+        datasets = [self._tokenise(self.tokenizer, side) for side in some]
+        return lambda: self._retrieval(model, datasets)
+
+    def _retrieval(self, model: Model, datasets: Sequence[Dataset]) -> dict[str, float]:
+        """How often a sentence finds its translation, and the other way round."""
+        there, back = (embed(model, side, pooling=self.embedding.pooling) for side in datasets)
+        return {
+            "to_translation": retrieval_accuracy(there, back),
+            "to_source": retrieval_accuracy(back, there),
+            "cosine": float((there * back).sum(1).mean()),
+        }
+
+    def save(self, model: Model) -> None:
+        length = self.recipe.data.max_length
+        about = self.embedding._replace(max_length=length)
+        write_embedding(self.out / "model", about, model.config.hidden_size)
+        super().save(model)  # last, since its config.json says that the model is there
+
+    def card(self) -> ModelCard:
+        return ModelCard(
+            title="A sentence encoder for two languages",
+            summary=f"Taught by {Path(self.source).name} with minidistil, from pairs of translations.",
+            base_model=None if Path(self.source).exists() else self.source,
+            pipeline_tag="sentence-similarity",
+            library_name="sentence-transformers",
+            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
+            command="minidistil distill --pairs",
+            limitations="Of the second language it knows what the pairs showed.",
+        )
+
+    def report(self) -> dict[str, Any]:
+        student = load_model(self.out / "model")
+        models = {"teacher": (self.teacher, self.teacher_tokenizer), "student": (student, self.tokenizer)}
+        report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
+        for name, (model, tokenizer) in models.items():
+            facts: dict[str, Any] = {
+                "layers": model.config.num_hidden_layers,
+                "parameters": model.params.num_parameters,
+                "words": model.config.vocab_size,
+            }
+            if self.held_out is not None:
+                facts |= self._retrieval(model, [self._tokenise(tokenizer, side) for side in self.held_out])
+            report["models"][name] = facts
+        if self.held_out is not None:
+            report["held_out_pairs"] = len(self.held_out[0])
+        return report
+
+
+def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int = 0) -> Model:
+    """The same encoder for another vocabulary.
+
+    A word that the old vocabulary has keeps its vector. Another starts as the mean of the vectors of the
+    pieces that the old tokenizer cuts it into (Gee et al. 2022, "Fast Vocabulary Transfer for Language Model
+    Compression"), and, where these are unknown words alone, from new weights.
+
+    Parameters
+    ----------
+    model : Model
+        An encoder without words in its head.
+    old, new : Tokenizer
+    seed : int
+        For new weights.
+    """
+    naming, changes = model.naming, {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
+    other = type(model)(
+        model.config.replace(**changes), dtype=model.params.dtype, backend=model.backend.name, seed=seed
+    )
+    name = naming.prefix + naming.word
+    for parameter in model.params:
+        if parameter != name:
+            other.params[parameter][...] = model.params[parameter]
+    table, words = model.params[name], other.params[name]
+    unknown = old.token_to_id(old.special_tokens["unk_token"])
+    roles = {token: old.special_tokens[role] for role, token in new.special_tokens.items()}
+    for i in range(len(words)):
+        token = new.id_to_token(i) or ""
+        same = old.token_to_id(roles.get(token, token))
+        if same is not None:
+            words[i] = table[same]
+            continue
+        encoding = next(iter(old.iter_encode([token.removeprefix("##")])))
+        pieces = [piece for piece in encoding.ids if piece not in old.special_ids and piece != unknown]
+        if pieces:
+            words[i] = table[pieces].mean(0)
+    return other
+
+
+def _hash(pairs: Pairs) -> str:
+    """SHA-256 of the texts."""
+    return hashlib.sha256(json.dumps(pairs, ensure_ascii=False).encode()).hexdigest()
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns."""
+    columns = ("layers", "parameters", "words", "to translation", "to source", "cosine")
+    lines = [f"{'':8}" + "".join(f"{column:>{max(11, len(column) + 1)}}" for column in columns)]
+    for name, row in report["models"].items():
+        cells = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M", f"{row['words']:,}"]
+        if "to_source" in row:
+            cells += [f"{row['to_translation']:.1%}", f"{row['to_source']:.1%}", f"{row['cosine']:.3f}"]
+        lines.append(
+            f"{name:8}"
+            + "".join(f"{cell:>{max(11, len(c) + 1)}}" for cell, c in zip(cells, columns, strict=False))
+        )
+    lines += ["", f"Learnt from {report['pairs']:,} pairs."]
+    if "held_out_pairs" in report:
+        lines.append(
+            f"Measured on {report['held_out_pairs']:,} others: how often the nearest is the right one."
+        )
+    return "\n".join(lines)

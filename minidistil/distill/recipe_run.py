@@ -1,0 +1,158 @@
+"""A run made from a recipe, in a directory of its own:
+
+    recipe.toml, run.json     what was asked for, resolved; what it was made with, and of which data
+    work/                     checkpoints, and what is kept of a teacher, as long as it trains
+    metrics.jsonl             what happened
+    model/                    the result, in the Hugging Face layout
+    report.json               how good it is
+
+Stopped anywhere and started again with the same arguments, it goes on, and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from minidistil.errors import ConfigError, UsageError
+from minidistil.files import atomic_write, write_json
+from minidistil.model.base import Model
+from minidistil.provenance import provenance
+from minidistil.recipes import dump, to_dict
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import TrainingData
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard
+
+Evaluation = Callable[[], Mapping[str, float]]
+
+
+class RecipeRun:
+    """One training, resumable, and the report on it. What it is about is said by subclasses.
+
+    Parameters
+    ----------
+    recipe : dataclass
+        With a table `train`.
+    out : path
+    quiet : bool
+        Show no progress.
+    """
+
+    def __init__(self, recipe: Any, out: str | Path, *, quiet: bool = False) -> None:
+        self.recipe, self.out, self.quiet = recipe, Path(out), quiet
+
+    # What a kind of run says
+
+    def identity(self) -> dict[str, Any]:
+        """What else, besides recipe and data, makes this run this one."""
+        return {}
+
+    def about(self) -> dict[str, Any]:
+        """What else is written down about it. Reads its input: what cannot work fails here."""
+        return {}
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        raise NotImplementedError
+
+    def before_training(self) -> None:
+        """What is to be known before the first step."""
+
+    def first_model(self) -> Model:
+        """The model as it begins."""
+        raise NotImplementedError
+
+    def data(self) -> TrainingData:
+        """What it learns from."""
+        raise NotImplementedError
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        """What is measured as it learns."""
+        return None
+
+    def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
+        raise NotImplementedError
+
+    def card(self) -> ModelCard:
+        raise NotImplementedError
+
+    def save(self, model: Model) -> None:
+        """Write the result."""
+        model.save_pretrained(self.out / "model", tokenizer=self.tokenizer, card=self.card().render())
+
+    def report(self) -> dict[str, Any]:
+        """Sizes, and how good it is."""
+        raise NotImplementedError
+
+    # The run
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; returns the report.
+
+        Raises
+        ------
+        ConfigError
+            `out` holds another run.
+        """
+        self._claim()
+        self.before_training()
+        if not (self.out / "model" / "config.json").exists():
+            model, work = self.first_model(), self.out / "work"
+            evaluate = self.evaluation(model)
+            self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()
+            shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
+            self.save(model)
+        shutil.rmtree(self.out / "work", ignore_errors=True)
+        report = self.report()
+        write_json(self.out / "report.json", report)
+        return report
+
+    def _claim(self) -> None:
+        """Write down whose directory this is, or check that it is ours."""
+        path, identity = self.out / "run.json", self.identity()
+        recipe = json.loads(json.dumps(to_dict(self.recipe)))
+        if path.exists():
+            before, ours = json.loads(path.read_text(encoding="utf-8")), {"recipe": recipe, **identity}
+            differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
+            if differing:
+                raise ConfigError(
+                    f"{self.out} holds another run ({differing}): choose another --out, or remove it"
+                )
+            return
+        about = {"recipe": recipe, **identity, "made_with": provenance(), **self.about()}
+        with atomic_write(self.out / "recipe.toml") as temporary:
+            temporary.write_text(dump(self.recipe), encoding="utf-8")
+        write_json(path, about)
+
+
+def freeze(model: Model, what: Sequence[str]) -> None:
+    """Keep some parameters as they are: "positions", or shell patterns of names.
+
+    Raises
+    ------
+    ConfigError
+        A pattern that no name matches.
+    """
+    for pattern in what:
+        name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
+        try:
+            model.freeze(name)
+        except UsageError as error:
+            raise ConfigError(f"nothing to freeze: {error}") from error
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between two trees, as text."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, f"{path}{key}.")
+        elif old != new:
+            found.append(f"{path}{key} is {old!r} there, {new!r} here")
+    return found

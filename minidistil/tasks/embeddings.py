@@ -1,0 +1,88 @@
+"""Sentence embeddings: one vector a text, and how well vectors find each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.model.base import Model
+from minidistil.model.pooling import Pooling, check_pooling, pool_forward
+from minidistil.progress import Progress
+from minidistil.text.batching import sorted_batches
+from minidistil.text.dataset import Dataset
+
+Array = npt.NDArray[np.floating[Any]]
+
+TOKENS_AT_ONCE = 2048
+QUERIES_AT_ONCE = 1024  # rows of similarities that exist at a time
+
+
+def embed(
+    model: Model,
+    dataset: Dataset,
+    *,
+    pooling: Pooling = "mean",
+    normalize: bool = True,
+    progress: Progress | None = None,
+) -> Array:
+    """A vector for every example, [N, H], in the dataset's order.
+
+    Parameters
+    ----------
+    model : Model
+        Any encoder, with or without a head.
+    dataset : Dataset
+    pooling : {"mean", "cls", "max"}
+        See `minidistil.model.pooling`.
+    normalize : bool
+        Scale to length 1, so that a dot product is a cosine.
+    progress : Progress, optional
+        Counts examples.
+    """
+    check_pooling(pooling)
+    vectors = np.zeros((len(dataset), model.config.hidden_size), model.params.dtype)
+    for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+        batch = dataset.batch(rows)
+        outputs, _ = model.forward(batch, logits=False, keep_cache=False)
+        vectors[rows] = pool_forward(outputs["last_hidden_state"], batch, pooling)[0]
+        if progress is not None:
+            progress.update(len(rows))
+    return unit(vectors) if normalize else vectors
+
+
+def unit(vectors: Array) -> Array:
+    """Rows scaled to length 1; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), vectors.dtype)
+
+
+def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
+    """Share of queries whose nearest answer by cosine is their own, the one in the same row.
+
+    Parameters
+    ----------
+    queries, answers : float [N, H]
+
+    Raises
+    ------
+    InputError
+        Other shapes, or nothing to find.
+
+    Notes
+    -----
+    Of equally near answers one's own counts only if it comes first, so answers that are all alike find
+    nothing.
+    """
+    q, a = unit(np.asarray(queries)), unit(np.asarray(answers))
+    if q.ndim != 2 or q.shape != a.shape or not len(q):
+        raise InputError(
+            f"expected two arrays [N, H] of the same shape, not {list(q.shape)}, {list(a.shape)}"
+        )
+    hits = 0
+    for begin in range(0, len(q), QUERIES_AT_ONCE):
+        nearest = (q[begin : begin + QUERIES_AT_ONCE] @ a.T).argmax(1)
+        hits += int((nearest == np.arange(begin, begin + len(nearest))).sum())
+    return hits / len(q)
