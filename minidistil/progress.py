@@ -96,7 +96,7 @@ class Progress:
         if rate > 0:
             parts.append(f"{rate:.3g} {self.unit}/s")
             if self.total is not None and self.done < self.total:
-                parts.append(f"{_duration((self.total - self.done) / rate)} left")
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
         if self._values:
             parts.append(self._describe_values())
         print(f"{self.label}: {', '.join(parts)}", file=self._stream, flush=True)
@@ -105,7 +105,7 @@ class Progress:
         return ", ".join(f"{name} {value:.4g}" for name, value in self._values.items())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """75 -> "1:15", 3725 -> "1:02:05"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "predict how much memory training or prediction will take"
+from minidistil.cli.distill import CORPUS, add_recipe_arguments
+
+HELP = "predict how much memory training or prediction will take, or what a distillation will"
 EXAMPLES = """\
   minidistil plan runs/demo/teacher --batch-size 32 --length 128
   minidistil plan distilbert-base-uncased --teacher bert-base-uncased --as DistilBertForMaskedLM
   minidistil plan runs/demo/student --predict --json
+  minidistil plan --teacher runs/teacher/model --corpus text/ --recipe small   # tries twenty steps
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a model directory or hub id")
+    parser.add_argument("model", nargs="?", help="a model directory or hub id")
     parser.add_argument("--as", dest="architecture", metavar="CLASS", help="plan for this class")
     parser.add_argument("--layers", type=int, metavar="N", help="plan for a student with this many layers")
     parser.add_argument("--batch-size", type=int, default=32, help="sequences in a batch (32)")
@@ -21,9 +24,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predict", action="store_true", help="plan a prediction, not a training step")
     parser.add_argument("--teacher", metavar="MODEL", help="a model that runs beside it, left in its file")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
+    distillation = parser.add_argument_group("a whole distillation, as `minidistil distill` would run it")
+    distillation.add_argument("--corpus", **CORPUS)
+    add_recipe_arguments(distillation)
 
 
 def run(args: argparse.Namespace) -> int:
+    from minidistil.errors import UsageError
+
+    if (args.model is None) == (args.corpus is None):
+        raise UsageError("plan a step of one model, or a distillation (--teacher and --corpus)")
+    if args.corpus is not None:
+        return _distillation(args)
+    if args.recipe or args.config or args.set:
+        raise UsageError("a recipe goes with --teacher and --corpus")
+    return _step(args)
+
+
+def _step(args: argparse.Namespace) -> int:
+    """Memory of a step."""
     import json
     from dataclasses import asdict
 
@@ -60,4 +79,34 @@ def run(args: argparse.Namespace) -> int:
         if available is not None:
             print(f"{'available':12}{available / 1e6:10,.0f} MB")
     plan.check(available)
+    return 0
+
+
+def _distillation(args: argparse.Namespace) -> int:
+    """Time, memory and disk of a whole run."""
+    import json
+
+    from minidistil.distill.general import DistillationRecipe
+    from minidistil.distill.probe import plan_distillation
+    from minidistil.errors import UsageError
+    from minidistil.progress import duration
+    from minidistil.recipes import load_recipe
+
+    if args.teacher is None:
+        raise UsageError("a distillation needs a --teacher")
+    recipe = load_recipe(DistillationRecipe, args.recipe, file=args.config, changes=args.set)
+    plan = plan_distillation(args.teacher, args.corpus, recipe, quiet=args.quiet)
+    if args.json:
+        print(json.dumps(plan.to_dict()))
+        return 0
+    parts = {"encoding": plan.encoding, "asking the teacher": plan.teacher, "training": plan.training,
+             "measuring": plan.evaluation}  # fmt: skip
+    spent = ", ".join(f"{name} {duration(value)}" for name, value in parts.items() if value >= 1)
+    print(
+        f"text    {plan.text_bytes / 1e6:,.1f} MB, about {plan.tokens:,} tokens, {plan.sequences:,} sequences"
+    )
+    print(f"steps   {plan.steps:,}, {plan.seconds_per_step:.3g} s each")
+    print(f"time    {duration(plan.seconds)} ({spent})")
+    print(f"memory  {plan.memory.total / 1e6:,.0f} MB")
+    print(f"disk    {plan.disk / 1e6:,.0f} MB")
     return 0

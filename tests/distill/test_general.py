@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -206,6 +208,91 @@ def test_killed_anywhere_it_ends_the_same(student, place, tmp_path):
     assert kills == KILLS
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert sha(out) == sha(student[0])
+
+
+def limited(size):
+    """For a child: no file may grow beyond `size` bytes, which is what a full disk looks like from inside."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(student, place, tmp_path):
+    command = [sys.executable, "-c", RUN, "distill", "-q", "--teacher", str(place / "teacher" / "model")]
+    command += ["--corpus", str(place / "text"), "--recipe", "distilbert", "--out", str(tmp_path / "run")]
+    for change in ("train.accumulation=1", *DISTIL):
+        command += ["--set", change]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    work = tmp_path / "run" / "work"
+    while process.poll() is None and not list(work.glob("checkpoint-*")):
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    saved = sorted(work.glob("checkpoint-*"))
+    if saved:  # else it was done before we looked
+        before = {f: f.read_bytes() for f in saved[-1].iterdir()}
+        size = max(len(content) for content in before.values())
+        full = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited(size - 1))
+        assert full.returncode == 3
+        assert "the disk is full" in full.stderr
+        assert {f: f.read_bytes() for f in saved[-1].iterdir()} == before
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert sha(tmp_path / "run") == sha(student[0])
+
+
+def test_what_diverges_is_stopped_and_named(place, tmp_path, capsys):
+    arguments = ["distill", "-q", "--teacher", str(place / "teacher" / "model")]
+    arguments += ["--corpus", str(place / "text"), "--out", str(tmp_path / "run")]
+    wild = [*DISTIL, "train.lr=1e30", "train.warmup=0", "train.clip=none"]
+    assert main([*arguments, *(x for change in wild for x in ("--set", change))]) == 3
+    message = capsys.readouterr().err
+    assert re.search(r"step \d+ \(epoch 1, micro-batch \d+\): .* (parameter|gradient).*: \w*bert\.", message)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_fixed_masks_let_the_teacher_rest(place, tmp_path, monkeypatch):
+    changes = ["masking.fixed=true", "train.max_steps=6", "train.eps=1e-4"]
+    live = distil(place, tmp_path / "live", *changes)
+    kept = distil(place, tmp_path / "kept", *changes, "objective.keep=all")
+    few = distil(place, tmp_path / "few", *changes, "objective.keep=float16", "objective.top_k=20")
+    for job in (live, kept, few):
+        job.run()
+    reference, same, near = (load_model(job.out / "model").params.flat for job in (live, kept, few))
+    np.testing.assert_allclose(same, reference, atol=1e-5)
+    np.testing.assert_allclose(near, reference, atol=0.05)
+    assert not np.array_equal(near, same)
+    with pytest.raises(ConfigError, match="only where masks are the same in every epoch"):
+        distil(place, tmp_path / "new", "objective.keep=all").run()
+
+
+def test_a_narrower_student_by_what_the_text_shows(place, tmp_path):
+    job = distil(place, tmp_path / "a", "student.heads=1", "student.importance=data", "train.max_steps=1")
+    student, other = job.first_model(), distil(place, tmp_path / "b", "student.heads=1").first_model()
+    assert student.config.hidden_size == other.config.hidden_size == 12
+    assert not np.array_equal(student.params.flat, other.params.flat)
+
+
+def test_a_plan_is_of_the_run_itself(place, tmp_path, capsys):
+    teacher, text = str(place / "teacher" / "model"), str(place / "text")
+    changes = [x for change in (*DISTIL, "train.epochs=40") for x in ("--set", change)]
+    arguments = ["plan", "-q", "--teacher", teacher, "--corpus", text, *changes]
+    assert main([*arguments, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    job = distil(place, tmp_path / "run")
+    assert plan["sequences"] == len(job.split.train)
+    assert plan["steps"] == 40 * -(-plan["sequences"] // 16)
+    assert plan["tokens"] == pytest.approx(job.corpus.num_tokens, rel=0.01)
+    assert plan["training"] == pytest.approx(plan["steps"] * plan["seconds_per_step"])
+    assert plan["memory"]["total"] > 0
+    parameters = job.first_model().params.nbytes
+    assert plan["disk"] > 10 * parameters
+    assert main(arguments) == 0
+    assert "steps   " in capsys.readouterr().out
+    for bad in (
+        ["plan"],
+        ["plan", teacher, "--corpus", text],
+        ["plan", "--corpus", text],
+        ["plan", teacher, "--set", "a.b=1"],
+    ):
+        assert main(bad) == 2
 
 
 def test_a_finished_run_is_not_run_again(student, place, monkeypatch):
