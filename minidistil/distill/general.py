@@ -9,6 +9,7 @@ Beside what every run leaves (`minidistil.distill.recipe_run`) there are
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -205,15 +206,18 @@ class MaskedLMRun(RecipeRun):
         }
 
     def describe(self, model: Model, label: str) -> dict[str, Any]:
-        """Size of a model, and what it makes of the held-out text."""
+        """Size of a model, what it makes of the held-out text, and how fast."""
         facts: dict[str, Any] = {
             "layers": model.config.num_hidden_layers,
             "parameters": model.params.num_parameters,
+            "bytes": model.params.nbytes,
         }
         if self.held_out is not None:
+            began = time.perf_counter()
             facts |= evaluate_masked_lm(
                 model, self.held_out, label=f"measuring the {label}", quiet=self.quiet
             )
+            facts["sequences_per_second"] = len(self.held_out) / (time.perf_counter() - began)
         return facts
 
 

@@ -283,6 +283,7 @@ class PairsDistillation(RecipeRun):
             facts: dict[str, Any] = {
                 "layers": model.config.num_hidden_layers,
                 "parameters": model.params.num_parameters,
+                "bytes": model.params.nbytes,
                 "words": model.config.vocab_size,
             }
             if self.held_out is not None:

@@ -38,8 +38,13 @@ pre { overflow-x: auto; font-size: .85rem; padding: .6rem; border: 1px solid var
 FIELDS = {
     "layers": ("layers", "{:d}"),
     "parameters": ("parameters", "{:,d}"),
+    "words": ("words", "{:,d}"),
     "bytes": ("bytes", "{:,d}"),
     "sentences_per_second": ("sentences/s", "{:.0f}"),
+    "sequences_per_second": ("sequences/s", "{:.0f}"),
+    "to_translation": ("to translation", "{:.1%}"),
+    "to_source": ("to source", "{:.1%}"),
+    "cosine": ("cosine", "{:.3f}"),
     "masked_lm": ("loss", "{:.3f}"),
     "perplexity": ("perplexity", "{:.1f}"),
     "accuracy": ("accuracy", "{:.1%}"),
@@ -107,12 +112,15 @@ def _stage(name: str, records: Sequence[Mapping[str, Any]], run: RunRecord) -> s
     terms = sorted(
         {k for r in train for k in r} - set(APART) - {k for r in train for k in r if "per_second" in k}
     )
+    teacher = run.teacher
+    if not teacher and not name:  # stages of a job are measured on less than its report is
+        teacher = run.report.get("models", {}).get("teacher", {})
     parts = [f"<h2>Training{': ' + escape(name) if name else ''}</h2>"]
     parts.append(line_chart({"loss": curve(train, "loss")}, x="step", y="loss"))
     if len(terms) > 1:
         parts += [line_chart({term: curve(train, term)}, x="step", y=term) for term in terms]
     for metric in sorted({k for r in evals for k in r} - {"kind", "step", "epoch"}):
-        level = run.teacher.get(metric)
+        level = teacher.get(metric)
         levels = {"teacher": float(level)} if isinstance(level, (int, float)) else None
         parts.append(line_chart({metric: curve(evals, metric)}, x="step", y=metric, levels=levels))
     parts.append(line_chart({"learning rate": curve(train, "lr")}, x="step", y="learning rate"))

@@ -297,7 +297,10 @@ def test_a_plan_is_of_the_run_itself(place, tmp_path, capsys):
 
 def test_a_finished_run_is_not_run_again(student, place, monkeypatch):
     monkeypatch.setattr(GeneralDistillation, "first_model", None)
-    assert distil(place, place / "student").run()["models"] == student[1]["models"]
+    again = distil(place, place / "student").run()["models"]
+    for name, facts in student[1]["models"].items():
+        changing = {"sequences_per_second": again[name]["sequences_per_second"]}
+        assert again[name] == facts | changing
 
 
 def test_what_is_refused(place, student, tmp_path):

@@ -1,0 +1,126 @@
+"""The report's page in Chromium: a phone's width, no network, nothing that runs, print."""
+
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+from minidistil.report.page import page
+from minidistil.report.run import RunRecord
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if BROWSER is None:
+    pytest.skip("there is no Chromium here", allow_module_level=True)
+
+PHONE = 360  # CSS pixels
+EVIL = '</pre><script>document.title = "taken over"</script><img src="http://example.invalid/x.png">'
+
+# Looks at the page in a frame as wide as a phone, and leaves what it saw in its own document.
+HARNESS = f"""<!doctype html><body>
+<iframe src="report.html" width="{PHONE}" height="640" style="border:0"></iframe>
+<script>
+onload = () => {{
+  const doc = document.querySelector("iframe").contentDocument;
+  const scrolls = e => e && (getComputedStyle(e).overflowX === "auto" || scrolls(e.parentElement));
+  const wide = [...doc.body.querySelectorAll("*")]
+    .filter(e => e.getBoundingClientRect().right > {PHONE} + 0.5 && !scrolls(e)).map(e => e.tagName);
+  document.body.textContent = "SEEN" + JSON.stringify({{
+    title: doc.title, scroll: doc.documentElement.scrollWidth, wide,
+    scripts: doc.scripts.length, images: doc.images.length,
+    charts: [...doc.querySelectorAll("svg")].map(e => e.getBoundingClientRect().width),
+    headings: [...doc.querySelectorAll("h2")].map(e => e.textContent),
+    settings: doc.querySelector("pre").textContent,
+  }}) + "END";
+}};
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The directory that is served, with a page of everything a report can hold."""
+    here = tmp_path_factory.mktemp("site")
+    records = [
+        {"kind": "train", "step": i, "loss": 3 / i, "soft": 2 / i, "hard": 1 / i, "cosine": 0.1, "lr": 1e-4}
+        for i in range(1, 40)
+    ]
+    records.append({"kind": "eval", "step": 39, "masked_lm": 1.5, "accuracy": 0.76})
+    models = {
+        name: {"layers": 12, "parameters": 10**8, "bytes": 4 * 10**8, "masked_lm": 1.0, "perplexity": 2.7,
+               "accuracy": 0.8, "sequences_per_second": 123.4}
+        for name in ("teacher", "student")
+    }  # fmt: skip
+    run = RunRecord(
+        path=here / "a<b>&c",
+        report={"models": models},
+        settings={"note": EVIL, "train": {"lr": 1e-4, "long": "x" * 300}},
+        made_with={"numpy": EVIL, "processor": "p" * 200},
+        metrics={"": records},
+        teacher=models["teacher"],
+    )
+    grid = [[0.1 * ((i + j) % 10) for j in range(13)] for i in range(7)]
+    (here / "report.html").write_text(page(run, {"cka": grid, "cosine": grid}), encoding="utf-8")
+    (here / "harness.html").write_text(HARNESS, encoding="utf-8")
+    return here
+
+
+@pytest.fixture(scope="module")
+def site(place):
+    """Its address, and the paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(place))
+
+        def log_message(self, form, *arguments):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def browse(tmp_path, *arguments):
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    return subprocess.run(
+        [BROWSER, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+
+
+def test_on_a_phone(site, tmp_path):
+    address, asked = site
+    text = browse(tmp_path, "--virtual-time-budget=5000", "--dump-dom", f"{address}/harness.html")
+    seen = json.loads(re.search("SEEN(.*)END", text, re.DOTALL)[1].replace("&lt;", "<").replace("&gt;", ">")
+                      .replace("&amp;", "&"))  # fmt: skip
+    assert seen["title"] == "a<b>&c: a run of minidistil"
+    assert seen["scroll"] <= PHONE
+    assert seen["wide"] == []
+    assert seen["scripts"] == seen["images"] == 0
+    assert 'script>document.title = \\"taken over' in seen["settings"], "shown, and not run"
+    assert len(seen["charts"]) == 7
+    assert all(200 < width <= PHONE for width in seen["charts"])
+    assert seen["headings"] == ["Models", "Training", "Layer by layer", "Settings", "Made with"]
+    assert set(asked) <= {"/harness.html", "/report.html", "/favicon.ico"}, "nothing else is fetched"
+
+
+def test_on_paper(place, tmp_path):
+    paper = tmp_path / "report.pdf"
+    browse(tmp_path, f"--print-to-pdf={paper}", (place / "report.html").as_uri())
+    content = paper.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 8
