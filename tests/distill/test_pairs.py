@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny import BAD, GOOD, OTHER, make_encoder
+from tiny import BAD, GOOD, OTHER, SPECIAL, make_encoder
 
 from minidistil.cli.main import main
 from minidistil.distill.pairs import PairsDistillation, PairsRecipe, table, with_vocabulary
@@ -107,6 +107,19 @@ def test_a_new_vocabulary_starts_from_the_old(place, student):
         other.params["encoder.layer.5.output.dense.bias"], teacher.params["encoder.layer.5.output.dense.bias"]
     )
     assert np.isfinite(words).all()
+
+
+def test_a_new_word_is_the_mean_of_its_old_pieces(place, tmp_path):
+    old = Tokenizer.from_pretrained(place / "encoder")
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL, "warm", "warmly", "##warm", "zz"]) + "\n")
+    new = Tokenizer.from_pretrained(tmp_path)
+    teacher = load_model(place / "encoder")
+    other = with_vocabulary(teacher, old, new, seed=5)
+    words, table = (m.params["embeddings.word_embeddings.weight"] for m in (other, teacher))
+    warm, ending = table[old.token_to_id("warm")], table[old.token_to_id("##ly")]
+    np.testing.assert_allclose(words[6], (warm + ending) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(words[7], warm)
+    assert not any(np.array_equal(words[8], row) for row in table), "unknown letters start from new weights"
 
 
 def test_the_teachers_vocabulary_by_default(place, tmp_path):
