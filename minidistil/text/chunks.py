@@ -73,16 +73,18 @@ class Sequences:
         return int(self.sizes.sum(dtype=np.int64)) + 2 * len(self)
 
     def batch(self, indices: npt.ArrayLike) -> Batch:
-        """The sequences at `indices`, packed."""
-        rows = np.arange(len(self))[np.asarray(indices)] if len(self) else np.zeros(0, np.int64)
-        starts, lengths = self.starts[rows], self.lengths[rows]
-        cu = np.zeros(len(rows) + 1, np.int32)
+        """The sequences at `indices` (integers, or a mask), packed. Takes no time in how many there are."""
+        rows = np.asarray(indices)
+        rows = rows if rows.size else np.zeros(0, np.int64)
+        starts, lengths = self.starts[rows], self.sizes[rows] + np.int32(2)
+        cu = np.zeros(len(starts) + 1, np.int32)
         np.cumsum(lengths, out=cu[1:])
         ids = np.empty(cu[-1], np.int32)
         ids[cu[:-1]], ids[cu[1:] - 1] = self.cls, self.sep
         tokens = self.corpus.tokens
         for start, first, stop in zip(starts.tolist(), cu.tolist(), cu[1:].tolist(), strict=False):
             ids[first + 1 : stop - 1] = tokens[start : start + stop - first - 2]
+        self.corpus.release()
         positions = np.arange(len(ids), dtype=np.int32) - np.repeat(cu[:-1], lengths)
         return Batch(
             input_ids=ids,
@@ -172,6 +174,7 @@ def chunk(
             keep &= _count(corpus, starts, sizes, unk) / (sizes + 2) < unknown
         out = _is_held_out(corpus, offsets, held_out)[documents]
         parts.append((starts[keep], sizes[keep], out[keep]))
+        corpus.release()
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     every = Sequences(corpus, columns[0], columns[1], tokenizer.cls_token_id, tokenizer.sep_token_id)
     return Split(every.subset(~columns[2]), every.subset(columns[2]))

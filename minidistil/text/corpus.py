@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Corpus:
     counts : int64 [V]
     meta : mapping
         Contents of meta.json.
+    maps : tuple
+        The files, for `release`.
     """
 
     directory: Path
@@ -53,6 +56,7 @@ class Corpus:
     offsets: Int64
     counts: Int64
     meta: Mapping[str, Any]
+    maps: tuple[mmap.mmap, ...] = ()
 
     @classmethod
     def open(cls, directory: str | Path, tokenizer: Tokenizer | None = None) -> Self:
@@ -87,7 +91,7 @@ class Corpus:
             )
         if tokenizer is not None and tokenizer.content_hash() != meta["plan"]["tokenizer"]:
             raise ConfigError(f"{directory} was encoded with another tokenizer: encode the text again")
-        files = {}
+        files, maps = {}, []
         for name, dtype, length in (
             (TOKENS, meta["dtype"], meta["tokens"]),
             (OFFSETS, "<u8", meta["documents"] + 1),
@@ -96,8 +100,10 @@ class Corpus:
             size = path.stat().st_size if path.exists() else 0
             if size != expected:
                 raise DataError(f"has {size} bytes instead of {expected}; encode the text again", path=path)
+            with open(path, "rb") as file:
+                maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             # A plain array over the map: slicing a np.memmap costs microseconds more.
-            files[name] = np.asarray(np.memmap(path, dtype, "r"))
+            files[name] = np.frombuffer(maps[-1], dtype)
         try:
             counts = np.load(directory / COUNTS, allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -108,6 +114,7 @@ class Corpus:
             offsets=files[OFFSETS].view("<i8"),  # NumPy makes floats of uint64 and int64 together
             counts=counts,
             meta=meta,
+            maps=tuple(maps),
         )
 
     def __len__(self) -> int:
@@ -121,6 +128,12 @@ class Corpus:
         """Ids of document i, uint16 or uint32 [length]."""
         i = range(len(self))[i]
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    def release(self) -> None:
+        """Give up the memory that what was read takes, until it is read again: it is still in the files."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for mapped in self.maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def content_hash(self) -> str:
         """SHA-256 of tokens and offsets, as they were when they had been written."""
