@@ -16,11 +16,11 @@ from pathlib import Path
 
 from minidistil.assets import fetch_minilm
 from minidistil.corpora import movie_split, other_texts
-from minidistil.distill.general import DistillationRecipe, GeneralDistillation
-from minidistil.distill.pretraining import Pretraining, PretrainingRecipe
 from minidistil.files import atomic_write
 from minidistil.memory import keep_freed_memory
 from minidistil.recipes import load_recipe
+from minidistil.runs.general import DistillationRecipe, GeneralDistillation
+from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
 
 TEACHER = ["train.epochs=3", "train.lr=2e-4", "train.save_every=100", "data.held_out=0.03"]
 STUDENT = ["data.held_out=0.03", "train.max_steps=1000"]

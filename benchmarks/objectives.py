@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.distill import DistillationTrainer, init_student
-from minidistil.distill.reviews import ReviewDistillation, ReviewSettings
 from minidistil.files import write_json
 from minidistil.memory import keep_freed_memory
 from minidistil.model import load_model
+from minidistil.runs.reviews import ReviewDistillation, ReviewSettings
 from minidistil.tasks.classification import accuracy, predict_logits
 from minidistil.train.settings import TrainSettings
 

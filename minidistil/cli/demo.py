@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from minidistil.distill.plot import plot_curves
-    from minidistil.distill.reviews import ReviewDistillation, ReviewSettings, table
     from minidistil.kernels.warmup import second_process, warmup
+    from minidistil.runs.reviews import ReviewDistillation, ReviewSettings, table
 
     settings = ReviewSettings(other_texts=args.other_texts, seed=args.seed, **(QUICK if args.quick else {}))
     if "labels" in args:

@@ -61,9 +61,9 @@ def add_recipe_arguments(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.distill import general, pairs
     from minidistil.errors import UsageError
     from minidistil.recipes import load_recipe
+    from minidistil.runs import general, pairs
 
     settings: dict[str, Any] = {"file": args.config, "changes": args.set}
     if args.pairs:

@@ -86,11 +86,11 @@ def _distillation(args: argparse.Namespace) -> int:
     """Time, memory and disk of a whole run."""
     import json
 
-    from minidistil.distill.general import DistillationRecipe
-    from minidistil.distill.probe import plan_distillation
     from minidistil.errors import UsageError
     from minidistil.progress import duration
     from minidistil.recipes import load_recipe
+    from minidistil.runs.general import DistillationRecipe
+    from minidistil.runs.probe import plan_distillation
 
     if args.teacher is None:
         raise UsageError("a distillation needs a --teacher")

@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.distill.general import table
-    from minidistil.distill.pretraining import Pretraining, PretrainingRecipe
     from minidistil.recipes import load_recipe
+    from minidistil.runs.general import table
+    from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
 
     recipe = load_recipe(PretrainingRecipe, args.recipe, file=args.config, changes=args.set)
     job = Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)

@@ -330,7 +330,7 @@ class Embedding(Pooled):
     """Sentence embeddings like the teacher's: cosine, or mean squared difference.
 
     With `teacher_embedding` [B, H] in the batch the teacher need not be there, or may have read something
-    else: the same sentence in another language, in a vocabulary of its own (`minidistil.distill.pairs`).
+    else: the same sentence in another language, in a vocabulary of its own (`minidistil.runs.pairs`).
     """
 
     kind: Literal["cosine", "mse"] = "cosine"

@@ -1,6 +1,6 @@
 """Training a masked LM on a folder of text: distilled from a teacher, or on its own.
 
-Beside what every run leaves (`minidistil.distill.recipe_run`) there are
+Beside what every run leaves (`minidistil.runs.base`) there are
 
     corpus/                   the text, encoded once
     teacher.json              the teacher on held-out text
@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 
 from minidistil.distill.importance import head_importance, stream_sample
-from minidistil.distill.recipe_run import Evaluation, RecipeRun, freeze
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
@@ -28,6 +27,7 @@ from minidistil.files import write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
+from minidistil.runs.base import Evaluation, RecipeRun, freeze
 from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
 from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus

@@ -17,13 +17,13 @@ from tiny import BAD, GOOD, OTHER, make_encoder
 
 from minidistil import threads
 from minidistil.cli.main import main
-from minidistil.distill.general import DistillationRecipe, GeneralDistillation, table
-from minidistil.distill.pretraining import Pretraining, PretrainingRecipe
 from minidistil.errors import ConfigError, DataError, InputError
 from minidistil.losses import cross_entropy
 from minidistil.model import BertForMaskedLM, BertModel, DistilBertForMaskedLM, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
+from minidistil.runs.general import DistillationRecipe, GeneralDistillation, table
+from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
 from minidistil.tasks.masked_lm import evaluate_masked_lm
 
 KILLS = int(os.environ.get("MINIDISTIL_KILLS", "3"))  # for a long test, more

@@ -10,7 +10,7 @@ originals:
 with d the squared difference in the paper, or here by default 1 - cosine, which is what a search looks at.
 The student may have a vocabulary of its own, made of both languages.
 
-Beside what every run leaves (`minidistil.distill.recipe_run`) there is, for a new vocabulary, `tokenizer/`.
+Beside what every run leaves (`minidistil.runs.base`) there is, for a new vocabulary, `tokenizer/`.
 `model/` is also a directory for sentence-transformers.
 """
 
@@ -29,7 +29,6 @@ import numpy as np
 
 from minidistil.config import DistilBertConfig, load_config
 from minidistil.distill.objective import Distillation
-from minidistil.distill.recipe_run import Evaluation, RecipeRun, freeze
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.errors import ConfigError
@@ -37,6 +36,7 @@ from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
 from minidistil.recipes import to_dict
+from minidistil.runs.base import Evaluation, RecipeRun, freeze
 from minidistil.tasks.embeddings import embed, retrieval_accuracy
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer

@@ -3,7 +3,7 @@
     recipe.toml, run.json     what was asked for, resolved; what it was made with, and of which data
     work/                     checkpoints, and what is kept of a teacher, as long as it trains
     metrics.jsonl             what happened
-    model/                    the result, in the Hugging Face layout
+    model/                    the result, in the Hugging Face layout (of a fine-tuning: the directory itself)
     report.json               how good it is
 
 Stopped anywhere and started again with the same arguments, it goes on, and ends with the same bits.
@@ -60,6 +60,11 @@ class RecipeRun:
     def tokenizer(self) -> Tokenizer:
         raise NotImplementedError
 
+    @property
+    def result(self) -> Path:
+        """Where the model goes."""
+        return self.out / "model"
+
     def before_training(self) -> None:
         """What is to be known before the first step."""
 
@@ -83,7 +88,7 @@ class RecipeRun:
 
     def save(self, model: Model) -> None:
         """Write the result."""
-        model.save_pretrained(self.out / "model", tokenizer=self.tokenizer, card=self.card().render())
+        model.save_pretrained(self.result, tokenizer=self.tokenizer, card=self.card().render())
 
     def report(self) -> dict[str, Any]:
         """Sizes, and how good it is."""
@@ -101,7 +106,7 @@ class RecipeRun:
         """
         self._claim()
         self.before_training()
-        if not (self.out / "model" / "config.json").exists():
+        if not (self.result / "config.json").exists():
             model, work = self.first_model(), self.out / "work"
             evaluate = self.evaluation(model)
             self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()

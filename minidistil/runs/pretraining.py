@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.config import BertConfig, DistilBertConfig, load_config
-from minidistil.distill.general import DataSettings, MaskedLMRun
-from minidistil.distill.recipe_run import freeze
 from minidistil.errors import ConfigError
 from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
+from minidistil.runs.base import freeze
+from minidistil.runs.general import DataSettings, MaskedLMRun
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.vocabulary import train_wordpiece

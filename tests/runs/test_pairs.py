@@ -7,11 +7,11 @@ import pytest
 from tiny import BAD, GOOD, OTHER, SPECIAL, make_encoder
 
 from minidistil.cli.main import main
-from minidistil.distill.pairs import PairsDistillation, PairsRecipe, table, with_vocabulary
 from minidistil.errors import ConfigError, DataError
 from minidistil.model import BertModel, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
+from minidistil.runs.pairs import PairsDistillation, PairsRecipe, table, with_vocabulary
 from minidistil.tasks.embeddings import embed
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from minidistil.distill.general import DistillationRecipe, GeneralDistillation
 from minidistil.errors import DataError
 from minidistil.model.base import Model
 from minidistil.plan import MemoryPlan, plan_run
 from minidistil.progress import Progress
+from minidistil.runs.general import DistillationRecipe, GeneralDistillation
 from minidistil.tasks.masked_lm import evaluate_masked_lm
 from minidistil.text.corpus_files import SourceReader, find_sources
 from minidistil.text.masking import MaskedDataset

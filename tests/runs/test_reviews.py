@@ -14,9 +14,9 @@ from tiny import make_encoder, make_split
 
 from minidistil.distill import reviews
 from minidistil.distill.plot import plot_curves
-from minidistil.distill.reviews import ReviewDistillation, ReviewSettings, table
 from minidistil.errors import ConfigError
 from minidistil.model import BertForSequenceClassification
+from minidistil.runs.reviews import ReviewDistillation, ReviewSettings, table
 
 SETTINGS = ReviewSettings(
     labels=30, teacher_epochs=10, alone_epochs=2, student_epochs=4, batch_size=4, lr=3e-3, max_length=16
