@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from tiny import make_encoder, make_split
 
-from minidistil.distill import reviews
 from minidistil.distill.plot import plot_curves
 from minidistil.errors import ConfigError
 from minidistil.model import BertForSequenceClassification
+from minidistil.runs import reviews
 from minidistil.runs.reviews import ReviewDistillation, ReviewSettings, table
 
 SETTINGS = ReviewSettings(
@@ -27,7 +27,7 @@ import sys
 sys.path[:0] = [{tests!r}, {here!r}]
 from pathlib import Path
 from test_reviews import SETTINGS, provide
-from minidistil.distill import reviews
+from minidistil.runs import reviews
 provide(setattr, Path(sys.argv[1]))
 reviews.ReviewDistillation(Path(sys.argv[2]), SETTINGS, quiet=True).run()
 """
