@@ -1,4 +1,4 @@
-"""Texts, pairs and labels out of CSV, TSV, JSONL and plain text, line by line, from files, .gz or stdin.
+"""Texts, pairs and labels out of CSV, TSV, JSONL, Parquet and plain text, from files, .gz or stdin.
 
 Every complaint names the file and the line.
 """
@@ -19,7 +19,14 @@ from typing import IO, Any, cast
 
 from minidistil.errors import DataError, UsageError
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text"}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 STDIN = "-"
 
 # Where to look when no column is named: GLUE's words, and what people write.
@@ -82,8 +89,8 @@ def read_examples(
     text, pair, label : str or int, optional
         Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
         need have no pair and no label.
-    format : "csv", "tsv", "jsonl" or "text", optional
-        Default: what the file's name says; plain text for standard input. A csv follows the usual
+    format : "csv", "tsv", "jsonl", "parquet" or "text", optional
+        Default: what the file's name says; plain text for standard input. Parquet needs pyarrow. A csv follows the usual
         quoting; in a tsv, as in GLUE, quotes mean nothing; plain text has one example a line.
     header : bool
         Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
@@ -136,7 +143,7 @@ def _format_of(path: str | Path, format: str | None) -> str:
     suffixes = [s.lower() for s in Path(path).suffixes]
     suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
     if suffix not in FORMATS:
-        raise UsageError(f"{path}: the name does not tell the format; say csv, tsv, jsonl or text")
+        raise UsageError(f"{path}: the name does not tell the format; say csv, tsv, jsonl, parquet or text")
     return FORMATS[suffix]
 
 
@@ -176,6 +183,8 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
 
 
 def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
+    if kind == "parquet":
+        return _parquet(file, name)
     lines = _lines(file, name)
     if kind == "csv":
         return _table(_csv_cells(lines, name), name, header)
@@ -185,6 +194,26 @@ def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
     if kind == "jsonl":
         return ((number, json_object(line, name, number)) for number, line in plain)
     return ((number, {"text": line}) for number, line in plain)
+
+
+def _parquet(file: IO[bytes], name: str) -> Iterator[Row]:
+    """Rows, numbered from 1."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UsageError(
+            "reading parquet needs pyarrow: pip install 'minidistil[parquet]', or save the table as jsonl"
+        ) from error
+    try:
+        number = 0
+        # Its end says where everything is, so it is read whole; standard input cannot be sought in.
+        for batch in parquet.ParquetFile(pyarrow.BufferReader(file.read())).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except pyarrow.ArrowException as error:
+        raise DataError(f"not a parquet file: {error}", path=name) from error
 
 
 def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,9 @@ import io
 import sys
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from minidistil.errors import DataError, UsageError
 from minidistil.text.labels import LabelMap, encode_numbers
@@ -33,6 +35,21 @@ def test_csv(write):
     assert examples.lines == [2, 4, 6]
     assert examples.pairs is None
     assert examples.path == str(path)
+
+
+def test_parquet(tmp_path, write, monkeypatch):
+    path = tmp_path / "a.parquet"
+    table = {"text": ["a film", 'the "plot"'], "label": [1, 0], "other": [None, [1, 2]]}
+    parquet.write_table(pyarrow.table(table), path)
+    examples = read_examples(path)
+    assert (examples.texts, examples.labels, examples.lines) == (["a film", 'the "plot"'], [1, 0], [1, 2])
+    with pytest.raises(DataError, match="no column 'words'"):
+        read_examples(path, text="words")
+    with pytest.raises(DataError, match="not a parquet file"):
+        read_examples(write("b.parquet", "text"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'minidistil\[parquet\]'"):
+        read_examples(path)
 
 
 def test_tsv_quotes_mean_nothing(write):
@@ -132,9 +149,9 @@ def test_unreadable(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
         read_examples(tmp_path / "folder.csv")
-    with pytest.raises(UsageError, match="does not tell the format; say csv, tsv, jsonl or text"):
-        read_examples(tmp_path / "data.parquet")
-    with pytest.raises(UsageError, match="'xml' is none of csv, tsv, jsonl, text"):
+    with pytest.raises(UsageError, match="does not tell the format; say csv, tsv, jsonl, parquet or text"):
+        read_examples(tmp_path / "data.docx")
+    with pytest.raises(UsageError, match="'xml' is none of csv, tsv, jsonl, parquet, text"):
         read_examples(tmp_path / "data.csv", format="xml")
 
 
