@@ -2,9 +2,9 @@
 
     python benchmarks/finetune_with_transformers.py MODEL sst2 train.tsv dev.tsv --seeds 3 --epochs 1
 
-Fused AdamW, weight decay on matrices alone, linear schedule with 10 % warm-up, gradients clipped to 1, dropout
-as in the model's config, batches as they come and padded to their longest. Prints JSON: the metrics of each
-seed, and seconds of training.
+Fused AdamW, weight decay on matrices alone, linear schedule with 10 % warm-up, gradients clipped to 1,
+dropout as in the model's config, batches as they come and padded to their longest. Prints JSON: the metrics
+of each seed, and seconds of training.
 """
 
 from __future__ import annotations

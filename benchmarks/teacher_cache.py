@@ -2,9 +2,9 @@
 
     python benchmarks/teacher_cache.py
 
-A student of three layers from all-MiniLM-L6-v2's six; film-review sentences, batches of 32. Two objectives: soft
-labels and hidden states of a classifier, and the triple loss of a masked LM, over fixed masks. Steps are taken in
-turns, so that all meet the same machine.
+A student of three layers from all-MiniLM-L6-v2's six; film-review sentences, batches of 32. Two objectives:
+soft labels and hidden states of a classifier, and the triple loss of a masked LM, over fixed masks. Steps
+are taken in turns, so that all meet the same machine.
 """
 
 from __future__ import annotations
