@@ -90,8 +90,8 @@ def read_examples(
         Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
         need have no pair and no label.
     format : "csv", "tsv", "jsonl", "parquet" or "text", optional
-        Default: what the file's name says; plain text for standard input. Parquet needs pyarrow. A csv follows the usual
-        quoting; in a tsv, as in GLUE, quotes mean nothing; plain text has one example a line.
+        Default: what the file's name says; plain text for standard input. A csv follows the usual quoting; in
+        a tsv, as in GLUE, quotes mean nothing; plain text has one example a line. Parquet needs pyarrow.
     header : bool
         Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
 
