@@ -52,7 +52,7 @@ def test_values_of_every_kind(tmp_path):
     recipe = resolve("", *changes, "train.shuffle=false", "terms.hidden.weight=2", tmp_path=tmp_path)
     assert recipe.train == Train(clip=None, every=20, betas=(0.0, 1.0), names=("x", "y"), shuffle=False)
     assert recipe.title == "two words"
-    assert recipe.terms == {"hidden": {"weight": 2}}
+    assert recipe.terms == {"soft": 1.0, "hidden": {"weight": 2}}, "beside what is there by default"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def load_recipe(
     ConfigError
         No such recipe, file or key; not TOML; a value of the wrong kind. The message names where.
     """
-    values: dict[str, Any] = {}
+    values = to_dict(schema())  # so that one entry of a table of terms can be changed, and the others stay
     if name is not None:
         if name not in shipped():
             have = shipped()
