@@ -1,0 +1,210 @@
+"""Scores of predictions that name one class for each example."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.metrics.base import (
+    Average,
+    ClassScores,
+    Counts,
+    IntArray,
+    array,
+    class_labels,
+    no_nan,
+    same_length,
+)
+
+PROBABILITY_TOLERANCE = 1e-3  # rows of float16 add up to 1 within this
+
+
+def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int) -> IntArray:
+    """How often each class was taken for each.
+
+    Parameters
+    ----------
+    labels, predictions : int [N]
+        Classes from 0 to `num_labels` - 1.
+    num_labels : int
+        C, the number of classes, whether they occur or not.
+
+    Returns
+    -------
+    int64 [C, C]
+        The row is the true class, the column the predicted one, as in scikit-learn.
+
+    Raises
+    ------
+    InputError
+        Not integers of one length N > 0, or a class out of range.
+    """
+    y, p = _classes(labels, predictions, num_labels)
+    counts = np.bincount(y * num_labels + p, minlength=num_labels * num_labels)
+    return counts.reshape(num_labels, num_labels).astype(np.int64)
+
+
+def accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
+    """Share of examples whose class was predicted.
+
+    Parameters
+    ----------
+    labels, predictions : int [N]
+        Classes from 0.
+
+    Raises
+    ------
+    InputError
+        Not integers >= 0 of one length N > 0.
+    """
+    y, p = _classes(labels, predictions)
+    return float((y == p).mean())
+
+
+def precision_recall_f1(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int) -> ClassScores:
+    """Precision, recall, F1 and support of each class, [C] each.
+
+    Parameters
+    ----------
+    labels, predictions : int [N]
+        Classes from 0 to `num_labels` - 1.
+    num_labels : int
+        C, the number of classes, whether they occur or not.
+
+    Raises
+    ------
+    InputError
+        Not integers of one length N > 0, or a class out of range.
+
+    Notes
+    -----
+    Formulas: `Counts.scores`. A quotient with denominator 0 is 0, as scikit-learn's with `zero_division=0`:
+    precision of a class that is never predicted, recall of one that no example has.
+    """
+    return _counts(*_classes(labels, predictions, num_labels), num_labels).scores()
+
+
+def f1(
+    labels: npt.ArrayLike,
+    predictions: npt.ArrayLike,
+    average: Average | Literal["binary"] = "binary",
+) -> float:
+    """F1 of all classes as one number.
+
+    Parameters
+    ----------
+    labels, predictions : int [N]
+        Classes from 0.
+    average : {"binary", "macro", "micro", "weighted"}
+        binary: F1 of class 1 of the two classes 0 and 1. macro: mean over the classes. weighted: mean
+        weighted by support. micro: F1 of the summed counts, which is the accuracy.
+
+    Raises
+    ------
+    InputError
+        Not integers >= 0 of one length N > 0, or "binary" with other classes than 0 and 1.
+    UsageError
+        An unknown average.
+
+    Notes
+    -----
+    The mean goes over the classes that occur, as labels or as predictions: scikit-learn's `f1_score` without
+    `labels`, with `zero_division=0`. A class that occurs nowhere does not lower it.
+    """
+    if average == "binary":
+        return float(precision_recall_f1(labels, predictions, 2).f1[1])
+    return _counts_of_those_that_occur(*_classes(labels, predictions)).f1(average)
+
+
+def matthews_correlation(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
+    """Correlation of true and predicted classes, from -1 to 1; the metric of CoLA in GLUE.
+
+    Parameters
+    ----------
+    labels, predictions : int [N]
+        Classes from 0, two or more of them.
+
+    Raises
+    ------
+    InputError
+        Not integers >= 0 of one length N > 0.
+
+    Notes
+    -----
+    Matthews (1975, Biochimica et Biophysica Acta 405) for two classes, for more Gorodkin (2004, "Comparing
+    two K-category assignments by a K-category correlation coefficient"). With t_k examples of class k, p_k
+    predictions of it, c right ones and n of all:
+
+        MCC = (c n - sum_k t_k p_k) / sqrt((n^2 - sum_k p_k^2) (n^2 - sum_k t_k^2))
+
+    If all labels or all predictions are one class this is 0 / 0, and 0 is returned, as by scikit-learn.
+    """
+    y, p = _classes(labels, predictions)
+    n = len(y)
+    hits, predicted, actual = _counts_of_those_that_occur(y, p)
+    above = int(hits.sum()) * n - int(actual @ predicted)
+    below = (n * n - int(predicted @ predicted)) * (n * n - int(actual @ actual))
+    return above / math.sqrt(below) if below else 0.0
+
+
+def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15) -> float:
+    """How far confidence and accuracy lie apart, on average.
+
+    Parameters
+    ----------
+    labels : int [N]
+        Classes from 0 to C - 1.
+    probabilities : float [N, C]
+        Of each class; rows add up to 1. The largest (the first of equal ones) is the prediction, its
+        probability the confidence.
+    bins : int
+        Number of intervals of equal width.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, a class out of range, NaN, rows that are no probabilities, or no bins.
+
+    Notes
+    -----
+    Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3: examples with a confidence in
+    ((m - 1) / M, m / M] are bin B_m, and
+
+        ECE = sum_m |B_m| / N  |accuracy(B_m) - confidence(B_m)|
+    """
+    if bins < 1:
+        raise InputError(f"bins must be at least 1, not {bins}")
+    p = no_nan("probabilities", array("probabilities", probabilities, 2, "biuf"))
+    y = class_labels("labels", labels, p.shape[1])
+    same_length(("labels", "probabilities"), y, p)
+    bad = np.flatnonzero((p < 0).any(1) | (np.abs(p.sum(1) - 1) > PROBABILITY_TOLERANCE))
+    if len(bad):
+        raise InputError(f"row {int(bad[0])} of probabilities must be >= 0 and add up to 1, not {p[bad[0]]}")
+    confidence = p.max(1)
+    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    which = np.searchsorted(inner_edges, confidence)  # an edge belongs to the bin below it
+    gaps = np.bincount(which, (p.argmax(1) == y) - confidence)  # |B_m| (accuracy - confidence)
+    return float(np.abs(gaps).sum() / len(y))
+
+
+def _classes(
+    labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int | None = None
+) -> tuple[IntArray, IntArray]:
+    y, p = class_labels("labels", labels, num_labels), class_labels("predictions", predictions, num_labels)
+    same_length(("labels", "predictions"), y, p)
+    return y, p
+
+
+def _counts(y: IntArray, p: IntArray, num_labels: int) -> Counts:
+    return Counts(*(np.bincount(x, minlength=num_labels) for x in (y[y == p], p, y)))
+
+
+def _counts_of_those_that_occur(y: IntArray, p: IntArray) -> Counts:
+    """Counts of the classes in either array, numbered anew: their own numbers may be large."""
+    classes, numbers = np.unique(np.stack([y, p]), return_inverse=True)
+    y, p = numbers.reshape(2, -1)
+    return _counts(y, p, len(classes))

@@ -1,0 +1,169 @@
+"""Scores of an order: whether what is relevant comes first.
+
+Equal scores say nothing about order, so no metric rewards them: within a query whatever is relevant comes
+last among its equals; `auroc` counts equals half, and `average_precision` takes them as one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.metrics.base import (
+    BoolArray,
+    FloatArray,
+    array,
+    average_ranks,
+    no_nan,
+    same_length,
+    same_shape,
+    zeros_and_ones,
+)
+
+
+def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
+    """Share of the relevant items that are among the k highest scores, mean over queries.
+
+    Parameters
+    ----------
+    relevance : 0 or 1 [Q, N]
+        Whether each of N items answers each of Q queries; at least one does.
+    scores : real [Q, N]
+        Infinite ones may be among them: -inf puts an item last.
+    k : int
+
+    Raises
+    ------
+    InputError
+        Other shapes or entries, NaN, a query without anything relevant, or k < 1.
+    """
+    _check_k(k)
+    found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
+    return float((found[:, :k].sum(1) / found.sum(1)).mean())
+
+
+def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """1 / rank of the first relevant item, mean over queries (Voorhees 1999, the TREC-8 question track).
+
+    Parameters and errors as for `recall_at_k`.
+    """
+    found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
+    return float((1 / (1 + found.argmax(1))).mean())
+
+
+def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
+    """Discounted gain of the k highest scores, relative to that of the best order; mean over queries.
+
+    Parameters
+    ----------
+    relevance : real [Q, N], >= 0
+        How well each item answers each query; at least one of each query's is above 0.
+    scores : real [Q, N]
+    k : int
+
+    Raises
+    ------
+    InputError
+        Other shapes or entries, NaN, a query without anything relevant, or k < 1.
+
+    Notes
+    -----
+    Järvelin and Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques", with the discount
+    log2(1 + rank) and the relevance itself as gain, as scikit-learn's `ndcg_score` has it:
+
+        DCG = sum_{r = 1..k} relevance of the item with rank r / log2(1 + r)
+    """
+    _check_k(k)
+    gains = no_nan("relevance", array("relevance", relevance, 2, "biuf"))
+    if (gains < 0).any() or np.isinf(gains).any():
+        raise InputError("relevance must be finite numbers >= 0")
+    found = _by_score(gains, scores)[:, :k]
+    best = -np.sort(-gains, 1)[:, :k]
+    discounts = np.log2(2 + np.arange(found.shape[1]))
+    return float(((found / discounts).sum(1) / (best / discounts).sum(1)).mean())
+
+
+def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the receiver operating characteristic.
+
+    That is the chance that a positive example scores above a negative one; equal scores count half.
+
+    Parameters
+    ----------
+    labels : 0 or 1 [N]
+        Both occur.
+    scores : real [N]
+
+    Raises
+    ------
+    InputError
+        Other shapes or entries, NaN, or labels of one class only, where it is not defined.
+
+    Notes
+    -----
+    Hanley and McNeil (1982, Radiology 143): it is the statistic of Mann and Whitney divided by its largest
+    value. With ranks r_i of all scores from 1, equal ones averaged, p positive and n negative examples:
+
+        AUROC = (sum of r_i over the positive - p (p + 1) / 2) / (p n)
+    """
+    y, s = _labelled(labels, scores)
+    positive = int(y.sum())
+    negative = len(y) - positive
+    if not positive or not negative:
+        raise InputError(f"labels are all {int(y[0])}: the area needs both 0 and 1")
+    rank_sum = float(average_ranks(s)[y].sum())
+    return (rank_sum - positive * (positive + 1) / 2) / (positive * negative)
+
+
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the steps of precision over recall.
+
+    Parameters
+    ----------
+    labels : 0 or 1 [N]
+        1 occurs.
+    scores : real [N]
+
+    Raises
+    ------
+    InputError
+        Other shapes or entries, NaN, or no label 1.
+
+    Notes
+    -----
+    Over the distinct scores from the highest down, each taken as a threshold, with precision P_i and
+    recall R_i of what lies at or above it (scikit-learn's `average_precision_score`):
+
+        AP = sum_i (R_i - R_{i-1}) P_i
+    """
+    y, s = _labelled(labels, scores)
+    if not y.any():
+        raise InputError("labels are all 0: there is nothing to find")
+    order = np.argsort(-s)
+    y, s = y[order], s[order]
+    ends = np.flatnonzero(np.append(s[1:] != s[:-1], True))  # the last of each run of equal scores
+    hits = np.cumsum(y)[ends]
+    return float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / hits[-1])
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InputError(f"k must be at least 1, not {k}")
+
+
+def _by_score(relevance: FloatArray, scores: npt.ArrayLike) -> FloatArray:
+    """Relevance in the order of falling scores, the least relevant first among equals. [Q, N]"""
+    s = no_nan("scores", array("scores", scores, 2, "biuf"))
+    same_shape(("relevance", "scores"), relevance, s)
+    nothing = np.flatnonzero(~relevance.any(1))
+    if len(nothing):
+        raise InputError(f"nothing is relevant to query {int(nothing[0])}")
+    order = np.lexsort((relevance, -s))  # the last key counts first
+    return np.take_along_axis(relevance, order, 1)
+
+
+def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
+    y, s = zeros_and_ones("labels", labels, 1), no_nan("scores", array("scores", scores, 1, "biuf"))
+    same_length(("labels", "scores"), y, s)
+    return y, s

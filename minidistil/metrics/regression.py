@@ -1,0 +1,120 @@
+"""Scores of predicted numbers: how near they are, and whether they rise and fall with the true ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.metrics.base import FloatArray, array, average_ranks, same_length
+
+
+def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
+    """Mean of (prediction - target)^2.
+
+    Parameters
+    ----------
+    targets, predictions : real [N]
+
+    Raises
+    ------
+    InputError
+        Not finite numbers of one length N > 0.
+    """
+    t, p = _finite("targets", targets), _finite("predictions", predictions)
+    same_length(("targets", "predictions"), t, p)
+    return float(((p - t) ** 2).mean())
+
+
+def mean_absolute_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
+    """Mean of |prediction - target|. Parameters and errors as for `mean_squared_error`."""
+    t, p = _finite("targets", targets), _finite("predictions", predictions)
+    same_length(("targets", "predictions"), t, p)
+    return float(np.abs(p - t).mean())
+
+
+def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    """Pearson's correlation, from -1 to 1: how nearly y is a linear function of x.
+
+    Parameters
+    ----------
+    x, y : real [N], N >= 2
+
+    Returns
+    -------
+    float
+        NaN if x or y is constant, as scipy's `pearsonr`: the correlation is then 0 / 0.
+
+    Raises
+    ------
+    InputError
+        Not finite numbers of one length, or fewer than two.
+
+    Notes
+    -----
+    With u and v the deviations of x and y from their means (Pearson 1895, Proc. R. Soc. 58):
+
+        r = u.v / (|u| |v|)
+    """
+    return _correlation(*_samples(x, y))
+
+
+def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    """Spearman's rank correlation, from -1 to 1: how nearly y rises or falls whenever x rises.
+
+    The metric of semantic textual similarity (Reimers and Gurevych 2019, arXiv:1908.10084, section 4.1).
+
+    Parameters
+    ----------
+    x, y : real [N], N >= 2
+
+    Returns
+    -------
+    float
+        NaN if x or y is constant, as scipy's `spearmanr`.
+
+    Raises
+    ------
+    InputError
+        Not finite numbers of one length, or fewer than two.
+
+    Notes
+    -----
+    Pearson's correlation of the ranks (Spearman 1904, American Journal of Psychology 15); equal values share
+    the mean of the ranks they take up.
+    """
+    a, b = _samples(x, y)
+    return _correlation(average_ranks(a), average_ranks(b))
+
+
+def _finite(name: str, x: npt.ArrayLike) -> FloatArray:
+    out = array(name, x, 1, "biuf").astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(out))
+    if len(bad):
+        raise InputError(f"{name} has {out[bad[0]]} at index {int(bad[0])}: expected finite numbers")
+    return out
+
+
+def _samples(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    a, b = _finite("x", x), _finite("y", y)
+    same_length(("x", "y"), a, b)
+    if len(a) < 2:
+        raise InputError("a correlation needs at least two pairs, not 1")
+    return a, b
+
+
+def _correlation(x: FloatArray, y: FloatArray) -> float:
+    if (x == x[0]).all() or (y == y[0]).all():  # deviations from a rounded mean need not be 0
+        return math.nan
+    u, v = _deviations(x), _deviations(y)
+    return float(np.clip(u @ v, -1, 1))
+
+
+def _deviations(x: FloatArray) -> FloatArray:
+    """Deviations from the mean, scaled to length 1; first by the largest, so that no square overflows."""
+    scaled = x / np.abs(x).max()
+    u = scaled - scaled.mean()
+    unit: FloatArray = u / np.linalg.norm(u)
+    return unit
