@@ -9,6 +9,17 @@ from minidistil.metrics.classification import (
     matthews_correlation,
     precision_recall_f1,
 )
+from minidistil.metrics.entities import (
+    EntityScore,
+    EntityScores,
+    Mode,
+    Scheme,
+    Span,
+    convert_tags,
+    entity_scores,
+    read_spans,
+    write_tags,
+)
 from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_recall_f1, subset_accuracy
 from minidistil.metrics.ranking import auroc, average_precision, mean_reciprocal_rank, ndcg_at_k, recall_at_k
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
@@ -16,10 +27,17 @@ from minidistil.metrics.regression import mean_absolute_error, mean_squared_erro
 __all__ = [
     "Average",
     "ClassScores",
+    "EntityScore",
+    "EntityScores",
+    "Mode",
+    "Scheme",
+    "Span",
     "accuracy",
     "auroc",
     "average_precision",
     "confusion_matrix",
+    "convert_tags",
+    "entity_scores",
     "expected_calibration_error",
     "f1",
     "matthews_correlation",
@@ -31,7 +49,9 @@ __all__ = [
     "ndcg_at_k",
     "pearson",
     "precision_recall_f1",
+    "read_spans",
     "recall_at_k",
     "spearman",
     "subset_accuracy",
+    "write_tags",
 ]
