@@ -1,4 +1,7 @@
-"""How good predictions are: plain functions of labels and predictions, which know of no model."""
+"""How good predictions are: plain functions of labels and predictions, which know of no model.
+
+Shares are from 0 to 1; SQuAD's are percentages, as its scripts print them.
+"""
 
 from minidistil.metrics.base import Average, ClassScores
 from minidistil.metrics.classification import (
@@ -23,6 +26,7 @@ from minidistil.metrics.entities import (
 from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_recall_f1, subset_accuracy
 from minidistil.metrics.ranking import auroc, average_precision, mean_reciprocal_rank, ndcg_at_k, recall_at_k
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
+from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, squad_v1, squad_v2
 
 __all__ = [
     "Average",
@@ -33,11 +37,13 @@ __all__ = [
     "Scheme",
     "Span",
     "accuracy",
+    "answer_f1",
     "auroc",
     "average_precision",
     "confusion_matrix",
     "convert_tags",
     "entity_scores",
+    "exact_match",
     "expected_calibration_error",
     "f1",
     "matthews_correlation",
@@ -47,11 +53,14 @@ __all__ = [
     "multilabel_f1",
     "multilabel_precision_recall_f1",
     "ndcg_at_k",
+    "normalize_answer",
     "pearson",
     "precision_recall_f1",
     "read_spans",
     "recall_at_k",
     "spearman",
+    "squad_v1",
+    "squad_v2",
     "subset_accuracy",
     "write_tags",
 ]
