@@ -1,0 +1,45 @@
+"""minidistil evaluate"""
+
+from __future__ import annotations
+
+import argparse
+
+from minidistil.cli.distill import add_recipe_arguments
+
+HELP = "measure a fine-tuned model on examples with labels"
+EXAMPLES = """\
+  minidistil evaluate runs/sst2 --task sst2 --data dev.tsv
+  minidistil evaluate runs/mail --task classification --data more.csv --set data.text=body --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a fine-tuned model")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
+    parser.add_argument("--data", required=True, metavar="FILE", help="examples; '-' is standard input")
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+
+    from minidistil.model import load_model
+    from minidistil.recipes import load_recipe
+    from minidistil.runs.finetuning import FineTuningRecipe, numbers
+    from minidistil.tasks.named import named_task
+    from minidistil.text.tokenizer import Tokenizer
+    from minidistil.weights.hub import resolve
+
+    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
+    task, path = named_task(args.task, recipe.data), resolve(args.model)
+    examples = task.read(args.data)
+    model = load_model(path, mapped=True).eval()
+    found = task.evaluate(model, Tokenizer.from_pretrained(path), examples, quiet=args.quiet)
+    if args.json:
+        print(json.dumps({"task": args.task, "examples": len(examples), **found}))
+        return 0
+    for name, value in numbers(found).items():
+        print(f"{name.replace('_', ' '):20}{value:10.4f}")
+    print(f"{'examples':20}{len(examples):10,}")
+    return 0

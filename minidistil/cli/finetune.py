@@ -1,0 +1,60 @@
+"""minidistil finetune"""
+
+from __future__ import annotations
+
+import argparse
+
+from minidistil.cli.distill import add_recipe_arguments
+
+HELP = "fine-tune a model for a task, alone or taught by a teacher"
+EXAMPLES = """\
+  minidistil finetune ENCODER --task sst2 --train train.tsv --eval dev.tsv --out runs/sst2
+  minidistil finetune ENCODER --task classification --train mail.csv --set data.text=body --out runs/mail
+  minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
+      --distill-from runs/sst2 --set model.layers=alternate --seeds 3
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a pretrained model")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
+    parser.add_argument("--train", required=True, metavar="FILE", help="examples to learn from")
+    parser.add_argument("--eval", metavar="FILE", help="examples to measure by")
+    parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
+    parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
+    for name, kind in (("epochs", int), ("batch-size", int), ("lr", float), ("seed", int)):
+        parser.add_argument(
+            f"--{name}", type=kind, help=f"short for --set train.{name.replace('-', '_')}=..."
+        )
+    parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from dataclasses import replace
+    from pathlib import Path
+
+    from minidistil.errors import UsageError
+    from minidistil.recipes import load_recipe
+    from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+
+    short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
+    changes = [f"train.{name}={value}" for name, value in short.items() if value is not None]
+    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=[*changes, *args.set])
+
+    def make(seed: int, out: Path) -> FineTuning:
+        return FineTuning(
+            args.model, args.task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
+            evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
+        )  # fmt: skip
+
+    if args.seeds is None:
+        report = make(recipe.train.seed, Path(args.out)).run()
+    elif args.seeds < 1 or args.seed is not None:
+        raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
+    else:
+        report = over_seeds(make, args.seeds, Path(args.out))
+    print(json.dumps(report) if args.json else table(report))
+    return 0

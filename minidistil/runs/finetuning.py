@@ -1,0 +1,307 @@
+"""Fine-tuning a model for a task, alone or taught by a teacher.
+
+Beside what every run leaves (`minidistil.runs.base`) the directory holds the model itself, so that it can be
+given to whatever loads one. With several seeds there is a directory for each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from minidistil.config import ModelConfig, load_config
+from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import weights_hash
+from minidistil.distill.trainer import DistillationTrainer
+from minidistil.files import write_json
+from minidistil.model import load_model
+from minidistil.model.base import Model
+from minidistil.recipes import to_dict
+from minidistil.runs.base import Evaluation, RecipeRun, freeze
+from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.named import named_task
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import ModelLoss, TrainingData
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard
+from minidistil.weights.hub import resolve
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What is trained.
+
+    Attributes
+    ----------
+    layers : str or None
+        Some of the layers of the model that it begins from, see `choose_layers`; None: all.
+    freeze : tuple of str
+        What does not learn: "positions", or patterns of parameter names.
+    """
+
+    layers: str | None = None
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeachingSettings:
+    """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
+
+    By default half of the loss are the labels, half the teacher's soft ones. Without a weight of `hard` the
+    training file needs no labels.
+    """
+
+    temperature: float = 2.0
+    terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
+
+
+@dataclass(frozen=True)
+class FineTuningRecipe:
+    """All settings of a fine-tuning. `minidistil.recipes` reads and writes it.
+
+    The defaults of `train` are BERT's (Devlin et al. 2018, appendix A.3): batches of 32, 3 epochs, 5e-5.
+    """
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    teaching: TeachingSettings = field(default_factory=TeachingSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+
+class FineTuning(RecipeRun):
+    """One fine-tuning.
+
+    Parameters
+    ----------
+    source : str
+        A directory or hub id to begin from.
+    task : str
+        A name or kind, see `minidistil.tasks.named`.
+    train, evaluate : path
+        Examples to learn from, and to measure by; without the latter nothing is measured.
+    recipe : FineTuningRecipe
+    out : path
+    teacher : str, optional
+        A model fine-tuned for the same task, from which this one also learns.
+    quiet : bool
+        Show no progress.
+    """
+
+    recipe: FineTuningRecipe
+
+    def __init__(
+        self,
+        source: str,
+        task: str,
+        train: str | Path,
+        recipe: FineTuningRecipe,
+        out: str | Path,
+        *,
+        evaluate: str | Path | None = None,
+        teacher: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(recipe, out, quiet=quiet)
+        self.source, self.task_name, self._train, self._evaluate = source, task, train, evaluate
+        self.task: Task = named_task(task, recipe.data)
+        self._teacher = teacher
+
+    @property
+    def result(self) -> Path:
+        return self.out
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_pretrained(resolve(self.source))
+
+    @cached_property
+    def examples(self) -> Any:
+        return self.task.read(self._train)
+
+    @cached_property
+    def held_out(self) -> Any:
+        return None if self._evaluate is None else self.task.read(self._evaluate)
+
+    @cached_property
+    def teacher(self) -> Model | None:
+        return None if self._teacher is None else load_model(self._teacher, mapped=True)
+
+    def identity(self) -> dict[str, Any]:
+        identity = {"task": self.task_name, "from": self.source, "train": _hash(self.examples)}
+        if self.held_out is not None:
+            identity["evaluate"] = _hash(self.held_out)
+        if self.teacher is not None:
+            identity["teacher"] = weights_hash(self.teacher)
+        return identity
+
+    def about(self) -> dict[str, Any]:
+        _ = self._dataset  # a label that is unknown is found here
+        if self.held_out is not None:
+            self.task.dataset(self.tokenizer, self.held_out, self.config)
+        return {"examples": len(self.examples)}
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
+        teacher, base = self.teacher, load_config(resolve(self.source))
+        if teacher is not None:
+            return base.replace(problem_type=teacher.config.problem_type, id2label=teacher.config.id2label)
+        return base.replace(**self.task.changes(self.examples))
+
+    def first_model(self) -> Model:
+        m, seed = self.recipe.model, self.recipe.train.seed
+        labels: dict[str, Any] = {"problem_type": self.config.problem_type, "id2label": self.config.id2label}
+        model = self.task.model_class(self.config).from_pretrained(
+            resolve(self.source), seed=seed, ignore_mismatched=True, **labels
+        )
+        if m.layers is not None:
+            model = init_student(model, m.layers, seed=seed)
+        freeze(model, m.freeze)
+        return model
+
+    def data(self) -> TrainingData:
+        return self._dataset
+
+    @cached_property
+    def _dataset(self) -> TrainingData:
+        hard = self.recipe.teaching.terms.get("hard")
+        labelled = self.teacher is None or bool(hard)
+        return self.task.dataset(self.tokenizer, self.examples, self.config, labelled=labelled)
+
+    def trainer(self, model: Model, data: TrainingData, **options: Any) -> Trainer:
+        settings = self.recipe.train
+        if self.teacher is None:
+            return Trainer(model, ModelLoss(model), data, settings=settings, label="fine-tuning", **options)
+        t = self.recipe.teaching
+        return DistillationTrainer(
+            model,
+            self.teacher,
+            data,
+            settings=settings,
+            weights=t.terms,
+            temperature=t.temperature,
+            label="learning from the teacher",
+            **options,
+        )
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        if self.held_out is None:
+            return None
+        return lambda: numbers(self.task.evaluate(model, self.tokenizer, self.held_out))
+
+    def card(self) -> ModelCard:
+        taught = "" if self._teacher is None else f", taught by {Path(self._teacher).name}"
+        return ModelCard(
+            title=f"{Path(self.source).name} for {self.task_name}",
+            summary=f"Fine-tuned by minidistil{taught}.",
+            base_model=None if Path(self.source).exists() else self.source,
+            pipeline_tag=self.task.pipeline_tag,
+            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
+            command="minidistil finetune",
+            limitations="Of no use on texts unlike those that it learnt from, untested.",
+        )
+
+    def report(self) -> dict[str, Any]:
+        models = {"model" if self._teacher is None else "student": load_model(self.out)}
+        if self.teacher is not None:
+            models = {"teacher": self.teacher, **models}
+        report: dict[str, Any] = {
+            "task": self.task_name,
+            "primary": self.task.primary,
+            "recipe": to_dict(self.recipe),
+            "examples": len(self.examples),
+            "models": {},
+        }
+        for name, model in models.items():
+            facts: dict[str, Any] = {
+                "layers": model.config.num_hidden_layers,
+                "parameters": model.params.num_parameters,
+                "bytes": model.params.nbytes,
+            }
+            if self.held_out is not None:
+                began = time.perf_counter()
+                facts |= self.task.evaluate(model, self.tokenizer, self.held_out, quiet=self.quiet)
+                facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
+            report["models"][name] = facts
+        if self.held_out is not None:
+            report["evaluated"] = len(self.held_out)
+        return report
+
+
+def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -> dict[str, Any]:
+    """The same run with seeds 0, 1, ...: each in a directory of its own, and what they come to together.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the run of a seed in a directory.
+    seeds : int
+    out : Path
+
+    Returns
+    -------
+    dict
+        Also in `report.json`: for each model and metric "mean", "lowest" and "highest" over the seeds.
+    """
+    reports = [make(seed, out / f"seed-{seed}").run() for seed in range(seeds)]
+    models: dict[str, Any] = {}
+    for name, facts in reports[0]["models"].items():
+        models[name] = {}
+        for key in numbers(facts):
+            values = [report["models"][name][key] for report in reports]
+            spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+            models[name][key] = spread
+    report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
+    write_json(out / "report.json", report)
+    return report
+
+
+def numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    """Of what an evaluation found, what is one number."""
+    return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
+    models = report["models"]
+    lines = [f"{'':20}" + "".join(f"{name:>28}" for name in models)]
+    for key in numbers_of_any(models):
+        cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
+        lines.append(f"{key.replace('_', ' '):20}" + "".join(f"{cell:>28}" for cell in cells))
+    lines += ["", f"{report['task']}: learnt from {report['examples']:,} examples."]
+    if "evaluated" in report:
+        lines[-1] += f" Measured on {report['evaluated']:,}."
+    return "\n".join(lines)
+
+
+def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Metrics that some model has, in order."""
+    keys: dict[str, None] = {}
+    for facts in models.values():
+        keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or isinstance(v, Mapping))
+    return list(keys)
+
+
+def _cell(key: str, value: Any) -> str:
+    """A number, or a mean with its spread."""
+    if isinstance(value, Mapping):
+        mean, low, high = (_cell(key, value[part]) for part in ("mean", "lowest", "highest"))
+        return mean if low == high else f"{mean} ({low} to {high})"
+    if key in ("layers", "parameters", "bytes"):
+        return f"{int(value):,}"
+    return f"{value:.0f}" if key.endswith("per_second") else f"{value:.4f}"
+
+
+def _hash(examples: Any) -> str:
+    """SHA-256 of what the examples say, wherever their file is."""
+    content = {k: v for k, v in dataclasses.asdict(examples).items() if k != "path"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""What fine-tuning, evaluation and prediction need to know of a kind of task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.model import model_class
+from minidistil.model.base import Model
+from minidistil.text.readers import Column
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import TrainingData
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How files become examples. A named task knows most of it.
+
+    Attributes
+    ----------
+    text, pair, label : str or None
+        Columns, by name or by number from 0; None: a usual name, see `minidistil.text.readers`.
+    format : str or None
+        "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
+    header : bool
+        Whether the first line of a csv or tsv names the columns.
+    separator : str
+        Between the labels of an example that may have several.
+    max_length : int
+        Most tokens of an example; longer ones are cut.
+    """
+
+    text: Column | None = None
+    pair: Column | None = None
+    label: Column | None = None
+    format: str | None = None
+    header: bool = True
+    separator: str = ","
+    max_length: int = 128
+
+
+class Task(ABC):
+    """A kind of task. One object stands for one task: a kind, with its columns and names.
+
+    Attributes
+    ----------
+    kind : str
+        As `--task` takes it.
+    head : str
+        What the name of a model class for it ends with.
+    pipeline_tag : str
+        The hub's word for it.
+    primary : str
+        The metric that a run is judged by.
+    """
+
+    kind: ClassVar[str]
+    head: ClassVar[str]
+    pipeline_tag: ClassVar[str]
+    primary: str
+
+    def model_class(self, config: ModelConfig) -> type[Model]:
+        """The class of a model for it, in the family of `config`."""
+        family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
+        return model_class(family + self.head)
+
+    @abstractmethod
+    def read(self, path: str | Path) -> Any:
+        """Examples of a file.
+
+        Raises
+        ------
+        DataError
+            Not what the task's files look like; file and line are named.
+        """
+
+    @abstractmethod
+    def changes(self, examples: Any) -> dict[str, Any]:
+        """What a new model's config must say, such as the names of the labels, from what it learns from."""
+
+    @abstractmethod
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Any, config: ModelConfig, *, labelled: bool = True
+    ) -> TrainingData:
+        """Tokens, and with `labelled` the targets that a model with this config learns from."""
+
+    @abstractmethod
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Any, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Metrics of a model on examples with labels; numbers, or for reports tables of them."""

@@ -1,0 +1,117 @@
+"""Tasks by the names that the field knows them by: their files' columns, labels and metrics.
+
+The files are those that the tasks' authors hand out. GLUE (Wang et al. 2018, arXiv:1804.07461): tables with
+tabs, in which quotes are ordinary characters; CoLA's has no first line of names. AG News (Zhang et al. 2015,
+arXiv:1509.01626): csv without names, classes 1 to 4, title, text. SMS spam (Almeida et al. 2011): label, tab,
+text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from minidistil.errors import UsageError
+from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.sequence import Problem, SequenceTask
+
+ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A named task of one answer for each text, or pair.
+
+    Attributes
+    ----------
+    data : dict
+        Settings of its files, see `DataSettings`.
+    names : mapping of str to str
+        Labels in the files and their names; empty: what the file has.
+    """
+
+    problem: Problem = "single"
+    data: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    primary: str | None = None
+
+    def __call__(self, data: DataSettings) -> Task:
+        return SequenceTask(self.problem, data, names=self.names, primary=self.primary)
+
+
+TSV = {"format": "tsv"}
+PLAIN = {"format": "tsv", "header": False}
+SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
+TASKS: dict[str, Sequence] = {
+    "classification": Sequence(),
+    "multi-label": Sequence("multi"),
+    "regression": Sequence("regression"),
+    "cola": Sequence(
+        data={**PLAIN, "text": 3, "label": 1},
+        names={"0": "unacceptable", "1": "acceptable"},
+        primary="matthews",
+    ),
+    "sst2": Sequence(
+        data={**TSV, "text": "sentence", "label": "label"}, names={"0": "negative", "1": "positive"}
+    ),
+    "mrpc": Sequence(
+        data={**TSV, "text": "#1 String", "pair": "#2 String", "label": "Quality"},
+        names={"0": "not_equivalent", "1": "equivalent"},
+        primary="f1",
+    ),
+    "qqp": Sequence(
+        data={**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate"},
+        names={"0": "not_duplicate", "1": "duplicate"},
+        primary="f1",
+    ),
+    "mnli": Sequence(
+        data={**SENTENCES, "label": "gold_label"},
+        names={name: name for name in ("entailment", "neutral", "contradiction")},
+    ),
+    "ax": Sequence(
+        data={**SENTENCES, "label": "label"},
+        names={name: name for name in ("entailment", "neutral", "contradiction")},
+        primary="matthews",
+    ),
+    "qnli": Sequence(
+        data={**TSV, "text": "question", "pair": "sentence", "label": "label"}, names=ENTAILMENT
+    ),
+    "rte": Sequence(data={**SENTENCES, "label": "label"}, names=ENTAILMENT),
+    "wnli": Sequence(data={**SENTENCES, "label": "label"}, names={"0": "not_entailment", "1": "entailment"}),
+    "stsb": Sequence("regression", data={**SENTENCES, "label": "score"}, primary="pearson"),
+    "agnews": Sequence(
+        data={"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
+        names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
+    ),
+    "sms": Sequence(
+        data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
+    ),
+}
+
+
+def named_task(name: str, data: DataSettings | None = None) -> Task:
+    """A task by its name, or a kind of task.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TASKS`, such as "sst2" or "classification".
+    data : DataSettings, optional
+        What it says beside the defaults goes before what the name says.
+
+    Raises
+    ------
+    UsageError
+        There is no such task; the message names those there are.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, 1, 0.5)
+        hint = f" (did you mean {near[0]}?)" if near else f"; there are: {', '.join(TASKS)}"
+        raise UsageError(f"there is no task {name!r}{hint}")
+    given, usual = data or DataSettings(), DataSettings()
+    known = {
+        key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
+    }
+    return TASKS[name](replace(given, **known))

@@ -1,0 +1,148 @@
+"""Classification of texts and of pairs of texts, with one label or many, and regression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError
+from minidistil.model.base import Model
+from minidistil.ops.softmax import softmax_forward
+from minidistil.progress import Progress
+from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.classification import predict_logits
+from minidistil.text.dataset import Dataset
+from minidistil.text.labels import LabelMap, encode_numbers
+from minidistil.text.readers import Examples, read_examples
+from minidistil.text.tokenizer import Tokenizer
+
+Array = npt.NDArray[np.floating[Any]]
+Problem = Literal["single", "multi", "regression"]
+
+TYPES: dict[Problem, str] = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+class SequenceTask(Task):
+    """One answer for a text or a pair of texts.
+
+    Parameters
+    ----------
+    problem : {"single", "multi", "regression"}
+    data : DataSettings
+    names : mapping of str to str, optional
+        Labels as they stand in the files, and what they are called; in the order of the model's outputs.
+        Without it labels are what the training file has.
+    primary : str, optional
+        "accuracy" by default; of several labels "f1_micro", of regression "pearson".
+    """
+
+    kind: ClassVar[str] = "classification"
+    head: ClassVar[str] = "ForSequenceClassification"
+    pipeline_tag: ClassVar[str] = "text-classification"
+
+    def __init__(
+        self,
+        problem: Problem = "single",
+        data: DataSettings | None = None,
+        *,
+        names: Mapping[str, str] | None = None,
+        primary: str | None = None,
+    ) -> None:
+        usual = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}
+        self.problem, self.data, self.names = problem, data or DataSettings(), dict(names or {})
+        self.primary = primary or usual[problem]
+
+    def read(self, path: str | Path) -> Examples:
+        d = self.data
+        examples = read_examples(
+            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header
+        )
+        if self.names and examples.labels is not None:
+            return replace(examples, labels=[self.names.get(str(x).strip(), x) for x in examples.labels])
+        return examples
+
+    def changes(self, examples: Examples) -> dict[str, Any]:
+        if self.problem == "regression":
+            encode_numbers(examples)  # complains where there are none
+            return {"problem_type": TYPES[self.problem], "id2label": {0: "score"}}
+        if examples.labels is None:
+            raise DataError("there is no label column to learn from", path=examples.path)
+        if self.names:
+            labels = LabelMap(tuple(self.names.values()))
+        elif self.problem == "multi":
+            labels = LabelMap.fit_sets(examples.labels, self.data.separator)
+        else:
+            labels = LabelMap.fit(examples.labels)
+        if len(labels.names) < (1 if self.problem == "multi" else 2):
+            only = f"only one class, {labels.names[0]!r}" if labels.names else "no label"
+            raise DataError(f"{only}: there is nothing to tell apart", path=examples.path)
+        return {"problem_type": TYPES[self.problem], "id2label": dict(enumerate(labels.names))}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        length = min(self.data.max_length, config.max_position_embeddings)
+        data = Dataset.from_texts(tokenizer, examples.texts, examples.pairs, max_length=length)
+        return data.with_targets(labels=self.targets(examples, config)) if labelled else data
+
+    def targets(self, examples: Examples, config: ModelConfig) -> npt.NDArray[Any]:
+        """Labels as the loss takes them: int64 [N], float32 [N, C], or float32 [N]."""
+        if self.problem == "regression":
+            return encode_numbers(examples)
+        labels = LabelMap(tuple(config.id2label[i] for i in range(config.num_labels)))
+        if self.problem == "multi":
+            return labels.encode_sets(examples, self.data.separator)
+        return labels.encode(examples)
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        data = self.dataset(tokenizer, examples, model.config)
+        with Progress(len(data), "evaluating", "example", quiet=quiet) as progress:
+            logits = predict_logits(model, data, progress=progress)
+        return self.score(logits, data.targets["labels"])
+
+    def score(self, logits: Array, labels: npt.NDArray[Any]) -> dict[str, Any]:
+        """Metrics from scores [N, C].
+
+        One label: accuracy; F1 of the second class of two ("f1"), and the mean over classes ("f1_macro");
+        Matthews correlation; expected calibration error. Several: F1 over all labels ("f1_micro") and the
+        mean over labels ("f1_macro"), share of examples with all labels right. Numbers: Pearson, Spearman,
+        mean squared error.
+        """
+        if self.problem == "regression":
+            values = logits.reshape(-1)
+            return {
+                "pearson": metrics.pearson(labels, values),
+                "spearman": metrics.spearman(labels, values),
+                "mse": metrics.mean_squared_error(labels, values),
+            }
+        if self.problem == "multi":
+            right, chosen = labels > 0.5, logits >= 0
+            return {
+                "f1_micro": metrics.multilabel_f1(right, chosen, "micro"),
+                "f1_macro": metrics.multilabel_f1(right, chosen, "macro"),
+                "subset_accuracy": metrics.subset_accuracy(right, chosen),
+            }
+        classes, chosen = logits.shape[1], logits.argmax(1)
+        probabilities, _ = softmax_forward(logits.astype(np.float64))
+        found: dict[str, Any] = {
+            "accuracy": metrics.accuracy(labels, chosen),
+            "f1_macro": metrics.f1(labels, chosen, "macro"),
+            "matthews": metrics.matthews_correlation(labels, chosen),
+            "calibration_error": metrics.expected_calibration_error(labels, probabilities),
+        }
+        if classes == 2:
+            found["f1"] = metrics.f1(labels, chosen)
+        return {**found, "confusion": metrics.confusion_matrix(labels, chosen, classes).tolist()}

@@ -1,0 +1,252 @@
+"""Fine-tuning from files to a report: kinds, named tasks, seeds, teachers, resuming, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import BAD, GOOD, OTHER, make_encoder
+
+from minidistil.cli.main import main
+from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.model import BertForSequenceClassification, load_model
+from minidistil.ops.rng import random_order
+from minidistil.recipes import load_recipe
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, table
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.named import TASKS, named_task
+
+FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
+
+
+def sentence(i):
+    """A sentence whose one telling word decides its class."""
+    a, b, c = (int(x) for x in random_order(8, i)[:3])
+    word = GOOD[a % 4] if i % 2 else BAD[a % 4]
+    return " ".join(["the", OTHER[b], "is", word, *OTHER[: c % 5]])
+
+
+def write_sst2(path, first, n, labels=True):
+    rows = ["sentence\tlabel"] if labels else ["index\tsentence"]
+    for i in range(first, first + n):
+        rows.append(f"{sentence(i)}\t{i % 2}" if labels else f"{i}\t{sentence(i)}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    here = tmp_path_factory.mktemp("finetuning")
+    make_encoder(here)
+    write_sst2(here / "train.tsv", 0, 120)
+    write_sst2(here / "dev.tsv", 120, 40)
+    return here
+
+
+def job(place, out, *changes, task="sst2", train="train.tsv", evaluate="dev.tsv", **options):
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, *changes])
+    evaluate = None if evaluate is None else place / evaluate
+    return FineTuning(
+        str(place / "encoder"), task, place / train, recipe, out, evaluate=evaluate, quiet=True, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(place):
+    return place / "tuned", job(place, place / "tuned").run()
+
+
+def test_it_learns_and_leaves_a_model(tuned):
+    out, report = tuned
+    assert report["models"]["model"]["accuracy"] > 0.9
+    assert report["evaluated"] == 40
+    model = load_model(out, strict=True)
+    assert isinstance(model, BertForSequenceClassification)
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert model.config.problem_type == "single_label_classification"
+    kept = {
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "README.md",
+        "recipe.toml",
+        "run.json",
+        "report.json",
+    }
+    assert kept <= {p.name for p in out.iterdir()}
+    assert not (out / "work").exists()
+    assert all(len(line) <= 80 for line in table(report).splitlines())
+
+
+def test_evaluating_again_finds_the_same(place, tuned, capsys):
+    out, report = tuned
+    arguments = ["evaluate", "-q", str(out), "--task", "sst2", "--data", str(place / "dev.tsv")]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for metric in ("accuracy", "f1", "matthews", "calibration_error"):
+        assert found[metric] == pytest.approx(report["models"]["model"][metric], rel=1e-6)
+    assert sum(map(sum, found["confusion"])) == 40
+    assert main(arguments) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_a_student_learns_from_a_teacher_without_labels(place, tuned, tmp_path):
+    (tmp_path / "texts.txt").write_text("".join(sentence(i) + "\n" for i in range(300)))
+    recipe = load_recipe(
+        FineTuningRecipe, changes=[*FAST, "model.layers=alternate", "teaching.terms={soft = 1.0, hard = 0.0}"]
+    )
+    run = FineTuning(
+        str(tuned[0]), "classification", tmp_path / "texts.txt", recipe, tmp_path / "s",
+        evaluate=place / "dev.tsv", teacher=str(tuned[0]), quiet=True,
+    )  # fmt: skip
+    run.held_out.labels[:] = ["positive" if x == "1" else "negative" for x in run.held_out.labels]
+    report = run.run()
+    assert report["models"]["student"]["layers"] == 3
+    assert report["models"]["student"]["accuracy"] > 0.9
+    assert load_model(tmp_path / "s").config.id2label == {0: "negative", 1: "positive"}
+
+
+def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
+    run = job(place, tmp_path / "run")
+    trainer = FineTuning.trainer
+
+    def interrupted(self, *arguments, **options):
+        made = trainer(self, *arguments, **options)
+        update, steps = made._update, []
+
+        def stop():
+            steps.append(1)
+            if len(steps) > 7:
+                raise KeyboardInterrupt
+            return update()
+
+        made._update = stop
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuning, "trainer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+    assert not (tmp_path / "run" / "config.json").exists()
+    job(place, tmp_path / "run").run()
+    bits = [(out / "model.safetensors").read_bytes() for out in (tmp_path / "run", tuned[0])]
+    assert bits[0] == bits[1]
+    with pytest.raises(ConfigError, match="holds another run"):
+        job(place, tmp_path / "run", train="dev.tsv").run()
+
+
+def test_several_seeds(place, tmp_path, capsys):
+    arguments = [
+        "finetune",
+        "-q",
+        str(place / "encoder"),
+        "--task",
+        "sst2",
+        "--train",
+        str(place / "train.tsv"),
+    ]
+    arguments += ["--eval", str(place / "dev.tsv"), "--out", str(tmp_path / "runs"), "--epochs", "2"]
+    arguments += [x for change in FAST[1:] for x in ("--set", change)]
+    assert main([*arguments, "--seeds", "2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    each = [json.loads((tmp_path / "runs" / f"seed-{i}" / "report.json").read_text()) for i in (0, 1)]
+    values = [r["models"]["model"]["accuracy"] for r in each]
+    found = report["models"]["model"]["accuracy"]
+    assert found == {"mean": pytest.approx(np.mean(values)), "lowest": min(values), "highest": max(values)}
+    assert load_model(tmp_path / "runs" / "seed-0").config.num_labels == 2
+    assert main([*arguments, "--seeds", "2", "--seed", "5"]) == 2
+
+
+def test_regression_and_many_labels(place, tmp_path):
+    rows = ["text\tscore", *(f"{sentence(i)}\t{2.5 * (i % 2) - 1}" for i in range(80))]
+    (tmp_path / "numbers.tsv").write_text("\n".join(rows) + "\n")
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, "train.epochs=10"])
+    files = {"evaluate": tmp_path / "numbers.tsv", "quiet": True}
+    report = FineTuning(
+        str(place / "encoder"), "regression", tmp_path / "numbers.tsv", recipe, tmp_path / "r", **files
+    ).run()
+    assert report["models"]["model"]["pearson"] > 0.9
+    assert load_model(tmp_path / "r").config.problem_type == "regression"
+
+    rows = [{"text": sentence(i), "labels": ["good", "long"] if i % 2 else ["bad"]} for i in range(80)]
+    (tmp_path / "sets.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    files["evaluate"] = tmp_path / "sets.jsonl"
+    report = FineTuning(
+        str(place / "encoder"), "multi-label", tmp_path / "sets.jsonl", recipe, tmp_path / "m", **files
+    ).run()
+    assert report["models"]["model"]["f1_micro"] > 0.9
+    assert load_model(tmp_path / "m").config.id2label == {0: "bad", 1: "good", 2: "long"}
+
+
+# As the tasks' authors write their files; names of columns from the files themselves.
+FILES = {
+    "cola": "gj04\t0\t*\tThe film is warm.\ngj04\t1\t\tA \"film\" is.\n",
+    "sst2": "sentence\tlabel\na film\t1\nthe plot\t0\n",
+    "mrpc": "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+    "1\t1\t2\t\" A film\tthe film\n0\t3\t4\ta\tb\n",
+    "qqp": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    "0\t1\t2\ta film\tthe film\t1\n1\t1\t2\ta\tb\t0\n",
+    "mnli": "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+    "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
+    + "0\t1\t2\tx\t()\t()\t()\t()\ta film\tthe film\tneutral\tneutral\n"
+    + "1\t1\t2\tx\t()\t()\t()\t()\ta film\tthe film\tneutral\tentailment\n",
+    "ax": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tcontradiction\n",
+    "qnli": "index\tquestion\tsentence\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tnot_entailment\n",
+    "rte": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tnot_entailment\n",
+    "wnli": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\t1\n1\ta\tb\t0\n",
+    "stsb": "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+    "0\tx\ty\t2012\t1\tn\tn\ta film\tthe film\t5.000\n1\tx\ty\t2012\t1\tn\tn\ta\tb\t0.5\n",
+    "agnews": '"3","A film, a plot","The cast said ""warm"" things"\n"1","b","c"\n',
+    "sms": "ham\ta \"film\nspam\tthe plot\n",
+}  # fmt: skip
+PAIRS = {"mrpc", "qqp", "mnli", "ax", "qnli", "rte", "wnli", "stsb", "agnews"}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in TASKS if n not in ("classification", "multi-label", "regression")]
+)
+def test_named_tasks_read_their_official_files(name, tmp_path):
+    path = tmp_path / "file.txt"  # whatever it is called
+    path.write_text(FILES[name], encoding="utf-8")
+    task = named_task(name)
+    examples = task.read(path)
+    assert len(examples) == 2
+    assert (examples.pairs is not None) == (name in PAIRS)
+    changes = task.changes(examples)
+    if name == "stsb":
+        assert changes["id2label"] == {0: "score"}
+    else:
+        assert set(examples.labels) <= set(changes["id2label"].values())
+    crlf = tmp_path / "crlf.txt"
+    crlf.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    again = task.read(crlf)
+    assert (again.texts, again.pairs, again.labels) == (examples.texts, examples.pairs, examples.labels)
+    if name in ("cola", "sms", "mrpc"):
+        assert any('"' in text for text in examples.texts), "quotes mean nothing in these"
+
+
+def test_what_is_refused(place, tmp_path, capsys):
+    with pytest.raises(UsageError, match=r"no task 'sst-2' \(did you mean sst2\?\)"):
+        named_task("sst-2")
+    assert named_task("sst2", DataSettings(text="words")).data.text == "words"
+    one = tmp_path / "one.tsv"
+    one.write_text("sentence\tlabel\na film\t1\nthe film\t1\n")
+    recipe = load_recipe(FineTuningRecipe)
+    encoder = str(place / "encoder")
+    with pytest.raises(DataError, match="only one class, '1': there is nothing to tell apart"):
+        FineTuning(encoder, "classification", one, recipe, tmp_path / "o").run()
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\na film\tgood\n")
+    with pytest.raises(DataError, match=r"dev\.tsv.*2.*unknown label 'good'"):
+        FineTuning(
+            encoder, "sst2", place / "train.tsv", recipe, tmp_path / "o", evaluate=tmp_path / "dev.tsv"
+        ).run()
+    arguments = ["finetune", "-q", encoder, "--out", str(tmp_path / "o"), "--task"]
+    for task, text, message in (
+        ("sst2", "text\tlabel\na\t1\n", "no column 'sentence'"),
+        ("mrpc", "a\tb\n1\t2\t3\n", "3 cells where there should be 2"),
+        ("regression", "text\tscore\na\tmany\n", "a number is expected, not 'many'"),
+        ("sst2", "", "no examples"),
+    ):
+        (tmp_path / "bad.tsv").write_text(text)
+        assert main([*arguments, task, "--train", str(tmp_path / "bad.tsv")]) == 3
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "o").exists(), "nothing half-written is left"
