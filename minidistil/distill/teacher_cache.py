@@ -99,7 +99,7 @@ class TeacherCache:
         dtype: npt.DTypeLike | None = None,
         quiet: bool = False,
     ) -> None:
-        inputs = replace(data, targets={}) if isinstance(data, Dataset) else data
+        inputs = replace(data, targets={}, token_targets={}) if isinstance(data, Dataset) else data
         self.dtype = np.dtype(teacher.params.dtype if dtype is None else dtype)
         self.kind = teacher.params.dtype
         key = hashlib.sha256(f"{weights_hash(teacher)} {inputs.content_hash()}".encode()).hexdigest()[:16]

@@ -27,7 +27,9 @@ class Dataset:
     example_ids : int64 [N]
         Who each example is; a subset keeps them. Random numbers are keyed by them.
     targets : mapping of str to array [N, ...]
-        What the losses need: labels, a teacher's logits.
+        What the losses need, a row for each example: labels, a teacher's logits.
+    token_targets : mapping of str to array [T, ...]
+        The same for each token: tags.
     """
 
     input_ids: npt.NDArray[np.int32]
@@ -35,11 +37,15 @@ class Dataset:
     offsets: npt.NDArray[np.int64]
     example_ids: npt.NDArray[np.int64]
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    token_targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, rows in self.targets.items():
             if len(rows) != len(self):
                 raise InputError(f"target {name!r} has {len(rows)} rows for {len(self)} examples")
+        for name, rows in self.token_targets.items():
+            if len(rows) != self.num_tokens:
+                raise InputError(f"target {name!r} has {len(rows)} rows for {self.num_tokens} tokens")
 
     @classmethod
     def from_texts(
@@ -90,7 +96,7 @@ class Dataset:
             np.split(part.input_ids, cuts) if len(part) else [],
             np.split(part.token_type_ids, cuts) if len(part) else [],
             example_ids=part.example_ids,
-            targets=part.targets,
+            targets={**part.targets, **part.token_targets},
         )
 
     def subset(self, indices: npt.ArrayLike) -> Self:
@@ -107,11 +113,17 @@ class Dataset:
             offsets=offsets,
             example_ids=self.example_ids[rows],
             targets={name: values[rows] for name, values in self.targets.items()},
+            token_targets={name: values[tokens] for name, values in self.token_targets.items()},
         )
 
     def with_targets(self, **targets: npt.ArrayLike) -> Self:
         """The same examples with more targets."""
         return replace(self, targets={**self.targets, **{n: np.asarray(v) for n, v in targets.items()}})
+
+    def with_token_targets(self, **targets: npt.ArrayLike) -> Self:
+        """The same examples with more targets of tokens."""
+        more = {name: np.asarray(values) for name, values in targets.items()}
+        return replace(self, token_targets={**self.token_targets, **more})
 
     def content_hash(self) -> str:
         """SHA-256 over tokens, example ids and targets: the same on every machine for the same data."""
@@ -122,6 +134,7 @@ class Dataset:
             "offsets": self.offsets,
             "example_ids": self.example_ids,
             **{f"target {name}": self.targets[name] for name in sorted(self.targets)},
+            **{f"token target {name}": self.token_targets[name] for name in sorted(self.token_targets)},
         }
         for name, values in columns.items():
             little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))

@@ -70,6 +70,17 @@ def test_targets_have_one_row_an_example(data, tokenizer):
         data.with_targets(weight=[1, 2, 3])
 
 
+def test_targets_of_tokens_go_with_their_tokens(data):
+    tags = np.arange(data.num_tokens)
+    tagged = data.with_token_targets(tags=tags)
+    assert tagged.batch([3, 1]).targets["tags"].tolist() == [*tags[-3:], 4, 5]
+    assert set(tagged.batch([0]).targets) == {*data.targets, "tags"}
+    assert tagged.content_hash() != data.content_hash()
+    assert tagged.content_hash() != data.with_token_targets(tags=tags + 1).content_hash()
+    with pytest.raises(InputError, match="target 'tags' has 3 rows for"):
+        data.with_token_targets(tags=tags[:3])
+
+
 def test_truncation_reaches_the_tokenizer(tokenizer, caplog):
     assert Dataset.from_texts(tokenizer, TEXTS, max_length=4).lengths.tolist() == [4, 2, 4, 3]
     assert "1 of 4 texts" in caplog.text
