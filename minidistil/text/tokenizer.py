@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,26 @@ class Encodings:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+
+class TokenSpans(NamedTuple):
+    """Tokens of N texts laid end to end, and where each stands in its text.
+
+    Attributes
+    ----------
+    ids : int32 [T]
+    lengths : int64 [N]
+        Tokens of each text.
+    spans : int64 [T, 2]
+        Token t is made of the characters `text[spans[t, 0]:spans[t, 1]]`.
+    word_ids : int64 [T]
+        Which word of its text, counted from 0, a token is a piece of. Words are what the pre-tokenizer made.
+    """
+
+    ids: Int32
+    lengths: npt.NDArray[np.int64]
+    spans: npt.NDArray[np.int64]
+    word_ids: npt.NDArray[np.int64]
 
 
 class Tokenizer:
@@ -157,6 +177,10 @@ class Tokenizer:
         ids = (self.token_to_id(token) for token in self.special_tokens.values())
         return frozenset(i for i in ids if i is not None)
 
+    def num_special_tokens(self, pair: bool) -> int:
+        """How many [CLS], [SEP] and the like are put around a text, or around two."""
+        return int(self._rust.num_special_tokens_to_add(pair))
+
     # Encoding
 
     def encode(
@@ -210,7 +234,7 @@ class Tokenizer:
         if truncation not in (True, False, "error"):
             raise UsageError(f'truncation must be True, False or "error", not {truncation!r}')
         limit = self.model_max_length if max_length is None else min(max_length, self.model_max_length)
-        least = 1 + int(self._rust.num_special_tokens_to_add(pairs is not None))
+        least = 1 + self.num_special_tokens(pairs is not None)
         if limit < least:
             raise UsageError(f"max_length must be at least {least} here, not {limit}")
         cut = 0
@@ -269,6 +293,33 @@ class Tokenizer:
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         ids = chain.from_iterable(encoding.ids for encoding in encodings)
         return np.fromiter(ids, np.int32, int(lengths.sum())), lengths
+
+    def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
+        """As `encode_flat`, with each token's characters and word.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Raises
+        ------
+        InputError
+            Something that is not text.
+        """
+        _check_texts("texts", texts)
+        with self._lock:
+            encodings: list[Any] = self._rust.encode_batch(list(texts), add_special_tokens=False)
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        total = int(lengths.sum())
+        ids = chain.from_iterable(encoding.ids for encoding in encodings)
+        ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
+        words = chain.from_iterable(encoding.word_ids for encoding in encodings)
+        return TokenSpans(
+            ids=np.fromiter(ids, np.int32, total),
+            lengths=lengths,
+            spans=np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2),
+            word_ids=np.fromiter(words, np.int64, total),
+        )
 
     def decode(self, ids: npt.ArrayLike, *, skip_special_tokens: bool = True) -> str:
         """Text of a sequence of ids: pieces joined, spaces before punctuation removed."""
