@@ -16,6 +16,7 @@ from typing import Any
 from minidistil.errors import UsageError
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.sequence import Problem, SequenceTask
+from minidistil.tasks.tokens import TokenTask
 
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
 
@@ -41,10 +42,20 @@ class Sequence:
         return SequenceTask(self.problem, data, names=self.names, primary=self.primary)
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """A named task of a tag for each word."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, data: DataSettings) -> Task:
+        return TokenTask(data)
+
+
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
-TASKS: dict[str, Sequence] = {
+TASKS: dict[str, Sequence | Tokens] = {
     "classification": Sequence(),
     "multi-label": Sequence("multi"),
     "regression": Sequence("regression"),
@@ -85,6 +96,8 @@ TASKS: dict[str, Sequence] = {
         data={"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
         names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
     ),
+    "token-classification": Tokens(),
+    "conll2003": Tokens(data={"format": "columns"}),
     "sms": Sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
     ),

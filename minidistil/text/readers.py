@@ -165,6 +165,12 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
         raise DataError(f"cannot be read: {error.strerror}", path=name) from error
 
 
+def lines_of(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1; `name` is for messages. Errors as of `read_examples`."""
+    with opened(path, name) as file:
+        yield from _lines(file, name)
+
+
 def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
     """Decoded lines with their endings, numbered from 1."""
     for number, raw in enumerate(file, 1):

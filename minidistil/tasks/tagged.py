@@ -1,0 +1,149 @@
+"""Texts with entities marked in them: files of words in columns, and JSONL with characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minidistil.errors import DataError, InputError
+from minidistil.metrics import read_spans
+from minidistil.tasks.entities import OUTSIDE, EntitySpan
+from minidistil.text.readers import STDIN, json_object, lines_of
+
+DOCUMENT = "-DOCSTART-"  # CoNLL-2003 begins a document with it
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """N texts.
+
+    Attributes
+    ----------
+    texts : list of str
+        Of columns, the words with a space between them.
+    entities : list of list of EntitySpan
+    words : list of list of (int, int), or None
+        Of columns, the characters of each word; None where the file has running text.
+    lines : list of int
+        The line each text begins on, from 1.
+    path : str
+    """
+
+    texts: list[str]
+    entities: list[list[EntitySpan]]
+    words: list[list[tuple[int, int]]] | None
+    lines: list[int]
+    path: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read_tagged(path: str | Path, *, column: int = -1, format: str | None = None) -> Tagged:
+    """Read texts and their entities.
+
+    Parameters
+    ----------
+    path : str or Path
+        "-" is standard input; `.gz` is unpacked on the way.
+    column : int
+        Of a file in columns, where the tag is; the word is in the first. Between columns is white space, a
+        blank line ends a sentence. Tags are IOB1, IOB2 or BIOES, as conlleval reads them.
+    format : "columns" or "jsonl", optional
+        Default: JSONL if the name says so. An object has "text" and "entities", a list of objects with
+        "start", "end" (characters from and up to) and "type", or "label"; "text" in them is checked.
+
+    Raises
+    ------
+    DataError
+        A line that is neither; file and line are named.
+    """
+    name = "standard input" if str(path) == STDIN else str(path)
+    plain = name.lower().removesuffix(".gz")
+    kind = format or ("jsonl" if plain.endswith((".jsonl", ".ndjson")) else "columns")
+    found = (_objects if kind == "jsonl" else _sentences)(path, name, column)
+    texts, entities, words, lines = [], [], [], []
+    for line, text, marked, spans in found:
+        texts.append(text)
+        entities.append(marked)
+        words.append(spans)
+        lines.append(line)
+    if not texts:
+        raise DataError("there are no examples in it", path=name)
+    return Tagged(texts, entities, None if kind == "jsonl" else words, lines, name)
+
+
+Found = Iterator[tuple[int, str, list[EntitySpan], list[tuple[int, int]]]]
+
+
+def _sentences(path: str | Path, name: str, column: int) -> Found:
+    words: list[str] = []
+    tags: list[str] = []
+    first = 0
+    for number, line in lines_of(path, name):
+        cells = line.split()
+        if cells and cells[0] != DOCUMENT:
+            if len(cells) < 2 or not -len(cells) <= column < len(cells):
+                raise DataError(
+                    f"a word and its tag are expected, between white space, not {line.strip()!r:.60}",
+                    path=name,
+                    line=number,
+                )
+            first = first or number
+            words.append(cells[0])
+            tags.append(cells[column])
+        elif words:
+            yield _sentence(words, tags, name, first)
+            words, tags, first = [], [], 0
+    if words:
+        yield _sentence(words, tags, name, first)
+
+
+def _sentence(
+    words: list[str], tags: list[str], name: str, line: int
+) -> tuple[int, str, list[EntitySpan], list[tuple[int, int]]]:
+    ends, at = [], 0
+    for word in words:
+        ends.append((at, at + len(word)))
+        at += len(word) + 1
+    scheme: Any = "BIOES" if any(tag[:2] in ("S-", "E-") for tag in tags) else "IOB2"
+    try:
+        spans = read_spans(tags, scheme, mode="lenient")
+    except InputError as error:
+        raise DataError(str(error), path=name, line=line) from error
+    marked = [EntitySpan(ends[s.start][0], ends[s.end - 1][1], s.type) for s in spans]
+    return line, " ".join(words), marked, ends
+
+
+def _objects(path: str | Path, name: str, column: int) -> Found:
+    for number, line in lines_of(path, name):
+        if not line.strip():
+            continue
+        row = json_object(line, name, number)
+        text, marked = row.get("text"), row.get("entities")
+        if not isinstance(text, str) or not isinstance(marked, list):
+            raise DataError('expected "text" and a list of "entities"', path=name, line=number)
+        yield number, text, [_marked(item, text, name, number) for item in marked], []
+
+
+def _marked(item: Any, text: str, name: str, line: int) -> EntitySpan:
+    try:
+        start, end = int(item["start"]), int(item["end"])
+        kind = str(item["type"] if "type" in item else item["label"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(
+            f'an entity has "start", "end" and "type", not {item!r:.80}', path=name, line=line
+        ) from error
+    said = item.get("text")
+    if not 0 <= start < end <= len(text) or (said is not None and said != text[start:end]):
+        what = f"{said!r}" if said is not None else "an entity"
+        raise DataError(
+            f"{what} is not at characters {start} to {end}, where the text has {text[start:end]!r:.60}",
+            path=name,
+            line=line,
+        )
+    if kind == OUTSIDE or not kind:
+        raise DataError(f"{kind!r} is no type of entity", path=name, line=line)
+    return EntitySpan(start, end, kind, said)

@@ -1,0 +1,183 @@
+"""Token classification: named entities, and whatever else is a tag for each word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError
+from minidistil.losses import IGNORE_INDEX
+from minidistil.model.base import Model
+from minidistil.ops.softmax import softmax_forward
+from minidistil.progress import Progress
+from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.entities import OUTSIDE, Aggregation, Entity, decode_entities, tag_tokens
+from minidistil.tasks.tagged import Tagged, read_tagged
+from minidistil.text.batching import sorted_batches
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.windows import Windows, cut_windows
+
+Array = npt.NDArray[np.floating[Any]]
+
+TOKENS_AT_ONCE = 2048
+
+
+class TokenTask(Task):
+    """A tag for each word, and from them entities.
+
+    The first piece of a word has its tag to learn; the others count for nothing (Devlin et al. 2018, section
+    5.3). Texts longer than `max_length` are cut into windows that overlap by a quarter.
+
+    Parameters
+    ----------
+    data : DataSettings
+        `label` is the column of the tag, counted from 0; by default the last. `format`: "columns" or "jsonl".
+    """
+
+    kind: ClassVar[str] = "token-classification"
+    head: ClassVar[str] = "ForTokenClassification"
+    pipeline_tag: ClassVar[str] = "token-classification"
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.primary = "f1"
+
+    def read(self, path: str | Path) -> Tagged:
+        d = self.data
+        return read_tagged(path, column=-1 if d.label is None else int(d.label), format=d.format)
+
+    def changes(self, examples: Tagged) -> dict[str, Any]:
+        types = sorted({entity.type for marked in examples.entities for entity in marked})
+        if not types:
+            raise DataError("no entity is marked in it: there is nothing to learn", path=examples.path)
+        tags = [OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
+        return {"id2label": dict(enumerate(tags))}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Tagged, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        windows = self.windows(tokenizer, examples.texts, config)
+        data = windows.dataset()
+        if not labelled:
+            return data
+        labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
+        ids = {tag: i for i, tag in config.id2label.items()}
+        for i in range(len(examples)):
+            tokens = windows.tokens_of(i)
+            inside = tokens.start + np.flatnonzero(windows.text_positions[tokens] >= 0)
+            own = windows.owned_tokens(i)
+            words = word_ids(windows, own, examples, i)
+            firsts = np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(own) else own
+            tags = tag_tokens(examples.texts[i], examples.entities[i], windows.spans[own]).tags
+            row = np.full(len(own), IGNORE_INDEX, np.int64)
+            for t in firsts.tolist():
+                if tags[t] not in ids:
+                    raise DataError(
+                        f"there is no tag {tags[t]!r}; the tags are: {', '.join(ids)}",
+                        path=examples.path,
+                        line=examples.lines[i],
+                    )
+                row[t] = ids[tags[t]]
+            labels[inside] = row[windows.text_positions[inside]]
+        return data.with_token_targets(labels=labels)
+
+    def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
+        """Texts cut for a model."""
+        length = min(self.data.max_length, config.max_position_embeddings)
+        return cut_windows(tokenizer, texts, max_length=length, stride=length // 4)
+
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: list[str],
+        *,
+        aggregation: Aggregation = "first",
+        examples: Tagged | None = None,
+        quiet: bool = True,
+    ) -> list[list[Entity]]:
+        """Entities of each text.
+
+        Parameters
+        ----------
+        aggregation : {"none", "simple", "first", "average", "max"}
+            See `decode_entities`.
+        examples : Tagged, optional
+            Whose words are the words; by default those of the tokenizer.
+        """
+        windows = self.windows(tokenizer, texts, model.config)
+        probabilities = tag_probabilities(model, windows.dataset(), quiet=quiet)
+        found = []
+        for i, text in enumerate(texts):
+            own = windows.owned_tokens(i)
+            words = windows.word_ids[own] if examples is None else word_ids(windows, own, examples, i)
+            found.append(
+                decode_entities(
+                    text, probabilities[own], windows.spans[own], words, model.config.id2label,
+                    aggregation=aggregation,
+                )
+            )  # fmt: skip
+        return found
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Tagged, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Strict entities: precision, recall and F1 over all ("f1") and by type; accuracy of words' tags.
+
+        Words are those of the file; of running text, the tokenizer's.
+        """
+        found = self.predict(model, tokenizer, examples.texts, examples=examples, quiet=quiet)
+        gold, predicted = [], []
+        for i, text in enumerate(examples.texts):
+            spans = self._words(tokenizer, examples, i)
+            gold.append(tag_tokens(text, examples.entities[i], spans).tags)
+            predicted.append(tag_tokens(text, found[i], spans).tags)
+        scores = metrics.entity_scores(gold, predicted, "IOB2")
+        return {
+            "precision": scores.micro.precision,
+            "recall": scores.micro.recall,
+            "f1": scores.micro.f1,
+            "accuracy": scores.accuracy,
+            "types": {kind: score._asdict() for kind, score in scores.by_type.items()},
+        }
+
+    @staticmethod
+    def _words(tokenizer: Tokenizer, examples: Tagged, i: int) -> npt.NDArray[np.int64]:
+        """Characters of each word of a text, [W, 2]."""
+        if examples.words is not None:
+            return np.array(examples.words[i], np.int64).reshape(-1, 2)
+        tokens = tokenizer.encode_spans([examples.texts[i]])
+        firsts = np.flatnonzero(np.append(True, np.diff(tokens.word_ids) != 0))[: len(tokens.word_ids)]
+        lasts = np.append(firsts[1:], len(tokens.word_ids)) - 1
+        return np.stack([tokens.spans[firsts, 0], tokens.spans[lasts, 1]], axis=1)
+
+
+def word_ids(
+    windows: Windows, tokens: npt.NDArray[np.int64], examples: Tagged, i: int
+) -> npt.NDArray[np.int64]:
+    """Which word each of a text's tokens is of: a word of the file, where it has words."""
+    if examples.words is None:
+        return windows.word_ids[tokens]
+    begins = np.array([begin for begin, _ in examples.words[i]], np.int64)
+    found: npt.NDArray[np.int64] = np.searchsorted(begins, windows.spans[tokens, 0], "right") - 1
+    return found
+
+
+def tag_probabilities(model: Model, dataset: Dataset, *, quiet: bool = True) -> Array:
+    """Probabilities of the tags, [T, C], for every token of a dataset, in its order."""
+    rows = np.zeros((dataset.num_tokens, model.config.num_labels), np.float64)
+    with Progress(len(dataset), "predicting", "window", quiet=quiet) as progress:
+        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+            batch = dataset.batch(indices)
+            logits = model.forward(batch, keep_cache=False)[0]["logits"]
+            # Token t of the batch is token places[t] of its example.
+            where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.places
+            rows[where] = softmax_forward(logits.astype(np.float64))[0]
+            progress.update(len(indices))
+    return rows

@@ -1,0 +1,177 @@
+"""Token classification from files to entities: reading, tags to learn, long texts, scores, a whole run."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import CONFIG, make_encoder, make_tokenizer
+
+from minidistil.cli.main import main
+from minidistil.errors import DataError
+from minidistil.model import BertForTokenClassification, load_model
+from minidistil.ops.rng import random_order
+from minidistil.recipes import load_recipe
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.entities import EntitySpan
+from minidistil.tasks.named import named_task
+from minidistil.tasks.tagged import read_tagged
+from minidistil.tasks.tokens import TokenTask, tag_probabilities
+
+CONLL = """-DOCSTART- -X- -X- O
+
+the DT B-NP O
+warm JJ I-NP I-FUN
+film NN I-NP I-FUN
+funny JJ O B-FUN
+plot NN O I-SAD
+
+dull JJ B-NP I-SAD
+"""
+
+
+def test_columns(tmp_path):
+    path = tmp_path / "eng.testa"
+    path.write_text(CONLL)
+    found = read_tagged(path)
+    assert found.texts == ["the warm film funny plot", "dull"]
+    assert found.words[0] == [(0, 3), (4, 8), (9, 13), (14, 19), (20, 24)]
+    assert found.entities[0] == [
+        EntitySpan(4, 13, "FUN"),
+        EntitySpan(14, 19, "FUN"),
+        EntitySpan(20, 24, "SAD"),
+    ]
+    assert found.entities[1] == [EntitySpan(0, 4, "SAD")]
+    assert found.lines == [3, 9]
+    chunks = read_tagged(path, column=2)
+    assert chunks.entities[0] == [EntitySpan(0, 13, "NP")]
+    for scheme in (
+        "the O\nwarm B-FUN\nfilm I-FUN\nfunny B-FUN\nplot B-SAD\n",
+        "the O\nwarm B-FUN\nfilm E-FUN\nfunny S-FUN\nplot S-SAD\n",
+    ):
+        path.write_bytes(b"\xef\xbb\xbf" + scheme.replace("\n", "\r\n").encode())
+        assert read_tagged(path).entities == found.entities[:1]
+
+
+def test_running_text(tmp_path):
+    path = tmp_path / "a.jsonl"
+    row = {"text": "Été, warm film", "entities": [{"start": 5, "end": 9, "label": "FUN", "text": "warm"}]}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    found = read_tagged(path)
+    assert found.words is None
+    assert found.entities == [[EntitySpan(5, 9, "FUN", "warm")]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "the O\nwarm\n", r"a\.txt, line 2: a word and its tag are expected.*'warm'"),
+        ("a.txt", "the O\nwarm X-FUN\n", r"line 1: .*X-FUN"),
+        ("a.txt", "\n\n", "no examples"),
+        ("a.jsonl", '{"text": "a"}\n', r'line 1: expected "text" and a list of "entities"'),
+        (
+            "a.jsonl",
+            '{"text": "ab", "entities": [{"start": 1, "end": 3, "type": "X"}]}',
+            "not at characters 1 to 3",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "ab", "entities": [{"start": 0, "end": 1, "type": "X", "text": "b"}]}',
+            "'b' is not at characters 0 to 1, where the text has 'a'",
+        ),
+        ("a.jsonl", '{"text": "ab", "entities": [[0, 1]]}', 'an entity has "start", "end" and "type"'),
+    ],
+)
+def test_bad_files(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_tagged(tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def test_the_first_piece_of_a_word_is_learnt(tokenizer, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("the O\nwarmly I-FUN\nfilm I-FUN\nis O\n")
+    task = TokenTask(DataSettings(max_length=20))
+    examples = task.read(path)
+    config = CONFIG.replace(**task.changes(examples))
+    assert config.id2label == {0: "O", 1: "B-FUN", 2: "I-FUN"}
+    batch = task.dataset(tokenizer, examples, config).batch([0])
+    # [CLS] the warm ##ly film is [SEP]
+    assert batch.targets["labels"].tolist() == [-100, 0, 1, -100, 2, 0, -100]
+    assert "labels" not in task.dataset(tokenizer, examples, config, labelled=False).batch([0]).targets
+    with pytest.raises(DataError, match=r"a\.txt, line 1: there is no tag 'B-FUN'; the tags are: O, B-SAD"):
+        task.dataset(tokenizer, examples, CONFIG.replace(id2label={0: "O", 1: "B-SAD", 2: "I-SAD"}))
+
+
+def test_probabilities_are_of_their_tokens(tokenizer, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join("\n".join(["warm I-FUN", *["the O"] * n]) for n in (3, 30, 0, 7)) + "\n")
+    task = TokenTask(DataSettings(max_length=12))
+    examples = task.read(path)
+    config = CONFIG.replace(**task.changes(examples))
+    model = BertForTokenClassification(config, seed=1)
+    data = task.dataset(tokenizer, examples, config)
+    assert len(data) > 4, "the second is cut"
+    rows = tag_probabilities(model, data)
+    for i in range(len(data)):
+        logits = model.forward(data.batch([i]))[0]["logits"].astype(np.float64)
+        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        np.testing.assert_allclose(rows[data.offsets[i] : data.offsets[i + 1]], expected, atol=1e-6)
+    whole, parts = (task.predict(model, tokenizer, texts) for texts in (examples.texts, examples.texts[:1]))
+    assert whole[0] == parts[0], "what else is asked changes nothing"
+    assert all(e.text == examples.texts[i][e.start : e.end] for i, found in enumerate(whole) for e in found)
+
+
+GOODS, BADS = ["warm", "funny", "bright", "lovely"], ["dull", "grim", "tired", "clumsy"]
+
+
+def write_conll(path, first, n):
+    """A kind word, and the noun after it, are FUN; an unkind one is SAD."""
+    lines = []
+    for i in range(first, first + n):
+        a, b, c = (int(x) for x in random_order(8, i)[:3])
+        sentence = [
+            ("the", "O"),
+            (GOODS[a % 4], "B-FUN"),
+            (["film", "plot", "cast"][b % 3], "I-FUN"),
+            ("is", "O"),
+        ]
+        sentence += [(BADS[c % 4], "B-SAD")] if c % 2 else [("and", "O")]
+        lines += [f"{word} {tag}" for word, tag in sentence] + [""]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_whole_run(tmp_path, capsys):
+    encoder = make_encoder(tmp_path)
+    train, dev = write_conll(tmp_path / "train.txt", 0, 80), write_conll(tmp_path / "dev.txt", 80, 30)
+    changes = ["train.epochs=8", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16"]
+    recipe = load_recipe(FineTuningRecipe, changes=changes)
+    report = FineTuning(
+        str(encoder), "conll2003", train, recipe, tmp_path / "out", evaluate=dev, quiet=True
+    ).run()
+    found = report["models"]["model"]
+    assert found["f1"] > 0.95
+    assert set(found["types"]) == {"FUN", "SAD"}
+    arguments = ["evaluate", "-q", str(tmp_path / "out"), "--task", "conll2003", "--data", str(dev), "--json"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["f1"] == pytest.approx(found["f1"])
+    model = load_model(tmp_path / "out", strict=True)
+    assert isinstance(model, BertForTokenClassification)
+    task, tokenizer = named_task("token-classification"), make_tokenizer(tmp_path / "t")
+    entities = task.predict(model, tokenizer, ["The WARM  film is grim"])[0]
+    assert [(e.text, e.type) for e in entities] == [("WARM  film", "FUN"), ("grim", "SAD")]
+
+    student = load_recipe(FineTuningRecipe, changes=[*changes, "model.layers=even:2"])
+    taught = FineTuning(
+        str(tmp_path / "out"), "conll2003", train, student, tmp_path / "small",
+        evaluate=dev, teacher=str(tmp_path / "out"), quiet=True,
+    ).run()["models"]  # fmt: skip
+    assert taught["student"]["layers"] == 2
+    assert taught["student"]["f1"] > 0.9
+    assert taught["teacher"]["f1"] == pytest.approx(found["f1"])
