@@ -15,6 +15,7 @@ from typing import Any
 
 from minidistil.errors import UsageError
 from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.sequence import Problem, SequenceTask
 from minidistil.tasks.tokens import TokenTask
 
@@ -52,10 +53,20 @@ class Tokens:
         return TokenTask(data)
 
 
+@dataclass(frozen=True)
+class Spans:
+    """A named task of answers in a context."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, data: DataSettings) -> Task:
+        return QuestionTask(data)
+
+
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
-TASKS: dict[str, Sequence | Tokens] = {
+TASKS: dict[str, Sequence | Tokens | Spans] = {
     "classification": Sequence(),
     "multi-label": Sequence("multi"),
     "regression": Sequence("regression"),
@@ -97,6 +108,8 @@ TASKS: dict[str, Sequence | Tokens] = {
         names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
     ),
     "token-classification": Tokens(),
+    "question-answering": Spans(data={"max_length": 384}),
+    "squad": Spans(data={"max_length": 384}),
     "conll2003": Tokens(data={"format": "columns"}),
     "sms": Sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"

@@ -1,0 +1,145 @@
+"""Extractive question answering: stretches of a context, or the finding that it holds no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError, InputError
+from minidistil.model.base import Model
+from minidistil.progress import Progress
+from minidistil.tasks.answers import Answers, answer_positions, decode_answers
+from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.squad import Questions, read_squad
+from minidistil.text.batching import sorted_batches
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.windows import Windows, cut_windows
+
+Array = npt.NDArray[np.floating[Any]]
+
+TOKENS_AT_ONCE = 2048
+
+
+class QuestionTask(Task):
+    """Where in a context the answer is.
+
+    Contexts longer than `max_length` allows are cut into windows that overlap by a third of it: BERT's recipe
+    for SQuAD has 384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap).
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of which `max_length` counts.
+    """
+
+    kind: ClassVar[str] = "question-answering"
+    head: ClassVar[str] = "ForQuestionAnswering"
+    pipeline_tag: ClassVar[str] = "question-answering"
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.primary = "f1"
+
+    def read(self, path: str | Path) -> Questions:
+        return read_squad(path)
+
+    def changes(self, examples: Questions) -> dict[str, Any]:
+        if not any(examples.answers):
+            raise DataError("no question has an answer: there is nothing to learn", path=examples.path)
+        return {}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Questions, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        windows = self.windows(tokenizer, examples.questions, examples.contexts, config)
+        if not labelled:
+            return windows.dataset()
+        # One of several right answers is learnt, the first; [CLS] where a window does not hold it.
+        wanted = [answers[0] if answers else None for answers in examples.answers]
+        try:
+            start, end = answer_positions(windows, examples.contexts, wanted)
+        except InputError as error:
+            raise DataError(str(error), path=examples.path) from error
+        return windows.dataset(start_positions=start, end_positions=end)
+
+    def windows(
+        self, tokenizer: Tokenizer, questions: Sequence[str], contexts: Sequence[str], config: ModelConfig
+    ) -> Windows:
+        """Questions with their contexts, cut for a model. A question may take a third of a window."""
+        length = min(self.data.max_length, config.max_position_embeddings)
+        return cut_windows(
+            tokenizer, contexts, questions, max_length=length, stride=length // 3,
+            max_query_length=min(64, length // 3),
+        )  # fmt: skip
+
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        questions: Sequence[str],
+        contexts: Sequence[str],
+        *,
+        n_best: int = 20,
+        max_answer_length: int = 30,
+        null_threshold: float | None = None,
+        quiet: bool = True,
+    ) -> list[Answers]:
+        """The best answers to each question; see `decode_answers` for the options."""
+        windows = self.windows(tokenizer, questions, contexts, model.config)
+        start, end = span_logits(model, windows.dataset(), quiet=quiet)
+        found = []
+        for i, context in enumerate(contexts):
+            tokens = windows.tokens_of(i)
+            found.append(
+                decode_answers(
+                    context, windows.of(i), start[tokens], end[tokens],
+                    n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
+                )
+            )  # fmt: skip
+        return found
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Questions, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Exact match and F1 as SQuAD's scripts count them, in percent.
+
+        If some questions have no answer, those of SQuAD 2.0: "no answer" is given where it scores above the
+        best answer; also what the best threshold on the difference would give, and that threshold.
+        """
+        impossible = not all(examples.answers)
+        found = self.predict(
+            model, tokenizer, examples.questions, examples.contexts,
+            null_threshold=0.0 if impossible else None, quiet=quiet,
+        )  # fmt: skip
+        gold = {
+            key: [text for _, text in answers]
+            for key, answers in zip(examples.ids, examples.answers, strict=True)
+        }
+        said = dict(zip(examples.ids, found, strict=True))
+        if not impossible:
+            return metrics.squad_v1(gold, {key: answers.best.text for key, answers in said.items()})
+        scores = metrics.squad_v2(gold, {key: answers.best.text for key, answers in said.items()})
+        answered = {key: a.candidates[0].text if a.candidates else "" for key, a in said.items()}
+        odds = {key: float(np.clip(a.null_odds, -1e9, 1e9)) for key, a in said.items()}
+        by_threshold = metrics.squad_v2(gold, answered, odds, threshold=0.0)
+        return scores | {key: value for key, value in by_threshold.items() if key.startswith("best_")}
+
+
+def span_logits(model: Model, dataset: Dataset, *, quiet: bool = True) -> tuple[Array, Array]:
+    """Scores of starts and of ends, [T] each, for every token of a dataset, in its order."""
+    start, end = (np.zeros(dataset.num_tokens, model.params.dtype) for _ in range(2))
+    with Progress(len(dataset), "reading", "window", quiet=quiet) as progress:
+        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+            batch = dataset.batch(indices)
+            outputs, _ = model.forward(batch, keep_cache=False)
+            where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.places
+            start[where], end[where] = outputs["start_logits"], outputs["end_logits"]
+            progress.update(len(indices))
+    return start, end
