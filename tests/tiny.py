@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from minidistil.config import BertConfig
 from minidistil.corpora import Split
 from minidistil.model import BertForSequenceClassification, BertModel
 from minidistil.ops.rng import random_order
+from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -46,6 +49,20 @@ def make_classifier(directory: Path, **config) -> Path:
     model = BertForSequenceClassification(CONFIG.replace(**{"id2label": LABELS, **config}), seed=3)
     model.save_pretrained(directory / "classifier", tokenizer=tokenizer)
     return directory / "classifier"
+
+
+def random_dataset(n: int = 20, *, seed: int = 0, words: int = 60, longest: int = 11, **targets) -> Dataset:
+    """Examples of random tokens and lengths, under ids in no order."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, longest + 1, n)
+    total = int(lengths.sum())
+    return Dataset(
+        input_ids=rng.integers(0, words, total).astype(np.int32),
+        token_type_ids=np.zeros(total, np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        example_ids=rng.permutation(100 * n)[:n].astype(np.int64),
+        targets=targets,
+    )
 
 
 def make_split(train: int = 60, test: int = 20) -> Split:

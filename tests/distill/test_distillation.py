@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny import random_dataset
 
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, init_student
@@ -43,16 +44,7 @@ def student(teacher):
 
 
 def dataset(n=20, seed=0):
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 12, n)
-    total = int(lengths.sum())
-    return Dataset(
-        input_ids=rng.integers(0, 60, total).astype(np.int32),
-        token_type_ids=np.zeros(total, np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        example_ids=np.arange(n),
-        targets={"labels": rng.integers(0, 2, n)},
-    )
+    return random_dataset(n, seed=seed, labels=np.random.default_rng(seed).integers(0, 2, n))
 
 
 def gradient(objective, student, batch, dropout=None):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from tiny import random_dataset
 
 from minidistil.config import BertConfig
 from minidistil.distill.importance import head_importance, stream_sample
 from minidistil.errors import InputError
 from minidistil.model import BertForSequenceClassification, BertModel
-from minidistil.text.dataset import Dataset
 
 CONFIG = BertConfig(
     vocab_size=40,
@@ -21,16 +21,8 @@ CONFIG = BertConfig(
 
 
 def dataset(n=5):
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(2, 8, n)
-    total = int(lengths.sum())
-    return Dataset(
-        input_ids=rng.integers(0, 40, total).astype(np.int32),
-        token_type_ids=np.zeros(total, np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        example_ids=np.arange(n),
-        targets={"labels": rng.integers(0, 2, n)},
-    )
+    labels = np.random.default_rng(0).integers(0, 2, n)
+    return random_dataset(n, words=40, longest=7, labels=labels)
 
 
 def test_it_is_the_derivative_by_a_gate():

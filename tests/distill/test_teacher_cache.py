@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny import random_dataset
 
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache, init_student
@@ -16,7 +17,6 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minidistil.text.dataset import Dataset
 from minidistil.train.settings import TrainSettings
 
 CONFIG = BertConfig(
@@ -29,19 +29,6 @@ CONFIG = BertConfig(
     initializer_range=0.3,
 )
 QUIET = {"quiet": True}
-
-
-def dataset(n=20, seed=0, **targets):
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 12, n)
-    total = int(lengths.sum())
-    return Dataset(
-        input_ids=rng.integers(0, 60, total).astype(np.int32),
-        token_type_ids=np.zeros(total, np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        example_ids=rng.permutation(100 * n)[:n].astype(np.int64),
-        targets=targets,
-    )
 
 
 def teacher_of(cls, **options):
@@ -75,7 +62,7 @@ def count_calls(monkeypatch, teacher):
 )
 def test_kept_is_live(cls, terms, options, tmp_path):
     """Every term, from what is kept, without the teacher being run again."""
-    data, teacher = dataset(), teacher_of(cls)
+    data, teacher = random_dataset(), teacher_of(cls)
     student = init_student(teacher, [0, 2])
     student.params.flat[:] += 0.05
     live = Distillation(student, terms, teacher=teacher, **options)
@@ -97,7 +84,7 @@ def test_kept_is_live(cls, terms, options, tmp_path):
 
 
 def test_in_half_the_bytes_and_nearly_the_same(tmp_path):
-    data, teacher = dataset(), teacher_of(BertForMaskedLM, dtype="float32", backend="numba")
+    data, teacher = random_dataset(), teacher_of(BertForMaskedLM, dtype="float32", backend="numba")
     exact = TeacherCache(teacher, data, tmp_path, ["hidden_states.2"], **QUIET)
     half = TeacherCache(teacher, data, tmp_path, ["hidden_states.2"], dtype="float16", **QUIET)
     batch = data.batch(np.arange(20))
@@ -111,7 +98,7 @@ def test_in_half_the_bytes_and_nearly_the_same(tmp_path):
 
 
 def test_the_likeliest_words_are_kept(tmp_path):
-    data, teacher = dataset(), teacher_of(BertForMaskedLM)
+    data, teacher = random_dataset(), teacher_of(BertForMaskedLM)
     cache = TeacherCache(teacher, data, tmp_path, ["top_k.7"], **QUIET)
     batch = data.batch(np.array([4, 2]))
     words, scores = cache(batch)["top_k"]
@@ -123,7 +110,7 @@ def test_the_likeliest_words_are_kept(tmp_path):
 
 def test_the_teacher_runs_once(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr("minidistil.distill.teacher_cache.PART", 16)
-    data = dataset(50)
+    data = random_dataset(50)
     ask = lambda *outputs: TeacherCache(teacher, data, tmp_path, outputs, **QUIET)
     first = ask("logits").whole("logits")
     np.testing.assert_allclose(first, teacher.forward(data.batch(np.arange(50)))[0]["logits"], rtol=1e-9)
@@ -153,7 +140,7 @@ def test_the_teacher_runs_once(teacher, tmp_path, monkeypatch):
     assert len(calls) == 4
 
     # Another teacher, other texts: nothing of this.
-    other = dataset(50, seed=1)
+    other = random_dataset(50, seed=1)
     assert not np.array_equal(
         TeacherCache(teacher, other, tmp_path, ["logits"], **QUIET).whole("logits"), first
     )
@@ -162,14 +149,14 @@ def test_the_teacher_runs_once(teacher, tmp_path, monkeypatch):
 
 
 def test_an_example_that_was_not_asked_about(teacher, tmp_path):
-    data = dataset()
+    data = random_dataset()
     cache = TeacherCache(teacher, data.subset(np.arange(10)), tmp_path, ["logits"], **QUIET)
     with pytest.raises(InputError, match=f"was not asked about example {data.example_ids[12]}"):
         cache(data.batch(np.array([3, 12])))
 
 
 def test_a_full_disk(teacher, tmp_path, monkeypatch):
-    data = dataset(40)
+    data = random_dataset(40)
     monkeypatch.setattr("minidistil.distill.teacher_cache.PART", 16)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.raises(StorageError, match="0 MB are free"):
@@ -199,7 +186,7 @@ def train(teacher, student, data, out, **options):
 
 
 def test_training_with_it_is_training_without(teacher, tmp_path, monkeypatch):
-    data, terms = dataset(30), {"soft": 1, "hidden": 1}
+    data, terms = random_dataset(30), {"soft": 1, "hidden": 1}
     run = lambda name, **options: train(
         teacher, init_student(teacher, [0, 2]), data, tmp_path / name, weights=terms, **options
     )
@@ -218,10 +205,10 @@ def test_training_with_it_is_training_without(teacher, tmp_path, monkeypatch):
 def test_what_cannot_be_kept(teacher, tmp_path):
     student = init_student(teacher, [0])
     with pytest.raises(ConfigError, match="need a directory"):
-        train(teacher, student, dataset(), None, keep="all")
+        train(teacher, student, random_dataset(), None, keep="all")
     with pytest.raises(ConfigError, match="top_k"):
-        train(teacher, student, dataset(), tmp_path, keep="all", top_k=5)
+        train(teacher, student, random_dataset(), tmp_path, keep="all", top_k=5)
     with pytest.raises(ConfigError, match="keep is 'some'"):
-        train(teacher, student, dataset(), tmp_path, keep="some")
+        train(teacher, student, random_dataset(), tmp_path, keep="some")
     with pytest.raises(InputError, match="has no features"):
-        TeacherCache(teacher, dataset(), tmp_path, ["features"], **QUIET)
+        TeacherCache(teacher, random_dataset(), tmp_path, ["features"], **QUIET)
