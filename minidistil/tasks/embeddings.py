@@ -59,6 +59,23 @@ def unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), vectors.dtype)
 
 
+def as_vectors(name: str, vectors: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Vectors as an array; `name` is what messages call them.
+
+    Raises
+    ------
+    InputError
+        Something else than numbers [N, H], or a NaN or an Inf, whose row is named.
+    """
+    array = np.asarray(vectors)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be numbers [N, H], not {array.dtype} {list(array.shape)}")
+    bad = np.flatnonzero(~np.isfinite(array).all(1))
+    if len(bad):
+        raise InputError(f"row {bad[0]} of {name} holds a NaN or an Inf")
+    return array
+
+
 def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
     """Share of queries whose nearest answer by cosine is their own, the one in the same row.
 

@@ -1,0 +1,125 @@
+"""A sentence encoder: a model, its tokenizer, and how the vectors of tokens become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import UsageError
+from minidistil.files import atomic_directory
+from minidistil.model import load_model
+from minidistil.model.base import Model
+from minidistil.model.pooling import check_pooling
+from minidistil.progress import Progress
+from minidistil.tasks.embeddings import embed
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.card import ModelCard
+from minidistil.weights.hub import resolve
+from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
+
+
+class SentenceEncoder:
+    """Texts to vectors: `SentenceEncoder.from_pretrained("encoder/").encode(["a warm film"])`.
+
+    Parameters
+    ----------
+    model : Model
+        Any encoder, with or without a head.
+    tokenizer : Tokenizer
+    embedding : Embedding
+        How tokens are pooled, whether vectors have length 1, and where texts are cut. By default the mean,
+        length 1, and at the model's last position.
+
+    Raises
+    ------
+    UsageError
+        An unknown pooling, or a length that the model does not take.
+    """
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
+        embedding = Embedding() if embedding is None else embedding
+        room = min(model.config.max_position_embeddings, tokenizer.model_max_length)
+        length = room if embedding.max_length is None else embedding.max_length
+        check_pooling(embedding.pooling)
+        if not 3 <= length <= room:
+            raise UsageError(f"max_length is {length}: expected 3 to {room}, the model's positions")
+        self.model, self.tokenizer = model, tokenizer
+        self.embedding = embedding._replace(max_length=length)
+
+    @classmethod
+    def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
+        """Load a directory or a hub id, of sentence-transformers or of any encoder.
+
+        Parameters
+        ----------
+        path_or_id : directory or hub id
+            What its sentence-transformers files say is followed; see `read_embedding`.
+        **options
+            `pooling`, `normalize` and `max_length` in place of the directory's, others as for
+            `Model.from_pretrained`.
+
+        Raises
+        ------
+        ConfigError, WeightsError, MissingAssetError, UsageError
+        """
+        path = resolve(str(path_or_id))
+        changes = {name: options.pop(name) for name in Embedding._fields if name in options}
+        embedding = read_embedding(path)._replace(**changes)
+        model = load_model(path, **{"mapped": True, **options}).eval()
+        return cls(model, Tokenizer.from_pretrained(path), embedding)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.model.config.hidden_size
+
+    def encode(self, texts: Sequence[str], *, quiet: bool = True) -> npt.NDArray[np.float32]:
+        """A vector for every text, float32 [N, H], in their order.
+
+        Batches are made by length inside. What a text's vector is does not depend on the others or on their
+        order: bit for bit where matrix products are minidistil's own, else but for rounding. A text that is
+        too long is cut, and one warning says how many were. An empty one has the vector of [CLS] [SEP].
+
+        Parameters
+        ----------
+        texts : sequence of str
+        quiet : bool
+            Show no progress.
+
+        Raises
+        ------
+        InputError
+            Something that is not text.
+        """
+        dataset = Dataset.from_texts(self.tokenizer, texts, max_length=self.embedding.max_length)
+        pooling, normalize, _ = self.embedding
+        with Progress(len(dataset), "embedding", "text", quiet=quiet) as progress:
+            vectors = embed(self.model, dataset, pooling=pooling, normalize=normalize, progress=progress)
+        return vectors.astype(np.float32, copy=False)
+
+    def save(self, directory: str | Path) -> None:
+        """Write a directory that sentence-transformers loads too: all of it, or nothing.
+
+        A README.md that is there stays.
+
+        Raises
+        ------
+        StorageError
+            The disk is full or the place cannot be written; what was there is untouched.
+        """
+        readme = Path(directory) / "README.md"
+        card = ModelCard(
+            title="A sentence encoder",
+            summary=f"Vectors of {self.width} numbers, saved by minidistil.",
+            pipeline_tag="sentence-similarity",
+            library_name="sentence-transformers",
+        )
+        text = readme.read_text(encoding="utf-8") if readme.is_file() else card.render()
+        with atomic_directory(directory) as staging:
+            self.model.save_pretrained(staging, tokenizer=self.tokenizer, card=text)
+            write_embedding(staging, self.embedding, self.width)
