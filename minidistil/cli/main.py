@@ -15,19 +15,24 @@ from types import ModuleType
 
 from minidistil import __version__
 from minidistil.cli import (
+    align,
     compare,
     demo,
     distill,
+    embed,
     evaluate,
     explain,
     fetch,
     finetune,
     gradcheck,
+    group,
     inspect,
+    mine,
     plan,
     predict,
     pretrain,
     report,
+    search,
     warmup,
 )
 from minidistil.errors import MinidistilError
@@ -42,6 +47,11 @@ VERBS: dict[str, ModuleType] = {
     "explain": explain,
     "report": report,
     "predict": predict,
+    "embed": embed,
+    "search": search,
+    "group": group,
+    "mine": mine,
+    "align": align,
     "inspect": inspect,
     "plan": plan,
     "compare": compare,

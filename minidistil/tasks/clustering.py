@@ -72,8 +72,8 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
         label_i = argmax_j c_j . x_i,    c_j = sum_{label_i = j} x_i / |sum_{label_i = j} x_i|
 
     never lower the sum of the cosines c_label . x (Dhillon and Modha 2001, "Concept Decompositions for Large
-    Sparse Text Data Using Clustering", algorithm 3.1), and end when no label changes. A centroid that loses all
-    its members stays where it was.
+    Sparse Text Data Using Clustering"), and end when no label changes. A centroid that loses all its members
+    stays where it was.
 
     The start is k-means++ (Arthur and Vassilvitskii 2007, "k-means++: The Advantages of Careful Seeding",
     section 2.2): the first centroid is one of the vectors at random, each further one is drawn with a
@@ -124,9 +124,9 @@ def communities(vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2) 
     Notes
     -----
     The star algorithm (Aslam, Pelekhov and Rus 2004, "The Star Clustering Algorithm for Static and Dynamic
-    Information Organization", section 2) over the graph of all pairs that are near enough: of the vectors not
-    yet in a group, that with the most neighbours becomes a centre, and takes them along. Unlike linking whoever
-    is near a member, that makes no chains. Neighbours that two stars share go to the first here.
+    Information Organization") over the graph of all pairs that are near enough: of the vectors not yet in a
+    group, that with the most neighbours becomes a centre, and takes them along. Unlike linking whoever is
+    near a member, that makes no chains. Neighbours that two stars share go to the first here.
     """
     x = as_vectors("vectors", vectors)
     pairs, _ = duplicates(x, threshold)

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import UsageError
 from minidistil.files import atomic_directory
 from minidistil.model import load_model
 from minidistil.model.base import Model
@@ -32,22 +31,20 @@ class SentenceEncoder:
         Any encoder, with or without a head.
     tokenizer : Tokenizer
     embedding : Embedding
-        How tokens are pooled, whether vectors have length 1, and where texts are cut. By default the mean,
-        length 1, and at the model's last position.
+        How tokens are pooled, whether vectors have length 1, and where texts are cut: never beyond what
+        the model takes. By default the mean, length 1, and there.
 
     Raises
     ------
     UsageError
-        An unknown pooling, or a length that the model does not take.
+        An unknown pooling.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
         embedding = Embedding() if embedding is None else embedding
         room = min(model.config.max_position_embeddings, tokenizer.model_max_length)
-        length = room if embedding.max_length is None else embedding.max_length
+        length = room if embedding.max_length is None else min(embedding.max_length, room)
         check_pooling(embedding.pooling)
-        if not 3 <= length <= room:
-            raise UsageError(f"max_length is {length}: expected 3 to {room}, the model's positions")
         self.model, self.tokenizer = model, tokenizer
         self.embedding = embedding._replace(max_length=length)
 
@@ -95,6 +92,8 @@ class SentenceEncoder:
         ------
         InputError
             Something that is not text.
+        UsageError
+            A max_length that leaves no room for a token.
         """
         dataset = Dataset.from_texts(self.tokenizer, texts, max_length=self.embedding.max_length)
         pooling, normalize, _ = self.embedding

@@ -1,8 +1,9 @@
 """Which words of a sentence and of its translation say the same, by the vectors of an encoder.
 
-SimAlign (Jalili Sabet, Dufter, Yvon and Schütze 2020, "SimAlign: High Quality Word Alignments without Parallel
-Training Data using Static and Contextualized Embeddings", arXiv:2004.08728), at the level of words: the
-similarity of two words is the cosine of their vectors, and links are read off the matrix of similarities.
+SimAlign (Jalili Sabet, Dufter, Yvon and Schütze 2020, "SimAlign: High Quality Word Alignments without
+Parallel Training Data using Static and Contextualized Embeddings", arXiv:2004.08728), at the level of words:
+the similarity of two words is the cosine of their vectors, brought to between 0 and 1, and links are read off
+the matrix of similarities.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ Int64 = npt.NDArray[np.int64]
 Method = Literal["argmax", "itermax", "match"]
 
 TOKENS_AT_ONCE = 2048
-# Of itermax, section 2.2 of the paper: what a similarity is worth once one of its two words has a link, and how
-# often links are looked for.
+# The paper's for itermax: what a similarity is worth once one of its two words has a link, and how often
+# links are looked for.
 DISCOUNT, ITERATIONS = 0.9, 2
-# The layer where it works best is two thirds up: 8 of 12 in section 4.1, for two encoders.
-DEPTH = 2 / 3
+# Where the paper's multilingual encoders, BERT and XLM-R of 12 layers, align best: at layer 8.
+DEPTH = 8 / 12
 
 
 class Span(NamedTuple):
@@ -152,9 +153,9 @@ def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
         argmax: i and j are linked if each is the other's most similar word, of equal ones the first; a word
         without any similarity has no link. Exact, and misses some.
 
-        itermax: argmax, and argmax once more, where similarities count 0.9 times if one of the two words has a
-        link, and not at all if both have. So words without a link find one, if need be with a word that has
-        one already.
+        itermax: argmax, and argmax once more, where similarities count 0.9 times if one of the two words has
+        a link, and not at all if both have. So words without a link find one, if need be with a word that
+        has one already.
 
         match: the one-to-one links with the largest sum of similarities. It leaves no word of the shorter
         sentence without a link.
@@ -168,7 +169,7 @@ def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
 
     Notes
     -----
-    Sections 2.1 and 2.2 of the paper, with its constants for itermax.
+    The three methods of the paper, with its constants for itermax.
     """
     _check_method(method)
     s = np.asarray(similarity, np.float64)
@@ -189,8 +190,8 @@ def matching(weights: npt.NDArray[np.float64]) -> Int64:
     """The one-to-one links [S, 2] of the largest sum, of all rows of [S, T] with S <= T.
 
     The Hungarian method (Kuhn 1955, "The Hungarian Method for the Assignment Problem") in the form that adds
-    one row after the other along a shortest augmenting path (Jonker and Volgenant 1987, "A Shortest Augmenting
-    Path Algorithm for Dense and Sparse Linear Assignment Problems"): S^2 T steps at most.
+    one row after the other along a shortest augmenting path (Jonker and Volgenant 1987, "A Shortest
+    Augmenting Path Algorithm for Dense and Sparse Linear Assignment Problems"): S^2 T steps at most.
     """
     n, m = weights.shape
     cost = weights.max(initial=0) - weights

@@ -59,6 +59,8 @@ def read_embedding(directory: Path) -> Embedding:
         found = ", ".join(modes) or "none"
         raise ConfigError(f"{place / 'config.json'}: one of {', '.join(MODES)} is expected, not {found}")
     length = (_read(directory / "sentence_bert_config.json") or {}).get("max_seq_length")
+    if length is not None and type(length) is not int:
+        raise ConfigError(f"{directory / 'sentence_bert_config.json'}: max_seq_length is {length!r}")
     return Embedding(MODES[modes[0]], "Normalize" in kinds, length)
 
 

@@ -1,0 +1,92 @@
+"""minidistil embed"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minidistil.tasks.sentence_encoder import SentenceEncoder
+    from minidistil.text.readers import Examples
+
+HELP = "turn texts into vectors"
+EXAMPLES = """\
+  minidistil embed ENCODER sentences.txt --out vectors.npy
+  minidistil embed ENCODER reviews.csv --text-column review --out vectors.safetensors
+  echo "a warm, funny film" | minidistil embed ENCODER - --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_encoder_arguments(parser)
+    parser.add_argument("file", metavar="FILE", help="texts: txt, csv, tsv, jsonl, parquet; '-' is stdin")
+    add_text_arguments(parser)
+    out = parser.add_mutually_exclusive_group(required=True)
+    out.add_argument("--out", metavar="FILE", help=".npy or .safetensors: a row for each text, in order")
+    out.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--pooling", choices=("mean", "cls", "max"), help="default: what the model says")
+    parser.add_argument(
+        "--no-normalize",
+        dest="normalize",
+        action="store_const",
+        const=False,
+        help="leave vectors as long as they are (default: what the model says)",
+    )
+
+
+def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model, and how it runs."""
+    parser.add_argument(
+        "model", help="directory or hub id of an encoder; sentence-transformers files are followed"
+    )
+    parser.add_argument("--max-length", type=int, metavar="N", help="cut texts after so many tokens")
+    parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
+
+
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """How files of texts are read."""
+    parser.add_argument("--text-column", metavar="NAME", help="the column that holds the text")
+    parser.add_argument("--format", metavar="NAME", help="csv, tsv, jsonl, parquet or text, if not as named")
+
+
+def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
+    from minidistil.tasks.sentence_encoder import SentenceEncoder
+
+    if args.max_length is not None:
+        options["max_length"] = args.max_length
+    return SentenceEncoder.from_pretrained(args.model, backend=args.backend, **options)
+
+
+def read_texts(args: argparse.Namespace, path: str) -> Examples:
+    from minidistil.text.readers import read_examples
+
+    return read_examples(path, text=args.text_column, format=args.format)
+
+
+def numbers(values: Any) -> list[float]:
+    """For JSON: the shortest decimals that are these float32."""
+    return [float(str(value)) for value in values]
+
+
+def row(*cells: object) -> str:
+    """A line of cells between tabs; scores with four decimals, line breaks and tabs of a text as spaces."""
+    return "\t".join(f"{c:.4f}" if isinstance(c, float) else " ".join(str(c).split()) for c in cells)
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+
+    from minidistil.tasks.vector_files import check_format, write_vectors
+
+    if args.out:
+        check_format(args.out)  # before the work
+    examples = read_texts(args, args.file)
+    chosen = {"pooling": args.pooling, "normalize": args.normalize}
+    encoder = open_encoder(args, **{name: value for name, value in chosen.items() if value is not None})
+    vectors = encoder.encode(examples.texts, quiet=args.quiet)
+    if args.out:
+        write_vectors(args.out, vectors)
+        return 0
+    for line, text, vector in zip(examples.lines, examples.texts, vectors, strict=True):
+        print(json.dumps({"line": line, "text": text, "vector": numbers(vector)}, ensure_ascii=False))
+    return 0

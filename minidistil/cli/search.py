@@ -1,0 +1,72 @@
+"""minidistil search"""
+
+from __future__ import annotations
+
+import argparse
+
+from minidistil.cli.embed import (
+    add_encoder_arguments,
+    add_text_arguments,
+    numbers,
+    open_encoder,
+    read_texts,
+    row,
+)
+
+HELP = "find the texts of a file that are nearest to a query"
+EXAMPLES = """\
+  minidistil search ENCODER "a warm, funny film" --corpus reviews.txt
+  minidistil search ENCODER - --corpus answers.csv --text-column answer -k 3 --json < questions.txt
+  minidistil embed ENCODER reviews.txt --out reviews.npy      # once, for many searches
+  minidistil search ENCODER "a warm, funny film" --corpus reviews.txt --vectors reviews.npy
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_encoder_arguments(parser)
+    parser.add_argument(
+        "queries", nargs="+", metavar="QUERY", help="a text; '-' reads one a line from standard input"
+    )
+    parser.add_argument("--corpus", required=True, metavar="FILE", help="texts to search in")
+    add_text_arguments(parser)
+    parser.add_argument("--vectors", metavar="FILE", help="of the corpus, from `minidistil embed --out`")
+    parser.add_argument("-k", type=int, default=5, metavar="N", help="how many to find (5)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a query")
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+
+    from minidistil.errors import DataError, UsageError
+    from minidistil.tasks.neighbours import search
+    from minidistil.tasks.vector_files import read_vectors
+    from minidistil.text.readers import read_examples
+
+    if args.k < 1:
+        raise UsageError(f"-k must be at least 1, not {args.k}")
+    if args.corpus == "-" and "-" in args.queries:
+        raise UsageError("standard input holds the queries or the corpus, not both")
+    queries: list[str] = []
+    for query in args.queries:
+        queries += read_examples("-", format="text").texts if query == "-" else [query]
+    corpus = read_texts(args, args.corpus)
+    vectors = None if args.vectors is None else read_vectors(args.vectors)
+    if vectors is not None and len(vectors) != len(corpus):
+        raise DataError(
+            f"{len(vectors)} vectors for the {len(corpus)} texts of {corpus.path}", path=args.vectors
+        )
+    encoder = open_encoder(args)
+    if vectors is None:
+        vectors = encoder.encode(corpus.texts, quiet=args.quiet)
+    indices, scores = search(encoder.encode(queries), vectors, args.k)
+    for query, found, cosines in zip(queries, indices.tolist(), scores, strict=True):
+        hits = [
+            {"score": score, "line": corpus.lines[i], "text": corpus.texts[i]}
+            for i, score in zip(found, numbers(cosines), strict=True)
+        ]
+        if args.json:
+            print(json.dumps({"query": query, "hits": hits}, ensure_ascii=False))
+        else:
+            for hit in hits:
+                print(row(query, hit["score"], hit["text"]))
+    return 0
