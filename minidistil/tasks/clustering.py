@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from minidistil.errors import UsageError
 from minidistil.ops.rng import derive_key, philox
-from minidistil.tasks.embeddings import as_vectors, unit
-from minidistil.tasks.neighbours import COLUMNS_AT_ONCE, blocks, directions, duplicates
+from minidistil.tasks.embeddings import as_vectors
+from minidistil.tasks.neighbours import COLUMNS_AT_ONCE, blocks, cosines, directions, duplicates
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -79,22 +79,22 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
     section 2.2): the first centroid is one of the vectors at random, each further one is drawn with a
     probability proportional to its squared distance to the nearest so far, which is 2 - 2 cos.
     """
-    x = unit(as_vectors("vectors", vectors).astype(np.float32))
+    x = as_vectors("vectors", vectors)
     if not 1 <= k <= len(x):
         raise UsageError(f"{len(x)} vectors go into 1 to {len(x)} clusters, not into {k}")
     centroids = _start(x, k, seed)
-    labels, cosines, sums = _assign(x, centroids)
+    labels, nearness, sums = _assign(x, centroids)
     for _ in range(max_rounds):
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centroids = np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), centroids)
         before = labels
-        labels, cosines, sums = _assign(x, centroids)
+        labels, nearness, sums = _assign(x, centroids)
         if np.array_equal(labels, before):
             break
     nearest = np.full(k, -1, np.int64)
-    worst_first = np.lexsort((-np.arange(len(x)), cosines))
+    worst_first = np.lexsort((-np.arange(len(x)), nearness))
     nearest[labels[worst_first]] = worst_first  # of several that are written to one place the last stays
-    return Clusters(labels, centroids.astype(np.float32), nearest, cosines.astype(np.float32))
+    return Clusters(labels, centroids.astype(np.float32), nearest, nearness.astype(np.float32))
 
 
 def communities(vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2) -> list[Int64]:
@@ -158,21 +158,21 @@ def _start(x: npt.NDArray[Any], k: int, seed: int) -> Float64:
         sums = np.cumsum(weights)
         at = np.searchsorted(sums, draw * sums[-1], side="right")
         chosen.append(int(min(at, np.flatnonzero(weights)[-1])))
-        newest = directions(x[chosen[-1:]])[0]
-        cosines = [x[rows].astype(np.float64) @ newest for rows in blocks(len(x), COLUMNS_AT_ONCE)]
-        weights = np.minimum(weights, np.maximum(1 - np.concatenate(cosines), 0))
+        newest = directions(x[chosen[-1:]])
+        near = [cosines(directions(x[rows]), newest)[:, 0] for rows in blocks(len(x), COLUMNS_AT_ONCE)]
+        weights = np.minimum(weights, 1 - np.concatenate(near))
         weights[chosen] = 0
     return directions(x[chosen])
 
 
 def _assign(x: npt.NDArray[Any], centroids: Float64) -> tuple[Int64, Float64, Float64]:
     """The nearest centroid of each vector, their cosine, and the sum [k, H] of those that share one."""
-    labels, cosines = np.zeros(len(x), np.int64), np.zeros(len(x))
+    labels, largest = np.zeros(len(x), np.int64), np.zeros(len(x))
     sums = np.zeros_like(centroids)
     for rows in blocks(len(x), COLUMNS_AT_ONCE):
-        some = x[rows].astype(np.float64)
-        scores = some @ centroids.T
+        some = directions(x[rows])
+        scores = cosines(some, centroids)
         labels[rows] = scores.argmax(1)
-        cosines[rows] = scores.max(1)
+        largest[rows] = scores.max(1)
         sums += (labels[rows] == np.arange(len(centroids))[:, None]).astype(np.float64) @ some
-    return labels, cosines, sums
+    return labels, largest, sums

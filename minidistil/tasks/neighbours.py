@@ -1,9 +1,9 @@
 """Which vectors are near each other: exact search by cosine, and pairs that are nearly alike.
 
 Work is done in blocks of rows against blocks of rows, so memory grows with what is found and not with the
-square of the number of vectors. Cosines are summed in float64 and rounded to float32 once: equal vectors then
-have equal scores wherever they stand, and ties can be told from rounding. A vector of zeros points nowhere;
-its cosine with anything is 0.
+square of the number of vectors. Cosines are summed in float64 and rounded to multiples of 2^-24, float32's
+spacing below 1: equal vectors then have equal scores wherever they stand, and a tie is a tie whatever order a
+sum was made in. A vector of zeros points nowhere; its cosine with anything is 0.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Float32 = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 512, 4096  # 2 million cosines, 16 MB
 
+UNIT = 2.0**-24  # what cosines are multiples of
+
 # A score and an index in one integer, the score above: no two are equal, so the largest few are the same
 # whatever finds them, and of equal scores the lower index is the larger number.
 INDEX_BITS = 32
 LAST_INDEX = 2**INDEX_BITS - 1
-MAGNITUDE = 2**31 - 1  # of float32's bits all but the sign
 
 
 class Hits(NamedTuple):
@@ -91,14 +92,15 @@ def search(
         some = directions(q[rows])
         best = np.zeros((len(some), 0), np.int64)
         for columns in blocks(len(c), COLUMNS_AT_ONCE):
-            keys = _keys(_cosines(some, directions(c[columns])), columns.start)
+            scores = (cosines(some, directions(c[columns])) / UNIT).astype(np.int64)
+            keys = scores << INDEX_BITS | (LAST_INDEX - np.arange(columns.start, columns.stop))
             best = np.concatenate([best, keys], axis=1)
             if best.shape[1] > k:
                 best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
         found[rows] = np.sort(best, axis=1)[:, ::-1]
         if progress is not None:
             progress.update(len(some))
-    return Hits(LAST_INDEX - (found & LAST_INDEX), _scores(found))
+    return Hits(LAST_INDEX - (found & LAST_INDEX), ((found >> INDEX_BITS) * UNIT).astype(np.float32))
 
 
 def duplicates(vectors: npt.ArrayLike, threshold: float, *, progress: Progress | None = None) -> Pairs:
@@ -122,14 +124,15 @@ def duplicates(vectors: npt.ArrayLike, threshold: float, *, progress: Progress |
     x = as_vectors("vectors", vectors)
     if not -1 <= threshold <= 1:
         raise UsageError(f"the threshold is a cosine, from -1 to 1, not {threshold}")
+    least = np.rint(threshold / UNIT) * UNIT
     pairs, scores = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.float32)]
     for rows in blocks(len(x), ROWS_AT_ONCE):
         some = directions(x[rows])
         for columns in blocks(len(x), COLUMNS_AT_ONCE, begin=rows.start):
-            cosines = _cosines(some, directions(x[columns]))
-            i, j = np.nonzero(np.triu(cosines >= np.float32(threshold), 1 + rows.start - columns.start))
+            found = cosines(some, directions(x[columns])).astype(np.float32)
+            i, j = np.nonzero(np.triu(found >= least, 1 + rows.start - columns.start))
             pairs.append(np.stack([i + rows.start, j + columns.start], axis=1))
-            scores.append(cosines[i, j])
+            scores.append(found[i, j])
         if progress is not None:
             progress.update(len(some))
     return best_first(np.concatenate(pairs), np.concatenate(scores))
@@ -151,23 +154,6 @@ def directions(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(unit(vectors.astype(np.float64)), np.float64)
 
 
-def _cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
-    return (a @ b.T).astype(np.float32)
-
-
-def _keys(scores: Float32, first: int) -> Int64:
-    """Integers in the order of the scores [Q, C]; column 0 is row `first` of the corpus.
-
-    The bits of positive floats, read as integers, are in the floats' order, those of negative ones in the
-    opposite one, which turning all but the sign round puts right. Adding 0 makes -0 into 0.
-    """
-    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
-    ordered = np.where(bits < 0, bits ^ MAGNITUDE, bits)
-    keys: Int64 = ordered << INDEX_BITS | (LAST_INDEX - np.arange(first, first + scores.shape[1]))
-    return keys
-
-
-def _scores(keys: Int64) -> Float32:
-    """The scores that `_keys` put in."""
-    ordered = keys >> INDEX_BITS
-    return np.where(ordered < 0, ordered ^ MAGNITUDE, ordered).astype(np.int32).view(np.float32)
+def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cosines [A, B] of directions [A, H] and [B, H], as multiples of 2^-24."""
+    return np.asarray(np.rint(a @ b.T / UNIT) * UNIT, np.float64)

@@ -1,0 +1,316 @@
+"""The verbs for vectors: embed, search, group, mine, align."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tiny import make_encoder
+
+from minidistil.cli.main import main
+from minidistil.tasks.clustering import cluster
+from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.tasks.vector_files import read_vectors
+from minidistil.text.translations import read_translations
+
+TEXTS = ["the film is warm", "a dull plot", "the warm film", "a dull and tired plot", "the film is warm"]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return str(make_encoder(tmp_path_factory.mktemp("embed")))
+
+
+@pytest.fixture(scope="module")
+def vectors(encoder):
+    return SentenceEncoder.from_pretrained(encoder).encode(TEXTS)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(TEXTS) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def say(capsys):
+    """`say(verb, ...)`: its exit code must be 0; the lines it prints, as JSON if asked for."""
+
+    def run(*arguments):
+        assert main([*map(str, arguments), "-q"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return [json.loads(line) for line in lines] if "--json" in arguments else lines
+
+    return run
+
+
+def from_stdin(monkeypatch, text):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+
+# embed
+
+
+@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+def test_embed_to_a_file(encoder, file, vectors, say, tmp_path, ending):
+    out = tmp_path / "new" / f"v.{ending}"
+    assert say("embed", encoder, file, "--out", out) == []
+    np.testing.assert_array_equal(read_vectors(out), vectors)
+    assert [p.name for p in out.parent.iterdir()] == [out.name]
+
+
+def test_embed_as_json(encoder, file, vectors, say):
+    rows = say("embed", encoder, file, "--json")
+    assert [row["text"] for row in rows] == TEXTS
+    assert [row["line"] for row in rows] == [1, 3, 5, 7, 9]
+    np.testing.assert_array_equal(np.array([row["vector"] for row in rows], np.float32), vectors)
+
+
+def test_embed_standard_input_and_columns(encoder, vectors, say, tmp_path, monkeypatch):
+    from_stdin(monkeypatch, "\n".join(TEXTS) + "\n")
+    rows = say("embed", encoder, "-", "--json")
+    np.testing.assert_array_equal(np.array([row["vector"] for row in rows], np.float32), vectors)
+    from_stdin(monkeypatch, "".join(json.dumps({"x": text}) + "\n" for text in TEXTS))
+    rows = say("embed", encoder, "-", "--format", "jsonl", "--text-column", "x", "--json")
+    assert [row["text"] for row in rows] == TEXTS
+    table = tmp_path / "t.csv"
+    table.write_text('id,review\n1,"the film\nis warm"\n2,a dull plot\n')
+    rows = say("embed", encoder, table, "--text-column", "review", "--json")
+    np.testing.assert_array_equal(np.array([row["vector"] for row in rows], np.float32), vectors[:2])
+
+
+def test_embed_otherwise(encoder, file, vectors, say, tmp_path):
+    out = tmp_path / "v.npy"
+    say("embed", encoder, file, "--out", out, "--no-normalize")
+    long = np.load(out)
+    lengths = np.linalg.norm(long, axis=1, keepdims=True)
+    assert (np.abs(lengths - 1) > 0.01).all()
+    np.testing.assert_allclose(long / lengths, vectors, atol=1e-6)
+    say("embed", encoder, file, "--out", out, "--pooling", "cls", "--backend", "numpy", "--max-length", 5)
+    ours = SentenceEncoder.from_pretrained(encoder, pooling="cls", max_length=5).encode(TEXTS)
+    np.testing.assert_allclose(np.load(out), ours, atol=1e-5)
+
+
+def test_a_failed_embedding_leaves_the_old_file(encoder, file, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "v.npy"
+    out.write_bytes(b"old")
+    assert main(["embed", encoder, str(tmp_path / "none.txt"), "--out", str(out)]) == 3
+
+    def fail(path, array, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", fail)
+    assert main(["embed", encoder, file, "--out", str(out), "-q"]) == 3
+    assert "disk is full" in capsys.readouterr().err
+    assert out.read_bytes() == b"old"
+    assert not list(tmp_path.glob(".*"))
+
+
+# search
+
+
+def test_search(encoder, file, say):
+    lines = [line.split("\t") for line in say("search", encoder, "a dull plot", "warm", "--corpus", file)]
+    assert [line[0] for line in lines] == ["a dull plot"] * 5 + ["warm"] * 5
+    assert lines[0][1:] == ["1.0000", "a dull plot"]
+    scores = [float(line[1]) for line in lines[:5]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_search_as_json_from_standard_input(encoder, file, say, monkeypatch):
+    from_stdin(monkeypatch, "the film is warm\n\na dull plot\n")
+    rows = say("search", encoder, "-", "--corpus", file, "-k", 2, "--json")
+    assert [row["query"] for row in rows] == ["the film is warm", "a dull plot"]
+    assert [hit["line"] for hit in rows[0]["hits"]] == [1, 9], "ties in the order of the file"
+    assert rows[1]["hits"][0] == {"score": 1.0, "line": 3, "text": "a dull plot"}
+
+
+def test_search_with_vectors_made_before(encoder, file, say, tmp_path, monkeypatch):
+    kept = tmp_path / "v.safetensors"
+    say("embed", encoder, file, "--out", kept)
+    asked = ["search", encoder, "warm", "--corpus", file, "--json"]
+    expected = say(*asked)
+    encoded = []
+    encode = SentenceEncoder.encode
+    monkeypatch.setattr(
+        SentenceEncoder, "encode", lambda self, texts, **o: encoded.append(texts) or encode(self, texts, **o)
+    )
+    assert say(*asked, "--vectors", kept) == expected
+    assert encoded == [["warm"]]
+
+
+def test_search_refuses(encoder, file, tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.ones((4, 24), np.float32))
+    np.save(tmp_path / "thin.npy", np.ones((5, 8), np.float32))
+    for code, message, *arguments in [
+        (3, "4 vectors for the 5 texts", "q", "--corpus", file, "--vectors", tmp_path / "few.npy"),
+        (3, "24 numbers each, the corpus has 8", "q", "--corpus", file, "--vectors", tmp_path / "thin.npy"),
+        (3, "cannot be read", "q", "--corpus", file, "--vectors", tmp_path / "none.npy"),
+        (2, ".npy or .safetensors", "q", "--corpus", file, "--vectors", tmp_path / "v.bin"),
+        (2, "at least 1", "q", "--corpus", file, "-k", 0),
+        (2, "not both", "-", "--corpus", "-"),
+        (3, "cannot be read", "q", "--corpus", tmp_path / "none.txt"),
+    ]:
+        assert main(["search", encoder, *map(str, arguments), "-q"]) == code, message
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+
+
+# group
+
+
+def test_duplicates(encoder, file, vectors, say):
+    rows = say("group", encoder, file, "--duplicates", 0.9999, "--json")
+    assert rows == [{"score": 1.0, "lines": [1, 9], "texts": [TEXTS[0], TEXTS[4]]}]
+    lines = say("group", encoder, file, "--duplicates", -1)
+    assert len(lines) == 10
+    assert lines[0] == f"1.0000\t{TEXTS[0]}\t{TEXTS[4]}"
+
+
+def test_clusters(encoder, file, vectors, say):
+    rows = say("group", encoder, file, "--clusters", 2, "--seed", 1, "--json")
+    found = cluster(vectors, 2, seed=1)
+    assert sorted(row["line"] for row in rows) == [1, 3, 5, 7, 9]
+    for row in rows:
+        i = (row["line"] - 1) // 2
+        assert (row["group"], row["text"]) == (found.labels[i], TEXTS[i])
+        assert row["score"] == pytest.approx(found.cosines[i])
+    for group in range(2):
+        members = [row for row in rows if row["group"] == group]
+        assert TEXTS[found.nearest[group]] == members[0]["text"]
+        assert [row["score"] for row in members] == sorted((r["score"] for r in members), reverse=True)
+    assert len(say("group", encoder, file, "--clusters", 5)) == 5
+
+
+def test_communities(encoder, file, say):
+    rows = say("group", encoder, file, "--communities", 0.9999, "--json")
+    assert [(row["group"], row["line"], row["score"]) for row in rows] == [(0, 1, 1.0), (0, 9, 1.0)]
+    assert say("group", encoder, file, "--communities", 0.9999, "--min-size", 3) == []
+    lines = say("group", encoder, file, "--communities", 1, "--min-size", 1)
+    assert [line.split("\t")[0] for line in lines] == ["0", "0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("option", [["--duplicates", "1.5"], ["--communities", "nan"], ["--clusters", "6"]])
+def test_group_refuses(encoder, file, option, capsys):
+    assert main(["group", encoder, file, *option, "-q"]) == 2
+    assert option[0] in capsys.readouterr().err
+
+
+# mine
+
+
+def test_mine(encoder, tmp_path, say):
+    (tmp_path / "a.txt").write_text("the warm film\na dull plot\nclumsy\n")
+    (tmp_path / "b.txt").write_text("a dull plot\nthe cast of the film\nthe warm film\n")
+    asked = ["mine", encoder, tmp_path / "a.txt", tmp_path / "b.txt", "-k", 2]
+    rows = say(*asked, "--json")
+    assert {(row["text"], row["text_pair"]) for row in rows[:2]} == {(t, t) for t in TEXTS[1:3]}
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_translations([tmp_path / "pairs.jsonl"]) == tuple(
+        [row[side] for row in rows] for side in ("text", "text_pair")
+    )
+    lines = say(*asked, "--strategy", "intersection", "--threshold", rows[1]["score"])
+    assert [line.split("\t")[1:] for line in lines] == [[r["text"], r["text_pair"]] for r in rows[:2]]
+    assert len(say(*asked, "--strategy", "forward")) == 3
+
+
+def test_mine_refuses(encoder, file, capsys):
+    assert main(["mine", encoder, file, file, "-k", "0"]) == 2
+    assert main(["mine", encoder, "-", "-"]) == 2
+    assert main(["mine", encoder, file, "none.txt"]) == 3
+    err = capsys.readouterr().err
+    assert all(message in err for message in ("-k must be", "both files", "none.txt: cannot be read"))
+
+
+# align
+
+
+def test_align(encoder, say):
+    lines = say(
+        "align", encoder, "the Warmly, film", "the  warmly,\tfilm", "--layer", 0, "--method", "argmax"
+    )
+    words = [line.split("\t")[:2] for line in lines]
+    assert words == [["the", "the"], ["Warmly", "warmly"], [",", ","], ["film", "film"], [""]]
+    (row,) = say("align", encoder, "cafe\u0301 \U0001f600 film", "the film", "--json")
+    assert row["source_words"] == [[0, 5], [6, 7], [8, 12]]
+    assert row["target_words"] == [[0, 3], [4, 8]]
+    for i, j, similarity in row["links"]:
+        assert i in range(3)
+        assert j in range(2)
+        assert 0 <= similarity <= 1
+
+
+def test_align_files(encoder, say, tmp_path):
+    for name, text in (("a.txt", "the film\nwarm\n"), ("b.txt", "film the\nwarm\n")):
+        (tmp_path / name).write_text(text)
+    two = say("align", encoder, "--pairs", tmp_path / "a.txt", tmp_path / "b.txt", "--json")
+    table = tmp_path / "t.tsv"
+    table.write_text("en\tde\nthe film\tfilm the\nwarm\twarm\n")
+    assert say("align", encoder, "--pairs", table, "--columns", "en", "de", "--json") == two
+    assert [row["source"] for row in two] == ["the film", "warm"]
+
+
+def test_align_refuses(encoder, file, tmp_path, capsys):
+    (tmp_path / "short.txt").write_text("a film\n")
+    for code, message, *arguments in [
+        (2, "a sentence and its translation"),
+        (2, "a sentence and its translation", "one"),
+        (2, "a sentence and its translation", "one", "two", "three"),
+        (2, "a sentence and its translation", "one", "two", "--pairs", file),
+        (2, "expected 0 to 6", "one", "two", "--layer", 9),
+        (3, "no counterpart", "--pairs", file, tmp_path / "short.txt"),
+        (3, "more than the maximum of 24", "film " * 40, "film"),
+    ]:
+        assert main(["align", encoder, *map(str, arguments), "-q"]) == code, message
+        assert message in capsys.readouterr().err
+
+
+# All
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("embed", ["x.txt"]),
+        ("embed", ["x.txt", "--out", "v.npy", "--json"]),
+        ("embed", ["x.txt", "--json", "--pooling", "sum"]),
+        ("search", ["q"]),
+        ("group", ["x.txt"]),
+        ("group", ["x.txt", "--clusters", "2", "--duplicates", "0.9"]),
+        ("mine", ["x.txt"]),
+        ("mine", ["x.txt", "y.txt", "--strategy", "best"]),
+        ("align", ["a", "b", "--method", "best"]),
+    ],
+)
+def test_wrong_usage_is_2(encoder, verb, arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, encoder, *arguments])
+    assert stop.value.code == 2
+
+
+def test_bad_names_and_models(encoder, file, tmp_path, capsys):
+    for code, message, *arguments in [
+        (2, "v.txt: vectors are kept in", "embed", encoder, file, "--out", "v.txt"),
+        (2, "max_length must be at least 3", "embed", encoder, file, "--json", "--max-length", "2"),
+        (3, "no column 'y'", "embed", encoder, file, "--json", "--text-column", "y"),
+        (3, "does not exist", "embed", str(tmp_path / "no model"), file, "--json"),
+        (3, "config.json", "group", str(tmp_path), file, "--clusters", "2"),
+    ]:
+        assert main([*arguments, "-q"]) == code, message
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"minidistil {arguments[0]}: ")
+        assert message in err
+
+
+def test_progress_is_on_standard_error(encoder, file, capsys):
+    assert main(["embed", encoder, file, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(TEXTS)
+    assert "embedding: 5/5 text" in err
