@@ -247,14 +247,15 @@ def _with_marks(text: str, end: int) -> int:
 
 
 def _word_vectors(states: Array, encoding: Any) -> Array:
-    """Means [W, H] of the vectors [T, H] of each word's tokens; [CLS] and [SEP] are no words."""
+    """Sums [W, H] of the vectors [T, H] of each word's tokens; [CLS] and [SEP] are no words.
+
+    A cosine does not tell a sum from a mean.
+    """
     tokens = np.array([t for t, word in enumerate(encoding.word_ids) if word is not None], np.int64)
     words = np.array([word for word in encoding.word_ids if word is not None], np.int64)
     if not len(tokens):
         return states[:0]
-    first = np.flatnonzero(np.diff(words, prepend=-1))
-    counts = np.diff(first, append=len(words))
-    return np.asarray(np.add.reduceat(states[tokens], first) / counts[:, None].astype(states.dtype))
+    return np.asarray(np.add.reduceat(states[tokens], np.flatnonzero(np.diff(words, prepend=-1))))
 
 
 def _mutual(s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -191,6 +191,10 @@ def test_communities(encoder, file, say):
     rows = say("group", encoder, file, "--communities", 0.9999, "--json")
     assert [(row["group"], row["line"], row["score"]) for row in rows] == [(0, 1, 1.0), (0, 9, 1.0)]
     assert say("group", encoder, file, "--communities", 0.9999, "--min-size", 3) == []
+    rows = say("group", encoder, file, "--communities", 0, "--json")
+    first = [row["score"] for row in rows if row["group"] == 0]
+    assert len(set(first)) > 2
+    assert first == sorted(first, reverse=True)
     lines = say("group", encoder, file, "--communities", 1, "--min-size", 1)
     assert [line.split("\t")[0] for line in lines] == ["0", "0", "1", "2", "3"]
 
@@ -217,7 +221,9 @@ def test_mine(encoder, tmp_path, say):
     )
     lines = say(*asked, "--strategy", "intersection", "--threshold", rows[1]["score"])
     assert [line.split("\t")[1:] for line in lines] == [[r["text"], r["text_pair"]] for r in rows[:2]]
-    assert len(say(*asked, "--strategy", "forward")) == 3
+    every = say(*asked, "--strategy", "forward", "--json")
+    assert {row["text"] for row in every} == {*TEXTS[1:3], "clumsy"}
+    assert {row["text_pair"] for row in every} <= {*TEXTS[1:3], "the cast of the film"}
 
 
 def test_mine_refuses(encoder, file, capsys):
@@ -296,7 +302,7 @@ def test_wrong_usage_is_2(encoder, verb, arguments, capsys):
 
 def test_bad_names_and_models(encoder, file, tmp_path, capsys):
     for code, message, *arguments in [
-        (2, "v.txt: vectors are kept in", "embed", encoder, file, "--out", "v.txt"),
+        (2, "v.txt: vectors are kept in", "embed", "no model", "no file", "--out", "v.txt"),
         (2, "max_length must be at least 3", "embed", encoder, file, "--json", "--max-length", "2"),
         (3, "no column 'y'", "embed", encoder, file, "--json", "--text-column", "y"),
         (3, "does not exist", "embed", str(tmp_path / "no model"), file, "--json"),

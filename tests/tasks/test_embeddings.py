@@ -338,6 +338,16 @@ def test_matching_has_the_largest_sum(s):
     assert sure <= more
 
 
+def test_matching_has_the_largest_sum_of_many():
+    orders = np.array(list(itertools.permutations(range(7))))
+    for seed in range(40):
+        s = np.random.default_rng(seed).random((6, 7)) ** 3
+        found = links(s, "match")
+        best = s[np.arange(6), orders[:, :6]].sum(1).max()
+        np.testing.assert_allclose(s[found[:, 0], found[:, 1]].sum(), best, rtol=1e-12)
+        assert links(s.T, "match").tolist() == sorted(found[:, ::-1].tolist())
+
+
 def test_bad_similarities():
     for bad in ([1.0], [[-0.1]], [[np.nan]], [[np.inf]]):
         with pytest.raises(InputError, match="numbers >= 0"):
