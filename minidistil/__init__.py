@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from minidistil.packing import Batch
     from minidistil.tasks.pipeline import pipeline
+    from minidistil.tasks.sentence_encoder import SentenceEncoder
     from minidistil.text.dataset import Dataset
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.threads import set_num_threads
@@ -57,6 +58,7 @@ _HOMES = {
     "load_model": "model",
     "Batch": "packing",
     "pipeline": "tasks.pipeline",
+    "SentenceEncoder": "tasks.sentence_encoder",
     "Dataset": "text.dataset",
     "Tokenizer": "text.tokenizer",
     "set_num_threads": "threads",
@@ -82,6 +84,7 @@ __all__ = [
     "DistilBertForTokenClassification",
     "DistilBertModel",
     "MinidistilError",
+    "SentenceEncoder",
     "Tokenizer",
     "TrainSettings",
     "Trainer",

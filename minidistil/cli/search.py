@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.errors import DataError, UsageError
+    from minidistil.errors import DataError, InputError, UsageError
     from minidistil.tasks.neighbours import search
     from minidistil.tasks.vector_files import read_vectors
     from minidistil.text.readers import read_examples
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     queries: list[str] = []
     for query in args.queries:
         queries += read_examples("-", format="text").texts if query == "-" else [query]
+    if not all(query.strip() for query in queries):
+        raise InputError("a query is empty: there is nothing to search for")
     corpus = read_texts(args, args.corpus)
     vectors = None if args.vectors is None else read_vectors(args.vectors)
     if vectors is not None and len(vectors) != len(corpus):

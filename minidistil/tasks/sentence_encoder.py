@@ -111,14 +111,14 @@ class SentenceEncoder:
         StorageError
             The disk is full or the place cannot be written; what was there is untouched.
         """
-        readme = Path(directory) / "README.md"
         card = ModelCard(
             title="A sentence encoder",
             summary=f"Vectors of {self.width} numbers, saved by minidistil.",
             pipeline_tag="sentence-similarity",
             library_name="sentence-transformers",
         )
-        text = readme.read_text(encoding="utf-8") if readme.is_file() else card.render()
         with atomic_directory(directory) as staging:
-            self.model.save_pretrained(staging, tokenizer=self.tokenizer, card=text)
+            self.model.save_pretrained(staging, tokenizer=self.tokenizer, card=card.render())
             write_embedding(staging, self.embedding, self.width)
+            if (Path(directory) / "README.md").exists():
+                (staging / "README.md").unlink()

@@ -153,6 +153,7 @@ def test_search_refuses(encoder, file, tmp_path, capsys):
         (2, ".npy or .safetensors", "q", "--corpus", file, "--vectors", tmp_path / "v.bin"),
         (2, "at least 1", "q", "--corpus", file, "-k", 0),
         (2, "not both", "-", "--corpus", "-"),
+        (3, "a query is empty", "q", " ", "--corpus", file),
         (3, "cannot be read", "q", "--corpus", tmp_path / "none.txt"),
     ]:
         assert main(["search", encoder, *map(str, arguments), "-q"]) == code, message
@@ -187,14 +188,17 @@ def test_clusters(encoder, file, vectors, say):
     assert len(say("group", encoder, file, "--clusters", 5)) == 5
 
 
-def test_communities(encoder, file, say):
+def test_communities(encoder, file, vectors, say):
     rows = say("group", encoder, file, "--communities", 0.9999, "--json")
     assert [(row["group"], row["line"], row["score"]) for row in rows] == [(0, 1, 1.0), (0, 9, 1.0)]
     assert say("group", encoder, file, "--communities", 0.9999, "--min-size", 3) == []
     rows = say("group", encoder, file, "--communities", 0, "--json")
-    first = [row["score"] for row in rows if row["group"] == 0]
-    assert len(set(first)) > 2
-    assert first == sorted(first, reverse=True)
+    first = [row for row in rows if row["group"] == 0]
+    scores = [row["score"] for row in first]
+    members = [(row["line"] - 1) // 2 for row in first]
+    assert scores == sorted(scores, reverse=True)
+    assert members != sorted(members)
+    np.testing.assert_allclose(scores, vectors[members] @ vectors[members[0]], atol=1e-6)
     lines = say("group", encoder, file, "--communities", 1, "--min-size", 1)
     assert [line.split("\t")[0] for line in lines] == ["0", "0", "1", "2", "3"]
 

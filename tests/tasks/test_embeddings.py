@@ -505,9 +505,9 @@ def test_saved_and_loaded(encoder, tmp_path):
     np.testing.assert_array_equal(again.encode(texts), ours.encode(texts))
     readme = tmp_path / "new" / "README.md"
     assert "sentence-similarity" in readme.read_text()
-    readme.write_text("mine")
+    readme.write_bytes(b"mine, in latin-1: \xe9")
     again.save(tmp_path / "new")
-    assert readme.read_text() == "mine"
+    assert readme.read_bytes() == b"mine, in latin-1: \xe9"
     assert not list(tmp_path.glob("**/.*"))
     bare = load_model(tmp_path / "new", strict=True)
     assert isinstance(bare, BertModel)
