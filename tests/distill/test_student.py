@@ -56,6 +56,7 @@ def test_alternate_layers(depth, layers):
 @pytest.mark.parametrize(
     ("choice", "depth", "layers"),
     [
+        ("all", 4, [0, 1, 2, 3]),
         ("alternate", 12, [0, 2, 4, 7, 9, 11]),
         (" alternate ", 6, [0, 2, 4]),
         ("first:2", 6, [0, 1]),
@@ -94,11 +95,11 @@ def test_evenly_spread_layers_have_nearly_equal_distances(depth):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("every other", "'every other' is no choice of layers; possible: alternate, first:K"),
-        ("first", "possible: alternate"),
-        ("middle:2", "possible: alternate"),
-        ("", "possible: alternate"),
-        ("0,two", "possible: alternate"),
+        ("every other", "'every other' is no choice of layers; possible: all, alternate, first:K"),
+        ("first", "possible: all, alternate"),
+        ("middle:2", "possible: all, alternate"),
+        ("", "possible: all, alternate"),
+        ("0,two", "possible: all, alternate"),
         ("first:0", "'first:0': first:K takes a K of 1 to 4"),
         ("last:5", "last:K takes a K of 1 to 4"),
         ("even:-1", "even:K takes a K of 1 to 4"),
