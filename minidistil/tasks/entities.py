@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.metrics import Span, read_spans, write_tags
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
 Scheme = Literal["IOB2", "IOB1", "BIOES", "plain"]
@@ -142,10 +143,10 @@ def decode_entities(
     if aggregation == "none":
         inside = np.flatnonzero(np.array([prefix != OUTSIDE for prefix, _ in parts])[tags])
         return [_entity(text, labels[tags[i]], scores[i : i + 1], where[i : i + 1]) for i in inside]
-    return [
-        _entity(text, parts[tags[first]][1], scores[first:last], where[first:last])
-        for first, last in _runs([parts[tag] for tag in tags.tolist()])
-    ]
+    # Lenient reading of BIOES knows all prefixes, and is conlleval's.
+    written = [f"{prefix}-{kind}" if kind else OUTSIDE for prefix, kind in parts]
+    spans_found = read_spans([written[tag] for tag in tags.tolist()], "BIOES", mode="lenient")
+    return [_entity(text, kind, scores[first:last], where[first:last]) for kind, first, last in spans_found]
 
 
 def tag_tokens(
@@ -171,7 +172,7 @@ def tag_tokens(
     """
     _check_scheme(scheme)
     begins, ends = np.asarray(spans, np.int64).reshape(-1, 2).T
-    tags = [OUTSIDE] * len(begins)
+    placed: list[Span] = []
     widened = missed = previous_end = next_free = 0
     for entity in sorted(entities, key=lambda entity: (entity.start, entity.end)):
         _check_entity(text, entity)
@@ -186,9 +187,13 @@ def tag_tokens(
         if first >= last:
             missed += 1
             continue
-        follows = first > 0 and _split(tags[first - 1], scheme != "plain")[1] == entity.type
-        tags[first:last] = _tags(entity.type, last - first, scheme, follows)
+        placed.append(Span(entity.type, first, last))
         next_free = last
+    if scheme != "plain":
+        return TokenTags(write_tags(placed, len(begins), scheme), widened, missed)
+    tags = [OUTSIDE] * len(begins)
+    for kind, first, last in placed:
+        tags[first:last] = [kind] * (last - first)
     return TokenTags(tags, widened, missed)
 
 
@@ -245,20 +250,6 @@ def _words(rows: Float64, where: Int64, words: Int64, aggregation: str) -> tuple
     return rows, np.stack([begins, ends], axis=1)
 
 
-def _runs(tags: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
-    """Entities in a row of (prefix, type): from and up to which tag each goes. The rule of conlleval."""
-    runs: list[tuple[int, int]] = []
-    previous, previous_type, first = OUTSIDE, "", 0
-    for i, (prefix, kind) in enumerate([*tags, (OUTSIDE, "")]):
-        cut = prefix in "BSO" or previous in "ESO" or kind != previous_type
-        if cut and previous != OUTSIDE:
-            runs.append((first, i))
-        if cut:
-            first = i
-        previous, previous_type = prefix, kind
-    return runs
-
-
 def _entity(text: str, kind: str, scores: Float64, where: Int64) -> Entity:
     start, end = int(where[:, 0].min()), int(where[:, 1].max())
     return Entity(text[start:end], kind, float(scores.mean()), start, end)
@@ -274,17 +265,3 @@ def _check_entity(text: str, entity: EntitySpan | Entity) -> None:
 
 def _name(entity: EntitySpan | Entity) -> str:
     return f"entity {entity.type!r} from {entity.start} to {entity.end}"
-
-
-def _tags(kind: str, n: int, scheme: Scheme, follows: bool) -> list[str]:
-    """Tags of an entity of n tokens; `follows`: the token before it is another entity's of the same type."""
-    if scheme == "plain":
-        return [kind] * n
-    inside = [f"I-{kind}"] * n
-    if scheme == "IOB2" or (scheme == "IOB1" and follows):
-        inside[0] = f"B-{kind}"
-    elif scheme == "BIOES":
-        inside[0], inside[-1] = f"B-{kind}", f"E-{kind}"
-        if n == 1:
-            inside[0] = f"S-{kind}"
-    return inside
