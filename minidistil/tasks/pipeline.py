@@ -13,8 +13,14 @@ from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
+from minidistil.model.token_heads import SpanHead, TokenHead
 from minidistil.ops.softmax import softmax_forward
+from minidistil.tasks.answers import Answers
+from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import predict_logits
+from minidistil.tasks.entities import Aggregation, Entity
+from minidistil.tasks.questions import QuestionTask
+from minidistil.tasks.tokens import TokenTask
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
@@ -78,18 +84,108 @@ class TextClassification:
         return Prediction(names[best], float(values[best]), dict(zip(names, values.tolist(), strict=True)))
 
 
-def pipeline(task: str, path_or_id: str | Path, **options: Any) -> TextClassification:
+class TokenClassification:
+    """Finds entities: `TokenClassification(model, tokenizer)("Ada Lovelace lived in London")`."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        if not any(isinstance(head, TokenHead) for head in model.heads):
+            raise ConfigError(f"{type(model).__name__} does not classify tokens")
+        self.model, self.tokenizer = model, tokenizer
+        self._task = TokenTask(DataSettings(max_length=model.config.max_position_embeddings))
+
+    def __call__(
+        self, texts: str | Sequence[str], *, aggregation: Aggregation = "first"
+    ) -> list[list[Entity]]:
+        """Entities of each text, with their characters in it. Texts may be of any length.
+
+        See `minidistil.tasks.entities.decode_entities` for `aggregation`.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        return self._task.predict(self.model, self.tokenizer, texts, aggregation=aggregation)
+
+
+class QuestionAnswering:
+    """Answers from a context: `QuestionAnswering(model, tokenizer)("Where?", "Ada lived in London.")`."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        if not any(isinstance(head, SpanHead) for head in model.heads):
+            raise ConfigError(f"{type(model).__name__} does not answer questions")
+        self.model, self.tokenizer = model, tokenizer
+        length = min(384, model.config.max_position_embeddings)  # BERT's for SQuAD
+        self._task = QuestionTask(DataSettings(max_length=length))
+
+    def __call__(
+        self,
+        questions: str | Sequence[str],
+        contexts: str | Sequence[str],
+        *,
+        n_best: int = 5,
+        max_answer_length: int = 30,
+        null_threshold: float | None = None,
+    ) -> list[Answers]:
+        """The best answers to each question from its context, with their characters in it.
+
+        See `minidistil.tasks.answers.decode_answers` for the options. Contexts may be of any length; without
+        `null_threshold` there always is an answer.
+        """
+        asked = [questions] if isinstance(questions, str) else list(questions)
+        given = [contexts] if isinstance(contexts, str) else list(contexts)
+        for i, text in enumerate(asked):
+            if not text.strip():
+                raise InputError(f"question {i + 1} of {len(asked)} is empty")
+        return self._task.predict(
+            self.model, self.tokenizer, asked, given,
+            n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
+        )  # fmt: skip
+
+
+Pipeline = TextClassification | TokenClassification | QuestionAnswering
+PIPELINES: dict[str, type[Pipeline]] = {
+    "text-classification": TextClassification,
+    "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
+}
+
+
+def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     """A ready predictor: `pipeline("text-classification", "runs/demo/student")`.
 
     Parameters
     ----------
-    task : "text-classification"
+    task : "text-classification", "token-classification" or "question-answering"
     path_or_id : directory or hub id
     **options
         As for `Model.from_pretrained`.
+
+    Returns
+    -------
+    TextClassification, TokenClassification or QuestionAnswering
     """
-    if task != "text-classification":
-        raise UsageError(f"task {task!r} is not supported; supported: text-classification")
+    if task not in PIPELINES:
+        raise UsageError(f"task {task!r} is not supported; supported: {', '.join(PIPELINES)}")
+    return PIPELINES[task](*_load(path_or_id, options))
+
+
+def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
+    """The predictor that a model is made for, by its head.
+
+    Raises
+    ------
+    ConfigError
+        There is none for it.
+    """
+    model, tokenizer = _load(path_or_id, options)
+    kinds: list[tuple[type, type[Pipeline]]] = [
+        (SequenceHead, TextClassification),
+        (TokenHead, TokenClassification),
+        (SpanHead, QuestionAnswering),
+    ]
+    for head, kind in kinds:
+        if any(isinstance(own, head) for own in model.heads):
+            return kind(model, tokenizer)
+    raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
+
+
+def _load(path_or_id: str | Path, options: dict[str, Any]) -> tuple[Model, Tokenizer]:
     path = resolve(str(path_or_id))
-    model = load_model(path, **{"mapped": True, **options}).eval()
-    return TextClassification(model, Tokenizer.from_pretrained(path))
+    return load_model(path, **{"mapped": True, **options}).eval(), Tokenizer.from_pretrained(path)

@@ -222,7 +222,7 @@ def test_bytes_that_are_no_text_are_3(classifier):
 
 def test_a_bare_encoder_does_not_classify(encoder, capsys):
     assert main(["predict", encoder, "x"]) == 3
-    assert "does not classify" in capsys.readouterr().err
+    assert "has no head to predict with" in capsys.readouterr().err
 
 
 def test_offline_and_missing_is_4(tmp_path):
@@ -255,6 +255,6 @@ def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifie
     def stop(*arguments, **options):
         raise KeyboardInterrupt(*[message] * bool(message))
 
-    monkeypatch.setattr("minidistil.tasks.pipeline.pipeline", stop)
+    monkeypatch.setattr("minidistil.tasks.pipeline.pipeline_of", stop)
     assert main(["predict", classifier, "film"]) == 130
     assert capsys.readouterr().err == f"minidistil predict: {shown}\n"

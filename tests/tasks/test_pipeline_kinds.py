@@ -1,0 +1,95 @@
+"""Predictors for tokens and questions: exact characters, any company, any length, and the command line."""
+
+import json
+
+import pytest
+from tiny import CONFIG, make_classifier, make_tokenizer
+
+from minidistil.cli.main import main
+from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, BertModel
+from minidistil.tasks.pipeline import QuestionAnswering, TokenClassification, pipeline, pipeline_of
+
+TEXTS = ["The FILM is warm", "", "a plot " * 40, "funny  film,\tlovely cast"]
+TAGS = {0: "O", 1: "B-FUN", 2: "I-FUN", 3: "B-SAD", 4: "I-SAD"}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    here = tmp_path_factory.mktemp("kinds")
+    tokenizer = make_tokenizer(here / "vocabulary")
+    models = {
+        "tokens": BertForTokenClassification(CONFIG.replace(id2label=TAGS), seed=5),
+        "questions": BertForQuestionAnswering(CONFIG, seed=6),
+        "bare": BertModel(CONFIG, seed=7),
+    }
+    for name, model in models.items():
+        model.save_pretrained(here / name, tokenizer=tokenizer)
+    return here
+
+
+def test_entities(places):
+    find = pipeline("token-classification", places / "tokens")
+    assert isinstance(find, TokenClassification)
+    together = find(TEXTS)
+    assert sum(map(len, together)) > 2
+    for text, entities in zip(TEXTS, together, strict=True):
+        assert all(e.text == text[e.start : e.end] and e.type in ("FUN", "SAD") for e in entities)
+        alone = find(text)[0]
+        assert [e[:2] + e[3:] for e in alone] == [e[:2] + e[3:] for e in entities]
+        assert [e.score for e in alone] == pytest.approx([e.score for e in entities], rel=1e-5)
+    assert {e.type for e in find(TEXTS[0], aggregation="none")[0]} <= set(TAGS.values())
+
+
+def test_answers(places):
+    answer = pipeline("question-answering", places / "questions")
+    found = answer(["the film"] * 4, TEXTS)
+    for text, answers in zip(TEXTS, found, strict=True):
+        assert all(a.text == text[a.start : a.end] for a in answers.candidates)
+        assert len(answers.candidates) <= 5
+    assert found[1].best == ("", 1.0, 0, 0)
+    assert answer("the film", TEXTS[2])[0].best[2:] == found[2].best[2:]
+    nothing = answer("the film", TEXTS[0], null_threshold=-1e9)[0]
+    assert nothing.best.text == ""
+    with pytest.raises(InputError, match="question 2 of 2 is empty"):
+        answer(["a", " "], ["b", "c"])
+    with pytest.raises(InputError, match="1 texts but 2 questions"):
+        answer(["a", "b"], ["c"])
+
+
+def test_the_head_says_what_is_done(places, tmp_path):
+    assert isinstance(pipeline_of(places / "tokens"), TokenClassification)
+    assert isinstance(pipeline_of(places / "questions"), QuestionAnswering)
+    with pytest.raises(ConfigError, match="BertModel has no head to predict with"):
+        pipeline_of(places / "bare")
+    with pytest.raises(ConfigError, match="does not classify tokens"):
+        pipeline("token-classification", make_classifier(tmp_path))
+    with pytest.raises(ConfigError, match="does not answer questions"):
+        pipeline("question-answering", places / "tokens")
+    with pytest.raises(UsageError, match="supported: text-classification, token-classification"):
+        pipeline("summaries", places / "tokens")
+
+
+def test_the_command_line(places, capsys):
+    tokens, questions = str(places / "tokens"), str(places / "questions")
+    assert main(["predict", tokens, TEXTS[0], TEXTS[3], "--json"]) == 0
+    for text, line in zip((TEXTS[0], TEXTS[3]), capsys.readouterr().out.splitlines(), strict=True):
+        found = json.loads(line)
+        assert found["text"] == text
+        assert all(e["text"] == text[e["start"] : e["end"]] for e in found["entities"])
+    assert main(["predict", tokens, TEXTS[2]]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        kind, _, start, end, text = line.split("\t")
+        assert kind in ("FUN", "SAD")
+        assert TEXTS[2][int(start) : int(end)] == text
+    assert main(["predict", questions, TEXTS[0], "--question", "the film", "--n-best", "3"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 3
+    assert all(TEXTS[0][int(start) : int(end)] == text for _, start, end, text in lines)
+    assert main(["predict", questions, "", TEXTS[0], "--question", "the film", "--json"]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["text"], first["null_odds"]) == ("", None)
+    assert second["context"] == TEXTS[0]
+    assert main(["predict", questions, TEXTS[0]]) == 2
+    assert "needs a --question" in capsys.readouterr().err
+    assert main(["predict", tokens, TEXTS[0], "--question", "who"]) == 2
