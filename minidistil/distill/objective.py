@@ -132,16 +132,18 @@ class Distillation:
 
     def compared(self) -> list[str]:
         """Which of the teacher's outputs are compared, by the names of `minidistil.distill.teacher_cache`."""
-        names = []
-        head = self.student.heads[0] if self.student.heads else None
-        if self.weights.keys() & {"soft", "logits"}:
-            if isinstance(head, MaskedLMHead):
-                names.append("features")
-            else:
-                names += ["start_logits", "end_logits"] if isinstance(head, SpanHead) else ["logits"]
+        names = self._scores()
+        if names and isinstance(self.student.heads[0], MaskedLMHead):
+            names = ["features"]
         if self.teacher is not None:
             names += [n for t in self.terms.values() for n in t.compares(self.student, self.teacher)]
         return list(dict.fromkeys(names))
+
+    def _scores(self) -> list[str]:
+        """Which scores of the heads are compared."""
+        if not self.weights.keys() & {"soft", "logits"}:
+            return []
+        return ["start_logits", "end_logits"] if isinstance(self.student.heads[0], SpanHead) else ["logits"]
 
     def settings(self) -> dict[str, Any]:
         """What makes one objective differ from another, for a run's identity."""
@@ -275,10 +277,7 @@ class Distillation:
         """What the batch carries; else what is kept of the teacher, or the teacher itself."""
         carried = {n[8:]: np.asarray(v) for n, v in batch.targets.items() if n.startswith("teacher_")}
         inside = any(term.inside for term in self.terms.values())
-        wanted = set()
-        if self.weights.keys() & {"soft", "logits"}:
-            spans = any(isinstance(head, SpanHead) for head in self.student.heads)
-            wanted |= {"start_logits", "end_logits"} if spans else {"logits"}
+        wanted = set(self._scores())
         if "embedding" in self.terms:
             wanted.add("pooled")
         if not inside and wanted <= carried.keys():

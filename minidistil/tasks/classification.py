@@ -10,10 +10,8 @@ import numpy.typing as npt
 from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.progress import Progress
-from minidistil.text.batching import sorted_batches
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
-
-TOKENS_AT_ONCE = 2048  # enough rows for a matrix product to run at full speed, few enough to stay in cache
 
 
 def predict_logits(

@@ -11,12 +11,11 @@ from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.model.pooling import Pooling, check_pooling, pool_forward
 from minidistil.progress import Progress
-from minidistil.text.batching import sorted_batches
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 
 Array = npt.NDArray[np.floating[Any]]
 
-TOKENS_AT_ONCE = 2048
 QUERIES_AT_ONCE = 1024  # rows of similarities that exist at a time
 
 

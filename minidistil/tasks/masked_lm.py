@@ -11,10 +11,8 @@ from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.base import Model
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.progress import Progress
-from minidistil.text.batching import sorted_batches
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.masking import MaskedDataset
-
-TOKENS_AT_ONCE = 2048  # rows enough for products at full speed; 15 % of them are scored, 40 MB of scores
 
 
 def masked_lm_head(model: Model) -> MaskedLMHead:

@@ -9,8 +9,9 @@ text.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from minidistil.errors import UsageError
@@ -23,95 +24,81 @@ ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """A named task of one answer for each text, or pair.
+class Named:
+    """A task by name.
 
     Attributes
     ----------
+    make : callable
+        Gives the task from its settings.
     data : dict
         Settings of its files, see `DataSettings`.
-    names : mapping of str to str
-        Labels in the files and their names; empty: what the file has.
     """
 
-    problem: Problem = "single"
-    data: Mapping[str, Any] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-    primary: str | None = None
-
-    def __call__(self, data: DataSettings) -> Task:
-        return SequenceTask(self.problem, data, names=self.names, primary=self.primary)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A named task of a tag for each word."""
-
+    make: Callable[[DataSettings], Task]
     data: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, data: DataSettings) -> Task:
-        return TokenTask(data)
 
-
-@dataclass(frozen=True)
-class Spans:
-    """A named task of answers in a context."""
-
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    def __call__(self, data: DataSettings) -> Task:
-        return QuestionTask(data)
+def sequence(
+    problem: Problem = "single",
+    *,
+    data: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
+    primary: str | None = None,
+) -> Named:
+    """A task of one answer for each text, or pair; the arguments are those of `SequenceTask`."""
+    return Named(partial(SequenceTask, problem, names=names, primary=primary), data or {})
 
 
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
-TASKS: dict[str, Sequence | Tokens | Spans] = {
-    "classification": Sequence(),
-    "multi-label": Sequence("multi"),
-    "regression": Sequence("regression"),
-    "cola": Sequence(
+TASKS: dict[str, Named] = {
+    "classification": sequence(),
+    "multi-label": sequence("multi"),
+    "regression": sequence("regression"),
+    "cola": sequence(
         data={**PLAIN, "text": 3, "label": 1},
         names={"0": "unacceptable", "1": "acceptable"},
         primary="matthews",
     ),
-    "sst2": Sequence(
+    "sst2": sequence(
         data={**TSV, "text": "sentence", "label": "label"}, names={"0": "negative", "1": "positive"}
     ),
-    "mrpc": Sequence(
+    "mrpc": sequence(
         data={**TSV, "text": "#1 String", "pair": "#2 String", "label": "Quality"},
         names={"0": "not_equivalent", "1": "equivalent"},
         primary="f1",
     ),
-    "qqp": Sequence(
+    "qqp": sequence(
         data={**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate"},
         names={"0": "not_duplicate", "1": "duplicate"},
         primary="f1",
     ),
-    "mnli": Sequence(
+    "mnli": sequence(
         data={**SENTENCES, "label": "gold_label"},
         names={name: name for name in ("entailment", "neutral", "contradiction")},
     ),
-    "ax": Sequence(
+    "ax": sequence(
         data={**SENTENCES, "label": "label"},
         names={name: name for name in ("entailment", "neutral", "contradiction")},
         primary="matthews",
     ),
-    "qnli": Sequence(
+    "qnli": sequence(
         data={**TSV, "text": "question", "pair": "sentence", "label": "label"}, names=ENTAILMENT
     ),
-    "rte": Sequence(data={**SENTENCES, "label": "label"}, names=ENTAILMENT),
-    "wnli": Sequence(data={**SENTENCES, "label": "label"}, names={"0": "not_entailment", "1": "entailment"}),
-    "stsb": Sequence("regression", data={**SENTENCES, "label": "score"}, primary="pearson"),
-    "agnews": Sequence(
+    "rte": sequence(data={**SENTENCES, "label": "label"}, names=ENTAILMENT),
+    "wnli": sequence(data={**SENTENCES, "label": "label"}, names={"0": "not_entailment", "1": "entailment"}),
+    "stsb": sequence("regression", data={**SENTENCES, "label": "score"}, primary="pearson"),
+    "agnews": sequence(
         data={"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
         names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
     ),
-    "token-classification": Tokens(),
-    "question-answering": Spans(data={"max_length": 384}),
-    "squad": Spans(data={"max_length": 384}),
-    "conll2003": Tokens(data={"format": "columns"}),
-    "sms": Sequence(
+    "token-classification": Named(TokenTask),
+    "question-answering": Named(QuestionTask, data={"max_length": 384}),
+    "squad": Named(QuestionTask, data={"max_length": 384}),
+    "conll2003": Named(TokenTask, data={"format": "columns"}),
+    "sms": sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
     ),
 }
@@ -140,4 +127,4 @@ def named_task(name: str, data: DataSettings | None = None) -> Task:
     known = {
         key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
     }
-    return TASKS[name](replace(given, **known))
+    return TASKS[name].make(replace(given, **known))

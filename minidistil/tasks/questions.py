@@ -13,18 +13,15 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.base import Model
-from minidistil.progress import Progress
 from minidistil.tasks.answers import Answers, answer_positions, decode_answers
 from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.squad import Questions, read_squad
-from minidistil.text.batching import sorted_batches
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
-
-TOKENS_AT_ONCE = 2048
 
 
 class QuestionTask(Task):
@@ -134,12 +131,5 @@ class QuestionTask(Task):
 
 def span_logits(model: Model, dataset: Dataset, *, quiet: bool = True) -> tuple[Array, Array]:
     """Scores of starts and of ends, [T] each, for every token of a dataset, in its order."""
-    start, end = (np.zeros(dataset.num_tokens, model.params.dtype) for _ in range(2))
-    with Progress(len(dataset), "reading", "window", quiet=quiet) as progress:
-        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
-            batch = dataset.batch(indices)
-            outputs, _ = model.forward(batch, keep_cache=False)
-            where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.places
-            start[where], end[where] = outputs["start_logits"], outputs["end_logits"]
-            progress.update(len(indices))
+    start, end = token_outputs(model, dataset, "start_logits", "end_logits", label="reading", quiet=quiet)
     return start, end

@@ -14,18 +14,15 @@ from minidistil.errors import DataError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
-from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.entities import OUTSIDE, Aggregation, Entity, decode_entities, tag_tokens
 from minidistil.tasks.tagged import Tagged, read_tagged
-from minidistil.text.batching import sorted_batches
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
-
-TOKENS_AT_ONCE = 2048
 
 
 class TokenTask(Task):
@@ -171,13 +168,5 @@ def word_ids(
 
 def tag_probabilities(model: Model, dataset: Dataset, *, quiet: bool = True) -> Array:
     """Probabilities of the tags, [T, C], for every token of a dataset, in its order."""
-    rows = np.zeros((dataset.num_tokens, model.config.num_labels), np.float64)
-    with Progress(len(dataset), "predicting", "window", quiet=quiet) as progress:
-        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
-            batch = dataset.batch(indices)
-            logits = model.forward(batch, keep_cache=False)[0]["logits"]
-            # Token t of the batch is token places[t] of its example.
-            where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.places
-            rows[where] = softmax_forward(logits.astype(np.float64))[0]
-            progress.update(len(indices))
-    return rows
+    (logits,) = token_outputs(model, dataset, "logits", quiet=quiet)
+    return softmax_forward(logits.astype(np.float64))[0]

@@ -20,14 +20,13 @@ from minidistil.model.base import Model
 from minidistil.packing import Batch
 from minidistil.progress import Progress
 from minidistil.tasks.neighbours import directions
-from minidistil.text.batching import sorted_batches
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
 Int64 = npt.NDArray[np.int64]
 Method = Literal["argmax", "itermax", "match"]
 
-TOKENS_AT_ONCE = 2048
 # The paper's for itermax: what a similarity is worth once one of its two words has a link, and how often
 # links are looked for.
 DISCOUNT, ITERATIONS = 0.9, 2

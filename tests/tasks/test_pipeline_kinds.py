@@ -33,6 +33,7 @@ def test_entities(places):
     assert isinstance(find, TokenClassification)
     together = find(TEXTS)
     assert sum(map(len, together)) > 2
+    assert find([]) == []
     for text, entities in zip(TEXTS, together, strict=True):
         assert all(e.text == text[e.start : e.end] and e.type in ("FUN", "SAD") for e in entities)
         alone = find(text)[0]
@@ -47,6 +48,7 @@ def test_answers(places):
     for text, answers in zip(TEXTS, found, strict=True):
         assert all(a.text == text[a.start : a.end] for a in answers.candidates)
         assert len(answers.candidates) <= 5
+    assert answer([], []) == []
     assert found[1].best == ("", 1.0, 0, 0)
     assert answer("the film", TEXTS[2])[0].best[2:] == found[2].best[2:]
     nothing = answer("the film", TEXTS[0], null_threshold=-1e9)[0]
