@@ -86,6 +86,14 @@ class RecipeRun:
     def card(self) -> ModelCard:
         raise NotImplementedError
 
+    def made_card(self, source: str | None, **about: Any) -> ModelCard:
+        """A card with all settings; `source`, what it was made from, is named if others can have it."""
+        return ModelCard(
+            base_model=None if source is None or Path(source).exists() else source,
+            details={key: json.dumps(value) for key, value in to_dict(self.recipe).items()},
+            **about,
+        )
+
     def save(self, model: Model) -> None:
         """Write the result."""
         model.save_pretrained(self.result, tokenizer=self.tokenizer, card=self.card().render())
@@ -133,6 +141,15 @@ class RecipeRun:
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
         write_json(path, about)
+
+
+def sizes(model: Model) -> dict[str, Any]:
+    """What a report says of a model before it is measured."""
+    return {
+        "layers": model.config.num_hidden_layers,
+        "parameters": model.params.num_parameters,
+        "bytes": model.params.nbytes,
+    }
 
 
 def freeze(model: Model, what: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from minidistil.files import write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
-from minidistil.runs.base import Evaluation, RecipeRun, freeze
+from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.named import named_task
 from minidistil.text.tokenizer import Tokenizer
@@ -200,12 +200,11 @@ class FineTuning(RecipeRun):
 
     def card(self) -> ModelCard:
         taught = "" if self._teacher is None else f", taught by {Path(self._teacher).name}"
-        return ModelCard(
+        return self.made_card(
+            self.source,
             title=f"{Path(self.source).name} for {self.task_name}",
             summary=f"Fine-tuned by minidistil{taught}.",
-            base_model=None if Path(self.source).exists() else self.source,
             pipeline_tag=self.task.pipeline_tag,
-            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
             command="minidistil finetune",
             limitations="Of no use on texts unlike those that it learnt from, untested.",
         )
@@ -222,11 +221,7 @@ class FineTuning(RecipeRun):
             "models": {},
         }
         for name, model in models.items():
-            facts: dict[str, Any] = {
-                "layers": model.config.num_hidden_layers,
-                "parameters": model.params.num_parameters,
-                "bytes": model.params.nbytes,
-            }
+            facts = sizes(model)
             if self.held_out is not None:
                 began = time.perf_counter()
                 facts |= self.task.evaluate(model, self.tokenizer, self.held_out, quiet=self.quiet)

@@ -27,7 +27,7 @@ from minidistil.files import write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
-from minidistil.runs.base import Evaluation, RecipeRun, freeze
+from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
 from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus
@@ -207,11 +207,7 @@ class MaskedLMRun(RecipeRun):
 
     def describe(self, model: Model, label: str) -> dict[str, Any]:
         """Size of a model, what it makes of the held-out text, and how fast."""
-        facts: dict[str, Any] = {
-            "layers": model.config.num_hidden_layers,
-            "parameters": model.params.num_parameters,
-            "bytes": model.params.nbytes,
-        }
+        facts = sizes(model)
         if self.held_out is not None:
             began = time.perf_counter()
             facts |= evaluate_masked_lm(
@@ -314,12 +310,11 @@ class GeneralDistillation(MaskedLMRun):
         return report
 
     def card(self) -> ModelCard:
-        return ModelCard(
+        return self.made_card(
+            self.source,
             title="A masked language model, distilled",
             summary=f"Distilled by minidistil from {Path(self.source).name} over text without labels.",
-            base_model=None if Path(self.source).exists() else self.source,
             pipeline_tag="fill-mask",
-            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
             command="minidistil distill",
             limitations="What the text it was distilled on does not show, it has from its teacher at best.",
         )

@@ -36,7 +36,7 @@ from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
 from minidistil.recipes import to_dict
-from minidistil.runs.base import Evaluation, RecipeRun, freeze
+from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.tasks.embeddings import embed, retrieval_accuracy
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
@@ -264,13 +264,12 @@ class PairsDistillation(RecipeRun):
         super().save(model)  # last, since its config.json says that the model is there
 
     def card(self) -> ModelCard:
-        return ModelCard(
+        return self.made_card(
+            self.source,
             title="A sentence encoder for two languages",
             summary=f"Taught by {Path(self.source).name} with minidistil, from pairs of translations.",
-            base_model=None if Path(self.source).exists() else self.source,
             pipeline_tag="sentence-similarity",
             library_name="sentence-transformers",
-            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
             command="minidistil distill --pairs",
             limitations="Of the second language it knows what the pairs showed.",
         )
@@ -280,12 +279,7 @@ class PairsDistillation(RecipeRun):
         models = {"teacher": (self.teacher, self.teacher_tokenizer), "student": (student, self.tokenizer)}
         report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
         for name, (model, tokenizer) in models.items():
-            facts: dict[str, Any] = {
-                "layers": model.config.num_hidden_layers,
-                "parameters": model.params.num_parameters,
-                "bytes": model.params.nbytes,
-                "words": model.config.vocab_size,
-            }
+            facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
                 facts |= self._retrieval(model, [self._tokenise(tokenizer, side) for side in self.held_out])
             report["models"][name] = facts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,6 @@ from minidistil.config import BertConfig, DistilBertConfig, load_config
 from minidistil.errors import ConfigError
 from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
 from minidistil.model.base import Model
-from minidistil.recipes import to_dict
 from minidistil.runs.base import freeze
 from minidistil.runs.general import DataSettings, MaskedLMRun
 from minidistil.text.masking import MaskedDataset, Masking
@@ -142,12 +140,11 @@ class Pretraining(MaskedLMRun):
         )
 
     def card(self) -> ModelCard:
-        return ModelCard(
+        return self.made_card(
+            self.source,
             title="A masked language model",
             summary="Pre-trained by minidistil on text.",
-            base_model=None if self.source is None or Path(self.source).exists() else self.source,
             pipeline_tag="fill-mask",
-            details={k: json.dumps(v) for k, v in to_dict(self.recipe).items()},
             command="minidistil pretrain",
             limitations="It knows what was in the text it was trained on, with its errors and prejudices.",
         )
