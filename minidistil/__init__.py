@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         load_model,
     )
     from minidistil.packing import Batch
-    from minidistil.tasks.pipeline import pipeline
+    from minidistil.pipelines import pipeline
     from minidistil.tasks.sentence_encoder import SentenceEncoder
     from minidistil.text.dataset import Dataset
     from minidistil.text.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ _HOMES = {
     "DistilBertForTokenClassification": "model",
     "load_model": "model",
     "Batch": "packing",
-    "pipeline": "tasks.pipeline",
+    "pipeline": "pipelines",
     "SentenceEncoder": "tasks.sentence_encoder",
     "Dataset": "text.dataset",
     "Tokenizer": "text.tokenizer",

@@ -24,18 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.model import load_model
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe, numbers
     from minidistil.tasks.named import named_task
-    from minidistil.text.tokenizer import Tokenizer
-    from minidistil.weights.hub import resolve
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
-    task, path = named_task(args.task, recipe.data), resolve(args.model)
+    task = named_task(args.task, recipe.data)
     examples = task.read(args.data)
-    model = load_model(path, mapped=True).eval()
-    found = task.evaluate(model, Tokenizer.from_pretrained(path), examples, quiet=args.quiet)
+    found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:
         print(json.dumps({"task": args.task, "examples": len(examples), **found}))
         return 0

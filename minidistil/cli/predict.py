@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from minidistil.tasks.pipeline import Pipeline
 
 HELP = "label texts, find entities or answer questions with a fine-tuned model"
 EXAMPLES = """\
   minidistil predict runs/demo/student "a warm, funny, engaging film"
-  cat sentences.txt | minidistil predict runs/demo/student - --json
+  cat sentences.txt | minidistil predict runs/demo/student --json
   minidistil predict runs/entities "Ada Lovelace was born in London"
   minidistil predict runs/squad --question "Where was she born?" "Ada Lovelace was born in London"
+  minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
 
 What is done follows from the model's head. An entity comes with its type, its score and its characters in the
 text, from and up to; an answer with its score and its characters in the context."""
+
+# What only some kinds of model take; `minidistil.cli.predictions` says which.
+OPTIONS = ("question", "n_best", "null_threshold", "aggregation", "no_truncation")
+TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a model directory or hub id")
     parser.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="a text; '-' reads one a line from standard input"
+        "texts", nargs="*", metavar="TEXT", help="a text; '-', or none, reads one a line from standard input"
     )
+    parser.add_argument("--task", metavar="NAME", help="what to do, if not what the model's head is for")
     parser.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
-    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="answers to a question (1)")
+    parser.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")
     parser.add_argument(
         "--null-threshold",
         type=float,
@@ -36,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aggregation",
         choices=("none", "simple", "first", "average", "max"),
-        default="first",
         help="how pieces of words make entities (first: the first piece decides for its word)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
     parser.add_argument(
         "--no-truncation",
-        action="store_true",
+        action="store_const",
+        const=True,
         help="refuse texts longer than a classifier takes, instead of cutting",
     )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
@@ -51,52 +54,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.tasks.pipeline import pipeline_of
-    from minidistil.text.readers import read_examples
+    from minidistil.cli.embed import row
+    from minidistil.cli.predictions import kind_of
+    from minidistil.pipelines import pipeline, pipeline_of
 
-    predict = pipeline_of(args.model, backend=args.backend)
-    texts: list[str] = []
-    for text in args.texts:
-        texts += read_examples("-", format="text").texts if text == "-" else [text]
-    for cells, facts in _predictions(args, predict, texts):
-        print(json.dumps(facts, ensure_ascii=False) if args.json else "\t".join(cells))
+    if args.task is None:
+        predict = pipeline_of(args.model, backend=args.backend)
+    else:
+        predict = pipeline(args.task, args.model, backend=args.backend)
+    options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    kind = kind_of(predict, options)
+    for texts in _texts(args):
+        for shown in kind.show(predict, texts, **options):
+            if args.json:
+                print(json.dumps(shown.facts, ensure_ascii=False))
+            else:
+                for cells in shown.rows:
+                    print(row(*cells))
+        sys.stdout.flush()
     return 0
 
 
-def _predictions(
-    args: argparse.Namespace, predict: Pipeline, texts: list[str]
-) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """Lines to print: cells for people, an object for programs."""
-    import math
+def _texts(args: argparse.Namespace) -> Iterator[list[str]]:
+    """Texts, some at a time."""
+    from minidistil.text.readers import STDIN, read_examples
 
-    from minidistil.errors import UsageError
-    from minidistil.tasks.pipeline import QuestionAnswering, TextClassification, TokenClassification
+    if not args.texts and sys.stdin.isatty():
+        yield from _typed(args)
+        return
+    texts: list[str] = []
+    for text in args.texts or [STDIN]:
+        texts += read_examples(STDIN, format="text").texts if text == STDIN else [text]
+    for begin in range(0, len(texts), TEXTS_AT_ONCE):
+        yield texts[begin : begin + TEXTS_AT_ONCE]
 
-    if (args.question is not None) != isinstance(predict, QuestionAnswering):
-        needs = "needs a --question" if args.question is None else "does not answer a --question"
-        raise UsageError(f"{type(predict.model).__name__} {needs}")
-    if isinstance(predict, TextClassification):
-        found = predict(texts, truncation=not args.no_truncation)
-        for text, prediction in zip(texts, found, strict=True):
-            cells = [prediction.label, f"{prediction.score:.4f}", text]
-            yield cells, {"text": text, **prediction._asdict()}
-    elif isinstance(predict, TokenClassification):
-        for text, entities in zip(texts, predict(texts, aggregation=args.aggregation), strict=True):
-            if args.json:
-                yield [], {"text": text, "entities": [entity._asdict() for entity in entities]}
-            else:
-                for e in entities:
-                    yield [e.type, f"{e.score:.4f}", str(e.start), str(e.end), e.text], {}
-    else:
-        questions = [args.question] * len(texts)
-        answers = predict(questions, texts, n_best=args.n_best, null_threshold=args.null_threshold)
-        for text, answer in zip(texts, answers, strict=True):
-            if args.json:
-                candidates = [c._asdict() for c in answer.candidates]
-                odds = answer.null_odds if math.isfinite(answer.null_odds) else None
-                facts = {**answer.best._asdict(), "candidates": candidates, "null_odds": odds}
-                yield [], {"question": args.question, "context": text, **facts}
-            else:
-                best = answer.candidates if args.n_best > 1 else [answer.best]
-                for a in best:
-                    yield [f"{a.score:.4f}", str(a.start), str(a.end), a.text], {}
+
+def _typed(args: argparse.Namespace) -> Iterator[list[str]]:
+    """Lines from a terminal, until it ends."""
+    if not args.quiet:
+        print("One text a line; Ctrl-D ends.", file=sys.stderr)
+    while True:
+        try:
+            line = input("> " if not args.quiet else "")
+        except EOFError:
+            if not args.quiet:
+                print(file=sys.stderr)
+            return
+        if line.strip():
+            yield [line]

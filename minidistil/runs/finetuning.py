@@ -21,6 +21,7 @@ from minidistil.config import ModelConfig, load_config
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
+from minidistil.errors import UsageError
 from minidistil.files import write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
@@ -112,7 +113,10 @@ class FineTuning(RecipeRun):
     ) -> None:
         super().__init__(recipe, out, quiet=quiet)
         self.source, self.task_name, self._train, self._evaluate = source, task, train, evaluate
-        self.task: Task = named_task(task, recipe.data)
+        found = named_task(task, recipe.data)
+        if not isinstance(found, Task):
+            raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
+        self.task = found
         self._teacher = teacher
 
     @property

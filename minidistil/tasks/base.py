@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minidistil.config import DistilBertConfig, ModelConfig
-from minidistil.model import model_class
+from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
 from minidistil.text.readers import Column
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
+from minidistil.weights.hub import resolve
 
 
 @dataclass(frozen=True)
@@ -42,30 +43,19 @@ class DataSettings:
     max_length: int = 128
 
 
-class Task(ABC):
-    """A kind of task. One object stands for one task: a kind, with its columns and names.
+class Measurable(ABC):
+    """Something that a model can be measured by. One object stands for one: a kind, its columns and names.
 
     Attributes
     ----------
     kind : str
         As `--task` takes it.
-    head : str
-        What the name of a model class for it ends with.
-    pipeline_tag : str
-        The hub's word for it.
     primary : str
-        The metric that a run is judged by.
+        The metric that a model is judged by.
     """
 
     kind: ClassVar[str]
-    head: ClassVar[str]
-    pipeline_tag: ClassVar[str]
     primary: str
-
-    def model_class(self, config: ModelConfig) -> type[Model]:
-        """The class of a model for it, in the family of `config`."""
-        family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
-        return model_class(family + self.head)
 
     @abstractmethod
     def read(self, path: str | Path) -> Any:
@@ -76,6 +66,30 @@ class Task(ABC):
         DataError
             Not what the task's files look like; file and line are named.
         """
+
+    @abstractmethod
+    def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
+        """Metrics of a saved model on examples: numbers, or for reports tables of them."""
+
+
+class Task(Measurable):
+    """A kind of task that a model with a head for it learns.
+
+    Attributes
+    ----------
+    head : str
+        What the name of a model class for it ends with.
+    pipeline_tag : str
+        The hub's word for it.
+    """
+
+    head: ClassVar[str]
+    pipeline_tag: ClassVar[str]
+
+    def model_class(self, config: ModelConfig) -> type[Model]:
+        """The class of a model for it, in the family of `config`."""
+        family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
+        return model_class(family + self.head)
 
     @abstractmethod
     def changes(self, examples: Any) -> dict[str, Any]:
@@ -92,3 +106,8 @@ class Task(ABC):
         self, model: Model, tokenizer: Tokenizer, examples: Any, *, quiet: bool = True
     ) -> dict[str, Any]:
         """Metrics of a model on examples with labels; numbers, or for reports tables of them."""
+
+    def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
+        path = resolve(str(path_or_id))
+        model, tokenizer = load_model(path, mapped=True).eval(), Tokenizer.from_pretrained(path)
+        return self.evaluate(model, tokenizer, examples, quiet=quiet)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from minidistil.errors import UsageError
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.sequence import Problem, SequenceTask
 from minidistil.tasks.tokens import TokenTask
@@ -35,7 +35,7 @@ class Named:
         Settings of its files, see `DataSettings`.
     """
 
-    make: Callable[[DataSettings], Task]
+    make: Callable[[DataSettings], Measurable]
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ TASKS: dict[str, Named] = {
 }
 
 
-def named_task(name: str, data: DataSettings | None = None) -> Task:
+def named_task(name: str, data: DataSettings | None = None) -> Measurable:
     """A task by its name, or a kind of task.
 
     Parameters

@@ -255,6 +255,6 @@ def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifie
     def stop(*arguments, **options):
         raise KeyboardInterrupt(*[message] * bool(message))
 
-    monkeypatch.setattr("minidistil.tasks.pipeline.pipeline_of", stop)
+    monkeypatch.setattr("minidistil.pipelines.pipeline_of", stop)
     assert main(["predict", classifier, "film"]) == 130
     assert capsys.readouterr().err == f"minidistil predict: {shown}\n"

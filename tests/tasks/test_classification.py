@@ -7,8 +7,8 @@ from tiny import CONFIG, LABELS, make_classifier
 from minidistil import pipeline
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForSequenceClassification, BertForTokenClassification
+from minidistil.pipelines import TextClassification
 from minidistil.tasks.classification import accuracy, predict_logits
-from minidistil.tasks.pipeline import TextClassification
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 

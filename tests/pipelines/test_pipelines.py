@@ -8,7 +8,7 @@ from tiny import CONFIG, make_classifier, make_tokenizer
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, BertModel
-from minidistil.tasks.pipeline import QuestionAnswering, TokenClassification, pipeline, pipeline_of
+from minidistil.pipelines import QuestionAnswering, TokenClassification, pipeline, pipeline_of
 
 TEXTS = ["The FILM is warm", "", "a plot " * 40, "funny  film,\tlovely cast"]
 TAGS = {0: "O", 1: "B-FUN", 2: "I-FUN", 3: "B-SAD", 4: "I-SAD"}
@@ -93,5 +93,22 @@ def test_the_command_line(places, capsys):
     assert (first["text"], first["null_odds"]) == ("", None)
     assert second["context"] == TEXTS[0]
     assert main(["predict", questions, TEXTS[0]]) == 2
-    assert "needs a --question" in capsys.readouterr().err
+    assert "needs --question" in capsys.readouterr().err
     assert main(["predict", tokens, TEXTS[0], "--question", "who"]) == 2
+    assert "does not take --question" in capsys.readouterr().err
+
+
+def test_lines_are_typed_at_a_terminal(places, capsys, monkeypatch):
+    typed = iter([TEXTS[0], "", TEXTS[3]])
+
+    def line(prompt):
+        for text in typed:
+            return text
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", line)
+    assert main(["predict", str(places / "tokens"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert [json.loads(answer)["text"] for answer in shown.out.splitlines()] == [TEXTS[0], TEXTS[3]]
+    assert "Ctrl-D ends" in shown.err

@@ -1,0 +1,103 @@
+"""What `minidistil predict` prints: for each kind of predictor, its options and its lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from minidistil.errors import UsageError
+from minidistil.pipelines import Pipeline, QuestionAnswering, TextClassification, TokenClassification
+
+
+class Shown(NamedTuple):
+    """One result.
+
+    Attributes
+    ----------
+    rows : list of list
+        Lines for people, each of cells.
+    facts : dict
+        The object for programs.
+    """
+
+    rows: list[list[object]]
+    facts: dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """How one kind of predictor is shown.
+
+    Attributes
+    ----------
+    show : callable
+        From the predictor, texts and options to a result for each text.
+    options : tuple of str
+        Options of the command line that mean something to it.
+    needs : tuple of str
+        Those of them that it cannot do without.
+    """
+
+    show: Callable[..., Iterator[Shown]]
+    options: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+def labels(predict: TextClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+    found = predict(texts, truncation=not options.get("no_truncation", False))
+    for text, prediction in zip(texts, found, strict=True):
+        yield Shown([[prediction.label, prediction.score, text]], {"text": text, **prediction._asdict()})
+
+
+def entities(predict: TokenClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+    for text, found in zip(texts, predict(texts, **options), strict=True):
+        rows: list[list[object]] = [[e.type, e.score, e.start, e.end, e.text] for e in found]
+        yield Shown(rows, {"text": text, "entities": [e._asdict() for e in found]})
+
+
+def answers(
+    predict: QuestionAnswering, texts: Sequence[str], *, question: str, n_best: int = 1, **options: Any
+) -> Iterator[Shown]:
+    found = predict([question] * len(texts), texts, n_best=n_best, **options)
+    for text, answer in zip(texts, found, strict=True):
+        best = answer.candidates if n_best > 1 else [answer.best]
+        odds = answer.null_odds if math.isfinite(answer.null_odds) else None
+        yield Shown(
+            [[a.score, a.start, a.end, a.text] for a in best],
+            {
+                "question": question,
+                "context": text,
+                **answer.best._asdict(),
+                "candidates": [a._asdict() for a in answer.candidates],
+                "null_odds": odds,
+            },
+        )
+
+
+KINDS: dict[type[Pipeline], Kind] = {
+    TextClassification: Kind(labels, ("no_truncation",)),
+    TokenClassification: Kind(entities, ("aggregation",)),
+    QuestionAnswering: Kind(answers, ("question", "n_best", "null_threshold"), needs=("question",)),
+}
+
+
+def kind_of(predict: Pipeline, given: dict[str, Any]) -> Kind:
+    """How a predictor is shown.
+
+    Parameters
+    ----------
+    given : dict
+        The options that the user wrote.
+
+    Raises
+    ------
+    UsageError
+        An option that means nothing to it, or one that is missing.
+    """
+    kind, name = KINDS[type(predict)], type(predict.model).__name__
+    for option in given.keys() - set(kind.options):
+        raise UsageError(f"{name} does not take --{option.replace('_', '-')}")
+    for option in kind.needs:
+        if option not in given:
+            raise UsageError(f"{name} needs --{option.replace('_', '-')}")
+    return kind

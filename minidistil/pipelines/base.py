@@ -1,0 +1,80 @@
+"""What all predictors share: a model with the right head, its tokenizer, and texts that are not empty."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from minidistil.errors import ConfigError, InputError
+from minidistil.model import load_model
+from minidistil.model.base import Model
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.hub import resolve
+
+
+class Pipeline(ABC):
+    """From text to answer in one call.
+
+    Parameters
+    ----------
+    model : Model
+        In evaluation mode.
+    tokenizer : Tokenizer
+
+    Attributes
+    ----------
+    task : str
+        The hub's word for what is done.
+    head : type
+        The head that the model must have.
+    does : str
+        What a model without that head does not do, for messages.
+
+    Raises
+    ------
+    ConfigError
+        The model has no such head.
+    """
+
+    task: ClassVar[str]
+    head: ClassVar[type]
+    does: ClassVar[str]
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        if not self.suits(model):
+            raise ConfigError(f"{type(model).__name__} does not {self.does}")
+        self.model, self.tokenizer = model, tokenizer
+
+    @classmethod
+    def suits(cls, model: Model) -> bool:
+        """Whether the model has the head for it."""
+        return any(isinstance(head, cls.head) for head in model.heads)
+
+    @classmethod
+    def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
+        """Load a directory or hub id; the options are those of `Model.from_pretrained`."""
+        return cls(*load(path_or_id, **options))
+
+    @abstractmethod
+    def __call__(self, *args: Any, **options: Any) -> list[Any]:
+        """A result for each text, in order; none depends on another."""
+
+
+def load(path_or_id: str | Path, **options: Any) -> tuple[Model, Tokenizer]:
+    """A model ready to predict, and its tokenizer."""
+    path = resolve(str(path_or_id))
+    return load_model(path, **{"mapped": True, **options}).eval(), Tokenizer.from_pretrained(path)
+
+
+def as_list(texts: str | Sequence[str]) -> list[str]:
+    """One text, or some."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+def require_text(texts: Sequence[str], what: str, purpose: str) -> None:
+    """An InputError for an empty text: `what` 3 of 7 is empty, there is nothing to `purpose`."""
+    for i, text in enumerate(texts):
+        if not text.strip():
+            raise InputError(f"{what} {i + 1} of {len(texts)} is empty: there is nothing to {purpose}")

@@ -1,0 +1,48 @@
+"""Answers to questions from contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from minidistil.model.base import Model
+from minidistil.model.token_heads import SpanHead
+from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.tasks.answers import Answers
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.questions import QuestionTask
+from minidistil.text.tokenizer import Tokenizer
+
+
+class QuestionAnswering(Pipeline):
+    """Answers from a context: `QuestionAnswering(model, tokenizer)("Where?", "Ada lived in London.")`."""
+
+    task: ClassVar[str] = "question-answering"
+    head: ClassVar[type] = SpanHead
+    does: ClassVar[str] = "answer questions"
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        super().__init__(model, tokenizer)
+        length = min(384, model.config.max_position_embeddings)  # BERT's for SQuAD
+        self._task = QuestionTask(DataSettings(max_length=length))
+
+    def __call__(
+        self,
+        questions: str | Sequence[str],
+        contexts: str | Sequence[str],
+        *,
+        n_best: int = 5,
+        max_answer_length: int = 30,
+        null_threshold: float | None = None,
+    ) -> list[Answers]:
+        """The best answers to each question from its context, with their characters in it.
+
+        See `minidistil.tasks.answers.decode_answers` for the options. Contexts may be of any length; without
+        `null_threshold` there always is an answer.
+        """
+        asked = as_list(questions)
+        require_text(asked, "question", "answer")
+        return self._task.predict(
+            self.model, self.tokenizer, asked, as_list(contexts),
+            n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
+        )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Entities in texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from minidistil.model.base import Model
+from minidistil.model.token_heads import TokenHead
+from minidistil.pipelines.base import Pipeline, as_list
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.entities import Aggregation, Entity
+from minidistil.tasks.tokens import TokenTask
+from minidistil.text.tokenizer import Tokenizer
+
+
+class TokenClassification(Pipeline):
+    """Finds entities: `TokenClassification(model, tokenizer)("Ada Lovelace lived in London")`."""
+
+    task: ClassVar[str] = "token-classification"
+    head: ClassVar[type] = TokenHead
+    does: ClassVar[str] = "classify tokens"
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        super().__init__(model, tokenizer)
+        self._task = TokenTask(DataSettings(max_length=model.config.max_position_embeddings))
+
+    def __call__(
+        self, texts: str | Sequence[str], *, aggregation: Aggregation = "first"
+    ) -> list[list[Entity]]:
+        """Entities of each text, with their characters in it. Texts may be of any length.
+
+        See `minidistil.tasks.entities.decode_entities` for `aggregation`.
+        """
+        return self._task.predict(self.model, self.tokenizer, as_list(texts), aggregation=aggregation)
