@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minidistil.pipelines import Pipeline
 
 HELP = "label texts, find entities or answer questions with a fine-tuned model"
 EXAMPLES = """\
@@ -12,6 +16,7 @@ EXAMPLES = """\
   cat sentences.txt | minidistil predict runs/demo/student --json
   minidistil predict runs/entities "Ada Lovelace was born in London"
   minidistil predict runs/squad --question "Where was she born?" "Ada Lovelace was born in London"
+  minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
   minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
 
 What is done follows from the model's head. An entity comes with its type, its score and its characters in the
@@ -48,6 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=True,
         help="refuse texts longer than a classifier takes, instead of cutting",
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="also write a page that shows what was found, and where"
+    )
+    parser.add_argument(
+        "--attention",
+        nargs=2,
+        type=int,
+        metavar=("LAYER", "HEAD"),
+        help="with --html: what this head looks at in each text; counted from 0",
+    )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
 
 
@@ -56,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.cli.embed import row
     from minidistil.cli.predictions import kind_of
+    from minidistil.errors import UsageError
     from minidistil.pipelines import pipeline, pipeline_of
 
     if args.task is None:
@@ -64,15 +80,45 @@ def run(args: argparse.Namespace) -> int:
         predict = pipeline(args.task, args.model, backend=args.backend)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     kind = kind_of(predict, options)
+    if args.attention is not None and args.html is None:
+        raise UsageError("--attention is part of a page: say --html FILE")
+    parts: list[str] = []
     for texts in _texts(args):
-        for shown in kind.show(predict, texts, **options):
+        for text, shown in zip(texts, kind.show(predict, texts, **options), strict=True):
             if args.json:
                 print(json.dumps(shown.facts, ensure_ascii=False))
             else:
                 for cells in shown.rows:
                     print(row(*cells))
+            if args.html is not None:
+                parts += [kind.page(shown.facts), *_attention(args, predict, text)]
         sys.stdout.flush()
+    if args.html is not None:
+        _write_page(args, parts)
     return 0
+
+
+def _attention(args: argparse.Namespace, predict: Pipeline, text: str) -> list[str]:
+    """The attention asked for in one text, as part of a page."""
+    from minidistil.report.attention import attention_figure, attention_map
+
+    if args.attention is None:
+        return []
+    layer, head = args.attention
+    first, second = (text, None) if args.question is None else (args.question, text)
+    tokens, attention = attention_map(predict.model, predict.tokenizer, first, second, layer=layer, head=head)
+    return [attention_figure(tokens, attention, layer=layer, head=head)]
+
+
+def _write_page(args: argparse.Namespace, parts: list[str]) -> None:
+    from pathlib import Path
+
+    from minidistil.files import atomic_write
+    from minidistil.report.page import document
+
+    title = f"{Path(args.model).resolve().name}: predictions of minidistil"
+    with atomic_write(Path(args.html)) as temporary:
+        temporary.write_text(document(title, parts), encoding="utf-8")
 
 
 def _texts(args: argparse.Namespace) -> Iterator[list[str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from minidistil.errors import UsageError
 from minidistil.pipelines import Pipeline, QuestionAnswering, TextClassification, TokenClassification
+from minidistil.report import predictions as pages
 
 
 class Shown(NamedTuple):
@@ -34,12 +35,15 @@ class Kind(NamedTuple):
         From the predictor, texts and options to a result for each text.
     options : tuple of str
         Options of the command line that mean something to it.
+    page : callable
+        HTML of the facts of a result.
     needs : tuple of str
         Those of them that it cannot do without.
     """
 
     show: Callable[..., Iterator[Shown]]
     options: tuple[str, ...]
+    page: Callable[[Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
 
 
@@ -75,9 +79,11 @@ def answers(
 
 
 KINDS: dict[type[Pipeline], Kind] = {
-    TextClassification: Kind(labels, ("no_truncation",)),
-    TokenClassification: Kind(entities, ("aggregation",)),
-    QuestionAnswering: Kind(answers, ("question", "n_best", "null_threshold"), needs=("question",)),
+    TextClassification: Kind(labels, ("no_truncation",), pages.labels),
+    TokenClassification: Kind(entities, ("aggregation",), pages.entities),
+    QuestionAnswering: Kind(
+        answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
+    ),
 }
 
 

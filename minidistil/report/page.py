@@ -30,6 +30,11 @@ figcaption i.dashed { border-top: 2px dashed currentColor; height: 0; }
 .line { fill: none; stroke-width: 2; } .level { stroke: currentColor; stroke-dasharray: 5 4; }
 pre { overflow-x: auto; font-size: .85rem; padding: .6rem; border: 1px solid var(--line); }
 .note { color: #777; font-size: .9rem; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.9; }
+mark { color: inherit; border-radius: .25em; padding: .1em .25em; background: rgba(var(--hue), .3); }
+mark small { margin-left: .4em; font-size: .7em; font-weight: 600; opacity: .8; }
+mark, .bar, .heat td { print-color-adjust: exact; }
+.bar { display: inline-block; height: .7em; background: #0072b2; vertical-align: baseline; }
 @media print { body { max-width: none; color: #000; background: #fff; } h2 { break-after: avoid; }
   figure, table, pre { break-inside: avoid; } }
 """
@@ -71,7 +76,11 @@ def page(run: RunRecord, similarity: Mapping[str, Any] | None = None) -> str:
             f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in run.made_with.items()
         )
         parts.append(f'<h2>Made with</h2><div class="wide"><table>{rows}</table></div>')
-    title = f"{run.path.resolve().name}: a run of minidistil"
+    return document(f"{run.path.resolve().name}: a run of minidistil", parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """A whole page of parts that are HTML already; the title is text."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
