@@ -18,7 +18,7 @@ PAUSE = 0.2
 TURN = 0.3
 
 # PyTorch then takes its tensors from huge pages, which makes training some per cent faster.
-ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {"THP_MEM_ALLOC_ENABLE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 class EngineError(Exception):

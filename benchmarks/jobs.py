@@ -57,6 +57,24 @@ class ForwardJob(Job):
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
+class TextJob(Job):
+    """From texts to scores: tokens are part of the work, batches are sorted by length, results are not."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work, [])
+        self.texts = work.texts()
+
+    @abstractmethod
+    def scores(self) -> dict[str, Array]:
+        """Scores of all texts, in their order; of answers for every token of every window."""
+
+    def run(self) -> None:
+        self.scores()
+
+    def check(self) -> dict[str, Array]:
+        return self.scores()
+
+
 class TrainJob(Job):
     """An optimiser step on every batch."""
 

@@ -91,5 +91,5 @@ def expected_seconds(work: Work, engines: Sequence[str], rounds: int) -> float:
     if work.task == "start":
         return 5.0 * (rounds + 1) * len(taking_part)
     run = max(2 * TURN, work.flops(work.batches()) / 1e11)
-    steps = 1 if work.task == "forward" else 4
+    steps = 4 if work.task in ("classify", "distil") else 1
     return len(taking_part) * (8 + steps * run + rounds * (PAUSE + run)) + 60 * (COMPILED in taking_part)

@@ -1,4 +1,6 @@
-"""Models and sentences of the benchmark, made once below runs/bench: python -m benchmarks.models
+"""Models and texts of the benchmark, made once below runs/bench: python -m benchmarks.models
+
+    python -m benchmarks.models --sentences dev.tsv --questions squad.json     other texts to predict from
 
 BERT-base and DistilBERT have random weights (a fixed seed) in the published sizes: speed does not depend on
 the values. MiniLM-L6 is the real one, its classifier random. All are saved as Hugging Face directories,
@@ -7,15 +9,18 @@ which every engine loads.
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.works import MODELS, SENTENCES, SHAPES
+from benchmarks.works import MODELS, SENTENCES, SHAPES, TEXTS, WINDOW, Texts
 from minidistil import (
     BertConfig,
     BertForMaskedLM,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     DistilBertForMaskedLM,
     Tokenizer,
@@ -24,11 +29,16 @@ from minidistil.assets import fetch_minilm
 from minidistil.corpora import movie_split
 from minidistil.distill.student import init_student
 from minidistil.errors import MinidistilError
-from minidistil.files import atomic_write
+from minidistil.files import atomic_write, write_json
 from minidistil.model.base import Model
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.named import named_task
+from minidistil.tasks.questions import QuestionTask
 from minidistil.text.dataset import Dataset
 
 COUNT = 512
+LABELLED = 872  # sentences in SST-2's dev set
+ASKED = 1000  # windows
 
 
 def bert_config() -> BertConfig:
@@ -43,6 +53,10 @@ def bert_config() -> BertConfig:
 
 def minilm() -> Model:
     return BertForSequenceClassification.from_pretrained(fetch_minilm(), seed=0)
+
+
+def minilm_answers() -> Model:
+    return BertForQuestionAnswering.from_pretrained(fetch_minilm(), seed=0)
 
 
 def bert() -> Model:
@@ -60,6 +74,7 @@ def student() -> Model:
 
 MAKERS: dict[str, Callable[[], Model]] = {
     "minilm": minilm,
+    "minilm-answers": minilm_answers,
     "bert-base": bert,
     "bert-base-mlm": teacher,
     "distilbert-mlm": student,
@@ -75,7 +90,37 @@ def save_sentences(tokenizer: Tokenizer) -> None:
         np.savez(temporary, input_ids=data.input_ids, offsets=data.offsets, labels=labels)
 
 
+def save_texts(tokenizer: Tokenizer, sentences: str | None, questions: str | None) -> None:
+    """As many sentences as SST-2's dev set has, and questions that make 1,000 windows.
+
+    Without files, film reviews: what is asked is a sentence, its context 3 to 12 others.
+    """
+    texts = movie_split().train_texts
+    labelled = texts[:LABELLED] if sentences is None else named_task("sst2").read(sentences).texts
+    rng = np.random.default_rng(0)
+    asked, contexts = texts[:ASKED], []
+    for size in rng.integers(3, 13, ASKED):
+        contexts.append(" ".join(texts[i] for i in rng.integers(0, len(texts), size)))
+    if questions is not None:
+        examples = named_task("squad").read(questions)
+        asked, contexts = examples.questions[:ASKED], examples.contexts[:ASKED]
+    windows = QuestionTask(DataSettings(max_length=WINDOW)).windows(tokenizer, asked, contexts, bert_config())
+    kept = int(windows.examples[ASKED - 1]) + 1  # of the last one, all windows
+    lengths = np.diff(windows.offsets)[windows.examples < kept].tolist()
+    made = {
+        "label": Texts(labelled, None, Dataset.from_texts(tokenizer, labelled).lengths.tolist()),
+        "answer": Texts(asked[:kept], contexts[:kept], lengths),
+    }
+    write_json(TEXTS, {task: dataclasses.asdict(data) for task, data in made.items()})
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sentences", metavar="FILE", help="like SST-2's dev.tsv")
+    parser.add_argument("--questions", metavar="FILE", help="like SQuAD's")
+    args = parser.parse_args()
     tokenizer = Tokenizer.from_pretrained(fetch_minilm())
     for saved, make in MAKERS.items():
         if not (MODELS / saved).exists():
@@ -83,6 +128,8 @@ def main() -> None:
             make().save_pretrained(MODELS / saved, tokenizer=tokenizer)
     if not SENTENCES.exists():
         save_sentences(tokenizer)
+    if args.sentences or args.questions or not TEXTS.exists():
+        save_texts(tokenizer, args.sentences, args.questions)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def markdown(results: Results) -> str:
         machine(results),
         *section("Forward pass", ["forward"], speed_table),
         *overall(pairs),
+        *section("From texts to scores", ["label", "answer"], speed_table),
         *section("Training step", ["classify", "distil"], speed_table),
         *section("Peak memory of training", ["classify", "distil"], memory_table),
         *section("A fresh process", ["start"], start_table),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ Array = npt.NDArray[Any]
 FOLDER = Path("runs/bench")
 MODELS = FOLDER / "models"
 SENTENCES = FOLDER / "sentences.npz"
+TEXTS = FOLDER / "texts.json"
 
 OURS, TORCH, COMPILED, ORT = "minidistil", "torch", "torch.compile", "onnxruntime"
 ENGINES = (OURS, TORCH, COMPILED, ORT)
@@ -25,6 +27,7 @@ VOCABULARY = 30522
 MASK_ID = 103  # [MASK] in BERT's vocabulary
 NO_LABEL = -100  # of a token that is not masked, as in PyTorch and transformers
 MASKED_SHARE = 0.15
+WINDOW, OVERLAP = 384, 128  # of questions with their contexts, in tokens: BERT's for SQuAD
 CLIP = 1.0
 ADAMW = {"lr": 5e-5, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
 # DistilBERT's triple objective: weights and temperature as in the published recipe (docs/recipe.md).
@@ -58,6 +61,15 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """Texts, or questions with their contexts, and the tokens of each sequence that they become."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    lengths: list[int]
+
+
+@dataclass(frozen=True)
 class Goal:
     """A number to reach.
 
@@ -78,7 +90,9 @@ class Work:
     ----------
     name : str
         What `--only` chooses by.
-    task : "forward", "classify" (fine-tuning), "distil", or "start" (a fresh process; see startup.py)
+    task : str
+        "forward"; "classify" (fine-tuning); "distil"; "label" and "answer" (from texts to scores); "start" (a
+        fresh process; see startup.py).
     model : str
         Key of `SHAPES`.
     saved : str
@@ -95,7 +109,7 @@ class Work:
     """
 
     name: str
-    task: Literal["forward", "classify", "distil", "start"]
+    task: Literal["forward", "classify", "distil", "label", "answer", "start"]
     model: str = ""
     saved: str = ""
     kind: str = ""
@@ -107,7 +121,8 @@ class Work:
     @property
     def engines(self) -> tuple[str, ...]:
         """Who takes part."""
-        return {"forward": ENGINES, "start": (OURS, TORCH)}.get(self.task, TRAINERS)
+        pair = (OURS, TORCH)
+        return {"forward": ENGINES, "start": pair, "label": pair, "answer": pair}.get(self.task, TRAINERS)
 
     @property
     def gradients(self) -> tuple[str, ...]:
@@ -121,14 +136,20 @@ class Work:
         return word, f"{layer}.0.{first}.weight", f"{layer}.{last}.{norm}.weight"
 
     def batches(self) -> list[Examples]:
-        """The data, the same for every engine."""
+        """The data, the same for every engine; of texts, only how long they are."""
+        if self.task in ("label", "answer"):
+            return [Examples([np.zeros(n, np.int32) for n in self.texts().lengths], np.zeros(0))]
         return random_batch(self) if self.batch else sentence_batches(self.sentences)
+
+    def texts(self) -> Texts:
+        """What a work from texts begins with."""
+        return Texts(**json.loads(TEXTS.read_text(encoding="utf-8"))[self.task])
 
     def flops(self, batches: Sequence[Examples]) -> float:
         """Multiplications and additions of one run over real tokens: backward counts twice forward."""
         lengths = np.array([len(s) for examples in batches for s in examples.sequences], float)
         own = encoder_flops(SHAPES[self.model], lengths)
-        if self.task == "forward":
+        if self.task in ("forward", "label", "answer"):
             return own
         if self.task == "classify":
             return 3 * own
@@ -193,6 +214,23 @@ WORKS = (
     ),
     *(_forward(model, batch) for model in ("minilm", "distilbert", "bert-base") for batch in BATCHES),
     _forward("minilm"),
+    Work(
+        "predict/minilm/sentences",
+        "label",
+        "minilm",
+        "minilm",
+        CLASSIFIER,
+        goals=(Goal("speed", 1.5, TORCH),),
+        quick=True,
+    ),
+    Work(
+        "predict/minilm/questions",
+        "answer",
+        "minilm",
+        "minilm-answers",
+        "BertForQuestionAnswering",
+        goals=(Goal("speed", 1.5, TORCH),),
+    ),
     Work(
         "finetune/minilm/sentences",
         "classify",

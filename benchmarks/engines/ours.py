@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import minidistil
 import minidistil.kernels  # now, not with the first model: what is imported is measured apart
-from benchmarks.jobs import ForwardJob, Job, TrainJob
-from benchmarks.works import ADAMW, CLIP, MODELS, TEACHER, TEMPERATURE, TRIPLE, Array, Examples, Work
+from benchmarks.jobs import ForwardJob, Job, TextJob, TrainJob
+from benchmarks.works import (
+    ADAMW,
+    CLIP,
+    MODELS,
+    TEACHER,
+    TEMPERATURE,
+    TRIPLE,
+    WINDOW,
+    Array,
+    Examples,
+    Work,
+)
 from minidistil.distill.objective import Distillation
 from minidistil.model.base import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
+from minidistil.pipelines import TextClassification
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.questions import QuestionTask, span_logits
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.optimizer import AdamW
 
 
 def build(work: Work, threads: int) -> Job:
     minidistil.set_num_threads(threads)
+    if work.task in ("label", "answer"):
+        return (Labels if work.task == "label" else Answers)(work, load(work.saved, work.kind, mapped=True))
     if work.task == "forward":
         return Forward(work, load(work.saved, work.kind, mapped=True))
     model = load(work.saved, work.kind)
@@ -43,6 +62,29 @@ class Forward(ForwardJob):
 
     def arrays(self, outputs: dict[str, Any]) -> dict[str, Array]:
         return outputs
+
+
+class Labels(TextJob):
+    def __init__(self, work: Work, model: Model) -> None:
+        super().__init__(work)
+        self.predict = TextClassification(model.eval(), Tokenizer.from_pretrained(MODELS / work.saved))
+
+    def scores(self) -> dict[str, Array]:
+        found = self.predict(self.texts.texts)
+        return {"probabilities": np.array([list(prediction.scores.values()) for prediction in found])}
+
+
+class Answers(TextJob):
+    def __init__(self, work: Work, model: Model) -> None:
+        super().__init__(work)
+        self.model, self.tokenizer = model.eval(), Tokenizer.from_pretrained(MODELS / work.saved)
+
+    def scores(self) -> dict[str, Array]:
+        assert self.texts.pairs is not None
+        task = QuestionTask(DataSettings(max_length=WINDOW))
+        windows = task.windows(self.tokenizer, self.texts.texts, self.texts.pairs, self.model.config)
+        start, end = span_logits(self.model, windows.dataset())
+        return {"starts": start, "ends": end}
 
 
 class Training(TrainJob):

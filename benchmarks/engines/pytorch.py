@@ -16,22 +16,25 @@ import torch
 import transformers
 from torch.nn import functional
 
-from benchmarks.jobs import ForwardJob, Job, TrainJob
+from benchmarks.jobs import ForwardJob, Job, TextJob, TrainJob
 from benchmarks.padding import pad
 from benchmarks.works import (
     ADAMW,
     CLIP,
     MODELS,
     NO_LABEL,
+    OVERLAP,
     TEACHER,
     TEMPERATURE,
     TRIPLE,
     VOCABULARY,
+    WINDOW,
     Array,
     Examples,
     Work,
 )
 
+BATCH = 32  # for prediction
 Inputs = dict[str, torch.Tensor]
 # (the model's arguments, labels of those that have one, which these are)
 LossFunction = Callable[[Inputs, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -42,6 +45,8 @@ def build(work: Work, threads: int, *, compiled: bool) -> Job:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     model = load(work.saved, work.kind)
+    if work.task in ("label", "answer"):
+        return (Labels if work.task == "label" else Answers)(work, model.eval())
     if work.task == "forward":
         return Forward(work, model.eval(), compiled)
     loss = Distillation(model, load(*TEACHER).eval()) if work.task == "distil" else classification(model)
@@ -79,6 +84,52 @@ class Forward(ForwardJob):
 
     def arrays(self, outputs: dict[str, Any]) -> dict[str, Array]:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+class FromTexts(TextJob):
+    """What a careful script does: tokenise all, sort by length, pad each batch to its longest."""
+
+    def __init__(self, work: Work, model: Any) -> None:
+        super().__init__(work)
+        self.model = model
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(MODELS / work.saved)
+
+    def outputs(self, encodings: Any) -> list[tuple[list[int], Any]]:
+        """Indices of each batch, and the model's outputs for it."""
+        ids, types = encodings["input_ids"], encodings["token_type_ids"]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        found = []
+        with torch.inference_mode():
+            for begin in range(0, len(order), BATCH):
+                rows = order[begin : begin + BATCH]
+                inputs = tensors([np.array(ids[i]) for i in rows], compiled=False)
+                inputs["token_type_ids"] = torch.from_numpy(pad([np.array(types[i]) for i in rows])[0])
+                found.append((rows, self.model(**inputs)))
+        return found
+
+
+class Labels(FromTexts):
+    def scores(self) -> dict[str, Array]:
+        encodings = self.tokenizer(self.texts.texts, truncation=True)
+        probabilities = np.zeros((len(self.texts.texts), self.model.config.num_labels))
+        for rows, outputs in self.outputs(encodings):
+            probabilities[rows] = outputs.logits.softmax(-1).numpy()
+        return {"probabilities": probabilities}
+
+
+class Answers(FromTexts):
+    def scores(self) -> dict[str, Array]:
+        encodings = self.tokenizer(
+            self.texts.texts, self.texts.pairs, truncation="only_second", max_length=WINDOW, stride=OVERLAP,
+            return_overflowing_tokens=True,
+        )  # fmt: skip
+        windows = encodings["input_ids"]
+        starts: list[Array] = [np.zeros(0)] * len(windows)
+        ends = list(starts)
+        for rows, outputs in self.outputs(encodings):
+            for i, start, end in zip(rows, outputs.start_logits, outputs.end_logits, strict=True):
+                starts[i], ends[i] = (x[: len(windows[i])].numpy() for x in (start, end))
+        return {"starts": np.concatenate(starts), "ends": np.concatenate(ends)}
 
 
 def classification(model: Any) -> LossFunction:

@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tiny import CONFIG as TINY
+from tiny import make_tokenizer
 
-from benchmarks.engines.ours import Forward, Training
+from benchmarks.engines.ours import Answers, Forward, Labels, Training
 from benchmarks.padding import pad
-from benchmarks.works import ADAMW, CLIP, NO_LABEL, Examples, find
+from benchmarks.works import ADAMW, CLIP, NO_LABEL, Examples, Texts, find
 from minidistil.config import BertConfig
-from minidistil.model import BertForSequenceClassification, BertModel
+from minidistil.model import BertForQuestionAnswering, BertForSequenceClassification, BertModel
 from minidistil.train.objective import ModelLoss
 
 CONFIG = BertConfig(
@@ -81,3 +83,32 @@ def test_timed_steps_drop_out_and_learn(monkeypatch, batches):
     job.run()
     assert job.optimizer.steps == 4
     assert NO_LABEL not in batches[0].labels
+
+
+def test_texts_become_scores_in_their_order(monkeypatch, tmp_path):
+    texts = ["the film is warm", "dull", "a grim and tired plot with the cast of the film", "funny"]
+    contexts = ["the plot", "a film " * 30, "dull", "warm cast"]
+    tokenizer = make_tokenizer(tmp_path / "vocabulary")
+    config = TINY.replace(max_position_embeddings=48)
+    monkeypatch.setattr("benchmarks.engines.ours.MODELS", tmp_path)
+    monkeypatch.setattr("benchmarks.engines.ours.WINDOW", 48)
+    for kind, job, pairs in ((BertForSequenceClassification, Labels, None),
+                             (BertForQuestionAnswering, Answers, contexts)):  # fmt: skip
+        model = kind(config, backend="numpy", seed=1)
+        name = "sentences" if pairs is None else "questions"
+        chosen = find(f"predict/minilm/{name}")
+        model.save_pretrained(tmp_path / chosen.saved, tokenizer=tokenizer)
+        monkeypatch.setattr(type(chosen), "texts", lambda self, pairs=pairs: Texts(texts, pairs, []))
+        found = job(chosen, model).check()
+        if pairs is None:
+            encoded = tokenizer.encode(texts)
+            logits = [model(ids[None]).logits[0] for ids in encoded.input_ids]
+            odds = np.exp(logits)
+            wanted = odds / odds.sum(1, keepdims=True)
+            np.testing.assert_allclose(found["probabilities"], wanted, rtol=1e-5)
+        else:
+            first = tokenizer.encode(texts[:1], pairs[:1])
+            outputs = model(first.input_ids[0][None], token_type_ids=first.token_type_ids[0][None])
+            n = outputs.start_logits.size
+            np.testing.assert_allclose(found["starts"][:n], outputs.start_logits[0], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found["ends"][:n], outputs.end_logits[0], rtol=1e-4, atol=1e-6)

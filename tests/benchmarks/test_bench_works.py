@@ -21,7 +21,7 @@ def test_choice_by_parts_of_names_and_patterns():
         "minilm",
     }
     assert choose([], quick=False) == list(WORKS)
-    assert {w.task for w in choose([], quick=True)} == {"start", "forward", "classify"}
+    assert {w.task for w in choose([], quick=True)} == {"start", "forward", "classify", "label"}
     assert choose(["nothing"], quick=False) == []
 
 
