@@ -28,7 +28,7 @@ from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.pipelines import TextClassification
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.questions import QuestionTask, span_logits
+from minidistil.tasks.questions import QuestionTask
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.optimizer import AdamW
@@ -82,9 +82,10 @@ class Answers(TextJob):
     def scores(self) -> dict[str, Array]:
         assert self.texts.pairs is not None
         task = QuestionTask(DataSettings(max_length=WINDOW))
-        windows = task.windows(self.tokenizer, self.texts.texts, self.texts.pairs, self.model.config)
-        start, end = span_logits(self.model, windows.dataset())
-        return {"starts": start, "ends": end}
+        texts = self.texts
+        parts = task.span_logits(self.model, self.tokenizer, texts.texts, texts.pairs)
+        starts, ends = zip(*(logits for *_, logits in parts), strict=True)
+        return {"starts": np.concatenate(starts), "ends": np.concatenate(ends)}
 
 
 class Training(TrainJob):

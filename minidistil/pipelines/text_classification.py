@@ -51,8 +51,8 @@ class TextClassification(Pipeline):
         texts = as_list(texts)
         require_text(texts, "text", "classify")
         limit = self.model.config.max_position_embeddings
-        dataset = Dataset.from_texts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
-        return [self._prediction(row) for row in predict_logits(self.model, dataset)]
+        parts = Dataset.in_parts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
+        return [self._prediction(row) for part in parts for row in predict_logits(self.model, part)]
 
     def _prediction(self, logits: npt.NDArray[np.floating[Any]]) -> Prediction:
         config = self.model.config

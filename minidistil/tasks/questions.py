@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +15,10 @@ from minidistil.errors import DataError, InputError
 from minidistil.model.base import Model
 from minidistil.tasks.answers import Answers, answer_positions, decode_answers
 from minidistil.tasks.base import DataSettings, Task
-from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.by_token import read_windows
 from minidistil.tasks.squad import Questions, read_squad
 from minidistil.text.dataset import Dataset
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
@@ -89,18 +89,41 @@ class QuestionTask(Task):
         quiet: bool = True,
     ) -> list[Answers]:
         """The best answers to each question; see `decode_answers` for the options."""
-        windows = self.windows(tokenizer, questions, contexts, model.config)
-        start, end = span_logits(model, windows.dataset(), quiet=quiet)
-        found = []
-        for i, context in enumerate(contexts):
-            tokens = windows.tokens_of(i)
-            found.append(
-                decode_answers(
-                    context, windows.of(i), start[tokens], end[tokens],
-                    n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
-                )
-            )  # fmt: skip
+        found: list[Answers] = []
+        for part, windows, (start, end) in self.span_logits(
+            model, tokenizer, questions, contexts, quiet=quiet
+        ):
+            for i, context in enumerate(contexts[part]):
+                tokens = windows.tokens_of(i)
+                found.append(
+                    decode_answers(
+                        context, windows.of(i), start[tokens], end[tokens],
+                        n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
+                    )
+                )  # fmt: skip
         return found
+
+    def span_logits(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        questions: Sequence[str],
+        contexts: Sequence[str],
+        *,
+        quiet: bool = True,
+    ) -> Iterator[tuple[slice, Windows, list[Array]]]:
+        """Of some questions at a time: which, their windows, and for every token the scores [T] of starts and
+        of ends."""
+        check_texts("contexts", contexts)
+        if len(questions) != len(contexts):
+            raise InputError(f"{len(contexts)} texts but {len(questions)} questions")
+
+        def cut(part: slice) -> Windows:
+            return self.windows(tokenizer, questions[part], contexts[part], model.config)
+
+        return read_windows(
+            model, cut, len(contexts), "start_logits", "end_logits", label="reading", quiet=quiet
+        )
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Questions, *, quiet: bool = True
@@ -127,9 +150,3 @@ class QuestionTask(Task):
         odds = {key: float(np.clip(a.null_odds, -1e9, 1e9)) for key, a in said.items()}
         by_threshold = metrics.squad_v2(gold, answered, odds, threshold=0.0)
         return scores | {key: value for key, value in by_threshold.items() if key.startswith("best_")}
-
-
-def span_logits(model: Model, dataset: Dataset, *, quiet: bool = True) -> tuple[Array, Array]:
-    """Scores of starts and of ends, [T] each, for every token of a dataset, in its order."""
-    start, end = token_outputs(model, dataset, "start_logits", "end_logits", label="reading", quiet=quiet)
-    return start, end

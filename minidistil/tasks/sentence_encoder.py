@@ -95,11 +95,14 @@ class SentenceEncoder:
         UsageError
             A max_length that leaves no room for a token.
         """
-        dataset = Dataset.from_texts(self.tokenizer, texts, max_length=self.embedding.max_length)
-        pooling, normalize, _ = self.embedding
-        with Progress(len(dataset), "embedding", "text", quiet=quiet) as progress:
-            vectors = embed(self.model, dataset, pooling=pooling, normalize=normalize, progress=progress)
-        return vectors.astype(np.float32, copy=False)
+        pooling, normalize, length = self.embedding
+        vectors = np.zeros((len(texts), self.width), np.float32)
+        with Progress(len(texts), "embedding", "text", quiet=quiet) as progress:
+            for part in Dataset.in_parts(self.tokenizer, texts, max_length=length):
+                vectors[part.example_ids] = embed(
+                    self.model, part, pooling=pooling, normalize=normalize, progress=progress
+                )
+        return vectors
 
     def save(self, directory: str | Path) -> None:
         """Write a directory that sentence-transformers loads too: all of it, or nothing.

@@ -15,11 +15,11 @@ from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import DataSettings, Task
-from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.by_token import read_windows
 from minidistil.tasks.entities import OUTSIDE, Aggregation, Entity, decode_entities, tag_tokens
 from minidistil.tasks.tagged import Tagged, read_tagged
 from minidistil.text.dataset import Dataset
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
@@ -108,18 +108,27 @@ class TokenTask(Task):
         examples : Tagged, optional
             Whose words are the words; by default those of the tokenizer.
         """
-        windows = self.windows(tokenizer, texts, model.config)
-        probabilities = tag_probabilities(model, windows.dataset(), quiet=quiet)
-        found = []
-        for i, text in enumerate(texts):
-            own = windows.owned_tokens(i)
-            words = windows.word_ids[own] if examples is None else word_ids(windows, own, examples, i)
-            found.append(
-                decode_entities(
-                    text, probabilities[own], windows.spans[own], words, model.config.id2label,
-                    aggregation=aggregation,
-                )
-            )  # fmt: skip
+        check_texts("texts", texts)
+        found: list[list[Entity]] = []
+
+        def cut(part: slice) -> Windows:
+            return self.windows(tokenizer, texts[part], model.config)
+
+        for part, windows, (logits,) in read_windows(
+            model, cut, len(texts), "logits", label="tagging", quiet=quiet
+        ):
+            probabilities = softmax_forward(logits.astype(np.float64))[0]
+            for i, text in enumerate(texts[part]):
+                own = windows.owned_tokens(i)
+                words = windows.word_ids[own]
+                if examples is not None:
+                    words = word_ids(windows, own, examples, part.start + i)
+                found.append(
+                    decode_entities(
+                        text, probabilities[own], windows.spans[own], words, model.config.id2label,
+                        aggregation=aggregation,
+                    )
+                )  # fmt: skip
         return found
 
     def evaluate(
@@ -164,9 +173,3 @@ def word_ids(
     begins = np.array([begin for begin, _ in examples.words[i]], np.int64)
     found: npt.NDArray[np.int64] = np.searchsorted(begins, windows.spans[tokens, 0], "right") - 1
     return found
-
-
-def tag_probabilities(model: Model, dataset: Dataset, *, quiet: bool = True) -> Array:
-    """Probabilities of the tags, [T, C], for every token of a dataset, in its order."""
-    (logits,) = token_outputs(model, dataset, "logits", quiet=quiet)
-    return softmax_forward(logits.astype(np.float64))[0]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.ahead import ahead
 from minidistil.errors import InputError
 from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer, Truncation
+
+PART = (
+    512  # texts tokenised together ahead of the model: seconds of its time, milliseconds of the tokenizer's
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +65,44 @@ class Dataset:
         **targets: npt.ArrayLike,
     ) -> Self:
         """Tokenise texts (see `Tokenizer.encode`); `targets` have one row for each text."""
-        lengths = np.zeros(len(texts), np.int64)
+        encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
+        return cls._of(encodings).with_targets(**targets)
+
+    @classmethod
+    def in_parts(
+        cls,
+        tokenizer: Tokenizer,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = True,
+    ) -> Iterator[Self]:
+        """As `from_texts`, some texts at a time; those of the next part are tokenised while one is used."""
+        encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
+
+        def parts() -> Iterator[Self]:
+            first = 0
+            while len(part := cls._of(islice(encodings, PART), first)):
+                yield part
+                first += len(part)
+
+        return ahead(parts())
+
+    @classmethod
+    def _of(cls, encodings: Iterable[Any], first: int = 0) -> Self:
+        """Of what the tokenizer gives; the examples are numbered from `first`."""
         ids: list[npt.NDArray[np.int32]] = []
         types: list[npt.NDArray[np.int32]] = []
-        encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
-        for i, encoding in enumerate(encodings):
-            lengths[i] = len(encoding.ids)
+        for encoding in encodings:
             ids.append(np.array(encoding.ids, np.int32))
             types.append(np.array(encoding.type_ids, np.int32))
         nothing = np.zeros(0, np.int32)
         return cls(
             input_ids=np.concatenate([nothing, *ids]),
             token_type_ids=np.concatenate([nothing, *types]),
-            offsets=_offsets(lengths),
-            example_ids=np.arange(len(texts), dtype=np.int64),
-            targets={name: np.asarray(rows) for name, rows in targets.items()},
+            offsets=_offsets(np.array([len(row) for row in ids], np.int64)),
+            example_ids=np.arange(first, first + len(ids), dtype=np.int64),
         )
 
     def __len__(self) -> int:

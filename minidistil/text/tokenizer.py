@@ -26,7 +26,7 @@ from minidistil.text.tokenizer_files import SPECIAL_TOKENS, read_tokenizer
 log = logging.getLogger("minidistil")
 
 DEFAULT_MAX_LENGTH = 512
-CHUNK = 8192  # texts a call of the Rust library; bounds the memory its Encoding objects take
+CHUNK = 1024  # texts a call of the Rust library; bounds the memory its Encoding objects take
 
 Int32 = npt.NDArray[np.int32]
 Truncation = bool | Literal["error"]
@@ -226,9 +226,9 @@ class Tokenizer:
         truncation: Truncation = True,
     ) -> Iterator[Any]:
         """As `encode`, one tokenizers.Encoding after the other, in bounded memory."""
-        _check_texts("texts", texts)
+        check_texts("texts", texts)
         if pairs is not None:
-            _check_texts("pairs", pairs)
+            check_texts("pairs", pairs)
             if len(pairs) != len(texts):
                 raise InputError(f"{len(texts)} texts but {len(pairs)} pairs")
         if truncation not in (True, False, "error"):
@@ -288,7 +288,7 @@ class Tokenizer:
             with self._lock:
                 encodings: list[Any] = fast(list(texts), add_special_tokens=False)
         except (TypeError, UnicodeEncodeError):
-            _check_texts("texts", texts)
+            check_texts("texts", texts)
             raise
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         ids = chain.from_iterable(encoding.ids for encoding in encodings)
@@ -306,7 +306,7 @@ class Tokenizer:
         InputError
             Something that is not text.
         """
-        _check_texts("texts", texts)
+        check_texts("texts", texts)
         with self._lock:
             encodings: list[Any] = self._rust.encode_batch(list(texts), add_special_tokens=False)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
@@ -378,7 +378,8 @@ class Tokenizer:
                 temporary.write_bytes(content)
 
 
-def _check_texts(name: str, texts: Sequence[str]) -> None:
+def check_texts(name: str, texts: Sequence[str]) -> None:
+    """An InputError for what is not text; `name` is what messages call the list."""
     if isinstance(texts, str):
         raise InputError(f"{name} must be a list of strings; put the one string in a list")
     for i, text in enumerate(texts):

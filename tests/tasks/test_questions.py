@@ -7,13 +7,14 @@ import pytest
 from tiny import BAD, CONFIG, GOOD, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
-from minidistil.errors import DataError
+from minidistil.errors import DataError, InputError
 from minidistil.model import BertForQuestionAnswering, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.questions import QuestionTask, span_logits
+from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.squad import read_squad
 
 
@@ -79,7 +80,7 @@ def tokenizer(tmp_path_factory):
     return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-def test_positions_and_long_contexts(tokenizer, tmp_path):
+def test_positions_and_long_contexts(tokenizer, tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     context = "the film " * 10 + "is warm " + "and dull " * 10
     answer = {"text": "warm", "answer_start": context.index("warm")}
@@ -100,13 +101,22 @@ def test_positions_and_long_contexts(tokenizer, tmp_path):
         held += piece == "warm"
     assert held >= 1
     model = BertForQuestionAnswering(CONFIG, seed=2)
-    starts, ends = span_logits(model, data)
+    starts, ends = token_outputs(model, data, "start_logits", "end_logits")
     for i in range(len(data)):
         outputs = model.forward(data.batch([i]))[0]
         part = slice(data.offsets[i], data.offsets[i + 1])
         np.testing.assert_allclose(starts[part], outputs["start_logits"], atol=1e-6)
         np.testing.assert_allclose(ends[part], outputs["end_logits"], atol=1e-6)
     answers = task.predict(model, tokenizer, examples.questions, examples.contexts)[0]
+    three = [examples.questions * 3, [context, "a film", context]]
+    (_, _, (start, _)), *more = task.span_logits(model, tokenizer, *three)
+    assert more == []
+    np.testing.assert_allclose(start[: len(starts)], starts, atol=1e-6)
+    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 2)
+    parts = task.predict(model, tokenizer, *three)
+    assert parts[0] == parts[2] == answers
+    with pytest.raises(InputError, match=r"contexts\[2\] is not a string"):
+        task.predict(model, tokenizer, ["a"] * 3, ["b", "c", None])
     assert all(a.text == context[a.start : a.end] for a in answers.candidates)
 
 

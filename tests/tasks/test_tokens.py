@@ -13,10 +13,11 @@ from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.tasks.base import DataSettings
+from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.entities import EntitySpan
 from minidistil.tasks.named import named_task
 from minidistil.tasks.tagged import read_tagged
-from minidistil.tasks.tokens import TokenTask, tag_probabilities
+from minidistil.tasks.tokens import TokenTask
 
 CONLL = """-DOCSTART- -X- -X- O
 
@@ -108,7 +109,7 @@ def test_the_first_piece_of_a_word_is_learnt(tokenizer, tmp_path):
         task.dataset(tokenizer, examples, CONFIG.replace(id2label={0: "O", 1: "B-SAD", 2: "I-SAD"}))
 
 
-def test_probabilities_are_of_their_tokens(tokenizer, tmp_path):
+def test_scores_are_of_their_tokens(tokenizer, tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("\n\n".join("\n".join(["warm I-FUN", *["the O"] * n]) for n in (3, 30, 0, 7)) + "\n")
     task = TokenTask(DataSettings(max_length=12))
@@ -117,13 +118,17 @@ def test_probabilities_are_of_their_tokens(tokenizer, tmp_path):
     model = BertForTokenClassification(config, seed=1)
     data = task.dataset(tokenizer, examples, config)
     assert len(data) > 4, "the second is cut"
-    rows = tag_probabilities(model, data)
+    (rows,) = token_outputs(model, data, "logits")
     for i in range(len(data)):
-        logits = model.forward(data.batch([i]))[0]["logits"].astype(np.float64)
-        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        expected = model.forward(data.batch([i]))[0]["logits"]
         np.testing.assert_allclose(rows[data.offsets[i] : data.offsets[i + 1]], expected, atol=1e-6)
     whole, parts = (task.predict(model, tokenizer, texts) for texts in (examples.texts, examples.texts[:1]))
     assert whole[0] == parts[0], "what else is asked changes nothing"
+    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 3)
+    assert task.predict(model, tokenizer, examples.texts) == whole
+    scores = task.evaluate(model, tokenizer, examples)
+    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 64)
+    assert task.evaluate(model, tokenizer, examples) == scores
     assert all(e.text == examples.texts[i][e.start : e.end] for i, found in enumerate(whole) for e in found)
 
 
