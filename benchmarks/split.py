@@ -26,7 +26,7 @@ def held_out(text: str, every: int) -> bool:
 
 def of_lines(text: str, every: int) -> tuple[str, str]:
     parts: tuple[list[str], list[str]] = [], []
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
         parts[held_out(line, every)].append(line + "\n")
     return "".join(parts[0]), "".join(parts[1])
 
