@@ -39,7 +39,7 @@ mark, .bar, .heat td { print-color-adjust: exact; }
   figure, table, pre { break-inside: avoid; } }
 """
 
-# Field of a model in report.json: heading, how it is written.
+# Field of a model in report.json: heading, how it is written. Other numbers follow under their own names.
 FIELDS = {
     "layers": ("layers", "{:d}"),
     "parameters": ("parameters", "{:,d}"),
@@ -94,20 +94,32 @@ def _models(run: RunRecord) -> str:
     models = dict(run.report.get("models", {}))
     if not models:
         return '<p class="note">This run has not finished.</p>'
-    teacher = models.get("teacher", {})
+    judged, teacher = str(run.report.get("primary", "accuracy")), models.get("teacher", {})
     for row in models.values():
-        if teacher and "accuracy" in row and teacher.get("accuracy"):
-            row.setdefault("retained", row["accuracy"] / teacher["accuracy"])
-    fields = [f for f in FIELDS if any(f in row for row in models.values())]
-    head = "".join(f'<th scope="col">{FIELDS[f][0]}</th>' for f in fields)
+        if judged in row and teacher.get(judged):
+            row.setdefault("retained", row[judged] / teacher[judged])
+    present = {f: None for row in models.values() for f, v in row.items() if isinstance(v, (int, float))}
+    fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]
+    head = "".join(f'<th scope="col">{escape(_heading(f))}</th>' for f in fields)
     lines = []
     for name, row in models.items():
-        cells = "".join(f"<td>{FIELDS[f][1].format(row[f]) if f in row else ''}</td>" for f in fields)
+        cells = "".join(f"<td>{_written(f, row[f]) if f in row else ''}</td>" for f in fields)
         lines.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
     return (
         f'<h2>Models</h2><div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'
-        '<p class="note">On held-out text. Retained: share of the teacher\'s accuracy.</p>'
+        f'<p class="note">On held-out text. Retained: share of the teacher\'s {escape(_heading(judged))}.</p>'
     )
+
+
+def _heading(field: str) -> str:
+    return FIELDS[field][0] if field in FIELDS else field.replace("_per_second", "/s").replace("_", " ")
+
+
+def _written(field: str, value: float) -> str:
+    """A number as its column has it."""
+    if field in FIELDS:
+        return FIELDS[field][1].format(value)
+    return f"{value:.0f}" if field.endswith("per_second") else f"{value:.4g}"
 
 
 def _stage(name: str, records: Sequence[Mapping[str, Any]], run: RunRecord) -> str:

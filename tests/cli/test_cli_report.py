@@ -91,6 +91,19 @@ def test_the_page(run, capsys):
     assert "http" not in html.replace("http-equiv", "")
 
 
+def test_a_task_is_judged_by_its_own_metric(run):
+    models = {
+        "teacher": {"matthews": 0.5, "accuracy": 0.8},
+        "student": {"matthews": 0.45, "examples_per_second": 7.2},
+    }
+    (run / "report.json").write_text(json.dumps({"primary": "matthews", "models": models}))
+    text = " ".join(read(page(read_run(run))).text)
+    assert "90.0%" in text
+    assert "share of the teacher's matthews" in text
+    assert "examples/s" in text
+    assert "0.45" in text
+
+
 def test_a_run_that_goes_on(run):
     (run / "report.json").unlink()
     (run / "work").mkdir()
