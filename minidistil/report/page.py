@@ -100,11 +100,11 @@ def _models(run: RunRecord) -> str:
             row.setdefault("retained", row[judged] / teacher[judged])
     present = {f: None for row in models.values() for f, v in row.items() if isinstance(v, (int, float))}
     fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]
-    head = "".join(f'<th scope="col">{escape(_heading(f))}</th>' for f in fields)
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in models)
     lines = []
-    for name, row in models.items():
-        cells = "".join(f"<td>{_written(f, row[f]) if f in row else ''}</td>" for f in fields)
-        lines.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
+    for f in fields:
+        cells = "".join(f"<td>{_written(f, row[f]) if f in row else ''}</td>" for row in models.values())
+        lines.append(f'<tr><th scope="row">{escape(_heading(f))}</th>{cells}</tr>')
     return (
         f'<h2>Models</h2><div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'
         f'<p class="note">On held-out text. Retained: share of the teacher\'s {escape(_heading(judged))}.</p>'
@@ -143,7 +143,9 @@ def _stage(name: str, records: Sequence[Mapping[str, Any]], run: RunRecord) -> s
     for metric in sorted({k for r in evals for k in r} - {"kind", "step", "epoch"}):
         level = teacher.get(metric)
         levels = {"teacher": float(level)} if isinstance(level, (int, float)) else None
-        parts.append(line_chart({metric: curve(evals, metric)}, x="step", y=metric, levels=levels))
+        points = curve(evals, metric)
+        if len(points) > 1 or not run.report:  # one point is in the table, once there is one
+            parts.append(line_chart({metric: points}, x="step", y=metric, levels=levels))
     parts.append(line_chart({"learning rate": curve(train, "lr")}, x="step", y="learning rate"))
     if train and isinstance(train[-1].get("seconds"), (int, float)):
         tokens = sum(r.get("tokens", 0) for r in train)

@@ -47,7 +47,7 @@ def place(tmp_path_factory):
         {"kind": "train", "step": i, "loss": 3 / i, "soft": 2 / i, "hard": 1 / i, "cosine": 0.1, "lr": 1e-4}
         for i in range(1, 40)
     ]
-    records.append({"kind": "eval", "step": 39, "masked_lm": 1.5, "accuracy": 0.76})
+    records += [{"kind": "eval", "step": step, "masked_lm": 1.5, "accuracy": 0.76} for step in (20, 39)]
     models = {
         name: {"layers": 12, "parameters": 10**8, "bytes": 4 * 10**8, "masked_lm": 1.0, "perplexity": 2.7,
                "accuracy": 0.8, "sequences_per_second": 123.4}

@@ -38,7 +38,7 @@ def run(tmp_path):
          "seconds": float(i), "grad_norm": None, "tokens_per_second": 10.0}
         for i in range(1, 9)
     ]  # fmt: skip
-    records += [{"kind": "eval", "step": 8, "masked_lm": 1.5, "accuracy": 0.76}]
+    records += [{"kind": "eval", "step": step, "masked_lm": 1.5, "accuracy": 0.76} for step in (4, 8)]
     (here / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + '{"kind": "tr')
     return here
 
