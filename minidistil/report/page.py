@@ -105,9 +105,10 @@ def _models(run: RunRecord) -> str:
     for f in fields:
         cells = "".join(f"<td>{_written(f, row[f]) if f in row else ''}</td>" for row in models.values())
         lines.append(f'<tr><th scope="row">{escape(_heading(f))}</th>{cells}</tr>')
+    note = f" Retained: share of the teacher's {escape(_heading(judged))}." if "retained" in fields else ""
     return (
         f'<h2>Models</h2><div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'
-        f'<p class="note">On held-out text. Retained: share of the teacher\'s {escape(_heading(judged))}.</p>'
+        f'<p class="note">On held-out text.{note}</p>'
     )
 
 
