@@ -64,7 +64,7 @@ class ChoiceHead(PooledHead):
         return Losses({"choice": loss.sum}, {self.output: batch.ungroup(loss.grad) * scales["choice"]})
 
 
-class MultipleChoice(Model):
+class ChoiceModel(Model):
     """What models with a `ChoiceHead` share: input of shape [B, C, L], B examples with C choices each.
 
     Input of shape [B, L] are sequences of no group: they get scores, [B], but no loss.

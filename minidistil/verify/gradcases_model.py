@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from minidistil.model import MODELS
 from minidistil.model.base import Model
-from minidistil.model.choices import MultipleChoice
+from minidistil.model.choices import ChoiceModel
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
@@ -97,7 +97,7 @@ def loss_case(name: str, targets: dict[str, Any], backend: ModuleType, **changes
     """A model's own loss, as `model(...)` and `model.loss_and_grads(...)` give it, by every parameter."""
     model = tiny_model(name, backend, **changes)
     batch = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
-    if isinstance(model, MultipleChoice):  # the three are one example's choices
+    if isinstance(model, ChoiceModel):  # the three are one example's choices
         batch = (INPUT_IDS[None], ATTENTION_MASK[None], TOKEN_TYPE_IDS[None])
 
     def forward() -> dict[str, Array]:
