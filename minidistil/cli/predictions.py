@@ -97,10 +97,7 @@ def chosen(
     predict: MultipleChoice, texts: Sequence[str], *, choices: Sequence[str] | None = None, **options: Any
 ) -> Iterator[Shown]:
     if choices is None:
-        given = [
-            choice_row(json_object(text, "the texts", i), path="the texts", line=i)
-            for i, text in enumerate(texts, 1)
-        ]
+        given = [choices_of(text) for text in texts]
     else:
         given = [ChoiceRow(text, "", list(choices), None) for text in texts]
     found = predict(
@@ -115,6 +112,16 @@ def chosen(
             [[best.number, best.score, best.text]],
             {**facts, "number": best.number, "choice": best.text, "score": best.score, "scores": best.scores},
         )
+
+
+def choices_of(text: str) -> ChoiceRow:
+    """A text that is a JSON object with choices of its own, as in the files of the task."""
+    if not text.lstrip().startswith("{"):
+        raise UsageError(
+            "which are the choices? Say --choices, or let each text be a JSON object with context and choices"
+        )
+    name = f"{text:.60}"
+    return choice_row(json_object(text, name, 1), path=name, line=1)
 
 
 KINDS: dict[type[Pipeline], Kind] = {

@@ -9,6 +9,8 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_t
 from minidistil.cli.main import main
 from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import TeacherCache
+from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, DataError, InputError
 from minidistil.losses import soft_label_kl
 from minidistil.model import BertForMultipleChoice, DistilBertForMultipleChoice, load_model
@@ -20,6 +22,7 @@ from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
 from minidistil.tasks.named import named_task
 from minidistil.tasks.swag import read_choices
+from minidistil.train.settings import TrainSettings
 
 FAST = ["train.epochs=8", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
 SWAG = (
@@ -230,7 +233,7 @@ def test_a_teacher_without_labels(place, tuned, tmp_path):
     assert isinstance(load_model(tmp_path / "s"), BertForMultipleChoice)
 
 
-def test_soft_labels_are_within_an_example(place):
+def test_soft_labels_are_within_an_example(place, tmp_path):
     """By hand for each example; and what is kept of the teacher is what it says."""
     tokenizer = make_tokenizer(place / "vocabulary")
     task = ChoiceTask(DataSettings(max_length=16))
@@ -256,6 +259,11 @@ def test_soft_labels_are_within_an_example(place):
     expected = student.params.like()
     student.backward({"logits": dlogits}, cache, expected)
     np.testing.assert_allclose(grads.flat, expected.flat, atol=1e-12)
+
+    options = {"settings": TrainSettings(max_steps=1), "out": tmp_path, "quiet": True}
+    kept = DistillationTrainer(student, teacher, data, **options).objective
+    assert isinstance(kept.outputs, TeacherCache)
+    np.testing.assert_allclose(kept.outputs(batch)["logits"], theirs, atol=1e-12)
     with pytest.raises(ConfigError, match="logits term is for classifiers and regression"):
         Distillation(student, {"logits": 1.0}, teacher=teacher)
 
@@ -325,8 +333,10 @@ def test_the_command_line(place, tuned, tmp_path, capsys, monkeypatch):
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [f["choices"] for f in found] == [example(i)["choices"] for i in range(160, 165)]
     assert all(f["choice"] == f["choices"][f["number"]] for f in found)
-    assert main(["predict", model, "the film"]) == 3
-    assert "not valid JSON" in capsys.readouterr().err
+    assert main(["predict", model, "the film"]) == 2
+    assert "which are the choices? Say --choices" in capsys.readouterr().err
+    assert main(["predict", model, '{"context": "the film", "choices": ["a", ""]}']) == 3
+    assert "choice 1 is empty" in capsys.readouterr().err
     assert main(["predict", model, "the film", "--choices", "a"]) == 3
     assert "nothing to choose from" in capsys.readouterr().err
     assert main(["predict", model, "a", "--choices", "a", "b", "--top-k", "2"]) == 2
