@@ -1,7 +1,8 @@
 """Contexts with choices, from SWAG's csv and from other tables.
 
 SWAG (Zellers et al. 2018, arXiv:1808.05326) has the columns sent1, sent2, ending0 to ending3 and label: sent2
-is the beginning of a sentence, which each ending goes on with. Other data sets give the choices as a list.
+is the beginning of a sentence, which each ending goes on with. HellaSwag (Zellers et al. 2019,
+arXiv:1905.07830) calls them ctx_a, ctx_b and endings, a list, as do other data sets by other names.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from minidistil.errors import DataError
 from minidistil.text.readers import Column, find_column, name_of, read_rows
 
 # Where to look when no column is named.
-STARTS = {"sent1": "sent2", "context": "question", "article": "question"}
-TEXTS = ("context", "text", "article", "sent1", "ctx", "premise", "goal", "question")
+STARTS = {"sent1": "sent2", "ctx_a": "ctx_b", "context": "question", "article": "question"}
+TEXTS = ("context", "text", "article", "sent1", "ctx_a", "ctx", "premise", "goal", "question")
 CHOICES = ("choices", "endings", "options")
 NUMBERED = re.compile(r"(?:ending|choice|option|answer|sol)[ _]?(\d+)")
 LABELS = ("label", "labels", "answer", "answerKey")

@@ -24,7 +24,7 @@ from minidistil.tasks.named import named_task
 from minidistil.tasks.swag import read_choices
 from minidistil.train.settings import TrainSettings
 
-FAST = ["train.epochs=8", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
+FAST = ["train.epochs=4", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
 SWAG = (
     ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n"
     '0,anetv_x,1,"A film. The cast",A film.,The cast,gold,"is warm, and funny.",is dull.,is a.,is of.,0\n'
@@ -95,6 +95,8 @@ def test_the_csv_of_swag(tmp_path):
 OTHERS = {
     "a.jsonl": '{"question": "a film?", "options": ["warm", "dull", "grim"], "answer": "C"}',
     "b.jsonl": '{"ctx": "a film", "endings": ["warm", "dull", "grim"], "label": "2"}',
+    "hellaswag.jsonl": '{"ind": 4, "ctx_a": "a", "ctx_b": "film?", "ctx": "a film?", "split": "val", '
+    '"endings": ["warm", "dull", "grim"], "label": 2}',
     "c.tsv": 'premise\tchoice1\tchoice2\tchoice3\tlabel\na "film\twarm\tdull\tgrim\t2',
     "d.csv": "text,choice_10,choice_2,choice_1,label\na film,grim,dull,warm,2.0",
     "e.jsonl": '{"context": "a", "question": "film?", "answer0": "warm", "answer1": "dull", "answer2": "x", '
@@ -108,7 +110,7 @@ def test_other_tables(name, tmp_path):
     found = read_choices(tmp_path / name)
     assert found.labels == [2]
     assert found.choices[0][:2] == ["warm", "dull"]
-    assert found.starts == ["film?" if name == "e.jsonl" else ""]
+    assert found.starts == ["film?" if name in ("e.jsonl", "hellaswag.jsonl") else ""]
 
 
 def test_columns_that_are_said(tmp_path):
@@ -180,7 +182,7 @@ def test_it_learns(place, tuned, capsys):
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == found["accuracy"]
     log = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert sum(r["examples"] for r in log if "examples" in r) == 8 * 160, "an example is a group"
+    assert sum(r["examples"] for r in log if "examples" in r) == 4 * 160, "an example is a group"
 
 
 def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
