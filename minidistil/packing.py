@@ -45,6 +45,9 @@ class Batch:
         Number of columns of the rectangular form.
     targets : mapping of str to array
         What the losses need, packed like the tokens [T, ...] or one row a sequence [B, ...].
+    cu_groups : int64 [G + 1] or None
+        Where sequences are the choices of examples: those of example g are the sequences from `cu_groups[g]`
+        up to `cu_groups[g + 1]`. Then `targets` may have one row an example [G, ...].
     """
 
     input_ids: IntArray
@@ -55,6 +58,7 @@ class Batch:
     columns: IntArray
     width: int
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    cu_groups: IntArray | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -63,6 +67,11 @@ class Batch:
     @property
     def num_sequences(self) -> int:
         return len(self.cu_seqlens) - 1
+
+    @property
+    def num_examples(self) -> int:
+        """Groups of sequences; without groups each sequence is an example."""
+        return self.num_sequences if self.cu_groups is None else len(self.cu_groups) - 1
 
     @property
     def lengths(self) -> IntArray:
@@ -188,3 +197,25 @@ class Batch:
         out = np.full((self.num_sequences, self.width, *packed.shape[1:]), fill, packed.dtype)
         out[self.rows, self.columns] = packed
         return out
+
+    def group(self, by_sequence: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:
+        """[B] -> [G, C], C being the size of the largest group, with `fill` where a group has no more."""
+        rows, columns = self._groups
+        out = np.full((self.num_examples, int(columns.max(initial=-1)) + 1), fill, by_sequence.dtype)
+        out[rows, columns] = by_sequence
+        return out
+
+    def ungroup(self, by_group: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[G, C] -> [B]."""
+        return by_group[self._groups]
+
+    @cached_property
+    def _groups(self) -> tuple[IntArray, IntArray]:
+        """Of each sequence its group, and which of it; int64 [B] each."""
+        if self.cu_groups is None:
+            raise InputError(
+                "choices are compared within an example: give input_ids of shape [B, C, L], or a Batch with "
+                "cu_groups"
+            )
+        rows = np.repeat(np.arange(self.num_examples), np.diff(self.cu_groups))
+        return rows, np.arange(self.num_sequences) - self.cu_groups[rows]

@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minidistil.pipelines import Pipeline
 
-HELP = "label texts, find entities or answer questions with a fine-tuned model"
+HELP = "label texts, find entities, answer questions, fill in masked words or choose with a fine-tuned model"
 EXAMPLES = """\
   minidistil predict runs/demo/student "a warm, funny, engaging film"
   cat sentences.txt | minidistil predict runs/demo/student --json
   minidistil predict runs/entities "Ada Lovelace was born in London"
   minidistil predict runs/squad --question "Where was she born?" "Ada Lovelace was born in London"
+  minidistil predict runs/masked-lm "Paris is the [MASK] of France." --top-k 5 --targets capital city
+  minidistil predict runs/swag "She opened the door" --choices "and walked in." "and ate it."
   minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
   minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
 
 What is done follows from the model's head. An entity comes with its type, its score and its characters in the
-text, from and up to; an answer with its score and its characters in the context."""
+text, from and up to; an answer with its score and its characters in the context; a masked word with its
+probability and the text filled in. To choose without --choices, each text is a JSON object with "context"
+and "choices"."""
 
 # What only some kinds of model take; `minidistil.cli.predictions` says which.
-OPTIONS = ("question", "n_best", "null_threshold", "aggregation", "no_truncation")
+OPTIONS = (
+    "question",
+    "n_best",
+    "null_threshold",
+    "aggregation",
+    "no_truncation",
+    "top_k",
+    "targets",
+    "choices",
+)
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
 
@@ -46,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("none", "simple", "first", "average", "max"),
         help="how pieces of words make entities (first: the first piece decides for its word)",
     )
+    parser.add_argument("--top-k", type=int, metavar="N", help="words for each mask (5)")
+    parser.add_argument("--targets", nargs="+", metavar="WORD", help="compare these words alone for a mask")
+    parser.add_argument("--choices", nargs="+", metavar="TEXT", help="which of these goes with each text?")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
     parser.add_argument(
         "--no-truncation",

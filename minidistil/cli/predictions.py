@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from minidistil.errors import UsageError
-from minidistil.pipelines import Pipeline, QuestionAnswering, TextClassification, TokenClassification
+from minidistil.pipelines import (
+    FillMask,
+    MultipleChoice,
+    Pipeline,
+    QuestionAnswering,
+    TextClassification,
+    TokenClassification,
+)
 from minidistil.report import predictions as pages
+from minidistil.tasks.swag import ChoiceRow, choice_row
+from minidistil.text.readers import json_object
 
 
 class Shown(NamedTuple):
@@ -78,12 +87,55 @@ def answers(
         )
 
 
+def words(predict: FillMask, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+    for text, found in zip(texts, predict(texts, **options), strict=True):
+        rows: list[list[object]] = [[c.token, c.score, c.text] for m in found.masks for c in m.candidates]
+        if len(found.masks) > 1:
+            rows.append([" ".join(found.tokens), found.score, found.text])
+        masks = [m._asdict() | {"candidates": [c._asdict() for c in m.candidates]} for m in found.masks]
+        facts = {"text": text, "filled": found.text, "score": found.score, "tokens": found.tokens}
+        yield Shown(rows, {**facts, "masks": masks})
+
+
+def chosen(
+    predict: MultipleChoice, texts: Sequence[str], *, choices: Sequence[str] | None = None, **options: Any
+) -> Iterator[Shown]:
+    if choices is None:
+        given = [choices_of(text) for text in texts]
+    else:
+        given = [ChoiceRow(text, "", list(choices), None) for text in texts]
+    found = predict(
+        [row.context for row in given],
+        [row.choices for row in given],
+        starts=[row.start for row in given],
+        truncation=not options.get("no_truncation", False),
+    )
+    for row, best in zip(given, found, strict=True):
+        facts = {"context": row.context, "start": row.start, "choices": row.choices}
+        yield Shown(
+            [[best.number, best.score, best.text]],
+            {**facts, "number": best.number, "choice": best.text, "score": best.score, "scores": best.scores},
+        )
+
+
+def choices_of(text: str) -> ChoiceRow:
+    """A text that is a JSON object with choices of its own, as in the files of the task."""
+    if not text.lstrip().startswith("{"):
+        raise UsageError(
+            "which are the choices? Say --choices, or let each text be a JSON object with context and choices"
+        )
+    name = f"{text:.60}"
+    return choice_row(json_object(text, name, 1), path=name, line=1)
+
+
 KINDS: dict[type[Pipeline], Kind] = {
     TextClassification: Kind(labels, ("no_truncation",), pages.labels),
     TokenClassification: Kind(entities, ("aggregation",), pages.entities),
     QuestionAnswering: Kind(
         answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
     ),
+    FillMask: Kind(words, ("top_k", "targets"), pages.words),
+    MultipleChoice: Kind(chosen, ("choices", "no_truncation"), pages.chosen),
 }
 
 

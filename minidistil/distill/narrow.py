@@ -20,7 +20,7 @@ from minidistil.config import ModelConfig
 from minidistil.distill.stream import Stream, finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.base import Model
-from minidistil.model.heads import Head, Pooler, SequenceHead
+from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.layernorm import layernorm_forward
 from minidistil.threads import single_threaded_blas
@@ -236,11 +236,11 @@ def _feed_forward(model: Model, layer: str, stream: Stream, covariance: Array, n
 
 def _head(model: Model, head: Head, stream: Stream, config: ModelConfig) -> Values:
     """What stands on the stream."""
-    if isinstance(head, Pooler | SequenceHead):
+    if isinstance(head, Pooler | PooledHead):
         pooler = head if isinstance(head, Pooler) else head.pooler
         weight, bias = _linear(model, pooler.dense)
         importance = np.linalg.norm(weight, axis=1)
-        if isinstance(head, SequenceHead):
+        if isinstance(head, PooledHead):
             class_weight, class_bias = _linear(model, head.classifier)
             kept = _highest(importance * np.linalg.norm(class_weight, axis=0), config.hidden_size)
             yield f"{head.classifier}.weight", class_weight[:, kept]

@@ -14,6 +14,7 @@ from minidistil.errors import ConfigError, InputError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceHead
 from minidistil.model.heads import Pooler, SequenceHead, target
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 from minidistil.ops.dropout import Dropout
@@ -30,8 +31,8 @@ class Distillation:
     """A weighted sum of terms, each a mean.
 
     - soft: T^2 KL(teacher || student) at temperature T over the rows of the scores: sequences for a
-      classifier, tokens for a token classifier or a masked LM, starts and ends for question answering.
-      It needs no labels.
+      classifier, tokens for a token classifier or a masked LM, starts and ends for question answering,
+      the choices of each example for multiple choice. It needs no labels.
     - hard: the student's own loss against the labels in the batch.
     - logits: squared difference of the scores as they are; for regression.
     - cosine, hidden, patient, attention, relations, embedding, triplet: see `minidistil.distill.terms`.
@@ -117,7 +118,7 @@ class Distillation:
         if scores and (head is None or isinstance(head, Pooler)):
             raise ConfigError(f"{' and '.join(scores)} need a student with one task head; {name} is none")
         if "soft" in self.weights:
-            if not isinstance(head, (SequenceHead, TokenHead, MaskedLMHead, SpanHead)):
+            if not isinstance(head, (SequenceHead, ChoiceHead, TokenHead, MaskedLMHead, SpanHead)):
                 raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
             if isinstance(head, SequenceHead) and student.config.num_labels == 1:
                 raise ConfigError("soft labels are for classes; for a regression use the term logits")
@@ -170,7 +171,7 @@ class Distillation:
         head = self.student.heads[0]
         if isinstance(head, SpanHead):
             return 2 * batch.num_sequences
-        return batch.num_tokens if head.token_outputs else batch.num_sequences
+        return batch.num_tokens if head.token_outputs else batch.num_examples
 
     def __call__(
         self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
@@ -207,15 +208,11 @@ class Distillation:
         """The terms of a head whose scores are few enough to hold."""
         sums: dict[str, float] = {}
         if "soft" in scales:
-            by_sequence = isinstance(model.heads[0], SpanHead)
             sums["soft"] = 0.0
-            for name in ("start_logits", "end_logits") if by_sequence else ("logits",):
-                ours, theirs = outputs[name], given[name]
-                if by_sequence:  # a softmax over the tokens of each sequence
-                    ours, theirs = (batch.unpack(z, fill=-np.inf) for z in (ours, theirs))
+            for name in self._scores():
+                ours, theirs = (_rows_of_scores(model, batch, z) for z in (outputs[name], given[name]))
                 soft = soft_label_kl(ours, theirs, temperature=self.temperature)
-                grad = batch.pack(soft.grad) if by_sequence else soft.grad
-                gradients.add(name, grad * scales["soft"])
+                gradients.add(name, _as_given(model, batch, soft.grad) * scales["soft"])
                 sums["soft"] += soft.sum
         if "logits" in scales:
             near = logits_mse(outputs["logits"], given["logits"])
@@ -288,3 +285,19 @@ class Distillation:
             missing = " and ".join(f"`teacher_{name}`" for name in sorted(wanted - carried.keys()))
             raise InputError(f"this objective needs a teacher, or {missing} in the batch")
         return self.teacher.forward(batch, keep_cache=False, **asked)[0] | carried
+
+
+def _rows_of_scores(model: Model, batch: Batch, scores: Array) -> Array:
+    """A row for each softmax: over the tokens of a sequence, over an example's choices, or as they are."""
+    head = model.heads[0]
+    if isinstance(head, SpanHead):
+        return batch.unpack(scores, fill=-np.inf)
+    return batch.group(scores, fill=-np.inf) if isinstance(head, ChoiceHead) else scores
+
+
+def _as_given(model: Model, batch: Batch, rows: Array) -> Array:
+    """Undoes `_rows_of_scores`."""
+    head = model.heads[0]
+    if isinstance(head, SpanHead):
+        return batch.pack(rows)
+    return batch.ungroup(rows) if isinstance(head, ChoiceHead) else rows

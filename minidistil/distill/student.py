@@ -14,7 +14,7 @@ from minidistil.distill.stream import finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.arena import ParameterSpec
 from minidistil.model.base import Model
-from minidistil.model.heads import Head, Pooler, SequenceHead
+from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.naming import Naming, encoder_specs
 
 # extract_distilbert.py of the published recipe: not quite every other layer.
@@ -245,13 +245,13 @@ def _matching_heads(student: Model, teacher: Model) -> list[tuple[str, str]]:
 
 def _parts(head: Head) -> list[Head]:
     """A head and, apart, the pooler inside it: a bare encoder's pooler serves a classifier too."""
-    return [head.pooler, head] if isinstance(head, SequenceHead) else [head]
+    return [head.pooler, head] if isinstance(head, PooledHead) else [head]
 
 
 def _meaning(part: Head) -> tuple[object, ...]:
     """What must agree for weights to mean the same: what the head does, and on top of which pooler."""
     if isinstance(part, Pooler):
         return (Pooler, part.activation)
-    if isinstance(part, SequenceHead):
+    if isinstance(part, PooledHead):
         return (type(part), part.pooler.activation)
     return (type(part),)

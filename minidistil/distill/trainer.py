@@ -11,6 +11,7 @@ from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
 from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
+from minidistil.text.groups import GroupedDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.train.objective import TrainingData
 from minidistil.train.settings import TrainSettings
@@ -81,6 +82,8 @@ class DistillationTrainer(Trainer):
         place = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
         small = all(name.partition(".")[0] in SMALL for name in names)
         inputs: Dataset | MaskedDataset | None = dataset if isinstance(dataset, Dataset) else None
+        if isinstance(dataset, GroupedDataset):
+            inputs = dataset.sequences
         if isinstance(dataset, MaskedDataset) and dataset.epoch is None:
             inputs = dataset
         if names and keep != "nothing" and (keep != "small" or (small and inputs and place is not None)):

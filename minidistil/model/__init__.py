@@ -10,6 +10,7 @@ from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.model.bert import (
     BertForMaskedLM,
+    BertForMultipleChoice,
     BertForNextSentencePrediction,
     BertForPreTraining,
     BertForQuestionAnswering,
@@ -19,6 +20,7 @@ from minidistil.model.bert import (
 )
 from minidistil.model.distilbert import (
     DistilBertForMaskedLM,
+    DistilBertForMultipleChoice,
     DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
@@ -30,6 +32,7 @@ MODELS: dict[str, type[Model]] = {
     for c in (
         BertModel,
         BertForMaskedLM,
+        BertForMultipleChoice,
         BertForNextSentencePrediction,
         BertForPreTraining,
         BertForQuestionAnswering,
@@ -37,6 +40,7 @@ MODELS: dict[str, type[Model]] = {
         BertForTokenClassification,
         DistilBertModel,
         DistilBertForMaskedLM,
+        DistilBertForMultipleChoice,
         DistilBertForQuestionAnswering,
         DistilBertForSequenceClassification,
         DistilBertForTokenClassification,
@@ -75,6 +79,7 @@ def class_of(config: ModelConfig, source: object) -> type[Model]:
 __all__ = [
     "MODELS",
     "BertForMaskedLM",
+    "BertForMultipleChoice",
     "BertForNextSentencePrediction",
     "BertForPreTraining",
     "BertForQuestionAnswering",
@@ -82,6 +87,7 @@ __all__ = [
     "BertForTokenClassification",
     "BertModel",
     "DistilBertForMaskedLM",
+    "DistilBertForMultipleChoice",
     "DistilBertForQuestionAnswering",
     "DistilBertForSequenceClassification",
     "DistilBertForTokenClassification",

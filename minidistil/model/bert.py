@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from minidistil.config import BertConfig, ModelConfig
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceHead, ChoiceModel
 from minidistil.model.heads import Head, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.naming import BERT, Naming
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
@@ -55,6 +56,12 @@ class BertForSequenceClassification(BertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
     heads: ClassVar[tuple[Head, ...]] = (SequenceHead(POOLER),)
+
+
+class BertForMultipleChoice(ChoiceModel, BertBase):
+    """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
+
+    heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(POOLER),)
 
 
 class BertForTokenClassification(BertBase):

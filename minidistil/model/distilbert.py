@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from minidistil.config import DistilBertConfig, ModelConfig
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceHead, ChoiceModel
 from minidistil.model.heads import Head, Pooler, SequenceHead
 from minidistil.model.naming import DISTILBERT, Naming
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
@@ -47,6 +48,12 @@ class DistilBertForSequenceClassification(DistilBertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
     heads: ClassVar[tuple[Head, ...]] = (SequenceHead(Pooler("pre_classifier", activation="relu")),)
+
+
+class DistilBertForMultipleChoice(ChoiceModel, DistilBertBase):
+    """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
+
+    heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(Pooler("pre_classifier", activation="relu")),)
 
 
 class DistilBertForTokenClassification(DistilBertBase):

@@ -145,16 +145,12 @@ class Pooler:
 
 
 @dataclass(frozen=True)
-class SequenceHead:
-    """One row of scores for each sequence: a linear layer on the pooled vector.
-
-    Classification with one label or many, and regression.
-    """
+class PooledHead:
+    """Scores for each sequence: a linear layer on the pooled vector. What they mean is said by subclasses."""
 
     pooler: Pooler
     classifier: str = "classifier"
     output: str = "logits"
-    labels: str = "labels"
     token_outputs: ClassVar[tuple[str, ...]] = ()
 
     def num_outputs(self, config: ModelConfig) -> int:
@@ -185,6 +181,13 @@ class SequenceHead:
             douts[self.output], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
         )
         return self.pooler.backward({"pooler_output": ops.dropout_backward(dy, drop)}, pool, grads, ops)
+
+
+@dataclass(frozen=True)
+class SequenceHead(PooledHead):
+    """Classification of sequences with one label or many, and regression."""
+
+    labels: str = "labels"
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         return {"classification": classification_count(target(batch, self.labels), config)}

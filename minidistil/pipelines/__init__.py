@@ -7,12 +7,15 @@ from typing import Any
 
 from minidistil.errors import ConfigError, UsageError
 from minidistil.pipelines.base import Pipeline, load
+from minidistil.pipelines.fill_mask import FillMask
+from minidistil.pipelines.multiple_choice import MultipleChoice
 from minidistil.pipelines.question_answering import QuestionAnswering
 from minidistil.pipelines.text_classification import Prediction, TextClassification
 from minidistil.pipelines.token_classification import TokenClassification
 
 PIPELINES: dict[str, type[Pipeline]] = {
-    kind.task: kind for kind in (TextClassification, TokenClassification, QuestionAnswering)
+    kind.task: kind
+    for kind in (TextClassification, TokenClassification, QuestionAnswering, FillMask, MultipleChoice)
 }
 
 
@@ -61,6 +64,8 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
 
 __all__ = [
     "PIPELINES",
+    "FillMask",
+    "MultipleChoice",
     "Pipeline",
     "Prediction",
     "QuestionAnswering",

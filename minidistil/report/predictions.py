@@ -85,3 +85,23 @@ def answers(facts: Mapping[str, Any]) -> str:
         + found
         + table(("answer", "probability", "characters"), rows)
     )
+
+
+def words(facts: Mapping[str, Any]) -> str:
+    """A text with its masks, and what each could be."""
+    parts = [
+        marked(
+            facts["text"],
+            [Mark(mask["start"], mask["end"], token, i)
+             for i, (mask, token) in enumerate(zip(facts["masks"], facts["tokens"], strict=True))],
+        )
+    ]  # fmt: skip
+    for mask in facts["masks"]:
+        parts.append(bars({candidate["token"]: candidate["score"] for candidate in mask["candidates"]}))
+    return "".join(parts)
+
+
+def chosen(facts: Mapping[str, Any]) -> str:
+    """A context, and its choices with their probabilities."""
+    rows = zip(facts["choices"], facts["scores"], strict=True)
+    return marked(facts["context"], []) + table(("choice", "probability"), rows)

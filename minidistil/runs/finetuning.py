@@ -21,7 +21,7 @@ from minidistil.config import ModelConfig, load_config
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import UsageError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.files import write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
@@ -29,6 +29,7 @@ from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.named import named_task
+from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, TrainingData
 from minidistil.train.settings import TrainSettings
@@ -118,6 +119,9 @@ class FineTuning(RecipeRun):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         self.task = found
         self._teacher = teacher
+        best = recipe.train.keep_best
+        if best in found.lower_is_better and recipe.train.best_is == "max":
+            raise ConfigError(f"less {best} is better: train.keep_best={best} goes with train.best_is=min")
 
     @property
     def result(self) -> Path:
@@ -179,7 +183,10 @@ class FineTuning(RecipeRun):
     def _dataset(self) -> TrainingData:
         hard = self.recipe.teaching.terms.get("hard")
         labelled = self.teacher is None or bool(hard)
-        return self.task.dataset(self.tokenizer, self.examples, self.config, labelled=labelled)
+        data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=labelled)
+        # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
+        seed = self.recipe.train.seed
+        return dataclasses.replace(data, seed=seed) if isinstance(data, MaskedDataset) else data
 
     def trainer(self, model: Model, data: TrainingData, **options: Any) -> Trainer:
         settings = self.recipe.train
@@ -220,6 +227,7 @@ class FineTuning(RecipeRun):
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.primary,
+            "better": "lower" if self.task.primary in self.task.lower_is_better else "higher",
             "recipe": to_dict(self.recipe),
             "examples": len(self.examples),
             "models": {},

@@ -52,10 +52,13 @@ class Measurable(ABC):
         As `--task` takes it.
     primary : str
         The metric that a model is judged by.
+    lower_is_better : tuple of str
+        Those of its metrics of which less is better.
     """
 
     kind: ClassVar[str]
     primary: str
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def read(self, path: str | Path) -> Any:

@@ -1,18 +1,81 @@
-"""Masked language modelling: how well a model guesses words."""
+"""Masked language modelling: what a model makes of masked words, and how well it guesses them."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from minidistil.errors import InputError
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError, InputError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.base import Model
 from minidistil.model.token_heads import MaskedLMHead
+from minidistil.packing import Batch
 from minidistil.progress import Progress
+from minidistil.tasks.base import DataSettings, Task
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
-from minidistil.text.masking import MaskedDataset
+from minidistil.text.chunks import chunk
+from minidistil.text.corpus import Corpus
+from minidistil.text.masking import MaskedDataset, Masking
+from minidistil.text.readers import Examples, read_examples
+from minidistil.text.tokenizer import Tokenizer
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+class MaskedLMTask(Task):
+    """Masked words of running text.
+
+    An example is a line, or the text of a row; longer ones than `max_length` are cut into pieces. Of their
+    words 15 % are asked for, all alike (BERT's masking, see `minidistil.text.masking`): others in every epoch
+    of a training, and always the same where a model is measured.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of which `text`, `format`, `header` and `max_length` count.
+    """
+
+    kind: ClassVar[str] = "masked-lm"
+    head: ClassVar[str] = "ForMaskedLM"
+    pipeline_tag: ClassVar[str] = "fill-mask"
+    lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.primary = "perplexity"
+
+    def read(self, path: str | Path) -> Examples:
+        d = self.data
+        examples = read_examples(path, text=d.text, format=d.format, header=d.header)
+        return replace(examples, pairs=None, labels=None)
+
+    def changes(self, examples: Examples) -> dict[str, Any]:
+        return {}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
+    ) -> MaskedDataset:
+        length = min(self.data.max_length, config.max_position_embeddings)
+        corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
+        # [CLS] and a word and [SEP] are enough, and unknown words may be many: nothing is left out.
+        sequences = chunk(corpus, tokenizer, max_length=length, shortest=3, unknown=2.0).train
+        data = MaskedDataset.create(sequences, tokenizer, Masking(smoothing=0.0))
+        if not corpus.counts[data.weights > 0].any():
+            raise DataError("it has no word of the vocabulary that could be masked", path=examples.path)
+        return data
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """See `evaluate_masked_lm`."""
+        data = self.dataset(tokenizer, examples, model.config).fixed()
+        return dict(evaluate_masked_lm(model, data, quiet=quiet))
 
 
 def masked_lm_head(model: Model) -> MaskedLMHead:
@@ -27,6 +90,20 @@ def masked_lm_head(model: Model) -> MaskedLMHead:
         if isinstance(head, MaskedLMHead):
             return head
     raise InputError(f"{type(model).__name__} does not guess words; a ...ForMaskedLM is needed")
+
+
+def word_scores(model: Model, batch: Batch, tokens: npt.NDArray[np.int64]) -> Array:
+    """Scores of all words [n, V] in the place of n of a batch's tokens, and of those alone.
+
+    Raises
+    ------
+    InputError
+        The model is no masked LM.
+    """
+    head = masked_lm_head(model)
+    outputs, _ = model.forward(batch, logits=False, keep_cache=False)
+    last = model.params.linear(*head.decoder_names(model.config))
+    return np.asarray(model.backend.linear_forward(outputs["features"][tokens], *last)[0])
 
 
 def evaluate_masked_lm(
@@ -48,15 +125,13 @@ def evaluate_masked_lm(
     dict
         "masked_lm": nats a masked token; "accuracy": share guessed right; "perplexity": e^masked_lm.
     """
-    head, total, right, count = masked_lm_head(model), 0.0, 0, 0
+    total, right, count = 0.0, 0, 0
     with Progress(len(dataset), label, "sequence", quiet=quiet) as progress:
         for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
             batch = dataset.batch(indices)
             labels = batch.targets["labels"]
             rows = np.flatnonzero(labels != IGNORE_INDEX)
-            outputs, _ = model.forward(batch, logits=False, keep_cache=False)
-            last = model.params.linear(*head.decoder_names(model.config))
-            logits, _ = model.backend.linear_forward(outputs["features"][rows], *last)
+            logits = word_scores(model, batch, rows)
             total += cross_entropy(logits, labels[rows]).sum
             right += int((logits.argmax(1) == labels[rows]).sum())
             count += len(rows)

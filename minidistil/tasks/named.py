@@ -16,6 +16,8 @@ from typing import Any
 
 from minidistil.errors import UsageError
 from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.choices import ChoiceTask
+from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.sequence import Problem, SequenceTask
 from minidistil.tasks.tokens import TokenTask
@@ -95,6 +97,9 @@ TASKS: dict[str, Named] = {
         names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
     ),
     "token-classification": Named(TokenTask),
+    "masked-lm": Named(MaskedLMTask),
+    "multiple-choice": Named(ChoiceTask),
+    "swag": Named(ChoiceTask),
     "question-answering": Named(QuestionTask, data={"max_length": 384}),
     "squad": Named(QuestionTask, data={"max_length": 384}),
     "conll2003": Named(TokenTask, data={"format": "columns"}),

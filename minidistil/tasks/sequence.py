@@ -50,6 +50,7 @@ class SequenceTask(Task):
     kind: ClassVar[str] = "classification"
     head: ClassVar[str] = "ForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
+    lower_is_better: ClassVar[tuple[str, ...]] = ("mse", "calibration_error")
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import ConfigError, DataError
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import CHUNK, Tokenizer
 
 VERSION = 1
 TOKENS, OFFSETS, COUNTS = "tokens.bin", "offsets.bin", "counts.npy"
@@ -35,7 +35,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """N encoded documents, mapped: what is not read takes no memory.
+    """N encoded documents, mapped: what is not read takes no memory. Small ones may be in memory.
 
     Attributes
     ----------
@@ -115,6 +115,34 @@ class Corpus:
             counts=counts,
             meta=meta,
             maps=tuple(maps),
+        )
+
+    @classmethod
+    def in_memory(cls, tokenizer: Tokenizer, texts: Sequence[str], source: str | Path) -> Self:
+        """Encode texts that are there already, each a document; those without a token are left out.
+
+        Parameters
+        ----------
+        source : path
+            What messages call it.
+        """
+        parts = [tokenizer.encode_flat(texts[i : i + CHUNK]) for i in range(0, len(texts), CHUNK)]
+        dtype = "<u2" if tokenizer.num_ids <= 1 << 16 else "<u4"
+        tokens = np.concatenate([np.zeros(0, dtype), *(ids.astype(dtype) for ids, _ in parts)])
+        lengths = np.concatenate([np.zeros(0, np.int64), *(sizes for _, sizes in parts)])
+        offsets = np.append(0, np.cumsum(lengths[lengths > 0]))
+        return cls(
+            directory=Path(source),
+            tokens=tokens,
+            offsets=offsets,
+            counts=np.bincount(tokens, minlength=tokenizer.num_ids),
+            meta={
+                "plan": {"tokenizer": tokenizer.content_hash()},
+                "sha256": {
+                    TOKENS: hashlib.sha256(tokens.data).hexdigest(),
+                    OFFSETS: hashlib.sha256(offsets.astype("<u8").data).hexdigest(),
+                },
+            },
         )
 
     def __len__(self) -> int:

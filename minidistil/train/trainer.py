@@ -246,7 +246,7 @@ class Trainer:
         for term, value in losses.items():
             interval.losses[term] = interval.losses.get(term, 0.0) + value
         interval.tokens += sum(batch.num_tokens for batch in batches)
-        interval.examples += sum(batch.num_sequences for batch in batches)
+        interval.examples += sum(batch.num_examples for batch in batches)
         state.step, state.micro, state.sums = state.step + 1, 0, {}
         state.batch += len(batches)
         if state.batch == len(self._epoch_indices):

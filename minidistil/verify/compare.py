@@ -18,6 +18,7 @@ import numpy.typing as npt
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceModel
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
 
@@ -162,7 +163,7 @@ def token_outputs(model: Model) -> set[str]:
 def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: Sequence[int]) -> Array:
     """[B] labels from the command line: one for each sequence, or one for all."""
     logits = outputs.get("logits")
-    if logits is None or "logits" in token_outputs(model):
+    if logits is None or "logits" in token_outputs(model) or isinstance(model, ChoiceModel):
         raise UsageError(f"a label is for models that classify sequences, not for {type(model).__name__}")
     if len(label) not in (1, batch.num_sequences):
         raise UsageError(f"{len(label)} labels for {batch.num_sequences} texts; give one, or one for each")
@@ -172,7 +173,12 @@ def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: 
 
 
 def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) -> dict[str, Array]:
-    """What a model predicts, as targets of its own loss: a gradient that needs no labelled data."""
+    """What a model predicts, as targets of its own loss: a gradient that needs no labelled data.
+
+    Texts are no choices of one another, so there are none for multiple choice.
+    """
+    if isinstance(model, ChoiceModel):
+        return {}
     spans = [slice(a, b) for a, b in zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)]
     by_token = token_outputs(model)
     targets: dict[str, Array] = {}

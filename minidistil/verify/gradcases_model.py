@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from minidistil.model import MODELS
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceModel
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
@@ -33,6 +34,7 @@ TAGS = np.array([[0, 1, -100, -100, -100], [-100, 2, 2, 0, 1], [1, 0, 2, -100, -
 TARGETS: dict[str, dict[str, npt.NDArray[Any]]] = {
     "Model": {},
     "ForMaskedLM": {"labels": WORDS},
+    "ForMultipleChoice": {"labels": np.array([2])},
     "ForSequenceClassification": {"labels": np.array([2, 0, 1])},
     "ForTokenClassification": {"labels": TAGS},
     "ForQuestionAnswering": {"start_positions": np.array([1, 1, 0]), "end_positions": np.array([1, 3, 2])},
@@ -95,6 +97,8 @@ def loss_case(name: str, targets: dict[str, Any], backend: ModuleType, **changes
     """A model's own loss, as `model(...)` and `model.loss_and_grads(...)` give it, by every parameter."""
     model = tiny_model(name, backend, **changes)
     batch = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
+    if isinstance(model, ChoiceModel):  # the three are one example's choices
+        batch = (INPUT_IDS[None], ATTENTION_MASK[None], TOKEN_TYPE_IDS[None])
 
     def forward() -> dict[str, Array]:
         return {"loss": np.array(model(*batch, **targets).loss)}

@@ -94,6 +94,7 @@ for _family, _prefix in (("bert", "Bert"), ("distilbert", "DistilBert")):
             {"num_labels": 1, "problem_type": "regression"},
             {"labels": rng("scores").standard_normal(B)},
         ),
+        ("ForMultipleChoice", {}, {"labels": np.array([1, 0])}),
         ("ForTokenClassification", {"num_labels": LABELS}, {"labels": some_labels(LABELS, 0.8)}),
         (
             "ForQuestionAnswering",
@@ -186,7 +187,10 @@ def case_file(name: str) -> Tensors:
     """One class: outputs, its own loss (or random cotangents of its outputs), every gradient."""
     family, class_name, changes, targets = CASES[name]
     model = build(family, class_name, changes)
-    given = {k: tensor(v) for k, v in (inputs(family) | targets).items()}
+    given = inputs(family)
+    if class_name.endswith("MultipleChoice"):  # two examples with two choices each
+        given = {k: v.reshape(2, B // 2, L) for k, v in given.items()}
+    given = {k: tensor(v) for k, v in (given | targets).items()}
     out = model(**given, output_hidden_states=class_name.endswith("Model"))
     found = {f"parameters.{k}": v for k, v in parameters(model).items() if not in_encoder(k, family)}
     found |= named("targets", targets)

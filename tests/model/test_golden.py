@@ -16,7 +16,7 @@ from minidistil.train.schedule import schedule
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 
-HEADS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering")
+HEADS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice")
 VARIANTS = ("multi_label", "regression")
 CASES = [f"{family}For{head}" for family in ("Bert", "DistilBert") for head in HEADS]
 CASES += [f"{family}ForSequenceClassification.{v}" for family in ("Bert", "DistilBert") for v in VARIANTS]
@@ -50,6 +50,9 @@ def load(golden, case, backend, dtype):
     assert set(parameters) == set(model.params)
     for key, value in parameters.items():
         model.params[key][...] = value
+    if file.about["class"].endswith("MultipleChoice"):  # two examples with two choices each
+        pairs = {k: v.reshape(2, 2, -1) for k, v in family.tensors.items() if k.startswith("inputs.")}
+        family = family._replace(tensors=family.tensors | pairs)
     return model, file, family
 
 
@@ -68,20 +71,23 @@ def assert_all_close(ours, reference, tolerance):
     assert not bad, f"first divergence beyond {tolerance:.0e}: {bad[0]}; all: {', '.join(bad)}"
 
 
-def assert_gradients_close(grads, reference, tolerance):
+def assert_gradients_close(grads, reference, tolerance, *, choices=False):
     """Like `assert_all_close`, in the order of a backward pass.
 
     Some gradients are zero by symmetry: a softmax ignores what moves all its inputs alike. Those are the
-    biases of the keys, and the last two biases below the span head. What rounding leaves of them is
-    measured against the largest gradient.
+    biases of the keys, the last two biases below the span head, and the one of the scores of choices. What
+    rounding leaves of them is measured against the largest gradient.
     """
     grads, reference = dict(reversed(list(grads.items()))), dict(reference)
     largest = max(np.linalg.norm(value) for value in reference.values())
     silent = [name for name, value in reference.items() if np.linalg.norm(value) < 1e-13 * largest]
     still = ["self.key.bias", "attention.k_lin.bias"]
+    if choices:
+        still.append("classifier.bias")
     if "qa_outputs.bias" in reference:
         still += ["qa_outputs.bias", "layer.1.output_layer_norm.bias", "layer.1.output.LayerNorm.bias"]
-    assert sorted(silent) == sorted(name for name in reference if name.endswith(tuple(still)))
+    ends = tuple(f".{name}" for name in still)
+    assert sorted(silent) == sorted(name for name in reference if f".{name}".endswith(ends))
     for name in silent:
         assert np.linalg.norm(grads.pop(name) - reference.pop(name)) <= tolerance * largest, name
     assert_all_close(grads, reference, tolerance)
@@ -110,7 +116,8 @@ def test_loss_and_every_gradient(golden, case, backend, dtype):
     model, file, family = load(golden, case, backend, dtype)
     loss, grads = model.loss_and_grads(**family.group("inputs"), **file.group("targets"))
     assert loss == pytest.approx(file.tensors["loss"], rel=TOLERANCE[dtype])
-    assert_gradients_close(grads, file.group("gradients"), TOLERANCE[dtype])
+    choices = case.endswith("MultipleChoice")
+    assert_gradients_close(grads, file.group("gradients"), TOLERANCE[dtype], choices=choices)
     assert model(**family.group("inputs"), **file.group("targets")).loss == pytest.approx(loss, rel=1e-6)
 
 

@@ -51,7 +51,10 @@ def twins(name, **how):
 
 
 def batch(name, vocab_size, shape, seed=1):
-    """Random ids [B, L] of uneven lengths, padded on the right, with token types for BERT."""
+    """Random ids [B, L] of uneven lengths, padded on the right, with token types for BERT.
+
+    For multiple choice [1, B, L]: they are the choices of one example.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(shape[1] // 3, shape[1], shape[0])
     lengths[0] = shape[1]
@@ -59,7 +62,7 @@ def batch(name, vocab_size, shape, seed=1):
     inputs = {"input_ids": rng.integers(1, vocab_size, shape) * mask, "attention_mask": mask}
     if not name.startswith("Distil"):
         inputs["token_type_ids"] = rng.integers(0, 2, shape) * mask
-    return inputs
+    return {k: v[None] for k, v in inputs.items()} if name.endswith("MultipleChoice") else inputs
 
 
 def tensors(inputs):
@@ -68,6 +71,7 @@ def tensors(inputs):
 
 def real(outputs, mask):
     """NumPy arrays of all outputs; of those with a row for each token, the real tokens only."""
+    mask = mask.reshape(-1, mask.shape[-1])
     found = {}
     for key, value in outputs.items():
         values = value if isinstance(value, tuple) else (value,)
@@ -101,6 +105,8 @@ def targets(name, inputs, num_labels, vocab_size, seed=2):
 
     if name.endswith("MaskedLM"):
         return {"labels": by_token(vocab_size)}
+    if name.endswith("MultipleChoice"):
+        return {"labels": rng.integers(0, mask.shape[1], B)}
     if name.endswith("PreTraining"):
         return {"labels": by_token(vocab_size), "next_sentence_label": rng.integers(0, 2, B)}
     if name.endswith("TokenClassification"):

@@ -159,6 +159,7 @@ VARIANTS = [
     "model.BertForPreTraining.loss",
     "model.DistilBertForQuestionAnswering.loss",
     "model.BertForTokenClassification.loss",
+    "model.BertForMultipleChoice.loss",
     "model.DistilBertForSequenceClassification.multi_label",
     "model.BertForSequenceClassification.regression",
     "model.DistilBertForMaskedLM.untied",

@@ -1,0 +1,92 @@
+"""Which of some choices goes with a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from minidistil.errors import InputError
+from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceHead
+from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.text.tokenizer import Tokenizer
+
+
+class Choice(NamedTuple):
+    """What was chosen for one text.
+
+    Attributes
+    ----------
+    number : int
+        Which of the choices, from 0.
+    text : str
+        The choice itself.
+    score : float
+        Its probability among the choices.
+    scores : list of float
+        The probability of every choice, in their order.
+    """
+
+    number: int
+    text: str
+    score: float
+    scores: list[float]
+
+
+class MultipleChoice(Pipeline):
+    """Chooses: `MultipleChoice(model, tokenizer)("She opened it", ["and walked in.", "and ate it."])`."""
+
+    task: ClassVar[str] = "multiple-choice"
+    head: ClassVar[type] = ChoiceHead
+    does: ClassVar[str] = "choose"
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        super().__init__(model, tokenizer)
+        self._task = ChoiceTask(DataSettings(max_length=model.config.max_position_embeddings))
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        choices: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        starts: Sequence[str] | None = None,
+        truncation: bool = True,
+    ) -> list[Choice]:
+        """The likeliest choice for each text.
+
+        Parameters
+        ----------
+        texts : str or sequence of str
+        choices : sequence of str, or of sequences of str
+            The same for every text, or some for each; their number may differ from text to text.
+        starts : sequence of str, optional
+            For each text what its choices go on with, as SWAG's second sentence.
+        truncation : bool
+            False: what is longer than the model takes is an error, and not cut.
+
+        Raises
+        ------
+        InputError
+            An empty text, fewer than two choices, or an empty one.
+        """
+        texts = as_list(texts)
+        require_text(texts, "text", "choose for")
+        flat = [choice for choice in choices if isinstance(choice, str)]
+        lists = [flat] * len(texts) if len(flat) == len(choices) else [list(some) for some in choices]
+        begun = [""] * len(texts) if starts is None else list(starts)
+        if len(lists) != len(texts) or len(begun) != len(texts):
+            raise InputError(f"{len(texts)} texts, but choices for {len(lists)} and starts for {len(begun)}")
+        for some in lists:
+            if len(some) < 2:
+                raise InputError(f"{len(some) or 'no'} choice: there is nothing to choose from")
+            require_text(some, "choice", "choose")
+        data = self._task.grouped(
+            self.tokenizer, texts, begun, lists, self.model.config, truncation=truncation
+        )
+        found = []
+        for some, probabilities in zip(lists, choice_probabilities(self.model, data), strict=True):
+            best = int(probabilities.argmax())
+            found.append(Choice(best, some[best], float(probabilities[best]), probabilities.tolist()))
+        return found

@@ -1,0 +1,57 @@
+"""Writing words where a text has masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from minidistil.text.tokenizer import Tokenizer
+
+MASK = "[MASK]"  # BERT's; understood whatever a tokenizer's own mask is called
+PIECE = "##"  # how a piece that goes on with a word begins
+
+Span = tuple[int, int]
+
+
+def find_masks(tokenizer: Tokenizer, text: str) -> tuple[list[Span], str]:
+    """Where the masks of a text are, and the text with the tokenizer's own mask token in their place.
+
+    Returns
+    -------
+    spans : list of (int, int)
+        Characters of each in `text`, from and up to.
+    """
+    own = tokenizer.special_tokens["mask_token"]
+    either = re.compile("|".join(map(re.escape, dict.fromkeys((own, MASK)))))
+    return [match.span() for match in either.finditer(text)], either.sub(lambda _: own, text)
+
+
+def fill(tokenizer: Tokenizer, text: str, spans: Sequence[Span], tokens: Sequence[str]) -> str:
+    """A text with words in the place of some of its masks; all else stays as it was written.
+
+    A piece such as "##ing" joins the word before it. A word gets a space where it would otherwise grow
+    together with what stands next to it, since to the model it was a word by itself.
+    """
+    out, done = "", 0
+    for (start, end), token in zip(spans, tokens, strict=True):
+        out = _joined(tokenizer, out, text[done:start])
+        if token.startswith(PIECE) and token != PIECE:
+            out = out.rstrip() + token.removeprefix(PIECE)
+        else:
+            out = _joined(tokenizer, out, token)
+        done = end
+    return _joined(tokenizer, out, text[done:])
+
+
+def _joined(tokenizer: Tokenizer, left: str, right: str) -> str:
+    return f"{left} {right}" if _grow_together(tokenizer, left[-1:], right[:1]) else left + right
+
+
+def _grow_together(tokenizer: Tokenizer, left: str, right: str) -> bool:
+    """Whether two characters that stand side by side are of one word; letters are, ideographs are not."""
+    if not (left.strip() and right.strip()):
+        return False
+    words = tokenizer.encode_spans([left + right])
+    before = set(words.word_ids[words.spans[:, 0] == 0].tolist())
+    after = set(words.word_ids[words.spans[:, 1] == 2].tolist())
+    return bool(before & after)
