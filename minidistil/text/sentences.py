@@ -45,7 +45,7 @@ NEXT = re.compile(rf"\s*+[{re.escape(OPENING)}\s]*+")
 WORD = re.compile(r"[^\W\d_]++")
 VISIBLE = re.compile(rf"[^\s{INVISIBLE}]")
 BEFORE = re.compile(r"[^\s([{–—-]*$")
-DOTTED = re.compile(r"(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")  # U.S, e.g, Ph.D, z.B
+DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")  # U.S, e.g, Ph.D, z.B
 LONGEST_ABBREVIATION = 16
 SPACELESS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # kana and Han
 
@@ -171,32 +171,32 @@ def _is_border(text: str, found: re.Match[str], begin: int, end: int, cased: boo
     stops, closed = found["stops"], found["closed"]
     follows = NEXT.match(text, found.end(), end)
     assert follows is not None  # it may be empty
-    first = text[follows.end() : follows.end() + 1]
-    spaced = text[found.end()].isspace()
+    first = text[follows.end() : min(follows.end() + 1, end)]
+    if first in GOES_ON:  # so is nothing at all: opening signs alone are no sentence
+        return False
     if stops[-1] in CLEAR:
-        return first not in GOES_ON and not (closed and first == "と")  # "「…。」と言った", says the speaker
-    if not spaced:
+        return not (closed and first == "と")  # "「…。」と言った", says the speaker
+    if not text[found.end()].isspace():
         return stops[-1] in "!?" and SPACELESS.match(text, found.end()) is not None
-    if first in GOES_ON:
-        return follows.end() == end  # an opening sign that stands alone
     if first.islower() and cased and (closed or stops[-1] in ".…．"):
         return False  # "Why?" she asked. Where nothing has a capital letter, its absence says nothing.
-    return stops != "." or bool(closed) or not _abbreviates(text, found.start(), begin, follows.end())
+    if stops != "." or closed:
+        return True
+    following = WORD.match(text, follows.end(), end)
+    return not _abbreviates(text, begin, found.start(), following[0] if following else first)
 
 
-def _abbreviates(text: str, stop: int, begin: int, after: int) -> bool:
-    """Whether a full stop is part of the word before it. `after` is where the next word begins."""
+def _abbreviates(text: str, begin: int, stop: int, following: str) -> bool:
+    """Whether the full stop at `stop` is part of the word before it, given the word or digit that follows."""
     before = BEFORE.search(text[max(begin, stop - LONGEST_ABBREVIATION) : stop])
     word = before[0].lstrip(OPENING) if before else ""
+    lower = word.lower()
     if word.isdecimal():
         return len(word) <= 3 and stop - len(word) == begin  # the number of an item
     if len(word) == 1:
         return word.isalpha() and word != "I"
-    lower = word.lower()
     if lower in ("a.m", "p.m"):
         return False
-    following = WORD.match(text, after)
-    usual = following is not None and following[0] in STARTERS
     if DOTTED.fullmatch(word) or lower in ABBREVIATIONS:
-        return not usual
-    return lower in TITLES or (lower in NUMBERED and text[after].isdecimal())
+        return following not in STARTERS
+    return lower in TITLES or (lower in NUMBERED and following.isdecimal())
