@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from minidistil.errors import UsageError
-from minidistil.pipelines import Pipeline, QuestionAnswering, TextClassification, TokenClassification
+from minidistil.pipelines import (
+    Pipeline,
+    QuestionAnswering,
+    Summarization,
+    TextClassification,
+    TokenClassification,
+)
 from minidistil.report import predictions as pages
 
 
@@ -39,12 +46,16 @@ class Kind(NamedTuple):
         HTML of the facts of a result.
     needs : tuple of str
         Those of them that it cannot do without.
+    whole : bool
+        Whether a text is a document: standard input is then one, not one a line, and there is a blank line
+        between results.
     """
 
     show: Callable[..., Iterator[Shown]]
     options: tuple[str, ...]
     page: Callable[[Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
+    whole: bool = False
 
 
 def labels(predict: TextClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
@@ -78,11 +89,26 @@ def answers(
         )
 
 
+def summaries(predict: Summarization, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+    for text, found in zip(texts, predict(texts, **options), strict=True):
+        facts = {"text": text, "summary": found.text, "method": found.method}
+        yield Shown(
+            [[sentence.text] for sentence in found.sentences],
+            {**facts, "sentences": [asdict(sentence) for sentence in found.sentences]},
+        )
+
+
 KINDS: dict[type[Pipeline], Kind] = {
     TextClassification: Kind(labels, ("no_truncation",), pages.labels),
     TokenClassification: Kind(entities, ("aggregation",), pages.entities),
     QuestionAnswering: Kind(
         answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
+    ),
+    Summarization: Kind(
+        summaries,
+        ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
+        pages.summary,
+        whole=True,
     ),
 }
 

@@ -85,3 +85,10 @@ def answers(facts: Mapping[str, Any]) -> str:
         + found
         + table(("answer", "probability", "characters"), rows)
     )
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """A document with the sentences of its summary marked."""
+    return marked(
+        facts["text"], [Mark(s["start"], s["end"], f"{s['score']:.2f}") for s in facts["sentences"]]
+    )

@@ -100,37 +100,56 @@ def read_examples(
     DataError
         No such file, an empty one, a bad line, a missing column.
     """
-    kind = _format_of(path, format)
-    name = "standard input" if str(path) == STDIN else str(path)
+    name = shown_name(path)
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
-    with opened(path, name) as file:
-        for line, row in _rows(kind, file, name, header):
-            if columns is None:
-                columns = _choose(wanted, list(row), name)
-                found = Examples(
-                    [], [] if "pair" in columns else None, [] if "label" in columns else None, [], name
+    for line, row in read_rows(path, format=format, header=header):
+        if columns is None:
+            columns = _choose(wanted, list(row), name)
+            found = Examples(
+                [], [] if "pair" in columns else None, [] if "label" in columns else None, [], name
+            )
+        values = {role: cell_of(row, column, name, line) for role, column in columns.items()}
+        for role in values.keys() - {"label"}:
+            if not isinstance(values[role], str):
+                raise DataError(
+                    f"column {columns[role]!r} should hold text, not {values[role]!r}", path=name, line=line
                 )
-            values = {role: _cell(row, column, name, line) for role, column in columns.items()}
-            for role in values.keys() - {"label"}:
-                if not isinstance(values[role], str):
-                    raise DataError(
-                        f"column {columns[role]!r} should hold text, not {values[role]!r}",
-                        path=name,
-                        line=line,
-                    )
-            if not values["text"].strip() and not values.get("pair", "").strip():
-                raise DataError("the text is empty", path=name, line=line)
-            found.lines.append(line)
-            found.texts.append(values["text"])
-            if found.pairs is not None:
-                found.pairs.append(values["pair"])
-            if found.labels is not None:
-                found.labels.append(values["label"])
+        if not values["text"].strip() and not values.get("pair", "").strip():
+            raise DataError("the text is empty", path=name, line=line)
+        found.lines.append(line)
+        found.texts.append(values["text"])
+        if found.pairs is not None:
+            found.pairs.append(values["pair"])
+        if found.labels is not None:
+            found.labels.append(values["label"])
     if not found.texts:
         raise DataError("there are no examples in it", path=name)
     return found
+
+
+def read_rows(path: str | Path, *, format: str | None = None, header: bool = True) -> Iterator[Row]:
+    """Rows of a file as they stand in it, with their lines. Parameters and errors as of `read_examples`."""
+    kind, name = _format_of(path, format), shown_name(path)
+    with opened(path, name) as file:
+        yield from _rows(kind, file, name, header)
+
+
+def read_text(path: str | Path) -> str:
+    """A whole file as one text, every character as it stands but a byte order mark.
+
+    Raises
+    ------
+    DataError
+        No such file, not UTF-8.
+    """
+    return "".join(line for _, line in lines_of(path, shown_name(path)))
+
+
+def shown_name(path: str | Path) -> str:
+    """What messages call a file."""
+    return "standard input" if str(path) == STDIN else str(path)
 
 
 def _format_of(path: str | Path, format: str | None) -> str:
@@ -268,7 +287,7 @@ def json_object(line: str, name: str, number: int) -> dict[str, Any]:
 
 def _choose(wanted: Mapping[str, Column | None], columns: Sequence[str], name: str) -> dict[str, str]:
     """Which column plays which role: those asked for, else those with a usual name."""
-    chosen = {role: _find(c, columns, name) for role, c in wanted.items() if c is not None}
+    chosen = {role: find_column(c, columns, name) for role, c in wanted.items() if c is not None}
     if "text" not in chosen:
         usual = next((c for c in TEXTS if c in columns), None)
         if usual is None:
@@ -283,7 +302,14 @@ def _choose(wanted: Mapping[str, Column | None], columns: Sequence[str], name: s
     return chosen
 
 
-def _find(column: Column, columns: Sequence[str], name: str) -> str:
+def find_column(column: Column, columns: Sequence[str], name: str) -> str:
+    """A column that was named, or numbered from 0.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
     if str(column) in columns:
         return str(column)
     if str(column).isdecimal() and int(column) < len(columns):
@@ -293,7 +319,8 @@ def _find(column: Column, columns: Sequence[str], name: str) -> str:
     raise DataError(f"no column {str(column)!r}. There are: {', '.join(columns)}.{hint}", path=name)
 
 
-def _cell(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
+def cell_of(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
+    """What a row has in a column; a DataError where it lacks it."""
     if column not in row:
         raise DataError(f"no key {column!r}; this line has: {', '.join(row)}", path=name, line=line)
     return row[column]
