@@ -19,7 +19,9 @@ from minidistil.tasks.neighbours import cosines, directions
 
 Float64 = npt.NDArray[np.float64]
 
-SAME = 0.95  # the cosine from which Rossiello et al. 2017 hold one of two sentences for superfluous
+ALIKE = 0.95  # the cosine from which Rossiello et al. 2017 hold one of two sentences for superfluous
+SAME = 1 - 1e-6  # all but rounding
+LAST = 4.0  # taken from a cosine it puts a sentence behind all others
 
 
 class Limits(NamedTuple):
@@ -103,8 +105,9 @@ def centroid(vectors: npt.ArrayLike, lengths: npt.ArrayLike, limits: Limits = TH
     Parameters
     ----------
     vectors : float [N, H]
-        Of any length; directions count. One of zeros, or a sentence as good as equal to one that is
-        picked (a cosine of 0.95 or more), is not picked.
+        Of any length; directions count. A vector of zeros is not picked, nor one that is the same as one
+        that is picked; one that is alike (a cosine of 0.95 or more) only where nothing else is left, since
+        to some encoders all sentences are alike.
     lengths : int [N]
     limits : Limits
 
@@ -114,11 +117,15 @@ def centroid(vectors: npt.ArrayLike, lengths: npt.ArrayLike, limits: Limits = TH
         Other shapes, a NaN, an Inf.
     """
     x, relevance = _relevance(vectors)
+    nearest = np.full(len(x), -1.0)
 
     def without_repeats(i: int, values: Float64) -> Float64:
-        return np.where(_cosines(x, x[i]) >= SAME, -np.inf, values)
+        np.maximum(nearest, _cosines(x, x[i]), out=nearest)
+        after = np.where(nearest >= ALIKE, relevance - LAST, relevance)
+        return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, after)
 
-    return _pick(relevance, np.asarray(lengths), limits, without_repeats)
+    picks = _pick(relevance, np.asarray(lengths), limits, without_repeats)
+    return Picks(picks.indices, relevance[picks.indices])
 
 
 def mmr(
@@ -146,12 +153,12 @@ def mmr(
 
         lambda cos(s, mean) - (1 - lambda) max_{t picked} cos(s, t)
 
-    where the mean stands for the query, as there is none. What `centroid` does not pick is not picked here.
+    where the mean stands for the query, as there is none. No two that are the same are picked.
     """
     if not 0 <= weight <= 1:
         raise UsageError(f"the weight of relevance is from 0 to 1, not {weight}")
     x, relevance = _relevance(vectors)
-    nearest = np.full(len(x), -np.inf)
+    nearest = np.full(len(x), -1.0)
 
     def without_repeats(i: int, values: Float64) -> Float64:
         np.maximum(nearest, _cosines(x, x[i]), out=nearest)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil.errors import InputError, UsageError
-from minidistil.tasks.selection import SAME, Limits, best, centroid, mmr
+from minidistil.tasks.selection import ALIKE, SAME, Limits, best, centroid, mmr
 
 NONE = Limits(None, None)
 
@@ -15,8 +15,8 @@ def cosine(a, b):
     return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
 
 
-def loop(x, weight, k):
-    """Carbonell and Goldstein's formula, sentence by sentence; without the second term the centroid's."""
+def loop(x, k, value):
+    """One after the other; `value` of the cosines with the mean and with the nearest that is chosen."""
     mean = np.mean([v / np.linalg.norm(v) for v in x], axis=0)
     chosen = []
     while len(chosen) < k:
@@ -24,7 +24,7 @@ def loop(x, weight, k):
         for i in set(range(len(x))) - set(chosen):
             nearest = max((cosine(x[i], x[j]) for j in chosen), default=0)
             if nearest < SAME:
-                values[i] = weight * cosine(x[i], mean) - (1 - weight) * nearest
+                values[i] = value(cosine(x[i], mean), nearest)
         if not values:
             break
         chosen.append(max(values, key=values.get))
@@ -39,9 +39,9 @@ def test_against_a_loop(weight, width):
         x = rng.normal(size=(12, width)) + 0.5
         for k in (1, 3, 12):
             picked = mmr(x, np.ones(12), Limits(k), weight=weight)
-            assert picked.indices.tolist() == loop(x, weight, k)
-            if weight == 1:
-                assert centroid(x, np.ones(12), Limits(k)).indices.tolist() == loop(x, 1, k)
+            assert picked.indices.tolist() == loop(x, k, lambda a, b: weight * a - (1 - weight) * b)
+            picked = centroid(x, np.ones(12), Limits(k))
+            assert picked.indices.tolist() == loop(x, k, lambda a, b: (b < ALIKE, a))
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,9 +58,11 @@ def test_order_and_length_of_vectors_do_not_matter(seed, n, k):
 
 def test_nothing_is_said_twice():
     x = np.array([[1, 0], [1, 0.01], [2, 0], [0.5, 1], [0, 0]])
+    picks = centroid(x, np.ones(5), Limits(2))
+    assert picks.indices.tolist() == [1, 3], "one of the three that are alike"
+    assert ((picks.scores > 0) & (picks.scores <= 1)).all()
     for choose in (centroid, mmr):
-        picks = choose(x, np.ones(5), NONE)
-        assert picks.indices.tolist() in ([0, 3], [1, 3]), "one of the first three; none without direction"
+        assert choose(x, np.ones(5), NONE).indices.tolist() == [0, 1, 3], "none without direction, none twice"
     assert centroid(np.ones((4, 3)), np.ones(4)).indices.tolist() == [0], "of equal ones the first"
     assert mmr(np.zeros((4, 3)), np.ones(4)).indices.tolist() == []
     assert mmr(np.zeros((0, 3)), np.zeros(0)).indices.tolist() == []
