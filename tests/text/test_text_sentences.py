@@ -65,6 +65,11 @@ def test_what_cannot_be_seen_is_no_sentence():
     assert split_sentences("") == split_sentences(" \n\t\u3000") == split_lines(" \n") == []
 
 
+def test_lines_that_had_room():
+    for n, expected in ((40, 3), (41, 1)):  # of a width of 43 characters, with a word of two to come
+        assert len(split_sentences(f"{'w' * n}\nin {'w' * 40}\nend")) == expected
+
+
 def test_lines():
     assert split_lines(" a. b \r\n\n c\u2029") == [("a. b", 1, 5), ("c", 10, 11)]
 
