@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.tasks.named import named_task
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
-    task = named_task(args.task, recipe.data)
+    task = named_task(args.task, recipe.data, recipe.task)
     examples = task.read(args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from minidistil.errors import UsageError
@@ -12,6 +13,7 @@ from minidistil.pipelines import (
     MultipleChoice,
     Pipeline,
     QuestionAnswering,
+    Summarization,
     TextClassification,
     TokenClassification,
 )
@@ -48,12 +50,16 @@ class Kind(NamedTuple):
         HTML of the facts of a result.
     needs : tuple of str
         Those of them that it cannot do without.
+    whole : bool
+        Whether a text is a document: standard input is then one, not one a line, and there is a blank line
+        between results.
     """
 
     show: Callable[..., Iterator[Shown]]
     options: tuple[str, ...]
     page: Callable[[Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
+    whole: bool = False
 
 
 def labels(predict: TextClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
@@ -128,6 +134,15 @@ def choices_of(text: str) -> ChoiceRow:
     return choice_row(json_object(text, name, 1), path=name, line=1)
 
 
+def summaries(predict: Summarization, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+    for text, found in zip(texts, predict(texts, **options), strict=True):
+        facts = {"text": text, "summary": found.text, "method": found.method}
+        yield Shown(
+            [[sentence.text] for sentence in found.sentences],
+            {**facts, "sentences": [asdict(sentence) for sentence in found.sentences]},
+        )
+
+
 KINDS: dict[type[Pipeline], Kind] = {
     TextClassification: Kind(labels, ("no_truncation",), pages.labels),
     TokenClassification: Kind(entities, ("aggregation",), pages.entities),
@@ -136,6 +151,12 @@ KINDS: dict[type[Pipeline], Kind] = {
     ),
     FillMask: Kind(words, ("top_k", "targets"), pages.words),
     MultipleChoice: Kind(chosen, ("choices", "no_truncation"), pages.chosen),
+    Summarization: Kind(
+        summaries,
+        ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
+        pages.summary,
+        whole=True,
+    ),
 }
 
 

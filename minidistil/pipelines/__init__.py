@@ -10,12 +10,20 @@ from minidistil.pipelines.base import Pipeline, load
 from minidistil.pipelines.fill_mask import FillMask
 from minidistil.pipelines.multiple_choice import MultipleChoice
 from minidistil.pipelines.question_answering import QuestionAnswering
+from minidistil.pipelines.summarization import Summarization
 from minidistil.pipelines.text_classification import Prediction, TextClassification
 from minidistil.pipelines.token_classification import TokenClassification
 
 PIPELINES: dict[str, type[Pipeline]] = {
     kind.task: kind
-    for kind in (TextClassification, TokenClassification, QuestionAnswering, FillMask, MultipleChoice)
+    for kind in (
+        TextClassification,
+        TokenClassification,
+        QuestionAnswering,
+        FillMask,
+        MultipleChoice,
+        Summarization,
+    )
 }
 
 
@@ -56,7 +64,7 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
         There is none for it.
     """
     model, tokenizer = load(path_or_id, **options)
-    for kind in PIPELINES.values():
+    for kind in reversed(PIPELINES.values()):  # a summariser is a token classifier too
         if kind.suits(model):
             return kind(model, tokenizer)
     raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
@@ -69,6 +77,7 @@ __all__ = [
     "Pipeline",
     "Prediction",
     "QuestionAnswering",
+    "Summarization",
     "TextClassification",
     "TokenClassification",
     "pipeline",

@@ -105,3 +105,10 @@ def chosen(facts: Mapping[str, Any]) -> str:
     """A context, and its choices with their probabilities."""
     rows = zip(facts["choices"], facts["scores"], strict=True)
     return marked(facts["context"], []) + table(("choice", "probability"), rows)
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """A document with the sentences of its summary marked."""
+    return marked(
+        facts["text"], [Mark(s["start"], s["end"], f"{s['score']:.2f}") for s in facts["sentences"]]
+    )

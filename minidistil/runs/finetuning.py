@@ -70,11 +70,13 @@ class TeachingSettings:
 class FineTuningRecipe:
     """All settings of a fine-tuning. `minidistil.recipes` reads and writes it.
 
+    `task` are settings that only some tasks have, such as `SummarySettings`; the task checks them.
     The defaults of `train` are BERT's (Devlin et al. 2018, appendix A.3): batches of 32, 3 epochs, 5e-5.
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    task: Mapping[str, Any] = field(default_factory=dict)
     teaching: TeachingSettings = field(default_factory=TeachingSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
 
@@ -114,7 +116,7 @@ class FineTuning(RecipeRun):
     ) -> None:
         super().__init__(recipe, out, quiet=quiet)
         self.source, self.task_name, self._train, self._evaluate = source, task, train, evaluate
-        found = named_task(task, recipe.data)
+        found = named_task(task, recipe.data, recipe.task)
         if not isinstance(found, Task):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         self.task = found

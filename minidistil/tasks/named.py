@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from minidistil.errors import UsageError
+from minidistil.errors import ConfigError, UsageError
+from minidistil.recipes import build
 from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.choices import ChoiceTask
 from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.sequence import Problem, SequenceTask
+from minidistil.tasks.summaries import MAX_LENGTH, SummarySettings, SummaryTask
 from minidistil.tasks.tokens import TokenTask
 
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
@@ -35,10 +37,13 @@ class Named:
         Gives the task from its settings.
     data : dict
         Settings of its files, see `DataSettings`.
+    settings : type, optional
+        A dataclass of settings that only this task has; `make` then takes one after the data's.
     """
 
-    make: Callable[[DataSettings], Measurable]
+    make: Callable[..., Measurable]
     data: Mapping[str, Any] = field(default_factory=dict)
+    settings: type[Any] | None = None
 
 
 def sequence(
@@ -103,13 +108,16 @@ TASKS: dict[str, Named] = {
     "question-answering": Named(QuestionTask, data={"max_length": 384}),
     "squad": Named(QuestionTask, data={"max_length": 384}),
     "conll2003": Named(TokenTask, data={"format": "columns"}),
+    "summarization": Named(SummaryTask, data={"max_length": MAX_LENGTH}, settings=SummarySettings),
     "sms": sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
     ),
 }
 
 
-def named_task(name: str, data: DataSettings | None = None) -> Measurable:
+def named_task(
+    name: str, data: DataSettings | None = None, settings: Mapping[str, Any] | None = None
+) -> Measurable:
     """A task by its name, or a kind of task.
 
     Parameters
@@ -118,11 +126,15 @@ def named_task(name: str, data: DataSettings | None = None) -> Measurable:
         A key of `TASKS`, such as "sst2" or "classification".
     data : DataSettings, optional
         What it says beside the defaults goes before what the name says.
+    settings : mapping, optional
+        Of this task alone.
 
     Raises
     ------
     UsageError
         There is no such task; the message names those there are.
+    ConfigError
+        A setting that the task does not have, or of another kind.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, 1, 0.5)
@@ -132,4 +144,9 @@ def named_task(name: str, data: DataSettings | None = None) -> Measurable:
     known = {
         key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
     }
-    return TASKS[name].make(replace(given, **known))
+    found, own = replace(given, **known), TASKS[name].settings
+    if own is not None:
+        return TASKS[name].make(found, build(own, settings or {}, "", "task"))
+    if settings:
+        raise ConfigError(f"there is no setting task.{next(iter(settings))}: {name} has none of its own")
+    return TASKS[name].make(found)

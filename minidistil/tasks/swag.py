@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidistil.errors import DataError
-from minidistil.text.readers import Column, find_column, name_of, read_rows
+from minidistil.text.readers import Column, find_column, read_rows, shown_name
 
 # Where to look when no column is named.
 STARTS = {"sent1": "sent2", "ctx_a": "ctx_b", "context": "question", "article": "question"}
@@ -84,7 +84,7 @@ def read_choices(
     DataError
         As there; or fewer than two choices, an empty one, a label that is none of them.
     """
-    name = name_of(path)
+    name = shown_name(path)
     found = Choices([], [], [], [], [], name)
     for line, row in read_rows(path, format=format, header=header):
         example = choice_row(row, text=text, start=start, label=label, path=name, line=line)

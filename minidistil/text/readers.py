@@ -100,7 +100,7 @@ def read_examples(
     DataError
         No such file, an empty one, a bad line, a missing column.
     """
-    name = name_of(path)
+    name = shown_name(path)
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
@@ -110,13 +110,11 @@ def read_examples(
             found = Examples(
                 [], [] if "pair" in columns else None, [] if "label" in columns else None, [], name
             )
-        values = {role: _cell(row, column, name, line) for role, column in columns.items()}
+        values = {role: cell_of(row, column, name, line) for role, column in columns.items()}
         for role in values.keys() - {"label"}:
             if not isinstance(values[role], str):
                 raise DataError(
-                    f"column {columns[role]!r} should hold text, not {values[role]!r}",
-                    path=name,
-                    line=line,
+                    f"column {columns[role]!r} should hold text, not {values[role]!r}", path=name, line=line
                 )
         if not values["text"].strip() and not values.get("pair", "").strip():
             raise DataError("the text is empty", path=name, line=line)
@@ -132,16 +130,24 @@ def read_examples(
 
 
 def read_rows(path: str | Path, *, format: str | None = None, header: bool = True) -> Iterator[Row]:
-    """Rows of a file with the lines they begin on; what they mean is for the caller to say.
-
-    The arguments and errors are those of `read_examples`.
-    """
-    kind, name = _format_of(path, format), name_of(path)
+    """Rows of a file as they stand in it, with their lines. Parameters and errors as of `read_examples`."""
+    kind, name = _format_of(path, format), shown_name(path)
     with opened(path, name) as file:
         yield from _rows(kind, file, name, header)
 
 
-def name_of(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
+    """A whole file as one text, every character as it stands but a byte order mark.
+
+    Raises
+    ------
+    DataError
+        No such file, not UTF-8.
+    """
+    return "".join(line for _, line in lines_of(path, shown_name(path)))
+
+
+def shown_name(path: str | Path) -> str:
     """What messages call a file."""
     return "standard input" if str(path) == STDIN else str(path)
 
@@ -297,7 +303,7 @@ def _choose(wanted: Mapping[str, Column | None], columns: Sequence[str], name: s
 
 
 def find_column(column: Column, columns: Sequence[str], name: str) -> str:
-    """The column that is asked for by name, or by number from 0.
+    """A column that was named, or numbered from 0.
 
     Raises
     ------
@@ -313,7 +319,8 @@ def find_column(column: Column, columns: Sequence[str], name: str) -> str:
     raise DataError(f"no column {str(column)!r}. There are: {', '.join(columns)}.{hint}", path=name)
 
 
-def _cell(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
+def cell_of(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
+    """What a row has in a column; a DataError where it lacks it."""
     if column not in row:
         raise DataError(f"no key {column!r}; this line has: {', '.join(row)}", path=name, line=line)
     return row[column]

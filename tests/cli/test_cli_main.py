@@ -258,3 +258,17 @@ def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifie
     monkeypatch.setattr("minidistil.pipelines.pipeline_of", stop)
     assert main(["predict", classifier, "film"]) == 130
     assert capsys.readouterr().err == f"minidistil predict: {shown}\n"
+
+
+def test_texts_stand_where_they_are_written(classifier, capsys):
+    before, after = ["a film", "--json", "the plot"], ["--json", "a film", "the plot"]
+    found = []
+    for arguments in (before, after):
+        assert main(["predict", classifier, *arguments]) == 0
+        found.append([json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()])
+    assert found == [["a film", "the plot"]] * 2
+    for arguments in (["predict", classifier, "--nothing", "a film"], ["inspect", classifier, "a film"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert "unrecognized arguments" in capsys.readouterr().err
