@@ -7,12 +7,13 @@ from typing import Any
 
 from minidistil.errors import ConfigError, UsageError
 from minidistil.pipelines.base import Pipeline, load
+from minidistil.pipelines.nearest import Faq, Intents
 from minidistil.pipelines.question_answering import QuestionAnswering
 from minidistil.pipelines.text_classification import Prediction, TextClassification
 from minidistil.pipelines.token_classification import TokenClassification
 
 PIPELINES: dict[str, type[Pipeline]] = {
-    kind.task: kind for kind in (TextClassification, TokenClassification, QuestionAnswering)
+    kind.task: kind for kind in (TextClassification, TokenClassification, QuestionAnswering, Intents, Faq)
 }
 
 
@@ -25,7 +26,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
         A key of `PIPELINES`.
     path_or_id : directory or hub id
     **options
-        As for `Model.from_pretrained`.
+        As for `Model.from_pretrained`; of "intents" and "faq" also what their classes take.
 
     Returns
     -------
@@ -61,6 +62,8 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
 
 __all__ = [
     "PIPELINES",
+    "Faq",
+    "Intents",
     "Pipeline",
     "Prediction",
     "QuestionAnswering",
