@@ -61,6 +61,7 @@ def test_the_threshold(encoder):
     assert near.answer is None
     assert near.candidates[0].answer in dict(ENTRIES).values()
     assert ask("is the film warm")[0].answer == "Yes, it is."
+    assert ask("of of of", threshold=ask("of of of")[0].score)[0].answer is not None, "at it is not below it"
     assert ask("is the clumsy grim bright funny", threshold=-1)[0].answer == near.candidates[0].answer
 
 
@@ -103,7 +104,8 @@ def test_measured(encoder, file, tmp_path, capsys):
     assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
 
 
-def test_the_right_answer_may_be_named_by_its_question(file, tmp_path):
+def test_the_right_answer_may_be_named_by_its_question(tmp_path):
+    file = write(tmp_path / "faq.jsonl", [*ENTRIES, ("A little.", "Not so.")])
     rows = [("x", "A little."), ("y", " is the plot tired"), ("z", ""), ("w", "is the film warm")]
     task = FaqTask()
     numbers = answer_numbers(task.read(write(tmp_path / "asked.jsonl", rows)), task.read_entries(file))
@@ -185,7 +187,7 @@ def test_what_is_refused(encoder, file, tmp_path, capsys):
 
 def test_intents_from_pairs(encoder):
     predict = pipeline(
-        "intents", encoder, entries=[("warm film", "good"), ("dull plot", "bad"), ("of", "none")]
+        "intents", encoder, entries=[("of", "none"), ("warm film", "good"), ("dull plot", "bad")]
     )
     (found,) = predict("dull plot")
     assert (found.label, found.candidates[0].example) == ("bad", "dull plot")
