@@ -25,8 +25,8 @@ class FaqTask(Measurable):
     Parameters
     ----------
     data : DataSettings
-        Columns of questions and answers are `text` and `label`. `entries` is the file of entries, its format
-        what its name says; several questions may have one answer.
+        Columns of questions and answers are `text` and `label`, `entries` is the file of entries, of the same
+        kind. Several questions may have one answer.
     """
 
     kind: ClassVar[str] = "faq"
@@ -38,7 +38,7 @@ class FaqTask(Measurable):
 
     def read(self, path: str | Path) -> Examples:
         """Questions with the right answer, or the right entry's question; without either there is none."""
-        examples = self._table(path, self.data.format)
+        examples = self._table(path)
         return replace(examples, labels=[or_none(label) for label in examples.labels or []])
 
     def read_entries(self, path: str | Path) -> Examples:
@@ -49,15 +49,15 @@ class FaqTask(Measurable):
         DataError
             A question or an answer is missing; file and line are named.
         """
-        examples = self._table(path, None)
+        examples = self._table(path)
         for label, line in zip(examples.labels or [], examples.lines, strict=True):
             if not isinstance(label, str) or not label.strip():
                 raise DataError("the answer is empty", path=examples.path, line=line)
         return examples
 
-    def _table(self, path: str | Path, format: str | None) -> Examples:
+    def _table(self, path: str | Path) -> Examples:
         d = self.data
-        return read_examples(path, text=d.text, label=d.label, format=format, header=d.header)
+        return read_examples(path, text=d.text, label=d.label, format=d.format, header=d.header)
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""
