@@ -6,36 +6,61 @@ import argparse
 
 from minidistil.cli.distill import add_recipe_arguments
 
-HELP = "measure a fine-tuned model on examples with labels"
+HELP = "measure a fine-tuned model, or an encoder, on examples with labels"
 EXAMPLES = """\
   minidistil evaluate runs/sst2 --task sst2 --data dev.tsv
   minidistil evaluate runs/mail --task classification --data more.csv --set data.text=body --json
+  minidistil evaluate ENCODER --task similarity --data pairs.tsv
+  minidistil evaluate ENCODER --task translations --data test.en test.de
+  minidistil evaluate ENCODER --task faq --entries faq.jsonl --data asked.jsonl
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a fine-tuned model")
+    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a model")
     parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
-    parser.add_argument("--data", required=True, metavar="FILE", help="examples; '-' is standard input")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="examples; '-' is standard input; translations may be in two files, line by line",
+    )
+    parser.add_argument(
+        "--entries", metavar="FILE", help="of faq and intents: what an encoder compares the examples with"
+    )
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     import json
+    from dataclasses import replace
 
+    from minidistil.cli.tables import class_table, confusion_table
+    from minidistil.errors import UsageError
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe, numbers
     from minidistil.tasks.named import named_task
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
-    task = named_task(args.task, recipe.data, recipe.task)
-    examples = task.read(args.data)
+    data = recipe.data if args.entries is None else replace(recipe.data, entries=args.entries)
+    task = named_task(args.task, data, recipe.task)
+    if data.entries is not None and not task.compares:
+        raise UsageError(f"--task {args.task} takes no entries")
+    if len(args.data) > task.files:
+        raise UsageError(f"{args.task} is measured on one file, not {len(args.data)}")
+    examples = task.read(*args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:
         print(json.dumps({"task": args.task, "examples": len(examples), **found}))
         return 0
     for name, value in numbers(found).items():
-        print(f"{name.replace('_', ' '):20}{value:10.4f}")
-    print(f"{'examples':20}{len(examples):10,}")
+        print(
+            f"{name.replace('_', ' '):26}" + (f"{value:10,}" if isinstance(value, int) else f"{value:10.4f}")
+        )
+    print(f"{'examples':26}{len(examples):10,}")
+    for lines in (class_table(found), confusion_table(found)):
+        if lines:
+            print("", *lines, sep="\n")
     return 0

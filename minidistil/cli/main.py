@@ -98,20 +98,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Arguments, with texts wherever they stand: argparse takes none after an option if it may take none."""
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Arguments; texts may stand before options, behind them and between.
+
+    argparse itself takes those that follow an option for unknown arguments if there were none before it.
+    """
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    if rest and (not hasattr(args, "texts") or any(len(r) > 1 and r.startswith("-") for r in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        args.texts += rest
+    if not hasattr(args, "texts"):
+        unknown = rest
+    else:
+        end = rest.index("--") if "--" in rest else len(rest)  # behind it everything is a text
+        unknown = [text for text in rest[:end] if text.startswith("-") and text != "-"]
+        args.texts = [*args.texts, *rest[:end], *rest[end + 1 :]]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    args = _parsed(argv)
+    args = _parse(argv)
     logging.basicConfig(
         level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )

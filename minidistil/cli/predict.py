@@ -4,71 +4,101 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from minidistil.cli.inputs import add_input_arguments
 
 if TYPE_CHECKING:
     from minidistil.pipelines import Pipeline
 
-HELP = "label texts, find entities, answer questions, fill in words, choose or summarise with a model"
+HELP = "label, tag, answer, fill in, choose, summarise, or find the nearest entry"
 EXAMPLES = """\
   minidistil predict runs/demo/student "a warm, funny, engaging film"
   cat sentences.txt | minidistil predict runs/demo/student --json
+  minidistil predict runs/spam --data mails.csv --text-column body --json > labels.jsonl
   minidistil predict runs/entities "Ada Lovelace was born in London"
   minidistil predict runs/squad --question "Where was she born?" "Ada Lovelace was born in London"
   minidistil predict runs/masked-lm "Paris is the [MASK] of France." --top-k 5 --targets capital city
   minidistil predict runs/swag "She opened the door" --choices "and walked in." "and ate it."
-  minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
-  minidistil predict runs/entities --document report.txt --document notes.txt --json
   minidistil predict ENCODER --task summarization --document report.txt --sentences 5
+  minidistil predict ENCODER --task faq --entries faq.jsonl "how do I return it?"
+  minidistil predict ENCODER --task intents --entries intents.jsonl --threshold 0.5 "where is my parcel?"
+  minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
   minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
 
-What is done follows from the model's head. An entity comes with its type, its score and its characters in the
-text, from and up to; an answer with its score and its characters in the context; a masked word with its
-probability and the text filled in. To choose without --choices, each text is a JSON object with "context"
-and "choices". A summary is sentences of the text, one a line, and a text to be summarised is a document:
-standard input is one, whatever its lines."""
+What is done follows from the model's head, or from --task. An entity comes with its type, its score and its
+characters in the text, from and up to; an answer with its score and its characters in the context; a masked
+word with its probability and the text filled in. To choose without --choices, each text is a JSON object
+with "context" and "choices". A summary is sentences of the text, one a line; a text to be summarised is a
+document: standard input is one, whatever its lines. For faq and intents the model is any encoder, and the
+answer that of the nearest entry, or "none" below the threshold."""
 
-# What only some kinds of model take; `minidistil.cli.predictions` says which.
+# What only some kinds of model take, or are made with; `minidistil.cli.predictions` says which.
 OPTIONS = (
-    *("question", "n_best", "null_threshold", "aggregation", "no_truncation"),
-    *("top_k", "targets", "choices"),
+    *("question", "n_best", "null_threshold", "aggregation", "no_truncation", "pair", "pair_column"),
+    *("top_k", "threshold", "targets", "choices"),
     *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
 )
-Input = tuple[str, dict[str, Any]]  # a text, and where it is from
-TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
+SETUP = ("entries", "vectors", "answers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a model directory or hub id")
-    parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="a text; '-', or none, reads one a line from standard input"
-    )
-    parser.add_argument(
-        "--document",
-        action="append",
-        metavar="FILE",
-        help="a file that is one text, whatever its lines; may be repeated; '-' is standard input",
-    )
-    parser.add_argument("--data", metavar="FILE", help="texts in a csv, tsv, jsonl or parquet, one a row")
-    parser.add_argument("--text-column", metavar="NAME", help="the column of --data that holds the text")
+    add_input_arguments(parser)
     parser.add_argument("--task", metavar="NAME", help="what to do, if not what the model's head is for")
-    parser.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
-    parser.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
     parser.add_argument(
+        "--html", metavar="FILE", help="also write a page that shows what was found, and where"
+    )
+    parser.add_argument(
+        "--attention",
+        nargs=2,
+        type=int,
+        metavar=("LAYER", "HEAD"),
+        help="with --html: what this head looks at in each text; counted from 0",
+    )
+    parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """By kind of model."""
+    labels = parser.add_argument_group("labels, masked words, intents, questions asked before")
+    labels.add_argument("--top-k", type=int, metavar="N", help="the N likeliest, with their scores")
+    labels.add_argument(
+        "--threshold",
+        type=float,
+        metavar="X",
+        help='least score of a label; with less, "none" (of many labels 0.5, of intents what was learnt)',
+    )
+    labels.add_argument(
+        "--no-truncation",
+        action="store_const",
+        const=True,
+        help="refuse texts longer than the model takes, instead of cutting",
+    )
+    labels.add_argument("--targets", nargs="+", metavar="WORD", help="compare these words alone for a mask")
+    labels.add_argument("--choices", nargs="+", metavar="TEXT", help="which of these goes with each text?")
+    labels.add_argument("--entries", metavar="FILE", help="of faq and intents: the examples to compare with")
+    labels.add_argument("--vectors", metavar="FILE", help="of the entries, from `minidistil embed --out`")
+    labels.add_argument(
+        "--answers", action="store_const", const=True, help="of faq: compare with the answers, too"
+    )
+    spans = parser.add_argument_group("entities and answers")
+    spans.add_argument(
+        "--aggregation",
+        choices=("none", "simple", "first", "average", "max"),
+        help="how pieces of words make entities (first: the first piece decides for its word)",
+    )
+    spans.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
+    spans.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")
+    spans.add_argument(
         "--null-threshold",
         type=float,
         metavar="X",
         help="answer nothing if that scores better than the best answer by more than this",
     )
-    parser.add_argument(
-        "--aggregation",
-        choices=("none", "simple", "first", "average", "max"),
-        help="how pieces of words make entities (first: the first piece decides for its word)",
-    )
-    parser.add_argument("--top-k", type=int, metavar="N", help="words for each mask (5)")
-    parser.add_argument("--targets", nargs="+", metavar="WORD", help="compare these words alone for a mask")
-    parser.add_argument("--choices", nargs="+", metavar="TEXT", help="which of these goes with each text?")
     summary = parser.add_argument_group("summaries")
     summary.add_argument("--sentences", type=int, metavar="N", help="at most so many (3)")
     summary.add_argument("--words", type=int, metavar="N", help="at most so many")
@@ -82,49 +112,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary.add_argument(
         "--block-trigrams", action="store_const", const=True, help="trained: no three words in a row twice"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
-    parser.add_argument(
-        "--no-truncation",
-        action="store_const",
-        const=True,
-        help="refuse texts longer than a classifier takes, instead of cutting",
-    )
-    parser.add_argument(
-        "--html", metavar="FILE", help="also write a page that shows what was found, and where"
-    )
-    parser.add_argument(
-        "--attention",
-        nargs=2,
-        type=int,
-        metavar=("LAYER", "HEAD"),
-        help="with --html: what this head looks at in each text; counted from 0",
-    )
-    parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
 
 
 def run(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.cli.embed import row
-    from minidistil.cli.predictions import kind_of
+    from minidistil.cli.inputs import check_inputs, inputs
+    from minidistil.cli.predictions import check_setup, kind_of
     from minidistil.errors import UsageError
     from minidistil.pipelines import pipeline, pipeline_of
 
+    check_inputs(args)
+    if args.top_k is not None and args.top_k < 1:
+        raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
+    if args.attention is not None and args.html is None:
+        raise UsageError("--attention is part of a page: say --html FILE")
+    setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
+    check_setup(args.task, setup)
     if args.task is None:
         predict = pipeline_of(args.model, backend=args.backend)
     else:
-        predict = pipeline(args.task, args.model, backend=args.backend)
+        predict = pipeline(args.task, args.model, backend=args.backend, **setup)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     kind = kind_of(predict, options)
-    if args.attention is not None and args.html is None:
-        raise UsageError("--attention is part of a page: say --html FILE")
+    takes_pairs = "pair" in kind.options
+    for name in ("pair", "pair_column"):
+        options.pop(name, None)
     parts: list[str] = []
     first = True
-    for inputs in _inputs(args, kind.whole):
-        texts = [text for text, _ in inputs]
-        for (text, origin), shown in zip(inputs, kind.show(predict, texts, **options), strict=True):
+    for some in inputs(args, whole=kind.whole, pairs=takes_pairs):
+        texts = [given.text for given in some]
+        pairs = [given.pair for given in some if given.pair is not None]
+        more = {"pairs": pairs} if pairs else {}
+        for given, shown in zip(some, kind.show(predict, texts, **more, **options), strict=True):
             if args.json:
-                print(json.dumps({**origin, **shown.facts}, ensure_ascii=False))
+                print(json.dumps({**given.origin, **shown.facts}, ensure_ascii=False))
             else:
                 if kind.whole and not first:
                     print()
@@ -132,21 +155,24 @@ def run(args: argparse.Namespace) -> int:
                 for cells in shown.rows:
                     print(row(*cells))
             if args.html is not None:
-                parts += [kind.page(shown.facts), *_attention(args, predict, text)]
+                parts += [kind.page(shown.facts), *_attention(args, predict, shown.facts)]
         sys.stdout.flush()
     if args.html is not None:
         _write_page(args, parts)
     return 0
 
 
-def _attention(args: argparse.Namespace, predict: Pipeline, text: str) -> list[str]:
+def _attention(args: argparse.Namespace, predict: Pipeline, facts: Mapping[str, Any]) -> list[str]:
     """The attention asked for in one text, as part of a page."""
     from minidistil.report.attention import attention_figure, attention_map
 
     if args.attention is None:
         return []
     layer, head = args.attention
-    first, second = (text, None) if args.question is None else (args.question, text)
+    if "question" in facts:
+        first, second = facts["question"], facts["context"]
+    else:
+        first, second = facts.get("text", facts.get("context")), facts.get("pair")
     tokens, attention = attention_map(predict.model, predict.tokenizer, first, second, layer=layer, head=head)
     return [attention_figure(tokens, attention, layer=layer, head=head)]
 
@@ -160,63 +186,3 @@ def _write_page(args: argparse.Namespace, parts: list[str]) -> None:
     title = f"{Path(args.model).resolve().name}: predictions of minidistil"
     with atomic_write(Path(args.html)) as temporary:
         temporary.write_text(document(title, parts), encoding="utf-8")
-
-
-def _inputs(args: argparse.Namespace, whole: bool) -> Iterator[list[Input]]:
-    """Texts, some at a time. With `whole` standard input is one text."""
-    from minidistil.errors import UsageError
-    from minidistil.text.readers import STDIN, read_examples
-
-    if sum(map(bool, (args.texts, args.document, args.data))) > 1:
-        raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
-    if args.text_column is not None and args.data is None:
-        raise UsageError("--text-column is a column of --data FILE")
-    if args.document:
-        documents = [(_read(path), {"document": path}) for path in args.document]
-        yield from ([document] for document in documents)  # one at a time: they may be long
-        return
-    inputs: list[Input] = []
-    if args.data:
-        found = read_examples(args.data, text=args.text_column)
-        if found.pairs is not None:
-            raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
-        inputs = [(text, {"line": line}) for text, line in zip(found.texts, found.lines, strict=True)]
-    elif not args.texts and not whole and sys.stdin.isatty():
-        yield from _typed(args)
-        return
-    else:
-        for text in args.texts or [STDIN]:
-            if text != STDIN:
-                inputs.append((text, {}))
-            elif whole:
-                inputs.append((_read(STDIN), {}))
-            else:
-                inputs += [(line, {}) for line in read_examples(STDIN, format="text").texts]
-    for begin in range(0, len(inputs), TEXTS_AT_ONCE):
-        yield inputs[begin : begin + TEXTS_AT_ONCE]
-
-
-def _read(path: str) -> str:
-    """A file that is one text."""
-    from minidistil.errors import DataError
-    from minidistil.text.readers import read_text, shown_name
-
-    text = read_text(path)
-    if not text.strip():
-        raise DataError("there is no text in it", path=shown_name(path))
-    return text
-
-
-def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
-    """Lines from a terminal, until it ends."""
-    if not args.quiet:
-        print("One text a line; Ctrl-D ends.", file=sys.stderr)
-    while True:
-        try:
-            line = input("> " if not args.quiet else "")
-        except EOFError:
-            if not args.quiet:
-                print(file=sys.stderr)
-            return
-        if line.strip():
-            yield [(line, {})]

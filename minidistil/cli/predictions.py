@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 from minidistil.errors import UsageError
 from minidistil.pipelines import (
+    PIPELINES,
+    Faq,
     FillMask,
+    Intents,
     MultipleChoice,
     Pipeline,
     QuestionAnswering,
@@ -18,6 +21,7 @@ from minidistil.pipelines import (
     TokenClassification,
 )
 from minidistil.report import predictions as pages
+from minidistil.tasks.scope import NONE
 from minidistil.tasks.swag import ChoiceRow, choice_row
 from minidistil.text.readers import json_object
 
@@ -53,6 +57,8 @@ class Kind(NamedTuple):
     whole : bool
         Whether a text is a document: standard input is then one, not one a line, and there is a blank line
         between results.
+    setup : tuple of str
+        Options that it is made with.
     """
 
     show: Callable[..., Iterator[Shown]]
@@ -60,12 +66,27 @@ class Kind(NamedTuple):
     page: Callable[[Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
     whole: bool = False
+    setup: tuple[str, ...] = ()
 
 
-def labels(predict: TextClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
-    found = predict(texts, truncation=not options.get("no_truncation", False))
-    for text, prediction in zip(texts, found, strict=True):
-        yield Shown([[prediction.label, prediction.score, text]], {"text": text, **prediction._asdict()})
+def labels(
+    predict: TextClassification,
+    texts: Sequence[str],
+    *,
+    pairs: Sequence[str] | None = None,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    no_truncation: bool = False,
+) -> Iterator[Shown]:
+    found = predict(texts, pairs, threshold=threshold, truncation=not no_truncation)
+    for i, (text, prediction) in enumerate(zip(texts, found, strict=True)):
+        given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
+        facts = {**given, **prediction._asdict()}
+        chosen: list[tuple[str, float]] = [(prediction.label, prediction.score)]
+        if top_k is not None:
+            chosen = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k]
+            facts["top"] = [{"label": label, "score": score} for label, score in chosen]
+        yield Shown([[label, score, *given.values()] for label, score in chosen], facts)
 
 
 def entities(predict: TokenClassification, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
@@ -143,8 +164,35 @@ def summaries(predict: Summarization, texts: Sequence[str], **options: Any) -> I
         )
 
 
+def intents(
+    predict: Intents, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
+) -> Iterator[Shown]:
+    found = predict(texts, top_k=top_k or SHOWN, threshold=threshold)
+    for text, intent in zip(texts, found, strict=True):
+        rows: list[list[object]] = [[intent.label, intent.score, text]]
+        if top_k is not None:
+            rows = [[c.label, c.score, c.example, text] for c in intent.candidates]
+        candidates = [c._asdict() for c in intent.candidates]
+        yield Shown(rows, {"text": text, **intent._asdict(), "candidates": candidates})
+
+
+def faq(
+    predict: Faq, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
+) -> Iterator[Shown]:
+    found = predict(texts, top_k=top_k or SHOWN, threshold=threshold)
+    for text, answer in zip(texts, found, strict=True):
+        rows: list[list[object]] = [[answer.answer or NONE, answer.score, text]]
+        if top_k is not None:
+            rows = [[c.answer, c.score, c.question, text] for c in answer.candidates]
+        candidates = [c._asdict() for c in answer.candidates]
+        yield Shown(rows, {"text": text, **answer._asdict(), "candidates": candidates})
+
+
+SHOWN = 5  # candidates in an object, if nothing is said
 KINDS: dict[type[Pipeline], Kind] = {
-    TextClassification: Kind(labels, ("no_truncation",), pages.labels),
+    TextClassification: Kind(
+        labels, ("no_truncation", "top_k", "threshold", "pair", "pair_column"), pages.labels
+    ),
     TokenClassification: Kind(entities, ("aggregation",), pages.entities),
     QuestionAnswering: Kind(
         answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
@@ -157,7 +205,17 @@ KINDS: dict[type[Pipeline], Kind] = {
         pages.summary,
         whole=True,
     ),
+    Intents: Kind(intents, ("top_k", "threshold"), pages.intents, setup=("entries", "vectors")),
+    Faq: Kind(faq, ("top_k", "threshold"), pages.faq, setup=("entries", "vectors", "answers")),
 }
+
+
+def check_setup(task: str | None, given: dict[str, Any]) -> None:
+    """A UsageError for an option that the task is not made with."""
+    takes = KINDS[PIPELINES[task]].setup if task in PIPELINES else ()
+    for option in given.keys() - set(takes):
+        having = [name for name, made in PIPELINES.items() if option in KINDS[made].setup]
+        raise UsageError(f"--{option} goes with --task {' or '.join(having)}")
 
 
 def kind_of(predict: Pipeline, given: dict[str, Any]) -> Kind:

@@ -43,13 +43,17 @@ def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> floa
     return float((found[:, :k].sum(1) / found.sum(1)).mean())
 
 
-def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int | None = None) -> float:
     """1 / rank of the first relevant item, mean over queries (Voorhees 1999, the TREC-8 question track).
 
-    Parameters and errors as for `recall_at_k`.
+    With `k` a query whose first one is not among the k highest scores counts 0: MRR@k. Else parameters and
+    errors as for `recall_at_k`.
     """
     found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
-    return float((1 / (1 + found.argmax(1))).mean())
+    if k is not None:
+        _check_k(k)
+        found = found[:, :k]
+    return float((found.any(1) / (1 + found.argmax(1))).mean())
 
 
 def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:

@@ -9,6 +9,7 @@ from minidistil.errors import ConfigError, UsageError
 from minidistil.pipelines.base import Pipeline, load
 from minidistil.pipelines.fill_mask import FillMask
 from minidistil.pipelines.multiple_choice import MultipleChoice
+from minidistil.pipelines.nearest import Faq, Intents
 from minidistil.pipelines.question_answering import QuestionAnswering
 from minidistil.pipelines.summarization import Summarization
 from minidistil.pipelines.text_classification import Prediction, TextClassification
@@ -23,6 +24,8 @@ PIPELINES: dict[str, type[Pipeline]] = {
         FillMask,
         MultipleChoice,
         Summarization,
+        Intents,
+        Faq,
     )
 }
 
@@ -36,7 +39,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
         A key of `PIPELINES`.
     path_or_id : directory or hub id
     **options
-        As for `Model.from_pretrained`.
+        As for `Model.from_pretrained`; of "intents" and "faq" also what their classes take.
 
     Returns
     -------
@@ -72,7 +75,9 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
 
 __all__ = [
     "PIPELINES",
+    "Faq",
     "FillMask",
+    "Intents",
     "MultipleChoice",
     "Pipeline",
     "Prediction",

@@ -8,10 +8,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.errors import InputError, UsageError
 from minidistil.model.heads import SequenceHead
 from minidistil.ops.softmax import softmax_forward
 from minidistil.pipelines.base import Pipeline, as_list, require_text
 from minidistil.tasks.classification import predict_logits
+from minidistil.tasks.scope import NONE, stored_threshold
+from minidistil.tasks.sequence import label_names
 from minidistil.text.dataset import Dataset
 
 
@@ -21,8 +24,8 @@ class Prediction(NamedTuple):
     Attributes
     ----------
     label : str
-        The most probable one. For many labels, those at or above one half, joined by ", ". For
-        regression, the name of the one output.
+        The most probable one, or "none" below the threshold. For many labels, those at or above the threshold
+        (one half), joined by ", ". For regression, the name of the one output.
     score : float
         Its probability (the highest, for many labels); for regression, the value itself.
     scores : dict of str to float
@@ -42,29 +45,70 @@ class TextClassification(Pipeline):
     does: ClassVar[str] = "classify texts"
 
     def __call__(
-        self, texts: str | Sequence[str], pairs: Sequence[str] | None = None, *, truncation: bool = True
+        self,
+        texts: str | Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        threshold: float | None = None,
+        truncation: bool = True,
     ) -> list[Prediction]:
         """Predictions in the order of `texts`, whose results do not depend on each other.
 
-        Without `truncation` a text longer than the model takes is an InputError.
+        Parameters
+        ----------
+        texts : str or sequence of str
+        pairs : sequence of str, optional
+            The second text of each, for a model of pairs.
+        threshold : float, optional
+            A probability, below which a label is not given; see `Prediction`. By default what the model's
+            config says ("none_threshold", of intents); else one half for many labels, and nothing for one.
+        truncation : bool
+            Without it a text longer than the model takes is an InputError.
+
+        Raises
+        ------
+        InputError
+            A text that is empty or too long.
+        UsageError
+            A threshold that is no probability, or for a regression.
         """
         texts = as_list(texts)
-        require_text(texts, "text", "classify")
+        if pairs is None:
+            require_text(texts, "text", "classify")
+        elif len(pairs) != len(texts):
+            raise InputError(f"{len(texts)} texts but {len(pairs)} second texts")
+        else:
+            require_text([a + b for a, b in zip(texts, pairs, strict=True)], "pair", "classify")
+        if threshold is None:
+            threshold = stored_threshold(self.model.config)
+        elif not 0 <= threshold <= 1:
+            raise UsageError(f"the threshold is a probability, from 0 to 1, not {threshold}")
+        elif self._regression:
+            raise UsageError("a model of a number has no threshold")
         limit = self.model.config.max_position_embeddings
         parts = Dataset.in_parts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
-        return [self._prediction(row) for part in parts for row in predict_logits(self.model, part)]
+        return [
+            self._prediction(row, threshold) for part in parts for row in predict_logits(self.model, part)
+        ]
 
-    def _prediction(self, logits: npt.NDArray[np.floating[Any]]) -> Prediction:
+    @property
+    def _regression(self) -> bool:
         config = self.model.config
-        names = [config.id2label[i] for i in range(config.num_labels)]
-        if config.problem_type == "regression" or config.num_labels == 1:
-            values = logits
+        multi = config.problem_type == "multi_label_classification"
+        return config.problem_type == "regression" or (config.num_labels == 1 and not multi)
+
+    def _prediction(self, logits: npt.NDArray[np.floating[Any]], threshold: float | None) -> Prediction:
+        config = self.model.config
+        names = label_names(config)
+        if self._regression:
+            values, threshold = logits, None
         elif config.problem_type == "multi_label_classification":
-            values = 1 / (1 + np.exp(-logits))
-            chosen = [name for name, value in zip(names, values, strict=True) if value >= 0.5]
+            values, least = 1 / (1 + np.exp(-logits)), 0.5 if threshold is None else threshold
+            chosen = [name for name, value in zip(names, values, strict=True) if value >= least]
             scores = dict(zip(names, values.tolist(), strict=True))
             return Prediction(", ".join(chosen), float(values.max()), scores)
         else:
             values = softmax_forward(logits.astype(np.float64))[0]
         best = int(values.argmax())
-        return Prediction(names[best], float(values[best]), dict(zip(names, values.tolist(), strict=True)))
+        label = NONE if threshold is not None and values[best] < threshold else names[best]
+        return Prediction(label, float(values[best]), dict(zip(names, values.tolist(), strict=True)))

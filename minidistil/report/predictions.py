@@ -58,8 +58,24 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def labels(facts: Mapping[str, Any]) -> str:
-    """A text and its labels."""
-    return marked(facts["text"], []) + bars(facts["scores"])
+    """A text, or a pair, and its labels."""
+    second = marked(facts["pair"], []) if "pair" in facts else ""
+    return marked(facts["text"], []) + second + bars(facts["scores"])
+
+
+def intents(facts: Mapping[str, Any]) -> str:
+    """A text, its intent, and the nearest examples."""
+    rows = [(c["label"], c["score"], c["example"]) for c in facts["candidates"]]
+    found = f'<p class="note">{escape(facts["label"])}</p>'
+    return marked(facts["text"], []) + found + table(("intent", "cosine", "example"), rows)
+
+
+def faq(facts: Mapping[str, Any]) -> str:
+    """A question, its answer, and the nearest that were asked before."""
+    rows = [(c["question"], c["score"], c["answer"]) for c in facts["candidates"]]
+    answer = "No answer." if facts["answer"] is None else facts["answer"]
+    found = f'<p class="note">{escape(answer)}</p>'
+    return f"<h3>{escape(facts['text'])}</h3>" + found + table(("question", "cosine", "answer"), rows)
 
 
 def entities(facts: Mapping[str, Any]) -> str:

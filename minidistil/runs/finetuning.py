@@ -29,6 +29,7 @@ from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.named import named_task
+from minidistil.tasks.scope import THRESHOLD
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, TrainingData
@@ -163,13 +164,14 @@ class FineTuning(RecipeRun):
     def config(self) -> ModelConfig:
         """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
         teacher, base = self.teacher, load_config(resolve(self.source))
+        base = base.replace(extra={k: v for k, v in base.extra.items() if k != THRESHOLD})  # of another head
         if teacher is not None:
             return base.replace(problem_type=teacher.config.problem_type, id2label=teacher.config.id2label)
         return base.replace(**self.task.changes(self.examples))
 
     def first_model(self) -> Model:
         m, seed = self.recipe.model, self.recipe.train.seed
-        labels: dict[str, Any] = {"problem_type": self.config.problem_type, "id2label": self.config.id2label}
+        labels = {name: getattr(self.config, name) for name in ("problem_type", "id2label", "extra")}
         model = self.task.model_class(self.config).from_pretrained(
             resolve(self.source), seed=seed, ignore_mismatched=True, **labels
         )
@@ -177,6 +179,12 @@ class FineTuning(RecipeRun):
             model = init_student(model, m.layers, seed=seed)
         freeze(model, m.freeze)
         return model
+
+    def save(self, model: Model) -> None:
+        if self.held_out is not None:
+            said = self.task.calibrate(model, self.tokenizer, self.held_out)
+            model.config = model.config.replace(extra={**model.config.extra, **said})
+        super().save(model)
 
     def data(self) -> TrainingData:
         return self._dataset
@@ -282,10 +290,10 @@ def numbers(found: Mapping[str, Any]) -> dict[str, float]:
 def table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
     models = report["models"]
-    lines = [f"{'':20}" + "".join(f"{name:>28}" for name in models)]
+    lines = [f"{'':24}" + "".join(f"{name:>28}" for name in models)]
     for key in numbers_of_any(models):
         cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
-        lines.append(f"{key.replace('_', ' '):20}" + "".join(f"{cell:>28}" for cell in cells))
+        lines.append(f"{key.replace('_', ' '):24}" + "".join(f"{cell:>28}" for cell in cells))
     lines += ["", f"{report['task']}: learnt from {report['examples']:,} examples."]
     if "evaluated" in report:
         lines[-1] += f" Measured on {report['evaluated']:,}."
@@ -296,8 +304,12 @@ def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Metrics that some model has, in order."""
     keys: dict[str, None] = {}
     for facts in models.values():
-        keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or isinstance(v, Mapping))
+        keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or _is_spread(v))
     return list(keys)
+
+
+def _is_spread(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"mean", "lowest", "highest"}
 
 
 def _cell(key: str, value: Any) -> str:

@@ -24,6 +24,8 @@ class DataSettings:
     ----------
     text, pair, label : str or None
         Columns, by name or by number from 0; None: a usual name, see `minidistil.text.readers`.
+    label_columns : tuple of str
+        Of several labels, if each has a column of its own, 0 or 1: those columns.
     format : str or None
         "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
     header : bool
@@ -32,15 +34,26 @@ class DataSettings:
         Between the labels of an example that may have several.
     max_length : int
         Most tokens of an example; longer ones are cut.
+    entries : str or None
+        Of intents and questions: the file of texts that an encoder compares with.
+    answers : bool
+        Of questions: compare with the answers, too.
+    threshold : float or None
+        Of intents and questions: the score below which the answer is "none"; None: what the model says, if it
+        says something.
     """
 
     text: Column | None = None
     pair: Column | None = None
     label: Column | None = None
+    label_columns: tuple[str, ...] = ()
     format: str | None = None
     header: bool = True
     separator: str = ","
     max_length: int = 128
+    entries: str | None = None
+    answers: bool = False
+    threshold: float | None = None
 
 
 class Measurable(ABC):
@@ -50,6 +63,10 @@ class Measurable(ABC):
     ----------
     kind : str
         As `--task` takes it.
+    files : int
+        In how many files a set of examples may be.
+    compares : bool
+        Whether a model may be measured by what it finds among entries (`DataSettings.entries`).
     primary : str
         The metric that a model is judged by.
     lower_is_better : tuple of str
@@ -57,6 +74,8 @@ class Measurable(ABC):
     """
 
     kind: ClassVar[str]
+    files: ClassVar[int] = 1
+    compares: ClassVar[bool] = False
     primary: str
     lower_is_better: ClassVar[tuple[str, ...]] = ()
 
@@ -109,6 +128,10 @@ class Task(Measurable):
         self, model: Model, tokenizer: Tokenizer, examples: Any, *, quiet: bool = True
     ) -> dict[str, Any]:
         """Metrics of a model on examples with labels; numbers, or for reports tables of them."""
+
+    def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Any) -> dict[str, Any]:
+        """What a finished model's config.json should say beside, from examples that it did not learn from."""
+        return {}
 
     def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
         path = resolve(str(path_or_id))

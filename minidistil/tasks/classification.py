@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import metrics
 from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.progress import Progress
@@ -32,3 +34,78 @@ def predict_logits(
 def accuracy(model: Model, dataset: Dataset) -> float:
     """Share of examples whose highest logit is at the label in `dataset.targets["labels"]`."""
     return float((predict_logits(model, dataset).argmax(1) == dataset.targets["labels"]).mean())
+
+
+def class_scores(
+    labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str]
+) -> dict[str, Any]:
+    """How good a choice of one class each is.
+
+    Parameters
+    ----------
+    labels, chosen : int64 [N]
+        The right classes, and those that were chosen.
+    names : sequence of str
+        What the C classes are called.
+
+    Returns
+    -------
+    dict
+        Accuracy; F1 of the second of two classes ("f1"), and the mean over classes ("f1_macro"); Matthews
+        correlation; the confusion matrix [C, C], its rows the right classes; of each class precision, recall,
+        F1 and how many there are ("classes").
+    """
+    found: dict[str, Any] = {
+        "accuracy": metrics.accuracy(labels, chosen),
+        "f1_macro": metrics.f1(labels, chosen, "macro"),
+        "matthews": metrics.matthews_correlation(labels, chosen),
+    }
+    if len(names) == 2:
+        found["f1"] = metrics.f1(labels, chosen)
+    found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
+    return {**found, "classes": by_name(metrics.precision_recall_f1(labels, chosen, len(names)), names)}
+
+
+def label_scores(
+    right: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating[Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """How good a choice of any number of labels each is.
+
+    Parameters
+    ----------
+    right : bool [N, C]
+    logits : float [N, C]
+        A label is chosen at 0 or above, which is a probability of one half.
+    names : sequence of str
+        What the C labels are called.
+
+    Returns
+    -------
+    dict
+        F1 over all labels ("f1_micro") and the mean over labels ("f1_macro"); share of examples with all
+        labels right; of each label precision, recall, F1, how many there are, and, whatever the threshold,
+        the area under its ROC and its average precision ("classes"); the mean of those areas ("auroc_macro"),
+        over the labels that some examples have and some have not.
+    """
+    chosen = logits >= 0
+    classes = by_name(metrics.multilabel_precision_recall_f1(right, chosen), names)
+    for i, name in enumerate(names):
+        if right[:, i].any() and not right[:, i].all():
+            classes[name]["auroc"] = metrics.auroc(right[:, i], logits[:, i])
+            classes[name]["average_precision"] = metrics.average_precision(right[:, i], logits[:, i])
+    areas = [scores["auroc"] for scores in classes.values() if "auroc" in scores]
+    return {
+        "f1_micro": metrics.multilabel_f1(right, chosen, "micro"),
+        "f1_macro": metrics.multilabel_f1(right, chosen, "macro"),
+        "subset_accuracy": metrics.subset_accuracy(right, chosen),
+        **({"auroc_macro": float(np.mean(areas))} if areas else {}),
+        "classes": classes,
+    }
+
+
+def by_name(scores: metrics.ClassScores, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Scores of classes, under their names."""
+    columns = [column.tolist() for column in scores]
+    return {
+        name: dict(zip(scores._fields, row, strict=True)) for name, *row in zip(names, *columns, strict=True)
+    }

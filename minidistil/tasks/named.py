@@ -3,7 +3,7 @@
 The files are those that the tasks' authors hand out. GLUE (Wang et al. 2018, arXiv:1804.07461): tables with
 tabs, in which quotes are ordinary characters; CoLA's has no first line of names. AG News (Zhang et al. 2015,
 arXiv:1509.01626): csv without names, classes 1 to 4, title, text. SMS spam (Almeida et al. 2011): label, tab,
-text.
+text. Toxic comments (Jigsaw, on Kaggle, 2018): csv with a column of 0 and 1 for each label.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from minidistil.errors import ConfigError, UsageError
 from minidistil.recipes import build
 from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.choices import ChoiceTask
+from minidistil.tasks.faq import FaqTask
+from minidistil.tasks.intents import IntentTask
 from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
+from minidistil.tasks.retrieval import RetrievalTask
 from minidistil.tasks.sequence import Problem, SequenceTask
+from minidistil.tasks.similarity import SimilarityTask, TranslationTask
 from minidistil.tasks.summaries import MAX_LENGTH, SummarySettings, SummaryTask
 from minidistil.tasks.tokens import TokenTask
+from minidistil.tasks.trec import TrecTask
 
 ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
 
@@ -112,6 +117,23 @@ TASKS: dict[str, Named] = {
     "sms": sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
     ),
+    "trec": Named(TrecTask),
+    "trec-fine": Named(partial(TrecTask, fine=True)),
+    "moderation": sequence(
+        "multi",
+        data={
+            "format": "csv",
+            "text": "comment_text",
+            "label_columns": ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"),
+        },
+        primary="auroc_macro",
+    ),
+    "intents": Named(IntentTask),
+    "faq": Named(FaqTask, data={"text": "question", "label": "answer"}),
+    "similarity": Named(SimilarityTask),
+    "stsb-similarity": Named(SimilarityTask, data={**SENTENCES, "label": "score"}),
+    "translations": Named(TranslationTask),
+    "retrieval": Named(RetrievalTask),
 }
 
 

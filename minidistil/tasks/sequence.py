@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,7 +17,7 @@ from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Task
-from minidistil.tasks.classification import predict_logits
+from minidistil.tasks.classification import class_scores, label_scores, predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, encode_numbers
 from minidistil.text.readers import Examples, read_examples
@@ -67,8 +67,9 @@ class SequenceTask(Task):
     def read(self, path: str | Path) -> Examples:
         d = self.data
         examples = read_examples(
-            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header
-        )
+            path, text=d.text, pair=d.pair, label=d.label, label_columns=d.label_columns, format=d.format,
+            header=d.header,
+        )  # fmt: skip
         if self.names and examples.labels is not None:
             return replace(examples, labels=[self.names.get(str(x).strip(), x) for x in examples.labels])
         return examples
@@ -81,6 +82,8 @@ class SequenceTask(Task):
             raise DataError("there is no label column to learn from", path=examples.path)
         if self.names:
             labels = LabelMap(tuple(self.names.values()))
+        elif self.data.label_columns:
+            labels = LabelMap(self.data.label_columns)
         elif self.problem == "multi":
             labels = LabelMap.fit_sets(examples.labels, self.data.separator)
         else:
@@ -101,7 +104,7 @@ class SequenceTask(Task):
         """Labels as the loss takes them: int64 [N], float32 [N, C], or float32 [N]."""
         if self.problem == "regression":
             return encode_numbers(examples)
-        labels = LabelMap(tuple(config.id2label[i] for i in range(config.num_labels)))
+        labels = LabelMap(label_names(config))
         if self.problem == "multi":
             return labels.encode_sets(examples, self.data.separator)
         return labels.encode(examples)
@@ -112,15 +115,13 @@ class SequenceTask(Task):
         data = self.dataset(tokenizer, examples, model.config)
         with Progress(len(data), "evaluating", "example", quiet=quiet) as progress:
             logits = predict_logits(model, data, progress=progress)
-        return self.score(logits, data.targets["labels"])
+        return self.score(logits, data.targets["labels"], label_names(model.config))
 
-    def score(self, logits: Array, labels: npt.NDArray[Any]) -> dict[str, Any]:
-        """Metrics from scores [N, C].
+    def score(self, logits: Array, labels: npt.NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """Metrics from scores [N, C] of the labels with these names.
 
-        One label: accuracy; F1 of the second class of two ("f1"), and the mean over classes ("f1_macro");
-        Matthews correlation; expected calibration error. Several: F1 over all labels ("f1_micro") and the
-        mean over labels ("f1_macro"), share of examples with all labels right. Numbers: Pearson, Spearman,
-        mean squared error.
+        One label: expected calibration error, and what `class_scores` has. Several: what `label_scores` has.
+        Numbers: Pearson, Spearman, mean squared error.
         """
         if self.problem == "regression":
             values = logits.reshape(-1)
@@ -130,20 +131,12 @@ class SequenceTask(Task):
                 "mse": metrics.mean_squared_error(labels, values),
             }
         if self.problem == "multi":
-            right, chosen = labels > 0.5, logits >= 0
-            return {
-                "f1_micro": metrics.multilabel_f1(right, chosen, "micro"),
-                "f1_macro": metrics.multilabel_f1(right, chosen, "macro"),
-                "subset_accuracy": metrics.subset_accuracy(right, chosen),
-            }
-        classes, chosen = logits.shape[1], logits.argmax(1)
+            return label_scores(labels > 0.5, logits, names)
         probabilities, _ = softmax_forward(logits.astype(np.float64))
-        found: dict[str, Any] = {
-            "accuracy": metrics.accuracy(labels, chosen),
-            "f1_macro": metrics.f1(labels, chosen, "macro"),
-            "matthews": metrics.matthews_correlation(labels, chosen),
-            "calibration_error": metrics.expected_calibration_error(labels, probabilities),
-        }
-        if classes == 2:
-            found["f1"] = metrics.f1(labels, chosen)
-        return {**found, "confusion": metrics.confusion_matrix(labels, chosen, classes).tolist()}
+        error = metrics.expected_calibration_error(labels, probabilities)
+        return {**class_scores(labels, logits.argmax(1), names), "calibration_error": error}
+
+
+def label_names(config: ModelConfig) -> tuple[str, ...]:
+    """What a model's outputs are called, in their order."""
+    return tuple(config.id2label[i] for i in range(config.num_labels))

@@ -33,7 +33,9 @@ class LabelMap:
 
         So integers that already run from 0 to n - 1 keep their numbers.
         """
-        found = sorted({_name(label) for label in labels} - {""})  # `encode` says on which line one is empty
+        found = sorted(
+            {label_name(label) for label in labels} - {""}
+        )  # `encode` says on which line one is empty
         if all(_is_whole(name) for name in found):
             found.sort(key=int)
         return cls(tuple(found))
@@ -65,7 +67,7 @@ class LabelMap:
         return out
 
     def _id(self, label: Any, examples: Examples, i: int) -> int:
-        name = _name(label)
+        name = label_name(label)
         if name in self.names:
             return self.names.index(name)
         near = difflib.get_close_matches(name, self.names, 1)
@@ -110,7 +112,7 @@ def _is_whole(name: str) -> bool:
     return name.removeprefix("-").isdecimal()
 
 
-def _name(label: Any) -> str:
+def label_name(label: Any) -> str:
     """One name for a label however it is written: 1, 1.0, "1" and true are all "1"."""
     if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
         label = int(label)
@@ -118,5 +120,5 @@ def _name(label: Any) -> str:
 
 
 def _split(label: Any, separator: str) -> list[str]:
-    parts = label if isinstance(label, list) else _name(label).split(separator)
-    return [name for part in parts if (name := _name(part))]
+    parts = label if isinstance(label, list) else label_name(label).split(separator)
+    return [name for part in parts if (name := label_name(part))]

@@ -11,7 +11,7 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,8 @@ PAIRS = (
     ("text", "text_pair"),
 )
 TEXTS = ("text", "sentence", "sentence1", "question1", "premise", "question")
-LABELS = ("label", "labels", "score")
+LABELS = ("label", "labels", "intent", "score")
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 Column = str | int
 Row = tuple[int, Mapping[str, Any]]  # line number from 1, and the row
@@ -54,7 +55,8 @@ class Examples:
     pairs : list of str or None
         Second sentences, if the file has them.
     labels : list or None
-        As they stand in the file: strings, or whatever JSON gave.
+        As they stand in the file: strings, or whatever JSON gave; where each label has a column of its own,
+        lists of those that are 1.
     lines : list of int
         The line each example begins on, from 1.
     path : str
@@ -70,6 +72,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def subset(self, rows: Iterable[int]) -> Examples:
+        """Some of them, in that order."""
+        rows = list(rows)
+        texts, lines = [self.texts[i] for i in rows], [self.lines[i] for i in rows]
+        pairs = None if self.pairs is None else [self.pairs[i] for i in rows]
+        labels = None if self.labels is None else [self.labels[i] for i in rows]
+        return Examples(texts, pairs, labels, lines, self.path)
+
 
 def read_examples(
     path: str | Path,
@@ -77,6 +87,7 @@ def read_examples(
     text: Column | None = None,
     pair: Column | None = None,
     label: Column | None = None,
+    label_columns: Sequence[Column] = (),
     format: str | None = None,
     header: bool = True,
 ) -> Examples:
@@ -89,6 +100,8 @@ def read_examples(
     text, pair, label : str or int, optional
         Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
         need have no pair and no label.
+    label_columns : sequence of str or int
+        Of a file in which each label has a column, 0 or 1: those columns. A label is called as it is here.
     format : "csv", "tsv", "jsonl", "parquet" or "text", optional
         Default: what the file's name says; plain text for standard input. A csv follows the usual quoting; in
         a tsv, as in GLUE, quotes mean nothing; plain text has one example a line. Parquet needs pyarrow.
@@ -104,12 +117,13 @@ def read_examples(
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
+    flags: dict[str, str] = {}
     for line, row in read_rows(path, format=format, header=header):
         if columns is None:
             columns = _choose(wanted, list(row), name)
-            found = Examples(
-                [], [] if "pair" in columns else None, [] if "label" in columns else None, [], name
-            )
+            flags = {str(column): find_column(column, list(row), name) for column in label_columns}
+            labelled = "label" in columns or bool(flags)
+            found = Examples([], [] if "pair" in columns else None, [] if labelled else None, [], name)
         values = {role: cell_of(row, column, name, line) for role, column in columns.items()}
         for role in values.keys() - {"label"}:
             if not isinstance(values[role], str):
@@ -122,6 +136,8 @@ def read_examples(
         found.texts.append(values["text"])
         if found.pairs is not None:
             found.pairs.append(values["pair"])
+        if flags:
+            values["label"] = [label for label, column in flags.items() if _flag(row, column, name, line)]
         if found.labels is not None:
             found.labels.append(values["label"])
     if not found.texts:
@@ -324,3 +340,12 @@ def cell_of(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
     if column not in row:
         raise DataError(f"no key {column!r}; this line has: {', '.join(row)}", path=name, line=line)
     return row[column]
+
+
+def _flag(row: Mapping[str, Any], column: str, name: str, line: int) -> bool:
+    """A cell that says yes or no."""
+    value = cell_of(row, column, name, line)
+    flag = FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise DataError(f"column {column!r} should hold 0 or 1, not {value!r}", path=name, line=line)
+    return flag

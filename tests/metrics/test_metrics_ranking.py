@@ -77,6 +77,9 @@ def test_of_all_orders_the_scores_allow_the_worst_counts(drawn, k):
     assert mean_reciprocal_rank(relevance, scores) == pytest.approx(
         worst(lambda r: 1 / (1 + r.index(1)), relevance, scores)
     )
+    assert mean_reciprocal_rank(relevance, scores, k) == pytest.approx(
+        worst(lambda r: 1 / (1 + r.index(1)) if 1 in r[:k] else 0, relevance, scores)
+    )
 
 
 @checked

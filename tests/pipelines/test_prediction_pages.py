@@ -11,7 +11,7 @@ from minidistil.cli.main import main
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, load_model
 from minidistil.packing import Batch
 from minidistil.report.attention import attention_map
-from minidistil.report.predictions import Mark, answers, bars, entities, labels, marked
+from minidistil.report.predictions import Mark, answers, bars, entities, faq, intents, labels, marked
 from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '<script>alert("x")</script>&amp; <b>film</b>'
@@ -50,6 +50,16 @@ def test_facts():
     assert "No answer" in answers({"question": "?", "context": "Ada", **nothing, "candidates": []})
     page = labels({"text": EVIL, "scores": {"bad": 0.25, "<good>": 0.75}})
     assert plain(page).index("<good>") < plain(page).index("bad")
+    page = labels({"text": "a", "pair": EVIL, "scores": {"bad": 0.25}})
+    assert EVIL in plain(page)
+    page = intents(
+        {"text": EVIL, "label": "<b>", "candidates": [{"label": "x", "score": 0.5, "example": EVIL}]}
+    )
+    assert plain(page).count(EVIL) == 2
+    assert "<b>" in plain(page)
+    near = [{"question": EVIL, "score": 0.5, "answer": EVIL, "entry": 0}]
+    assert plain(faq({"text": "?", "answer": EVIL, "candidates": near})).count(EVIL) == 3
+    assert "No answer" in faq({"text": "?", "answer": None, "candidates": near})
     assert "width:6.00rem" in bars({"a": 0.75})
     assert "width:8.00rem" in bars({"score of a regression": 4.2})
 

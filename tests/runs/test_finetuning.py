@@ -249,3 +249,12 @@ def test_what_is_refused(place, tmp_path, capsys):
         assert main([*arguments, task, "--train", str(tmp_path / "bad.tsv")]) == 3
         assert message in capsys.readouterr().err
     assert not (tmp_path / "o").exists(), "nothing half-written is left"
+
+
+def test_the_table_has_numbers_and_spreads():
+    """What an evaluation says of each class is in the report, but no line of the table."""
+    facts = {"f1": 0.5, "classes": {"LOC": {"f1": 0.5}}, "types": {}, "confusion": [[1]]}
+    spread = {"accuracy": {"mean": 0.75, "lowest": 0.5, "highest": 1.0}}
+    shown = table({"task": "t", "examples": 1, "models": {"teacher": facts, "student": spread}})
+    assert "0.7500 (0.5000 to 1.0000)" in shown
+    assert all(word not in shown for word in ("LOC", "classes", "types", "confusion"))

@@ -100,6 +100,19 @@ def test_a_chosen_text_column_takes_no_pair_along(write):
     assert read_examples(path, text="sentence1").pairs is None
 
 
+def test_a_column_for_each_label(write):
+    path = write("a.csv", "id,words,bad,rude\n1,a,1,0\n2,b, 0 ,0\n3,c,1.0,TRUE\n")
+    examples = read_examples(path, text="words", label_columns=("rude", "bad"))
+    assert examples.labels == [["bad"], [], ["rude", "bad"]]
+    assert examples.subset([2, 0]).labels == [["rude", "bad"], ["bad"]]
+    assert examples.subset([2, 0]).lines == [4, 2]
+    with pytest.raises(DataError, match=r"no column 'rud'.*Did you mean 'rude'"):
+        read_examples(path, text="words", label_columns=("rud",))
+    path = write("b.jsonl", '{"text": "a", "bad": true}\n{"text": "b", "bad": 0}\n{"text": "c", "bad": -1}\n')
+    with pytest.raises(DataError, match="line 3: column 'bad' should hold 0 or 1, not -1"):
+        read_examples(path, label_columns=("bad",))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "says"),
     [

@@ -1,0 +1,29 @@
+"""Answers to questions that were asked before: python examples/faq.py [ENCODER]
+
+On a terminal it is a conversation: a question a line, until Ctrl-D. The vectors of the entries can be kept in
+a file; what is made with them begins at once.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from minidistil import pipeline
+from minidistil.tasks.vector_files import write_vectors
+
+encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+entries = Path(__file__).with_name("faq.jsonl")
+
+kept = Path(tempfile.mkdtemp()) / "faq.npy"
+write_vectors(kept, pipeline("faq", encoder, entries=entries).vectors)
+ask = pipeline("faq", encoder, entries=entries, vectors=kept, threshold=0.35)
+
+questions = (
+    sys.stdin
+    if sys.stdin.isatty()
+    else ["do you ship to Oslo?", "I can't log in any more", "who wrote Faust?"]
+)
+for question in questions:
+    if question.strip():
+        (found,) = ask(question.strip())
+        print(f"{question.strip()}\n    {found.answer or 'I do not know.'} ({found.score:.2f})")

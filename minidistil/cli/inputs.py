@@ -1,0 +1,124 @@
+"""Where `minidistil predict` takes texts from: arguments, files, documents, standard input, a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
+
+
+class Input(NamedTuple):
+    """A text, its second text if there is one, and for programs where it is from."""
+
+    text: str
+    pair: str | None = None
+    origin: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="a text; '-', or none, reads one a line from standard input"
+    )
+    parser.add_argument("--pair", metavar="TEXT", help="the second text of each, for a classifier of pairs")
+    parser.add_argument(
+        "--document",
+        action="append",
+        metavar="FILE",
+        help="a whole file as one text, '-' standard input; may be repeated",
+    )
+    parser.add_argument(
+        "--data", metavar="FILE", help="texts in place of TEXT: csv, tsv, jsonl, parquet, txt"
+    )
+    for name in ("text", "pair"):
+        parser.add_argument(f"--{name}-column", metavar="NAME", help=f"in --data, the column of the {name}")
+    parser.add_argument("--format", metavar="NAME", help="of --data, if not as it is named")
+
+
+def check_inputs(args: argparse.Namespace) -> None:
+    """A UsageError for texts from two places."""
+    from minidistil.errors import UsageError
+
+    if sum(map(bool, (args.texts, args.document, args.data))) > 1:
+        raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
+    if args.data is None and (args.text_column or args.pair_column or args.format):
+        raise UsageError("--text-column, --pair-column and --format say how --data is read")
+    if args.pair is not None and args.pair_column is not None:
+        raise UsageError("the second text is --pair or in --pair-column, not both")
+
+
+def inputs(args: argparse.Namespace, *, whole: bool, pairs: bool) -> Iterator[list[Input]]:
+    """Texts, some at a time.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether standard input is one text, not one a line.
+    pairs : bool
+        Whether second texts are wanted.
+    """
+    if args.document:
+        for path in args.document:  # one at a time: they may be long
+            yield [Input(_whole_file(path), args.pair, {"document": path})]
+    elif args.data is None and not args.texts and not whole and sys.stdin.isatty():
+        yield from _typed(args)
+    else:
+        found = _of_file(args, pairs) if args.data is not None else _of_arguments(args, whole)
+        for begin in range(0, len(found), TEXTS_AT_ONCE):
+            yield found[begin : begin + TEXTS_AT_ONCE]
+
+
+def _of_arguments(args: argparse.Namespace, whole: bool) -> list[Input]:
+    from minidistil.text.readers import STDIN, read_examples
+
+    texts: list[str] = []
+    for text in args.texts or [STDIN]:
+        if text != STDIN:
+            texts.append(text)
+        elif whole:
+            texts.append(_whole_file(STDIN))
+        else:
+            texts += read_examples(STDIN, format="text").texts
+    return [Input(text, args.pair) for text in texts]
+
+
+def _of_file(args: argparse.Namespace, pairs: bool) -> list[Input]:
+    from minidistil.errors import UsageError
+    from minidistil.text.readers import read_examples
+
+    found = read_examples(args.data, text=args.text_column, pair=args.pair_column, format=args.format)
+    if found.pairs is not None and not pairs:
+        raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
+    second = found.pairs or [args.pair] * len(found)
+    return [
+        Input(text, pair, {"line": line})
+        for text, pair, line in zip(found.texts, second, found.lines, strict=True)
+    ]
+
+
+def _whole_file(path: str) -> str:
+    """A file that is one text."""
+    from minidistil.errors import DataError
+    from minidistil.text.readers import read_text, shown_name
+
+    text = read_text(path)
+    if not text.strip():
+        raise DataError("there is no text in it", path=shown_name(path))
+    return text
+
+
+def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
+    """Lines from a terminal, until it ends."""
+    if not args.quiet:
+        print("One text a line; Ctrl-D ends.", file=sys.stderr)
+    while True:
+        try:
+            line = input("> " if not args.quiet else "")
+        except EOFError:
+            if not args.quiet:
+                print(file=sys.stderr)
+            return
+        if line.strip():
+            yield [Input(line, args.pair)]

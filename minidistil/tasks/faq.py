@@ -1,0 +1,110 @@
+"""Questions that were asked before, with their answers: which of them answers a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.errors import DataError, UsageError
+from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.nearest import NearestEntries, entry_vectors
+from minidistil.tasks.scope import NONE, OUTSIDE, none_scores, or_none
+from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.text.readers import Examples, read_examples
+
+
+class FaqTask(Measurable):
+    """How well an encoder finds the answer to a question among entries, which are questions with answers.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Columns of questions and answers are `text` and `label`, `entries` is the file of entries, of the same
+        kind. Several questions may have one answer.
+    """
+
+    kind: ClassVar[str] = "faq"
+    compares: ClassVar[bool] = True
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        usual = DataSettings(text="question", label="answer")
+        self.data, self.primary = data or usual, "accuracy"
+
+    def read(self, path: str | Path) -> Examples:
+        """Questions with the right answer, or the right entry's question; without either there is none."""
+        examples = self._table(path)
+        return replace(examples, labels=[or_none(label) for label in examples.labels or []])
+
+    def read_entries(self, path: str | Path) -> Examples:
+        """Entries: questions, and their answers as labels.
+
+        Raises
+        ------
+        DataError
+            A question or an answer is missing; file and line are named.
+        """
+        examples = self._table(path)
+        for label, line in zip(examples.labels or [], examples.lines, strict=True):
+            if not isinstance(label, str) or not label.strip():
+                raise DataError("the answer is empty", path=examples.path, line=line)
+        return examples
+
+    def _table(self, path: str | Path) -> Examples:
+        d = self.data
+        return read_examples(path, text=d.text, label=d.label, format=d.format, header=d.header)
+
+    def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
+        """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""
+        if self.data.entries is None:
+            raise UsageError("faq needs entries to find answers in: --entries FILE")
+        entries = self.read_entries(self.data.entries)
+        labels = answer_numbers(examples, entries)
+        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        texts, answers = compared(entries, answers=self.data.answers)
+        nearest = NearestEntries(encoder, entry_vectors(encoder, texts, quiet=quiet), answers)
+        scores = nearest.scores(examples.texts, quiet=quiet)
+        inside = labels != OUTSIDE
+        return {
+            "accuracy": metrics.accuracy(labels[inside], scores[inside].argmax(1)),
+            **none_scores(labels, scores, self.data.threshold),
+        }
+
+
+def compared(entries: Examples, *, answers: bool = False) -> tuple[list[str], list[str]]:
+    """Texts to compare with, and what they stand for: E questions, and then with `answers` E answers."""
+    labels: list[str] = list(entries.labels or [])
+    return ([*entries.texts, *labels], [*labels, *labels]) if answers else (entries.texts, labels)
+
+
+def answer_numbers(examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+    """Numbers of the right answers [N], among those of the entries; `OUTSIDE` where there is none.
+
+    Raises
+    ------
+    DataError
+        Neither an answer nor a question of the entries (file and line named), or no question has an answer.
+    """
+    labels: Sequence[str] = entries.labels or []
+    answers = {answer: i for i, answer in enumerate(dict.fromkeys(labels))}
+    known = {question: answers[answer] for question, answer in zip(entries.texts, labels, strict=True)}
+    known = {name.strip(): i for name, i in (known | answers).items()}
+    numbers = np.full(len(examples), OUTSIDE, np.int64)
+    for i, label in enumerate(examples.labels or []):
+        if label == NONE:
+            continue
+        if label not in known:
+            raise DataError(
+                f"{label!r:.60} is neither an answer nor a question of {entries.path}",
+                path=examples.path,
+                line=examples.lines[i],
+            )
+        numbers[i] = known[label]
+    if (numbers == OUTSIDE).all():
+        raise DataError("no question has an answer: there is nothing to find", path=examples.path)
+    return numbers

@@ -1,0 +1,141 @@
+"""Texts that each stand for something, an intent or an answer, and which of them a text is nearest to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.metrics import Cut, best_rejection
+from minidistil.tasks.embeddings import as_vectors
+from minidistil.tasks.neighbours import cosines, directions
+from minidistil.tasks.ranked import rows_at_once
+from minidistil.tasks.sentence_encoder import SentenceEncoder
+
+Float64 = npt.NDArray[np.float64]
+
+
+class Near(NamedTuple):
+    """A label that a text may have.
+
+    Attributes
+    ----------
+    label : str
+    score : float
+        The cosine with the nearest of the entries that have it.
+    entry : int
+        That entry, from 0.
+    """
+
+    label: str
+    score: float
+    entry: int
+
+
+class NearestEntries:
+    """Entries: texts with labels, as vectors. A text is as near to a label as to its nearest entry.
+
+    Nothing is learnt, so an entry more or less costs nothing, and one example of a label is enough.
+
+    Parameters
+    ----------
+    encoder : SentenceEncoder
+    vectors : float [E, H]
+        Of the entries, see `entry_vectors`.
+    labels : sequence of str, [E]
+
+    Attributes
+    ----------
+    names : tuple of str
+        The C labels, in the order in which they first occur.
+    """
+
+    def __init__(self, encoder: SentenceEncoder, vectors: npt.NDArray[Any], labels: Sequence[str]) -> None:
+        self.encoder = encoder
+        self.names = tuple(dict.fromkeys(labels))
+        numbers = {name: i for i, name in enumerate(self.names)}
+        self._labels = np.array([numbers[label] for label in labels], np.int64)
+        self._order = np.argsort(self._labels, kind="stable")  # entries of a label side by side
+        self._begins = np.searchsorted(self._labels[self._order], np.arange(len(self.names)))
+        self._directions = directions(vectors[self._order])
+
+    def scores(self, texts: Sequence[str], *, quiet: bool = True) -> Float64:
+        """Cosines [N, C] of texts with the nearest entry of each label."""
+        parts = [self._by_label(part) for part in self._cosines(texts, quiet)]
+        return np.concatenate([np.zeros((0, len(self.names))), *parts])
+
+    def find(self, texts: Sequence[str], k: int = 5) -> list[list[Near]]:
+        """The k nearest labels of each text, best first; of equally near ones the one that came first."""
+        found = []
+        for part in self._cosines(texts, True):
+            scores = self._by_label(part)
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            for row, chosen in enumerate(best.tolist()):
+                found.append([Near(self.names[c], *self._nearest(part[row], c)) for c in chosen])
+        return found
+
+    def left_out(self, outside: npt.NDArray[Any]) -> Cut:
+        """The best threshold on the entries themselves, each compared with all the others.
+
+        Parameters
+        ----------
+        outside : float [M, H]
+            Vectors of texts to which no label is right.
+        """
+        n = len(self._order)
+        best, chosen = np.zeros(n), np.zeros(n, np.int64)
+        for rows in rows_at_once(n, n):
+            found = cosines(self._directions[rows], self._directions)
+            found[np.arange(len(found)), np.arange(rows.start, rows.stop)] = -1
+            scores = self._by_label(found)
+            best[rows], chosen[rows] = scores.max(1), scores.argmax(1)
+        others = cosines(directions(outside), self._directions).max(1)
+        right = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
+        return best_rejection(right, np.arange(n + len(others)) >= n, np.append(best, others))
+
+    def _cosines(self, texts: Sequence[str], quiet: bool) -> Iterator[Float64]:
+        """Cosines [., E] of some texts at a time with all entries, in `_order`."""
+        vectors = self.encoder.encode(texts, quiet=quiet)
+        for rows in rows_at_once(len(vectors), len(self._order)):
+            yield cosines(directions(vectors[rows]), self._directions)
+
+    def _by_label(self, found: Float64) -> Float64:
+        best: Float64 = np.maximum.reduceat(found, self._begins, axis=1)
+        return best
+
+    def _nearest(self, found: npt.NDArray[Any], label: int) -> tuple[float, int]:
+        """Of one text's cosines the largest of a label, and the entry that it is with."""
+        begin = self._begins[label]
+        end = self._begins[label + 1] if label + 1 < len(self._begins) else len(found)
+        best = begin + int(found[begin:end].argmax())
+        return float(found[best]), int(self._order[best])
+
+
+def entry_vectors(
+    encoder: SentenceEncoder,
+    texts: Sequence[str],
+    given: npt.ArrayLike | None = None,
+    *,
+    quiet: bool = True,
+) -> npt.NDArray[Any]:
+    """Vectors of entries, [E, H]: those `given`, that were made before, or new ones.
+
+    Raises
+    ------
+    InputError
+        No texts, not as many vectors as texts, or vectors of another width than the encoder's.
+    """
+    if not texts:
+        raise InputError("there are no entries to compare with")
+    if given is None:
+        return encoder.encode(texts, quiet=quiet)
+    vectors = as_vectors("the entries' vectors", given)
+    if vectors.shape != (len(texts), encoder.width):
+        raise InputError(
+            f"the entries' vectors are {len(vectors)} of {vectors.shape[1]} numbers: {len(texts)} of "
+            f"{encoder.width} are expected, of these entries and this encoder"
+        )
+    return vectors

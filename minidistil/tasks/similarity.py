@@ -1,0 +1,110 @@
+"""How good the vectors of an encoder are for pairs of texts: alike or not, and translations of each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.errors import DataError, UsageError
+from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.embeddings import retrieval_accuracy
+from minidistil.tasks.neighbours import directions
+from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.text.labels import encode_numbers
+from minidistil.text.readers import Examples, read_examples
+from minidistil.text.translations import read_translations
+
+
+class SimilarityTask(Measurable):
+    """Whether cosines rise and fall with what people say of two texts.
+
+    Parameters
+    ----------
+    data : DataSettings
+        `text`, `pair` and `label`, a number.
+    """
+
+    kind: ClassVar[str] = "similarity"
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data, self.primary = data or DataSettings(), "spearman"
+
+    def read(self, path: str | Path) -> Examples:
+        d = self.data
+        found = read_examples(path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header)
+        if found.pairs is None:
+            raise DataError(
+                "there is no second text to compare with; say which column: data.pair", path=found.path
+            )
+        scores = encode_numbers(found)
+        if (scores == scores[0]).all():
+            raise DataError(
+                f"every score is {scores[0]:g}: nothing can be said to rise and fall with it", path=found.path
+            )
+        return replace(found, labels=scores.tolist())
+
+    def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
+        """Spearman's and Pearson's correlation of the cosines with the scores.
+
+        Spearman's is what encoders are compared by (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation
+        of Semantic Textual Similarity").
+        """
+        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
+        cosines = (first * second).sum(1)
+        return {
+            "spearman": metrics.spearman(cosines, examples.labels or []),
+            "pearson": metrics.pearson(cosines, examples.labels or []),
+        }
+
+
+class TranslationTask(Measurable):
+    """How often a sentence's vector finds that of its translation among all of them, and the other way round.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of pairs in one file, the columns `text` and `pair`. Two files are aligned line by line.
+    """
+
+    kind: ClassVar[str] = "translations"
+    files: ClassVar[int] = 2
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data, self.primary = data or DataSettings(), "to_translation"
+
+    def read(self, path: str | Path, *more: str | Path) -> list[tuple[str, str]]:
+        paths = [path, *more]
+        if len(more) == 1 and (self.data.text or self.data.pair):
+            raise UsageError("columns are those of one file with both sides; two files are lines of text")
+        return list(
+            zip(*read_translations(paths, source=self.data.text, translation=self.data.pair), strict=True)
+        )
+
+    def measure(
+        self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Shares found, by cosine; and the mean cosine of a sentence with its translation."""
+        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        sources, translations = (list(side) for side in zip(*examples, strict=True))
+        there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
+        return {
+            "to_translation": retrieval_accuracy(there, back),
+            "to_source": retrieval_accuracy(back, there),
+            "cosine": float((there * back).sum(1).mean()),
+        }
+
+
+def encode_pairs(
+    encoder: SentenceEncoder, first: list[str], second: list[str], *, quiet: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Vectors of length 1 for both sides, [N, H] each; a text that occurs more than once is embedded once."""
+    distinct = {text: i for i, text in enumerate(dict.fromkeys([*first, *second]))}
+    vectors = directions(encoder.encode(list(distinct), quiet=quiet))
+    ours, theirs = (vectors[[distinct[text] for text in side]] for side in (first, second))
+    return ours, theirs

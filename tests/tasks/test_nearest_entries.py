@@ -1,0 +1,78 @@
+"""Labels by the nearest of some vectors: against brute force, by hand, and a threshold from the entries."""
+
+import numpy as np
+import pytest
+
+from minidistil.errors import InputError
+from minidistil.tasks.nearest import NearestEntries, entry_vectors
+
+
+class Toy:
+    """An encoder whose texts are their vectors: "3 1" is [3, 1]."""
+
+    width = 2
+
+    def encode(self, texts, *, quiet=True):
+        return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)
+
+
+TEXTS = ["1 0", "0 1", "3 1", "1 3", "-1 0", "2 0"]
+LABELS = ["east", "north", "east", "north", "west", "east"]
+
+
+@pytest.fixture
+def nearest():
+    return NearestEntries(Toy(), Toy().encode(TEXTS), LABELS)
+
+
+def cosine(a, b):
+    a, b = (Toy().encode([x])[0].astype(float) for x in (a, b))
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_scores_are_those_of_the_nearest_entry(nearest, monkeypatch):
+    asked = ["5 1", "-2 1", "1 1", "0 -1", "1 2"]
+    assert nearest.names == ("east", "north", "west")
+    expected = [
+        [max(cosine(a, t) for t, x in zip(TEXTS, LABELS, strict=True) if x == name) for name in nearest.names]
+        for a in asked
+    ]
+    np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
+    monkeypatch.setattr("minidistil.tasks.ranked.CELLS_AT_ONCE", 1)
+    np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
+    assert nearest.scores([]).shape == (0, 3)
+
+
+def test_find(nearest):
+    (found,) = nearest.find(["5 1"], 2)
+    assert [(n.label, n.entry) for n in found] == [("east", 2), ("north", 3)]
+    assert found[0].score == pytest.approx(cosine("5 1", "3 1"))
+    (found,) = nearest.find(["4 0"], 9)
+    assert [(n.label, n.entry) for n in found] == [("east", 0), ("north", 3), ("west", 4)]
+    (tie,) = nearest.find(["1 1"], 1)
+    assert (tie[0].label, tie[0].entry) == ("east", 2), "of equally near ones the first"
+
+
+def test_a_threshold_without_other_examples():
+    """Left out, "1 0" and "9 1" find each other at cosine .994, "0 1" and "1 9" as well, "-1 0" is wrong.
+
+    Outside are .45 and .32: halfway between .994 and .45 everything but "-1 0" is right, 6 of 7.
+    """
+    texts = ["1 0", "0 1", "9 1", "1 9", "-1 0"]
+    nearest = NearestEntries(Toy(), Toy().encode(texts), ["east", "north", "east", "north", "west"])
+    cut = nearest.left_out(Toy().encode(["1 -2", "1 -3"]))
+    assert cut.accuracy == pytest.approx(6 / 7)
+    assert cut.threshold == pytest.approx((cosine("1 0", "9 1") + cosine("1 -2", "1 0")) / 2, abs=1e-6)
+
+
+def test_vectors_must_fit():
+    made = entry_vectors(Toy(), TEXTS)
+    assert entry_vectors(Toy(), TEXTS, made.tolist()).shape == (6, 2)
+    for texts, vectors, message in (
+        ([], None, "no entries"),
+        (TEXTS[:5], made, "6 of 2 numbers: 5 of 2 are expected"),
+        (TEXTS, np.ones((6, 3)), "6 of 3 numbers: 6 of 2 are expected"),
+        (TEXTS, np.full((6, 2), np.nan), "NaN"),
+    ):
+        with pytest.raises(InputError, match=message):
+            entry_vectors(Toy(), texts, vectors)

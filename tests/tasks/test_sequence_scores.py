@@ -1,0 +1,91 @@
+"""Scores by class and by label against scikit-learn, and labels that have a column each."""
+
+import json
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from tiny import make_encoder, make_split
+
+from minidistil.cli.main import main
+from minidistil.model import load_model
+from minidistil.pipelines import pipeline
+from minidistil.tasks.classification import class_scores, label_scores
+from minidistil.tasks.named import named_task
+
+NAMES = ["a", "b", "c", "d"]
+
+
+def test_classes_are_scored_as_by_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)  # nothing is a "d"
+    chosen = np.where(rng.random(60) < 0.6, labels, rng.integers(0, 4, 60))
+    found = class_scores(labels, chosen, NAMES)
+    report = sk.classification_report(
+        labels, chosen, labels=range(4), target_names=NAMES, output_dict=True, zero_division=0
+    )
+    for name in NAMES:
+        ours = found["classes"][name]
+        assert [ours["precision"], ours["recall"], ours["f1"], ours["support"]] == pytest.approx(
+            list(report[name].values())
+        )
+    assert np.array(found["confusion"]).shape == (4, 4)
+    assert sum(found["confusion"][i][i] for i in range(4)) / 60 == pytest.approx(found["accuracy"])
+    assert "f1" not in found
+    assert class_scores(labels % 2, chosen % 2, NAMES[:2])["f1"] == pytest.approx(
+        sk.f1_score(labels % 2, chosen % 2)
+    )
+
+
+def test_labels_are_scored_as_by_scikit_learn():
+    rng = np.random.default_rng(1)
+    right, logits = rng.random((40, 4)) < 0.4, rng.normal(size=(40, 4))
+    right[:, 2], right[:, 3] = False, True
+    found = label_scores(right, logits, NAMES)
+    for i, name in enumerate(NAMES[:2]):
+        ours = found["classes"][name]
+        assert ours["auroc"] == pytest.approx(sk.roc_auc_score(right[:, i], logits[:, i]))
+        area = sk.average_precision_score(right[:, i], logits[:, i])
+        assert ours["average_precision"] == pytest.approx(area)
+        assert ours["f1"] == pytest.approx(sk.f1_score(right[:, i], logits[:, i] >= 0))
+    assert all("auroc" not in found["classes"][name] for name in "cd"), "there is nothing to tell apart"
+    assert found["auroc_macro"] == pytest.approx(sk.roc_auc_score(right[:, :2], logits[:, :2]))
+    assert "auroc_macro" not in label_scores(right[:, 2:], logits[:, 2:], NAMES[2:])
+
+
+def test_moderation_from_files_to_labels(tmp_path, capsys):
+    """Jigsaw's columns: comments with all labels but one, and comments with none."""
+    make_encoder(tmp_path)
+    split = make_split(80, 2)
+    rows = ["id,comment_text,toxic,severe_toxic,obscene,threat,insult,identity_hate"]
+    for text, good in zip(split.train_texts, split.train_labels, strict=True):
+        rows.append(f'x,"{text},\nfilm",{1 - good},{1 - good},{1 - good},0,{1 - good},{1 - good}')
+    path = tmp_path / "train.csv"
+    path.write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    arguments = ["finetune", str(tmp_path / "encoder"), "--task", "moderation", "--train", str(path), "-q"]
+    arguments += ["--eval", str(path), "--epochs", "10", "--lr", "3e-3", "--batch-size", "8", "--out"]
+    assert main([*arguments, str(out)]) == 0
+    assert "auroc macro" in capsys.readouterr().out
+    names = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
+    assert list(load_model(out).config.id2label.values()) == names, "in the order of the columns"
+    found = named_task("moderation").measure(out, named_task("moderation").read(path))
+    assert found["f1_micro"] > 0.95
+    assert found["auroc_macro"] > 0.95
+    assert main(["evaluate", str(out), "--task", "moderation", "--data", str(path), "-q"]) == 0
+    shown = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "identity_hate" in shown
+    predict = pipeline("text-classification", out)
+    assert predict(split.test_texts)[0].label == "toxic, severe_toxic, obscene, insult, identity_hate"
+    assert predict(split.test_texts)[1].label == ""
+    assert predict(split.test_texts, threshold=1.0)[0].label == ""
+    assert len(predict(split.test_texts, threshold=0)[1].label.split(", ")) == 6
+    assert main(["predict", str(out), split.test_texts[0], "--top-k", "2", "--json"]) == 0
+    top = json.loads(capsys.readouterr().out)["top"]
+    assert len(top) == 2
+    assert "threat" not in {row["label"] for row in top}
+    path.write_text("\n".join([*rows[:2], rows[1].replace(",1,1", ",1,-1", 1)]) + "\n")
+    assert main([*arguments, str(tmp_path / "no")]) == 3
+    assert "line 4: column 'severe_toxic' should hold 0 or 1, not '-1'" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
