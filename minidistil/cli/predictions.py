@@ -198,7 +198,7 @@ KINDS: dict[type[Pipeline], Kind] = {
         answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
     ),
     FillMask: Kind(words, ("top_k", "targets"), pages.words),
-    MultipleChoice: Kind(chosen, ("choices", "no_truncation"), pages.chosen),
+    MultipleChoice: Kind(chosen, ("choices", "no_truncation"), pages.choices),
     Summarization: Kind(
         summaries,
         ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),

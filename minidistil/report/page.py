@@ -95,8 +95,9 @@ def _models(run: RunRecord) -> str:
     if not models:
         return '<p class="note">This run has not finished.</p>'
     judged, teacher = str(run.report.get("primary", "accuracy")), models.get("teacher", {})
+    shared = run.report.get("better") != "lower"  # there is no share of what is better for being less
     for row in models.values():
-        if judged in row and teacher.get(judged):
+        if shared and judged in row and teacher.get(judged):
             row.setdefault("retained", row[judged] / teacher[judged])
     present = {f: None for row in models.values() for f, v in row.items() if isinstance(v, (int, float))}
     fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]

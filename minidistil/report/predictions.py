@@ -104,23 +104,25 @@ def answers(facts: Mapping[str, Any]) -> str:
 
 
 def words(facts: Mapping[str, Any]) -> str:
-    """A text with its masks, and what each could be."""
+    """A text with its masks, the words for each, and the text with all of them filled in."""
+    masks = facts["masks"]
     parts = [
         marked(
             facts["text"],
-            [Mark(mask["start"], mask["end"], token, i)
-             for i, (mask, token) in enumerate(zip(facts["masks"], facts["tokens"], strict=True))],
-        )
-    ]  # fmt: skip
-    for mask in facts["masks"]:
-        parts.append(bars({candidate["token"]: candidate["score"] for candidate in mask["candidates"]}))
+            [Mark(m["start"], m["end"], m["candidates"][0]["token"], i) for i, m in enumerate(masks)],
+        ),
+        *(bars({c["token"]: c["score"] for c in mask["candidates"]}) for mask in masks),
+    ]
+    if len(masks) > 1:
+        parts.append(marked(facts["filled"], []))
     return "".join(parts)
 
 
-def chosen(facts: Mapping[str, Any]) -> str:
-    """A context, and its choices with their probabilities."""
-    rows = zip(facts["choices"], facts["scores"], strict=True)
-    return marked(facts["context"], []) + table(("choice", "probability"), rows)
+def choices(facts: Mapping[str, Any]) -> str:
+    """A context and its choices with their probabilities, the likeliest first."""
+    ranked = sorted(zip(facts["choices"], facts["scores"], strict=True), key=lambda pair: -pair[1])
+    context = f"{facts['context']} {facts['start']}".rstrip()
+    return marked(context, []) + table(("choice", "probability"), ranked)
 
 
 def summary(facts: Mapping[str, Any]) -> str:

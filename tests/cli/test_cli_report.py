@@ -104,6 +104,16 @@ def test_a_task_is_judged_by_its_own_metric(run):
     assert "0.45" in text
 
 
+def test_nothing_retains_what_is_better_for_being_less(run):
+    models = {"teacher": {"perplexity": 8.0}, "student": {"perplexity": 16.0}}
+    report = {"primary": "perplexity", "better": "lower", "models": models}
+    (run / "report.json").write_text(json.dumps(report))
+    text = " ".join(read(page(read_run(run))).text)
+    assert "16.0" in text
+    assert "200" not in text
+    assert "share of the teacher" not in text
+
+
 def test_a_run_that_goes_on(run):
     (run / "report.json").unlink()
     (run / "work").mkdir()

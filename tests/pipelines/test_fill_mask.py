@@ -139,7 +139,7 @@ def test_models_for_it(place, guess):
         FillMask(both, tokenizer)
 
 
-def test_the_command_line(place, capsys):
+def test_the_command_line(place, tmp_path, capsys):
     model = str(place / "model")
     assert main(["predict", model, *TEXTS[:2], "--top-k", "2"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -154,6 +154,10 @@ def test_the_command_line(place, capsys):
     assert main(["predict", model, "a [MASK] [MASK]", "--top-k", "1"]) == 0
     *_, last = capsys.readouterr().out.splitlines()
     assert len(last.split("\t")[0].split()) == 2, "the last line fills in both"
+    page = tmp_path / "page.html"
+    assert main(["predict", model, *TEXTS, "--html", str(page), "--attention", "0", "1"]) == 0
+    assert page.read_text().count("<mark") == sum(text.count("[MASK]") for text in TEXTS)
+    capsys.readouterr()
     assert main(["predict", model, "the film"]) == 3
     assert "has no [MASK]" in capsys.readouterr().err
     assert main(["predict", model, "a [MASK]", "--targets", "zebra"]) == 3

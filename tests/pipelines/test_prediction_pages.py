@@ -11,7 +11,18 @@ from minidistil.cli.main import main
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, load_model
 from minidistil.packing import Batch
 from minidistil.report.attention import attention_map
-from minidistil.report.predictions import Mark, answers, bars, entities, faq, intents, labels, marked
+from minidistil.report.predictions import (
+    Mark,
+    answers,
+    bars,
+    choices,
+    entities,
+    faq,
+    intents,
+    labels,
+    marked,
+    words,
+)
 from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '<script>alert("x")</script>&amp; <b>film</b>'
@@ -60,6 +71,17 @@ def test_facts():
     near = [{"question": EVIL, "score": 0.5, "answer": EVIL, "entry": 0}]
     assert plain(faq({"text": "?", "answer": EVIL, "candidates": near})).count(EVIL) == 3
     assert "No answer" in faq({"text": "?", "answer": None, "candidates": near})
+    masks = [
+        {"start": 4, "end": 10, "candidates": [{"token": "<b>", "score": 0.5}, {"token": "a", "score": 0.2}]}
+    ]
+    page = words({"text": "the [MASK]", "filled": "the <b>", "masks": masks})
+    assert marks_of(page) == ["[MASK]"]
+    assert "<small>&lt;b&gt;</small>" in page
+    assert "the <b>" not in plain(page), "filled in only if there are several"
+    assert "the <b>" in plain(words({"text": "the [MASK]", "filled": "the <b>", "masks": masks * 2}))
+    page = choices({"context": EVIL, "start": "it", "choices": ["a", "<i>"], "scores": [0.25, 0.75]})
+    assert f"{EVIL} it" in plain(page)
+    assert plain(page).index("<i>") < plain(page).index("0.2500")
     assert "width:6.00rem" in bars({"a": 0.75})
     assert "width:8.00rem" in bars({"score of a regression": 4.2})
 

@@ -324,7 +324,7 @@ def test_what_it_refuses(place, tuned, tmp_path):
         ChoiceTask().measure(classifier, read_choices(place / "dev.jsonl"))
 
 
-def test_the_command_line(place, tuned, tmp_path, capsys, monkeypatch):
+def test_the_command_line(tuned, tmp_path, capsys):
     model, row = str(tuned[0]), example(161)
     assert main(["predict", model, row["context"], "--choices", *row["choices"]]) == 0
     number, score, text = capsys.readouterr().out.rstrip("\n").split("\t")
@@ -335,6 +335,10 @@ def test_the_command_line(place, tuned, tmp_path, capsys, monkeypatch):
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [f["choices"] for f in found] == [example(i)["choices"] for i in range(160, 165)]
     assert all(f["choice"] == f["choices"][f["number"]] for f in found)
+    page = tmp_path / "page.html"
+    assert main(["predict", model, "the film", "--choices", "a <b>", "of", "--html", str(page)]) == 0
+    assert "a &lt;b&gt;" in page.read_text()
+    capsys.readouterr()
     assert main(["predict", model, "the film"]) == 2
     assert "which are the choices? Say --choices" in capsys.readouterr().err
     assert main(["predict", model, '{"context": "the film", "choices": ["a", ""]}']) == 3
