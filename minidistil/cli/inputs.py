@@ -78,6 +78,8 @@ def _of_arguments(args: argparse.Namespace, whole: bool) -> list[Input]:
         if text != STDIN:
             texts.append(text)
         elif whole:
+            if sys.stdin.isatty() and not args.quiet:
+                print("One document; Ctrl-D ends.", file=sys.stderr)
             texts.append(_whole_file(STDIN))
         else:
             texts += read_examples(STDIN, format="text").texts

@@ -124,7 +124,7 @@ def centroid(vectors: npt.ArrayLike, lengths: npt.ArrayLike, limits: Limits = TH
         after = np.where(nearest >= ALIKE, relevance - LAST, relevance)
         return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, after)
 
-    picks = _pick(relevance, np.asarray(lengths), limits, without_repeats)
+    picks = _pick(_directed(x, relevance), np.asarray(lengths), limits, without_repeats)
     return Picks(picks.indices, relevance[picks.indices])
 
 
@@ -165,14 +165,18 @@ def mmr(
         marginal = weight * relevance - (1 - weight) * nearest
         return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, marginal)
 
-    return _pick(weight * relevance, np.asarray(lengths), limits, without_repeats)
+    return _pick(_directed(x, weight * relevance), np.asarray(lengths), limits, without_repeats)
 
 
 def _relevance(vectors: npt.ArrayLike) -> tuple[Float64, Float64]:
     """Directions [N, H], and their cosines with their mean [N]."""
     x = directions(as_vectors("vectors", vectors))
-    scores = _cosines(x, directions(x.mean(0, keepdims=True))[0]) if len(x) else np.zeros(0)
-    return x, np.where(x.any(1), scores, -np.inf)
+    return x, _cosines(x, directions(x.mean(0, keepdims=True))[0]) if len(x) else np.zeros(0)
+
+
+def _directed(x: Float64, values: Float64) -> Float64:
+    """Values of vectors; those of zeros are never picked."""
+    return np.where(x.any(1), values, -np.inf)
 
 
 def _cosines(x: Float64, y: Float64) -> Float64:

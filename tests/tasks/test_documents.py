@@ -36,6 +36,8 @@ def test_named_columns_and_tables(tmp_path):
     path = write(tmp_path / "d.jsonl", {"body": "a", "tldr": "b", "summary": "c"})
     assert read_documents(path, text="body", summary="tldr").summaries == [["b"]]
     assert read_documents(path, text="summary", summary="tldr").texts == ["c"]
+    found = read_documents(path, text="summary")
+    assert (found.texts, found.summaries) == (["c"], [[]]), "a document is not its own summary"
     assert read_documents(path, text=0).summaries == [["c"]]
     table = tmp_path / "d.csv"
     table.write_text('document,summary\n"two\nlines",b\n')

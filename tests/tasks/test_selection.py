@@ -65,6 +65,7 @@ def test_nothing_is_said_twice():
         assert choose(x, np.ones(5), NONE).indices.tolist() == [0, 1, 3], "none without direction, none twice"
     assert centroid(np.ones((4, 3)), np.ones(4)).indices.tolist() == [0], "of equal ones the first"
     assert mmr(np.zeros((4, 3)), np.ones(4)).indices.tolist() == []
+    assert mmr([[0, 0], [1, 0]], [1, 1], weight=0.0).indices.tolist() == [1]
     assert mmr(np.zeros((0, 3)), np.zeros(0)).indices.tolist() == []
     assert centroid([[1, 0], [-1, 0]], [1, 1]).indices.tolist() == [0, 1], "a mean of zero is near to nobody"
 
