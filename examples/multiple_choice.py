@@ -33,7 +33,7 @@ with tempfile.TemporaryDirectory() as place:
                 ]  # the fourth is kept back
                 row = {"question": f"{word} {event}?", "choices": choices, "label": label}
                 file.write(json.dumps(row) + "\n")
-    recipe = load_recipe(FineTuningRecipe, changes=["train.epochs=5", "train.lr=3e-4", "train.batch_size=8"])
+    recipe = load_recipe(FineTuningRecipe, changes=["train.epochs=6", "train.lr=3e-4", "train.batch_size=8"])
     FineTuning(encoder, "multiple-choice", train, recipe, Path(place) / "chooser").run()
 
     choose = pipeline("multiple-choice", Path(place) / "chooser")
