@@ -21,7 +21,7 @@ from minidistil.config import ModelConfig, load_config
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import UsageError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.files import write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
@@ -57,8 +57,8 @@ class ModelSettings:
 class TeachingSettings:
     """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
 
-    By default half of the loss are the labels, half the teacher's soft ones. Without a weight of `hard` the
-    training file needs no labels.
+    By default half of the loss are the labels, half the teacher's soft ones, or of a regression its numbers.
+    Without a weight of `hard` the training file needs no labels.
     """
 
     temperature: float = 2.0
@@ -191,11 +191,18 @@ class FineTuning(RecipeRun):
             self.teacher,
             data,
             settings=settings,
-            weights=t.terms,
+            weights=self._terms,
             temperature=t.temperature,
             label="learning from the teacher",
             **options,
         )
+
+    @property
+    def _terms(self) -> Mapping[str, Any]:
+        """What the student minimises: soft labels are of classes, so a regression's default is another."""
+        terms = self.recipe.teaching.terms
+        regression = self.config.problem_type == "regression"
+        return {"logits": 0.5, "hard": 0.5} if regression and terms == TeachingSettings().terms else terms
 
     def evaluation(self, model: Model) -> Evaluation | None:
         if self.held_out is None:
@@ -250,8 +257,16 @@ def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -
     -------
     dict
         Also in `report.json`: for each model and metric "mean", "lowest" and "highest" over the seeds.
+
+    Raises
+    ------
+    ConfigError
+        `out` holds another run.
     """
-    reports = [make(seed, out / f"seed-{seed}").run() for seed in range(seeds)]
+    if (out / "run.json").exists():
+        raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
+    runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]
+    reports = [run.finished() or run.run() for run in runs]
     models: dict[str, Any] = {}
     for name, facts in reports[0]["models"].items():
         models[name] = {}

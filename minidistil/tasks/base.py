@@ -28,6 +28,11 @@ class DataSettings:
         "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
     header : bool
         Whether the first line of a csv or tsv names the columns.
+    skip_broken : bool
+        Whether lines of a csv or tsv with too few or too many cells are left out, and counted, instead of
+        refused.
+    skip_label : str or None
+        Examples with this label are left out, and counted.
     separator : str
         Between the labels of an example that may have several.
     max_length : int
@@ -39,6 +44,8 @@ class DataSettings:
     label: Column | None = None
     format: str | None = None
     header: bool = True
+    skip_broken: bool = False
+    skip_label: str | None = None
     separator: str = ","
     max_length: int = 128
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, encode_numbers
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.tokenizer import Tokenizer
+
+log = logging.getLogger("minidistil")
 
 Array = npt.NDArray[np.floating[Any]]
 Problem = Literal["single", "multi", "regression"]
@@ -66,8 +69,17 @@ class SequenceTask(Task):
     def read(self, path: str | Path) -> Examples:
         d = self.data
         examples = read_examples(
-            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header
-        )
+            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header,
+            skip_broken=d.skip_broken,
+        )  # fmt: skip
+        if d.skip_label is not None and examples.labels is not None:
+            kept = [i for i, label in enumerate(examples.labels) if str(label).strip() != d.skip_label]
+            if len(kept) < len(examples):
+                skipped = len(examples) - len(kept)
+                log.warning("%s: left out %d examples labelled %r", examples.path, skipped, d.skip_label)
+            if not kept:
+                raise DataError(f"every example in it is labelled {d.skip_label!r}", path=examples.path)
+            examples = examples.subset(kept)
         if self.names and examples.labels is not None:
             return replace(examples, labels=[self.names.get(str(x).strip(), x) for x in examples.labels])
         return examples

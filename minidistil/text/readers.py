@@ -9,15 +9,18 @@ import csv
 import difflib
 import gzip
 import json
+import logging
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from minidistil.errors import DataError, UsageError
+
+log = logging.getLogger("minidistil")
 
 FORMATS = {
     ".csv": "csv",
@@ -70,6 +73,16 @@ class Examples:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def subset(self, indices: Sequence[int]) -> Self:
+        """Some of them, in this order."""
+        return type(self)(
+            [self.texts[i] for i in indices],
+            None if self.pairs is None else [self.pairs[i] for i in indices],
+            None if self.labels is None else [self.labels[i] for i in indices],
+            [self.lines[i] for i in indices],
+            self.path,
+        )
+
 
 def read_examples(
     path: str | Path,
@@ -79,6 +92,7 @@ def read_examples(
     label: Column | None = None,
     format: str | None = None,
     header: bool = True,
+    skip_broken: bool = False,
 ) -> Examples:
     """Read examples from a file.
 
@@ -94,6 +108,8 @@ def read_examples(
         a tsv, as in GLUE, quotes mean nothing; plain text has one example a line. Parquet needs pyarrow.
     header : bool
         Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
+    skip_broken : bool
+        Leave out lines of a csv or tsv with too few or too many cells; one warning says how many.
 
     Raises
     ------
@@ -105,8 +121,9 @@ def read_examples(
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
+    broken: list[int] | None = [] if skip_broken else None
     with opened(path, name) as file:
-        for line, row in _rows(kind, file, name, header):
+        for line, row in _rows(kind, file, name, header, broken):
             if columns is None:
                 columns = _choose(wanted, list(row), name)
                 found = Examples(
@@ -128,8 +145,16 @@ def read_examples(
                 found.pairs.append(values["pair"])
             if found.labels is not None:
                 found.labels.append(values["label"])
+    if broken and len(broken) > len(found):
+        what = f"{len(broken)} of {len(broken) + len(found)} lines have cells missing or to spare"
+        raise DataError(f"{what}: these are not the columns", path=name, line=broken[0])
     if not found.texts:
         raise DataError("there are no examples in it", path=name)
+    if broken:
+        log.warning(
+            "%s: left out %d broken lines, with cells missing or to spare; the first is line %d",
+            name, len(broken), broken[0],
+        )  # fmt: skip
     return found
 
 
@@ -188,15 +213,16 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
             ) from error
 
 
-def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
+def _rows(kind: str, file: IO[bytes], name: str, header: bool, broken: list[int] | None) -> Iterator[Row]:
+    """Rows of a file; numbers of lines with other numbers of cells are put into `broken`, if there is one."""
     if kind == "parquet":
         return _parquet(file, name)
     lines = _lines(file, name)
     if kind == "csv":
-        return _table(_csv_cells(lines, name), name, header)
+        return _table(_csv_cells(lines, name), name, header, broken)
     plain = ((number, line.rstrip("\r\n")) for number, line in lines if line.strip())
     if kind == "tsv":
-        return _table(((number, line.split("\t")) for number, line in plain), name, header)
+        return _table(((number, line.split("\t")) for number, line in plain), name, header, broken)
     if kind == "jsonl":
         return ((number, json_object(line, name, number)) for number, line in plain)
     return ((number, {"text": line}) for number, line in plain)
@@ -236,7 +262,9 @@ def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[in
             yield begins, cells
 
 
-def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> Iterator[Row]:
+def _table(
+    rows: Iterator[tuple[int, list[str]]], name: str, header: bool, broken: list[int] | None
+) -> Iterator[Row]:
     columns: list[str] | None = None
     for line, cells in rows:
         if columns is None:
@@ -244,6 +272,9 @@ def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> It
             if header:
                 continue
         if len(cells) != len(columns):
+            if broken is not None:
+                broken.append(line)
+                continue
             raise DataError(
                 f"{len(cells)} cells where there should be {len(columns)} ({', '.join(columns)})",
                 path=name,
