@@ -28,9 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
     from minidistil.errors import UsageError
+    from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe, numbers
     from minidistil.tasks.named import named_task
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         from minidistil.runs.glue import evaluate_glue, glue_table
 
         report = evaluate_glue(args.model, args.data, recipe.data, against=args.against, quiet=args.quiet)
-        print(json.dumps(report) if args.json else glue_table(report))
+        print(to_json(report) if args.json else glue_table(report))
         return 0
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     examples = task.read(args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:
-        print(json.dumps({"task": args.task, "examples": len(examples), **found}))
+        print(to_json({"task": args.task, "examples": len(examples), **found}))
         return 0
     for name, value in numbers(found).items():
         print(f"{name.replace('_', ' '):20}{value:10.4f}")

@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
     from dataclasses import replace
     from pathlib import Path
 
     from minidistil.errors import UsageError
+    from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 
@@ -67,14 +67,13 @@ def run(args: argparse.Namespace) -> int:
         report = make(recipe.train.seed, Path(args.out)).run()
     else:
         report = over_seeds(make, args.seeds, Path(args.out))
-    print(json.dumps(report) if args.json else table(report))
+    print(to_json(report) if args.json else table(report))
     return 0
 
 
 def _glue(args: argparse.Namespace, changes: list[str]) -> int:
-    import json
-
     from minidistil.errors import UsageError
+    from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe
     from minidistil.runs.glue import Glue, glue_table
@@ -95,5 +94,5 @@ def _glue(args: argparse.Namespace, changes: list[str]) -> int:
         args.model, args.train, recipes.__getitem__, args.out,
         teacher=args.distill_from, seeds=args.seeds, against=args.against, quiet=args.quiet,
     ).run()  # fmt: skip
-    print(json.dumps(report) if args.json else glue_table(report))
+    print(to_json(report) if args.json else glue_table(report))
     return 0

@@ -100,7 +100,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, late = parser.parse_known_args(argv)
+    # argparse takes all texts before the first option, if only none; those after it are texts too.
+    if late and (not hasattr(args, "texts") or any(text.startswith("-") for text in late)):
+        parser.error(f"unrecognized arguments: {' '.join(late)}")
+    if late:
+        args.texts += late
     logging.basicConfig(
         level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -137,7 +138,11 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def teacher(self) -> Model | None:
-        return None if self._teacher is None else load_model(self._teacher, mapped=True)
+        if self._teacher is None:
+            return None
+        teacher = load_model(self._teacher, mapped=True)
+        self.task.check_model(teacher, self._teacher)
+        return teacher
 
     def identity(self) -> dict[str, Any]:
         identity = {"task": self.task_name, "from": self.source, "train": _hash(self.examples)}
@@ -271,7 +276,9 @@ def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -
     for name, facts in reports[0]["models"].items():
         models[name] = {}
         for key in numbers(facts):
-            values = [report["models"][name][key] for report in reports]
+            # A report that is read again has null for what is not defined.
+            found = [report["models"][name][key] for report in reports]
+            values = [math.nan if value is None else value for value in found]
             spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
             models[name][key] = spread
     report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
@@ -318,4 +325,6 @@ def _cell(key: str, value: Any) -> str:
 def _hash(examples: Any) -> str:
     """SHA-256 of what the examples say, wherever their file is."""
     content = {k: v for k, v in dataclasses.asdict(examples).items() if k != "path"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()

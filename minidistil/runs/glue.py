@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import textwrap
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -254,6 +255,7 @@ def evaluate_glue(
         for path in places:
             log.info("%s: %s", GLUE[name].title, path)
             model, tokenizer = load_model(path, mapped=True).eval(), Tokenizer.from_pretrained(path)
+            task.check_model(model, path)
             facts = numbers(task.evaluate(model, tokenizer, examples, quiet=quiet))
             found[name].append(facts | also_measured(model, tokenizer, there, data, quiet=quiet))
     if not found:
@@ -337,10 +339,11 @@ def spread_summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
     for name, runs in found.items():
         means[name] = {}
         for metric, value in runs[0].items():
+            value = math.nan if value is None else value  # as a report that is read again has it
             if isinstance(value, Mapping) and "mean" in value:  # of `over_seeds`
                 spread = dict(value)
-            elif metric in numbers(runs[0]):
-                values = [run[metric] for run in runs]
+            elif isinstance(value, float):
+                values = [math.nan if run[metric] is None else run[metric] for run in runs]
                 spread = {"mean": fmean(values), "lowest": min(values), "highest": max(values)}
             else:
                 continue
@@ -396,7 +399,7 @@ def glue_table(report: Mapping[str, Any]) -> str:
 
 
 def _line(task: str, what: str, cells: Sequence[str]) -> str:
-    return f"{task:6} {what:18}" + "".join(f"{cell:>13}" for cell in cells)
+    return f"{task:6} {what:17}" + "".join(f" {cell:>13}" for cell in cells)
 
 
 def _metrics(facts: Mapping[str, float], name: str) -> str:

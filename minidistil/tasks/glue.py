@@ -245,7 +245,7 @@ def summary(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     tasks = {}
     for name, metrics in found.items():
         task = GLUE[name]
-        own = {metric: metrics[metric] for metric in task.metrics if metric in metrics}
+        own = {metric: macro([metrics[metric]]) for metric in task.metrics if metric in metrics}
         tasks[name] = {**own, "primary": own[task.primary], "score": macro(list(own.values()))}
     summed: dict[str, Any] = {
         "tasks": tasks,
@@ -347,8 +347,9 @@ def predictions(task: SequenceTask, logits: npt.NDArray[Any], id2label: Mapping[
     if task.problem == "regression":
         return [f"{value:.3f}" for value in np.clip(logits.reshape(-1), 0, 5)]
     words = {name: word for word, name in task.names.items()}
-    if set(words) != set(id2label.values()):
+    labels = {i: name.casefold() for i, name in id2label.items()}
+    if set(words) != set(labels.values()):
         raise ConfigError(
             f"the model's labels are {', '.join(id2label.values())}; the task's are {', '.join(words)}"
         )
-    return [words[id2label[i]] for i in logits.argmax(1).tolist()]
+    return [words[labels[i]] for i in logits.argmax(1).tolist()]

@@ -203,6 +203,12 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
             raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        if b"\0" in raw:
+            raise DataError(
+                "there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8",
+                path=name,
+                line=number,
+            )
         try:
             yield number, raw.decode()
         except UnicodeDecodeError as error:
@@ -249,6 +255,7 @@ def _parquet(file: IO[bytes], name: str) -> Iterator[Row]:
 
 
 def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(2**31 - 1)  # a whole document may stand in a cell; the default is 128 KB
     reader = csv.reader((line for _, line in lines), strict=True)
     while True:
         begins = reader.line_num + 1  # a quoted cell may hold line breaks
@@ -283,13 +290,28 @@ def _table(
         yield line, dict(zip(columns, cells, strict=True))
 
 
-def json_object(line: str, name: str, number: int) -> dict[str, Any]:
+def parse_json(text: str, name: str, number: int = 1) -> Any:
+    """JSON that begins on line `number` of a file, or a DataError that names the line."""
     try:
-        value = json.loads(line)
+        value = json.loads(text)
+        if "\\u" in text:  # only so can half of a surrogate pair be written
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
+        line = number + error.lineno - 1
         raise DataError(
-            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=number
+            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=line
         ) from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "it holds half of a surrogate pair, which is not text", path=name, line=number
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise DataError(f"JSON that cannot be read: {error}", path=name, line=number) from error
+    return value
+
+
+def json_object(line: str, name: str, number: int) -> dict[str, Any]:
+    value = parse_json(line, name, number)
     if not isinstance(value, dict):
         raise DataError(
             f"a JSON object a line is expected, not a {type(value).__name__}", path=name, line=number

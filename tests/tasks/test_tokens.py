@@ -66,7 +66,7 @@ def test_running_text(tmp_path):
     ("name", "content", "message"),
     [
         ("a.txt", "the O\nwarm\n", r"a\.txt, line 2: a word and its tag are expected.*'warm'"),
-        ("a.txt", "the O\nwarm X-FUN\n", r"line 1: .*X-FUN"),
+        ("a.txt", "the O\nwarm X-FUN\n", r"line 2: .*X-FUN"),
         ("a.txt", "\n\n", "no examples"),
         ("a.jsonl", '{"text": "a"}\n', r'line 1: expected "text" and a list of "entities"'),
         (
@@ -79,7 +79,11 @@ def test_running_text(tmp_path):
             '{"text": "ab", "entities": [{"start": 0, "end": 1, "type": "X", "text": "b"}]}',
             "'b' is not at characters 0 to 1, where the text has 'a'",
         ),
-        ("a.jsonl", '{"text": "ab", "entities": [[0, 1]]}', 'an entity has "start", "end" and "type"'),
+        (
+            "a.jsonl",
+            '{"text": "ab", "entities": [[0, 1]]}',
+            'an entity has numbers "start" and "end", and a "type"',
+        ),
     ],
 )
 def test_bad_files(tmp_path, name, content, message):
