@@ -308,7 +308,8 @@ def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Metrics that some model has, in order."""
     keys: dict[str, None] = {}
     for facts in models.values():
-        keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or isinstance(v, Mapping))
+        spreads = {k for k, v in facts.items() if isinstance(v, Mapping) and "mean" in v}
+        keys |= dict.fromkeys(k for k in facts if k in numbers(facts) or k in spreads)
     return list(keys)
 
 

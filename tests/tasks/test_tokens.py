@@ -11,7 +11,7 @@ from minidistil.errors import DataError
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.entities import EntitySpan
 from minidistil.tasks.named import named_task
@@ -162,6 +162,7 @@ def test_a_whole_run(tmp_path, capsys):
     found = report["models"]["model"]
     assert found["f1"] > 0.95
     assert set(found["types"]) == {"FUN", "SAD"}
+    assert "types" not in table(report), "a line holds one number"
     arguments = ["evaluate", "-q", str(tmp_path / "out"), "--task", "conll2003", "--data", str(dev), "--json"]
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == pytest.approx(found["f1"])
