@@ -10,12 +10,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from minidistil.errors import StorageError
 
@@ -61,10 +63,23 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def to_json(value: object, **options: Any) -> str:
+    """JSON as everybody reads it, null where a number is not defined; options as of `json.dumps`."""
+    return json.dumps(_defined(value), ensure_ascii=False, allow_nan=False, **options)
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: str | Path, value: object) -> None:
     """Write JSON for people and programs, wholly or not at all; errors as of `atomic_write`."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(value, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

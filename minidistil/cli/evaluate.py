@@ -13,37 +13,51 @@ EXAMPLES = """\
   minidistil evaluate ENCODER --task similarity --data pairs.tsv
   minidistil evaluate ENCODER --task translations --data test.en test.de
   minidistil evaluate ENCODER --task faq --entries faq.jsonl --data asked.jsonl
+  minidistil evaluate runs/glue --task glue --data glue_data --against runs/teacher
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="directory or hub id of a model")
-    parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
+    parser.add_argument(
+        "--task", required=True, metavar="NAME", help="a named task such as sst2, a kind, or glue"
+    )
     parser.add_argument(
         "--data",
         required=True,
         nargs="+",
         metavar="FILE",
-        help="examples; '-' is standard input; translations may be in two files, line by line",
+        help="examples; '-' is standard input; translations may be in two files; glue's folder",
     )
     parser.add_argument(
         "--entries", metavar="FILE", help="of faq and intents: what an encoder compares the examples with"
     )
+    parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
     from dataclasses import replace
 
     from minidistil.cli.tables import class_table, confusion_table
     from minidistil.errors import UsageError
+    from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe, numbers
     from minidistil.tasks.named import named_task
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
+    if args.task == "glue":
+        from minidistil.runs.glue import evaluate_glue, glue_table
+
+        if len(args.data) > 1:
+            raise UsageError("glue is measured on one folder")
+        report = evaluate_glue(args.model, args.data[0], recipe.data, against=args.against, quiet=args.quiet)
+        print(to_json(report) if args.json else glue_table(report))
+        return 0
+    if args.against is not None:
+        raise UsageError("--against goes with --task glue")
     data = recipe.data if args.entries is None else replace(recipe.data, entries=args.entries)
     task = named_task(args.task, data, recipe.task)
     if data.entries is not None and not task.compares:
@@ -53,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     examples = task.read(*args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:
-        print(json.dumps({"task": args.task, "examples": len(examples), **found}))
+        print(to_json({"task": args.task, "examples": len(examples), **found}))
         return 0
     for name, value in numbers(found).items():
         print(

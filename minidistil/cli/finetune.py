@@ -12,15 +12,21 @@ EXAMPLES = """\
   minidistil finetune ENCODER --task classification --train mail.csv --set data.text=body --out runs/mail
   minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
       --distill-from runs/sst2 --set model.layers=alternate --seeds 3
+  minidistil finetune ENCODER --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="directory or hub id of a pretrained model")
-    parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
-    parser.add_argument("--train", required=True, metavar="FILE", help="examples to learn from")
+    parser.add_argument(
+        "--task", required=True, metavar="NAME", help="a named task such as sst2, a kind, or glue"
+    )
+    parser.add_argument(
+        "--train", required=True, metavar="FILE", help="examples to learn from; the folder of GLUE's files"
+    )
     parser.add_argument("--eval", metavar="FILE", help="examples to measure by")
     parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
+    parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
     for name, kind in (("epochs", int), ("batch-size", int), ("lr", float), ("seed", int)):
         parser.add_argument(
@@ -32,17 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
     from dataclasses import replace
     from pathlib import Path
 
     from minidistil.errors import UsageError
+    from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 
     short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
     changes = [f"train.{name}={value}" for name, value in short.items() if value is not None]
-    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=[*changes, *args.set])
+    changes += args.set
+    if args.seeds is not None and (args.seeds < 1 or args.seed is not None):
+        raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
+    if args.task == "glue":
+        return _glue(args, changes)
+    if args.against is not None:
+        raise UsageError("--against goes with --task glue")
+    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=changes)
 
     def make(seed: int, out: Path) -> FineTuning:
         return FineTuning(
@@ -52,9 +65,34 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seeds is None:
         report = make(recipe.train.seed, Path(args.out)).run()
-    elif args.seeds < 1 or args.seed is not None:
-        raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
     else:
         report = over_seeds(make, args.seeds, Path(args.out))
-    print(json.dumps(report) if args.json else table(report))
+    print(to_json(report) if args.json else table(report))
+    return 0
+
+
+def _glue(args: argparse.Namespace, changes: list[str]) -> int:
+    from minidistil.errors import UsageError
+    from minidistil.files import to_json
+    from minidistil.recipes import load_recipe
+    from minidistil.runs.finetuning import FineTuningRecipe
+    from minidistil.runs.glue import Glue, glue_table
+    from minidistil.tasks.glue import GLUE
+
+    if args.eval is not None:
+        raise UsageError("--task glue finds its dev files in the folder: leave out --eval")
+    of_one = {change: change.split(".")[0] for change in changes if change.split(".")[0] in GLUE}
+    for_all = [change for change in changes if change not in of_one]
+    recipes = {
+        name: load_recipe(
+            FineTuningRecipe, args.recipe, file=args.config,
+            changes=[*for_all, *(c.removeprefix(f"{name}.") for c, task in of_one.items() if task == name)],
+        )
+        for name in GLUE
+    }  # fmt: skip
+    report = Glue(
+        args.model, args.train, recipes.__getitem__, args.out,
+        teacher=args.distill_from, seeds=args.seeds, against=args.against, quiet=args.quiet,
+    ).run()  # fmt: skip
+    print(to_json(report) if args.json else glue_table(report))
     return 0

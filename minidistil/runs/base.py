@@ -125,6 +125,15 @@ class RecipeRun:
         write_json(self.out / "report.json", report)
         return report
 
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run came to its end before; errors as of `run`."""
+        report = self.out / "report.json"
+        if not ((self.result / "config.json").exists() and report.exists()):
+            return None
+        self._claim()
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return found
+
     def _claim(self) -> None:
         """Write down whose directory this is, or check that it is ours."""
         path, identity = self.out / "run.json", self.identity()
@@ -137,6 +146,9 @@ class RecipeRun:
                     f"{self.out} holds another run ({differing}): choose another --out, or remove it"
                 )
             return
+        for file in (self.result / "config.json", self.out / "report.json"):
+            if file.exists():
+                raise ConfigError(f"{file} is there already, and not of this run: choose another --out")
         about = {"recipe": recipe, **identity, "made_with": provenance(), **self.about()}
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -59,8 +60,8 @@ class ModelSettings:
 class TeachingSettings:
     """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
 
-    By default half of the loss are the labels, half the teacher's soft ones. Without a weight of `hard` the
-    training file needs no labels.
+    By default half of the loss are the labels, half the teacher's soft ones, or of a regression its numbers.
+    Without a weight of `hard` the training file needs no labels.
     """
 
     temperature: float = 2.0
@@ -144,7 +145,11 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def teacher(self) -> Model | None:
-        return None if self._teacher is None else load_model(self._teacher, mapped=True)
+        if self._teacher is None:
+            return None
+        teacher = load_model(self._teacher, mapped=True)
+        self.task.check_model(teacher, self._teacher)
+        return teacher
 
     def identity(self) -> dict[str, Any]:
         identity = {"task": self.task_name, "from": self.source, "train": _hash(self.examples)}
@@ -208,11 +213,18 @@ class FineTuning(RecipeRun):
             self.teacher,
             data,
             settings=settings,
-            weights=t.terms,
+            weights=self._terms,
             temperature=t.temperature,
             label="learning from the teacher",
             **options,
         )
+
+    @property
+    def _terms(self) -> Mapping[str, Any]:
+        """What the student minimises: soft labels are of classes, so a regression's default is another."""
+        terms = self.recipe.teaching.terms
+        regression = self.config.problem_type == "regression"
+        return {"logits": 0.5, "hard": 0.5} if regression and terms == TeachingSettings().terms else terms
 
     def evaluation(self, model: Model) -> Evaluation | None:
         if self.held_out is None:
@@ -268,13 +280,23 @@ def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -
     -------
     dict
         Also in `report.json`: for each model and metric "mean", "lowest" and "highest" over the seeds.
+
+    Raises
+    ------
+    ConfigError
+        `out` holds another run.
     """
-    reports = [make(seed, out / f"seed-{seed}").run() for seed in range(seeds)]
+    if (out / "run.json").exists():
+        raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
+    runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]
+    reports = [run.finished() or run.run() for run in runs]
     models: dict[str, Any] = {}
     for name, facts in reports[0]["models"].items():
         models[name] = {}
         for key in numbers(facts):
-            values = [report["models"][name][key] for report in reports]
+            # A report that is read again has null for what is not defined.
+            found = [report["models"][name][key] for report in reports]
+            values = [math.nan if value is None else value for value in found]
             spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
             models[name][key] = spread
     report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
@@ -325,4 +347,6 @@ def _cell(key: str, value: Any) -> str:
 def _hash(examples: Any) -> str:
     """SHA-256 of what the examples say, wherever their file is."""
     content = {k: v for k, v in dataclasses.asdict(examples).items() if k != "path"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()

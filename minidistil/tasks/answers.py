@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError, UsageError
 from minidistil.ops.softmax import softmax_forward
+from minidistil.tasks.by_token import require_finite
 from minidistil.text.windows import Windows
 
 Float64 = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def decode_answers(
     Raises
     ------
     InputError
-        Windows of several contexts, or other numbers of logits than tokens.
+        Windows of several contexts, other numbers of logits than tokens, or a NaN or an Inf among them.
     UsageError
         `n_best` or `max_answer_length` below 1.
     """
@@ -112,6 +113,7 @@ def decode_answers(
             f"{len(windows.input_ids)} tokens, but start logits {list(starts.shape)} and end logits "
             f"{list(ends.shape)}"
         )
+    require_finite(starts, ends)
     first_tokens = windows.offsets[:-1]
     null = float((starts[first_tokens] + ends[first_tokens]).min())
     spans, scores = _best_spans(windows, starts, ends, n_best, max_answer_length)
@@ -131,7 +133,11 @@ def decode_answers(
 
 
 def answer_positions(
-    windows: Windows, contexts: Sequence[str], answers: Sequence[tuple[int, str] | None]
+    windows: Windows,
+    contexts: Sequence[str],
+    answers: Sequence[tuple[int, str] | None],
+    *,
+    names: Sequence[object] | None = None,
 ) -> tuple[Int64, Int64]:
     """Where in each window an answer starts and ends: what a model is trained on.
 
@@ -142,6 +148,8 @@ def answer_positions(
     contexts : sequence of str [N]
     answers : sequence [N]
         (first character, text) as in SQuAD's files; None, or an empty text, where there is no answer.
+    names : sequence [N], optional
+        What messages call the answers; by default their numbers.
 
     Returns
     -------
@@ -158,6 +166,7 @@ def answer_positions(
     N = int(windows.examples.max(initial=-1)) + 1
     if not len(contexts) == len(answers) == N:
         raise InputError(f"windows of {N} contexts, but {len(contexts)} contexts and {len(answers)} answers")
+    names = range(N) if names is None else names
     wanted = np.zeros((N, 2), np.int64)  # characters
     for i, (context, answer) in enumerate(zip(contexts, answers, strict=True)):
         if answer is None or not answer[1]:
@@ -165,7 +174,9 @@ def answer_positions(
         start, text = answer
         if start < 0 or context[start : start + len(text)] != text:
             found = context[max(start, 0) : max(start, 0) + len(text)]
-            raise InputError(f"answer {i} is {text!r}, but its context has {found!r} at character {start}")
+            raise InputError(
+                f"answer {names[i]} is {text!r}, but its context has {found!r} at character {start}"
+            )
         wanted[i] = start, start + len(text)
 
     example = np.repeat(windows.examples, np.diff(windows.offsets))  # [T]
@@ -175,7 +186,7 @@ def answer_positions(
     np.minimum.at(first, example[inside], windows.text_positions[inside])
     np.maximum.at(last, example[inside], windows.text_positions[inside])
     for i in np.flatnonzero((last < 0) & (wanted[:, 1] > 0)).tolist():
-        raise InputError(f"no token stands for answer {i}, {answers[i]!r}")
+        raise InputError(f"no token stands for answer {names[i]}, {answers[i]!r}")
 
     begins, ends = windows.token_ranges.T
     first, last = first[windows.examples], last[windows.examples]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.errors import ConfigError
 from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
 from minidistil.text.readers import Column
@@ -30,6 +31,11 @@ class DataSettings:
         "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
     header : bool
         Whether the first line of a csv or tsv names the columns.
+    skip_broken : bool
+        Whether lines of a csv or tsv with too few or too many cells are left out, and counted, instead of
+        refused.
+    skip_label : str or None
+        Examples with this label are left out, and counted.
     separator : str
         Between the labels of an example that may have several.
     max_length : int
@@ -49,6 +55,8 @@ class DataSettings:
     label_columns: tuple[str, ...] = ()
     format: str | None = None
     header: bool = True
+    skip_broken: bool = False
+    skip_label: str | None = None
     separator: str = ","
     max_length: int = 128
     entries: str | None = None
@@ -113,6 +121,11 @@ class Task(Measurable):
         family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
         return model_class(family + self.head)
 
+    def check_model(self, model: Model, what: object) -> None:
+        """A ConfigError if a model, called `what`, is not for this kind of task."""
+        if not type(model).__name__.endswith(self.head):
+            raise ConfigError(f"{what} is a {type(model).__name__}: {self.kind} needs a ...{self.head}")
+
     @abstractmethod
     def changes(self, examples: Any) -> dict[str, Any]:
         """What a new model's config must say, such as the names of the labels, from what it learns from."""
@@ -135,5 +148,7 @@ class Task(Measurable):
 
     def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
         path = resolve(str(path_or_id))
-        model, tokenizer = load_model(path, mapped=True).eval(), Tokenizer.from_pretrained(path)
+        model = load_model(path, mapped=True).eval()
+        self.check_model(model, path)
+        tokenizer = Tokenizer.from_pretrained(path)
         return self.evaluate(model, tokenizer, examples, quiet=quiet)

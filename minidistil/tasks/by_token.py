@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.ahead import ahead
+from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.progress import Progress
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -18,6 +19,12 @@ from minidistil.text.windows import Windows
 Array = npt.NDArray[np.floating[Any]]
 
 TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
+
+
+def require_finite(*scores: Array) -> None:
+    """An InputError for scores of a model that are NaN or infinite."""
+    if not all(np.isfinite(part).all() for part in scores):
+        raise InputError("the model's scores hold a NaN or an Inf: its weights are damaged, or it diverged")
 
 
 def read_windows(
@@ -52,12 +59,18 @@ def token_outputs(model: Model, dataset: Dataset, *names: str) -> list[Array]:
     """Outputs of `Model.forward` with a row for each token, [T, ...] each, in the dataset's order.
 
     Batches are made by length inside.
+
+    Raises
+    ------
+    InputError
+        Outputs that are not finite.
     """
     found: list[Array] = []
     for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
         batch = dataset.batch(indices)
         outputs, _ = model.forward(batch, keep_cache=False)
         given = [outputs[name] for name in names]
+        require_finite(*given)
         if not found:
             found = [np.zeros((dataset.num_tokens, *rows.shape[1:]), rows.dtype) for rows in given]
         # Token t of the batch is token places[t] of its example.

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.metrics import Span, read_spans, write_tags
+from minidistil.tasks.by_token import require_finite
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
 Scheme = Literal["IOB2", "IOB1", "BIOES", "plain"]
@@ -120,7 +121,7 @@ def decode_entities(
     Raises
     ------
     InputError
-        Arrays that do not fit each other.
+        Arrays that do not fit each other, or a NaN or an Inf among the probabilities.
     UsageError
         Unknown aggregation or scheme.
     ConfigError
@@ -234,6 +235,7 @@ def _check_arrays(
             f"{T} word ids and {num_labels} labels need probabilities [{T}, {num_labels}] and "
             f"spans [{T}, 2], not {list(rows.shape)} and {list(where.shape)}"
         )
+    require_finite(rows)
     return rows, where, words
 
 

@@ -1,7 +1,8 @@
 """Tasks by the names that the field knows them by: their files' columns, labels and metrics.
 
 The files are those that the tasks' authors hand out. GLUE (Wang et al. 2018, arXiv:1804.07461): tables with
-tabs, in which quotes are ordinary characters; CoLA's has no first line of names. AG News (Zhang et al. 2015,
+tabs, in which quotes are ordinary characters; CoLA's has no first line of names. SNLI (Bowman et al. 2015,
+arXiv:1508.05326) has MNLI's columns. AG News (Zhang et al. 2015,
 arXiv:1509.01626): csv without names, classes 1 to 4, title, text. SMS spam (Almeida et al. 2011): label, tab,
 text. Toxic comments (Jigsaw, on Kaggle, 2018): csv with a column of 0 and 1 for each label.
 """
@@ -65,6 +66,10 @@ def sequence(
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
+INFERENCE = sequence(  # "-" where those who were asked did not agree
+    data={**SENTENCES, "label": "gold_label", "skip_label": "-"},
+    names={name: name for name in ("entailment", "neutral", "contradiction")},
+)
 TASKS: dict[str, Named] = {
     "classification": sequence(),
     "multi-label": sequence("multi"),
@@ -83,14 +88,13 @@ TASKS: dict[str, Named] = {
         primary="f1",
     ),
     "qqp": sequence(
-        data={**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate"},
+        # A few lines of its files have cells missing.
+        data={**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate", "skip_broken": True},
         names={"0": "not_duplicate", "1": "duplicate"},
         primary="f1",
     ),
-    "mnli": sequence(
-        data={**SENTENCES, "label": "gold_label"},
-        names={name: name for name in ("entailment", "neutral", "contradiction")},
-    ),
+    "mnli": INFERENCE,
+    "snli": INFERENCE,
     "ax": sequence(
         data={**SENTENCES, "label": "label"},
         names={name: name for name in ("entailment", "neutral", "contradiction")},

@@ -61,7 +61,7 @@ class QuestionTask(Task):
         # One of several right answers is learnt, the first; [CLS] where a window does not hold it.
         wanted = [answers[0] if answers else None for answers in examples.answers]
         try:
-            start, end = answer_positions(windows, examples.contexts, wanted)
+            start, end = answer_positions(windows, examples.contexts, wanted, names=examples.ids)
         except InputError as error:
             raise DataError(str(error), path=examples.path) from error
         return windows.dataset(start_positions=start, end_positions=end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,18 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.errors import DataError
+from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.classification import class_scores, label_scores, predict_logits
 from minidistil.text.dataset import Dataset
-from minidistil.text.labels import LabelMap, encode_numbers
+from minidistil.text.labels import LabelMap, class_labels, encode_numbers
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.tokenizer import Tokenizer
+
+log = logging.getLogger("minidistil")
 
 Array = npt.NDArray[np.floating[Any]]
 Problem = Literal["single", "multi", "regression"]
@@ -63,13 +66,23 @@ class SequenceTask(Task):
         usual = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}
         self.problem, self.data, self.names = problem, data or DataSettings(), dict(names or {})
         self.primary = primary or usual[problem]
+        if not self.data.separator:
+            raise UsageError("data.separator is empty: something must stand between labels")
 
     def read(self, path: str | Path) -> Examples:
         d = self.data
         examples = read_examples(
             path, text=d.text, pair=d.pair, label=d.label, label_columns=d.label_columns, format=d.format,
-            header=d.header,
+            header=d.header, skip_broken=d.skip_broken,
         )  # fmt: skip
+        if d.skip_label is not None and examples.labels is not None:
+            kept = [i for i, label in enumerate(examples.labels) if str(label).strip() != d.skip_label]
+            if len(kept) < len(examples):
+                skipped = len(examples) - len(kept)
+                log.warning("%s: left out %d examples labelled %r", examples.path, skipped, d.skip_label)
+            if not kept:
+                raise DataError(f"every example in it is labelled {d.skip_label!r}", path=examples.path)
+            examples = examples.subset(kept)
         if self.names and examples.labels is not None:
             return replace(examples, labels=[self.names.get(str(x).strip(), x) for x in examples.labels])
         return examples
@@ -78,18 +91,17 @@ class SequenceTask(Task):
         if self.problem == "regression":
             encode_numbers(examples)  # complains where there are none
             return {"problem_type": TYPES[self.problem], "id2label": {0: "score"}}
-        if examples.labels is None:
-            raise DataError("there is no label column to learn from", path=examples.path)
+        there = class_labels(examples, several=self.problem == "multi")
+        if self.problem == "multi":
+            found = labels = LabelMap.fit_sets(there, self.data.separator)
+        else:
+            found = labels = LabelMap.fit(there)
         if self.names:
             labels = LabelMap(tuple(self.names.values()))
         elif self.data.label_columns:
             labels = LabelMap(self.data.label_columns)
-        elif self.problem == "multi":
-            labels = LabelMap.fit_sets(examples.labels, self.data.separator)
-        else:
-            labels = LabelMap.fit(examples.labels)
-        if len(labels.names) < (1 if self.problem == "multi" else 2):
-            only = f"only one class, {labels.names[0]!r}" if labels.names else "no label"
+        if len(found.names) < (1 if self.problem == "multi" else 2):
+            only = f"only one class, {found.names[0]!r}" if found.names else "no label"
             raise DataError(f"{only}: there is nothing to tell apart", path=examples.path)
         return {"problem_type": TYPES[self.problem], "id2label": dict(enumerate(labels.names))}
 
@@ -105,6 +117,10 @@ class SequenceTask(Task):
         if self.problem == "regression":
             return encode_numbers(examples)
         labels = LabelMap(label_names(config))
+        if self.names:  # others write them in capitals
+            as_written = {name.casefold(): name for name in labels.names}
+            own = [as_written.get(str(label).casefold(), label) for label in class_labels(examples)]
+            examples = replace(examples, labels=own)
         if self.problem == "multi":
             return labels.encode_sets(examples, self.data.separator)
         return labels.encode(examples)
@@ -112,10 +128,33 @@ class SequenceTask(Task):
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> dict[str, Any]:
+        if self.problem == "single":
+            self._check_labels(model.config, examples)
         data = self.dataset(tokenizer, examples, model.config)
         with Progress(len(data), "evaluating", "example", quiet=quiet) as progress:
             logits = predict_logits(model, data, progress=progress)
         return self.score(logits, data.targets["labels"], label_names(model.config))
+
+    def check_model(self, model: Model, what: object) -> None:
+        super().check_model(model, what)
+        config, kind = model.config, model.config.problem_type
+        numeric = kind == "regression" or (kind is None and config.num_labels == 1)
+        if numeric != (self.problem == "regression"):
+            labels = ", ".join(config.id2label.values())
+            says = "a number, and no classes" if numeric else f"classes ({labels}), and no number"
+            raise ConfigError(f"{what} predicts {says}")
+        if kind not in (None, TYPES[self.problem]):
+            raise ConfigError(f"{what} is for {kind}, not for {TYPES[self.problem]}")
+
+    def _check_labels(self, config: ModelConfig, examples: Examples) -> None:
+        """A ConfigError if none of the labels in a file are the model's."""
+        theirs = LabelMap.fit(class_labels(examples)).names
+        ours = {name.casefold() for name in config.id2label.values()}
+        if theirs and not ours & {name.casefold() for name in theirs}:
+            raise ConfigError(
+                f"the labels of {examples.path} are {', '.join(theirs[:8])}, the model's "
+                f"{', '.join(config.id2label.values())}: rename them in id2label of its config.json"
+            )
 
     def score(self, logits: Array, labels: npt.NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Metrics from scores [N, C] of the labels with these names.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
-from minidistil.text.readers import STDIN, opened
+from minidistil.text.readers import STDIN, opened, parse_json
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,14 @@ def read_squad(path: str | Path) -> Questions:
     """
     name = "standard input" if str(path) == STDIN else str(path)
     with opened(path, name) as file:
-        try:
-            content = json.loads(file.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise DataError(f"not JSON: {error}", path=name) from error
+        raw = file.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+        what = "this is UTF-16" if utf16 else f"byte {error.start} is not UTF-8"
+        raise DataError(f"{what}; save the file as UTF-8", path=name) from error
+    content = parse_json(text, name)
     found = Questions([], [], [], [], name)
     seen = set()
     for context, question in _questions(content, name):
@@ -62,6 +65,8 @@ def read_squad(path: str | Path) -> Questions:
         if key in seen:
             raise DataError(f"two questions have the id {key!r}", path=name)
         seen.add(key)
+        if not question["question"].strip():
+            raise DataError(f"question {key} is empty", path=name)
         found.ids.append(key)
         found.questions.append(question["question"].strip())
         found.contexts.append(context)
@@ -78,7 +83,8 @@ def _questions(content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 for question in paragraph["qas"]:
                     if not isinstance(question["question"], str) or not isinstance(paragraph["context"], str):
                         raise TypeError("question and context are texts")
-                    _ = question["id"]
+                    if not isinstance(question["id"], (str, int)):
+                        raise TypeError("an id is a text")
                     yield paragraph["context"], question
     except (KeyError, TypeError) as error:
         raise DataError(
@@ -87,15 +93,20 @@ def _questions(content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _answers(question: dict[str, Any], context: str, name: str) -> list[tuple[int, str]]:
-    found = []
-    for answer in question.get("answers", []):
-        try:
-            start, text = int(answer["answer_start"]), str(answer["text"])
-        except (KeyError, TypeError, ValueError) as error:
+    given, found = question.get("answers", []), []
+    if not isinstance(given, list):
+        raise DataError(
+            f"question {question['id']}: a list of answers is expected, not {given!r:.80}", path=name
+        )
+    for answer in given:
+        start, text = (
+            answer.get(key) if isinstance(answer, dict) else None for key in ("answer_start", "text")
+        )
+        if not isinstance(start, int) or isinstance(start, bool) or not isinstance(text, str):
             raise DataError(
                 f'question {question["id"]}: an answer has "text" and "answer_start", not {answer!r:.80}',
                 path=name,
-            ) from error
+            )
         if not text or start < 0 or context[start : start + len(text)] != text:
             there = context[max(0, start) : max(0, start) + len(text)]
             raise DataError(

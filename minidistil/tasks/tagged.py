@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import DataError, InputError
+from minidistil.errors import DataError, UsageError
 from minidistil.metrics import read_spans
 from minidistil.tasks.entities import OUTSIDE, EntitySpan
 from minidistil.text.readers import STDIN, json_object, lines_of
 
+SPACE = re.compile(r"[ \t\r\n\f\v]+")
+TAG = re.compile(r"O|[BIES]-.+")
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003 begins a document with it
 
 
@@ -57,9 +61,13 @@ def read_tagged(path: str | Path, *, column: int = -1, format: str | None = None
 
     Raises
     ------
+    UsageError
+        Another format.
     DataError
         A line that is neither; file and line are named.
     """
+    if format not in (None, "columns", "jsonl"):
+        raise UsageError(f"format {format!r} is none of columns and jsonl")
     name = "standard input" if str(path) == STDIN else str(path)
     plain = name.lower().removesuffix(".gz")
     kind = format or ("jsonl" if plain.endswith((".jsonl", ".ndjson")) else "columns")
@@ -83,7 +91,7 @@ def _sentences(path: str | Path, name: str, column: int) -> Found:
     tags: list[str] = []
     first = 0
     for number, line in lines_of(path, name):
-        cells = line.split()
+        cells = [cell for cell in SPACE.split(line) if cell]  # not str.split: a word may hold another space
         if cells and cells[0] != DOCUMENT:
             if len(cells) < 2 or not -len(cells) <= column < len(cells):
                 raise DataError(
@@ -91,28 +99,30 @@ def _sentences(path: str | Path, name: str, column: int) -> Found:
                     path=name,
                     line=number,
                 )
+            if not TAG.fullmatch(cells[column]):
+                raise DataError(
+                    f"{cells[column]!r:.40} is no tag: expected O, or a type after B-, I-, E- or S-",
+                    path=name,
+                    line=number,
+                )
             first = first or number
             words.append(cells[0])
             tags.append(cells[column])
         elif words:
-            yield _sentence(words, tags, name, first)
+            yield _sentence(words, tags, first)
             words, tags, first = [], [], 0
     if words:
-        yield _sentence(words, tags, name, first)
+        yield _sentence(words, tags, first)
 
 
 def _sentence(
-    words: list[str], tags: list[str], name: str, line: int
+    words: list[str], tags: list[str], line: int
 ) -> tuple[int, str, list[EntitySpan], list[tuple[int, int]]]:
     ends, at = [], 0
     for word in words:
         ends.append((at, at + len(word)))
         at += len(word) + 1
-    scheme: Any = "BIOES" if any(tag[:2] in ("S-", "E-") for tag in tags) else "IOB2"
-    try:
-        spans = read_spans(tags, scheme, mode="lenient")
-    except InputError as error:
-        raise DataError(str(error), path=name, line=line) from error
+    spans = read_spans(tags, "BIOES", mode="lenient")  # which reads IOB1 and IOB2 too, as conlleval does
     marked = [EntitySpan(ends[s.start][0], ends[s.end - 1][1], s.type) for s in spans]
     return line, " ".join(words), marked, ends
 
@@ -125,17 +135,25 @@ def _objects(path: str | Path, name: str, column: int) -> Found:
         text, marked = row.get("text"), row.get("entities")
         if not isinstance(text, str) or not isinstance(marked, list):
             raise DataError('expected "text" and a list of "entities"', path=name, line=number)
-        yield number, text, [_marked(item, text, name, number) for item in marked], []
+        entities = [_marked(item, text, name, number) for item in marked]
+        for before, after in pairwise(sorted(entities, key=lambda e: (e.start, e.end))):
+            if after.start < before.end:
+                raise DataError(
+                    f"{before.type!r} from {before.start} to {before.end} and {after.type!r} from "
+                    f"{after.start} to {after.end} overlap",
+                    path=name,
+                    line=number,
+                )
+        yield number, text, entities, []
 
 
 def _marked(item: Any, text: str, name: str, line: int) -> EntitySpan:
-    try:
-        start, end = int(item["start"]), int(item["end"])
-        kind = str(item["type"] if "type" in item else item["label"])
-    except (TypeError, KeyError, ValueError) as error:
+    values = item if isinstance(item, dict) else {}
+    start, end, kind = values.get("start"), values.get("end"), values.get("type", values.get("label"))
+    if not (type(start) is type(end) is int and isinstance(kind, str)):
         raise DataError(
-            f'an entity has "start", "end" and "type", not {item!r:.80}', path=name, line=line
-        ) from error
+            f'an entity has numbers "start" and "end", and a "type", not {item!r:.80}', path=name, line=line
+        )
     said = item.get("text")
     if not 0 <= start < end <= len(text) or (said is not None and said != text[start:end]):
         what = f"{said!r}" if said is not None else "an entity"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,17 +11,19 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.errors import DataError
+from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.by_token import read_windows
-from minidistil.tasks.entities import OUTSIDE, Aggregation, Entity, decode_entities, tag_tokens
+from minidistil.tasks.entities import OUTSIDE, PREFIXES, Aggregation, Entity, decode_entities, tag_tokens
 from minidistil.tasks.tagged import Tagged, read_tagged
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.text.windows import Windows, cut_windows
+
+log = logging.getLogger("minidistil")
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -46,8 +49,10 @@ class TokenTask(Task):
         self.primary = "f1"
 
     def read(self, path: str | Path) -> Tagged:
-        d = self.data
-        return read_tagged(path, column=-1 if d.label is None else int(d.label), format=d.format)
+        column = -1 if self.data.label is None else self.data.label
+        if not str(column).removeprefix("-").isdecimal():
+            raise UsageError(f"data.label is {column!r}: the column of the tag is a number, counted from 0")
+        return read_tagged(path, column=int(column), format=self.data.format)
 
     def changes(self, examples: Tagged) -> dict[str, Any]:
         types = sorted({entity.type for marked in examples.entities for entity in marked})
@@ -138,6 +143,7 @@ class TokenTask(Task):
 
         Words are those of the file; of running text, the tokenizer's.
         """
+        self._check_types(model.config, examples)
         found = self.predict(model, tokenizer, examples.texts, examples=examples, quiet=quiet)
         gold, predicted = [], []
         for i, text in enumerate(examples.texts):
@@ -154,13 +160,30 @@ class TokenTask(Task):
         }
 
     @staticmethod
+    def _check_types(config: ModelConfig, examples: Tagged) -> None:
+        """A ConfigError if a model knows none of the types of entity in a file, a warning if only some."""
+        theirs = sorted({entity.type for marked in examples.entities for entity in marked})
+        ours = sorted(
+            {tag[2:] if tag[:2] in PREFIXES else tag for tag in config.id2label.values()} - {OUTSIDE}
+        )
+        unknown = [kind for kind in theirs if kind not in ours]
+        if theirs and unknown == theirs:
+            raise ConfigError(
+                f"the types of {examples.path} are {', '.join(theirs[:8])}, the model's {', '.join(ours[:8])}"
+            )
+        if unknown:
+            log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
+
+    @staticmethod
     def _words(tokenizer: Tokenizer, examples: Tagged, i: int) -> npt.NDArray[np.int64]:
         """Characters of each word of a text, [W, 2]."""
         if examples.words is not None:
             return np.array(examples.words[i], np.int64).reshape(-1, 2)
         tokens = tokenizer.encode_spans([examples.texts[i]])
-        firsts = np.flatnonzero(np.append(True, np.diff(tokens.word_ids) != 0))[: len(tokens.word_ids)]
-        lasts = np.append(firsts[1:], len(tokens.word_ids)) - 1
+        changes = np.flatnonzero(np.diff(tokens.word_ids))  # the last token of each word but the last
+        firsts, lasts = np.append(0, changes + 1), np.append(changes, len(tokens.word_ids) - 1)
+        if not len(tokens.word_ids):
+            return np.zeros((0, 2), np.int64)
         return np.stack([tokens.spans[firsts, 0], tokens.spans[lasts, 1]], axis=1)
 
 

@@ -54,12 +54,12 @@ class LabelMap:
             No labels, or one that is not among the names (file and line named).
         """
         return np.array(
-            [self._id(label, examples, i) for i, label in enumerate(_labels_of(examples))], np.int64
+            [self._id(label, examples, i) for i, label in enumerate(class_labels(examples))], np.int64
         )
 
     def encode_sets(self, examples: Examples, separator: str = ",") -> npt.NDArray[np.float32]:
         """1 for each class an example has, float32 [N, C]. Labels are lists, or names between separators."""
-        labels = _labels_of(examples)
+        labels = class_labels(examples, several=True)
         out = np.zeros((len(labels), len(self.names)), np.float32)
         for i, label in enumerate(labels):
             for name in _split(label, separator):
@@ -100,6 +100,23 @@ def encode_numbers(examples: Examples) -> npt.NDArray[np.float32]:
             )
         values[i] = value
     return values
+
+
+def class_labels(examples: Examples, *, several: bool = False) -> Sequence[Any]:
+    """Labels as they stand in the file, each a name, or with `several` a name or a list of them.
+
+    Raises
+    ------
+    DataError
+        There are none, or a list or an object stands where a name should (file and line named).
+    """
+    labels = _labels_of(examples)
+    for label, line in zip(labels, examples.lines, strict=True):
+        parts = label if several and isinstance(label, list) else [label]
+        if any(isinstance(part, (list, dict)) for part in parts):
+            what = f"{'labels are' if several else 'one label is'} expected, not {label!r:.60}"
+            raise DataError(what, path=examples.path, line=line)
+    return labels
 
 
 def _labels_of(examples: Examples) -> Sequence[Any]:

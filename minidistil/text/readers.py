@@ -9,6 +9,7 @@ import csv
 import difflib
 import gzip
 import json
+import logging
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from minidistil.errors import DataError, UsageError
+
+log = logging.getLogger("minidistil")
 
 FORMATS = {
     ".csv": "csv",
@@ -90,6 +93,7 @@ def read_examples(
     label_columns: Sequence[Column] = (),
     format: str | None = None,
     header: bool = True,
+    skip_broken: bool = False,
 ) -> Examples:
     """Read examples from a file.
 
@@ -107,6 +111,8 @@ def read_examples(
         a tsv, as in GLUE, quotes mean nothing; plain text has one example a line. Parquet needs pyarrow.
     header : bool
         Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
+    skip_broken : bool
+        Leave out lines of a csv or tsv with too few or too many cells; one warning says how many.
 
     Raises
     ------
@@ -117,8 +123,9 @@ def read_examples(
     wanted = {"text": text, "pair": pair, "label": label}
     found = Examples([], None, None, [], name)
     columns: dict[str, str] | None = None
+    broken: list[int] | None = [] if skip_broken else None
     flags: dict[str, str] = {}
-    for line, row in read_rows(path, format=format, header=header):
+    for line, row in read_rows(path, format=format, header=header, broken=broken):
         if columns is None:
             columns = _choose(wanted, list(row), name)
             flags = {str(column): find_column(column, list(row), name) for column in label_columns}
@@ -140,16 +147,29 @@ def read_examples(
             values["label"] = [label for label, column in flags.items() if _flag(row, column, name, line)]
         if found.labels is not None:
             found.labels.append(values["label"])
+    if broken and len(broken) > len(found):
+        what = f"{len(broken)} of {len(broken) + len(found)} lines have cells missing or to spare"
+        raise DataError(f"{what}: these are not the columns", path=name, line=broken[0])
     if not found.texts:
         raise DataError("there are no examples in it", path=name)
+    if broken:
+        log.warning(
+            "%s: left out %d broken lines, with cells missing or to spare; the first is line %d",
+            name, len(broken), broken[0],
+        )  # fmt: skip
     return found
 
 
-def read_rows(path: str | Path, *, format: str | None = None, header: bool = True) -> Iterator[Row]:
-    """Rows of a file as they stand in it, with their lines. Parameters and errors as of `read_examples`."""
+def read_rows(
+    path: str | Path, *, format: str | None = None, header: bool = True, broken: list[int] | None = None
+) -> Iterator[Row]:
+    """Rows of a file as they stand in it, with their lines. Parameters and errors as of `read_examples`.
+
+    With `broken` lines of a table with cells missing or to spare are left out, and their numbers put there.
+    """
     kind, name = _format_of(path, format), shown_name(path)
     with opened(path, name) as file:
-        yield from _rows(kind, file, name, header)
+        yield from _rows(kind, file, name, header, broken)
 
 
 def read_text(path: str | Path) -> str:
@@ -213,6 +233,12 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
             raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        if b"\0" in raw:
+            raise DataError(
+                "there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8",
+                path=name,
+                line=number,
+            )
         try:
             yield number, raw.decode()
         except UnicodeDecodeError as error:
@@ -223,15 +249,16 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
             ) from error
 
 
-def _rows(kind: str, file: IO[bytes], name: str, header: bool) -> Iterator[Row]:
+def _rows(kind: str, file: IO[bytes], name: str, header: bool, broken: list[int] | None) -> Iterator[Row]:
+    """Rows of a file; numbers of lines with other numbers of cells are put into `broken`, if there is one."""
     if kind == "parquet":
         return _parquet(file, name)
     lines = _lines(file, name)
     if kind == "csv":
-        return _table(_csv_cells(lines, name), name, header)
+        return _table(_csv_cells(lines, name), name, header, broken)
     plain = ((number, line.rstrip("\r\n")) for number, line in lines if line.strip())
     if kind == "tsv":
-        return _table(((number, line.split("\t")) for number, line in plain), name, header)
+        return _table(((number, line.split("\t")) for number, line in plain), name, header, broken)
     if kind == "jsonl":
         return ((number, json_object(line, name, number)) for number, line in plain)
     return ((number, {"text": line}) for number, line in plain)
@@ -258,6 +285,7 @@ def _parquet(file: IO[bytes], name: str) -> Iterator[Row]:
 
 
 def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(2**31 - 1)  # a whole document may stand in a cell; the default is 128 KB
     reader = csv.reader((line for _, line in lines), strict=True)
     while True:
         begins = reader.line_num + 1  # a quoted cell may hold line breaks
@@ -271,7 +299,9 @@ def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[in
             yield begins, cells
 
 
-def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> Iterator[Row]:
+def _table(
+    rows: Iterator[tuple[int, list[str]]], name: str, header: bool, broken: list[int] | None
+) -> Iterator[Row]:
     columns: list[str] | None = None
     for line, cells in rows:
         if columns is None:
@@ -279,6 +309,9 @@ def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> It
             if header:
                 continue
         if len(cells) != len(columns):
+            if broken is not None:
+                broken.append(line)
+                continue
             raise DataError(
                 f"{len(cells)} cells where there should be {len(columns)} ({', '.join(columns)})",
                 path=name,
@@ -287,13 +320,28 @@ def _table(rows: Iterator[tuple[int, list[str]]], name: str, header: bool) -> It
         yield line, dict(zip(columns, cells, strict=True))
 
 
-def json_object(line: str, name: str, number: int) -> dict[str, Any]:
+def parse_json(text: str, name: str, number: int = 1) -> Any:
+    """JSON that begins on line `number` of a file, or a DataError that names the line."""
     try:
-        value = json.loads(line)
+        value = json.loads(text)
+        if "\\u" in text:  # only so can half of a surrogate pair be written
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
+        line = number + error.lineno - 1
         raise DataError(
-            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=number
+            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=line
         ) from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "it holds half of a surrogate pair, which is not text", path=name, line=number
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise DataError(f"JSON that cannot be read: {error}", path=name, line=number) from error
+    return value
+
+
+def json_object(line: str, name: str, number: int) -> dict[str, Any]:
+    value = parse_json(line, name, number)
     if not isinstance(value, dict):
         raise DataError(
             f"a JSON object a line is expected, not a {type(value).__name__}", path=name, line=number

@@ -88,6 +88,9 @@ def test_the_command_line(places, capsys):
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 3
     assert all(TEXTS[0][int(start) : int(end)] == text for _, start, end, text in lines)
+    assert main(["predict", questions, "--question", "the film", TEXTS[0], "-q", TEXTS[3], "--json"]) == 0
+    found = [json.loads(line)["context"] for line in capsys.readouterr().out.splitlines()]
+    assert found == [TEXTS[0], TEXTS[3]], "texts may stand after options"
     assert main(["predict", questions, "", TEXTS[0], "--question", "the film", "--json"]) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (first["text"], first["null_odds"]) == ("", None)

@@ -55,7 +55,7 @@ def squad(*questions, context="ab"):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not JSON"),
+        ("{", "line 1: not valid JSON"),
         ([], "not in SQuAD's format"),
         ({"data": [{"paragraphs": [{"context": "a"}]}]}, r"not in SQuAD's format.*KeyError\('qas'\)"),
         (squad(), "no questions"),

@@ -11,7 +11,7 @@ from minidistil.errors import DataError
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.entities import EntitySpan
@@ -67,7 +67,7 @@ def test_running_text(tmp_path):
     ("name", "content", "message"),
     [
         ("a.txt", "the O\nwarm\n", r"a\.txt, line 2: a word and its tag are expected.*'warm'"),
-        ("a.txt", "the O\nwarm X-FUN\n", r"line 1: .*X-FUN"),
+        ("a.txt", "the O\nwarm X-FUN\n", r"line 2: .*X-FUN"),
         ("a.txt", "\n\n", "no examples"),
         ("a.jsonl", '{"text": "a"}\n', r'line 1: expected "text" and a list of "entities"'),
         (
@@ -80,7 +80,11 @@ def test_running_text(tmp_path):
             '{"text": "ab", "entities": [{"start": 0, "end": 1, "type": "X", "text": "b"}]}',
             "'b' is not at characters 0 to 1, where the text has 'a'",
         ),
-        ("a.jsonl", '{"text": "ab", "entities": [[0, 1]]}', 'an entity has "start", "end" and "type"'),
+        (
+            "a.jsonl",
+            '{"text": "ab", "entities": [[0, 1]]}',
+            'an entity has numbers "start" and "end", and a "type"',
+        ),
     ],
 )
 def test_bad_files(tmp_path, name, content, message):
@@ -163,6 +167,7 @@ def test_a_whole_run(tmp_path, capsys):
     found = report["models"]["model"]
     assert found["f1"] > 0.95
     assert set(found["types"]) == {"FUN", "SAD"}
+    assert "types" not in table(report), "a line holds one number"
     arguments = ["evaluate", "-q", str(tmp_path / "out"), "--task", "conll2003", "--data", str(dev), "--json"]
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["f1"] == pytest.approx(found["f1"])

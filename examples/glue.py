@@ -1,0 +1,21 @@
+"""A few steps of every task of GLUE that a folder holds: not a result, but a look at all of it.
+
+python examples/glue.py FOLDER [ENCODER] [STEPS]
+"""
+
+import sys
+import tempfile
+
+from minidistil.recipes import load_recipe
+from minidistil.runs.finetuning import FineTuningRecipe
+from minidistil.runs.glue import Glue, glue_table
+
+folder = sys.argv[1]
+encoder = sys.argv[2] if len(sys.argv) > 2 else "sentence-transformers/all-MiniLM-L6-v2"
+steps = sys.argv[3] if len(sys.argv) > 3 else "20"
+recipe = load_recipe(
+    FineTuningRecipe,
+    changes=[f"train.max_steps={steps}", "train.lr=2e-4", "data.max_length=48", "train.eval_every=none"],
+)
+with tempfile.TemporaryDirectory() as place:
+    print(glue_table(Glue(encoder, folder, lambda task: recipe, place).run()))
