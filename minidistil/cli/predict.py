@@ -105,7 +105,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     summary.add_argument(
         "--method",
         choices=("trained", "centroid", "mmr", "lead"),
-        help="how sentences are chosen (trained where the model has learnt it, else centroid)",
+        help="how sentences are chosen (trained where the model has learnt it, else mmr)",
     )
     summary.add_argument("--unit", choices=("sentence", "line"), help="lines keep a dialogue's turns whole")
     summary.add_argument("--mmr-lambda", type=float, metavar="X", help="relevance against repetition (0.7)")

@@ -49,7 +49,7 @@ class SummarySettings:
     Attributes
     ----------
     method : {"trained", "centroid", "mmr", "lead"} or None
-        None: "trained" with a model that has learnt it, else "centroid".
+        None: "trained" with a model that has learnt it, else "mmr".
     sentences, words : int or None
         At most so many. Without either, three sentences.
     unit : {"sentence", "line"}
@@ -209,11 +209,11 @@ class SummaryTask(Task):
         ConfigError
             "trained" is asked of a model that has not learnt it.
         """
-        method = self.settings.method or ("trained" if is_trained(encoder.model) else "centroid")
+        method = self.settings.method or ("trained" if is_trained(encoder.model) else "mmr")
         if method == "trained" and not is_trained(encoder.model):
             raise ConfigError(
                 f"this {type(encoder.model).__name__} has not learnt to summarise: fine-tune it for "
-                "summarization, or take the method centroid or mmr"
+                "summarization, or take the method mmr or centroid"
             )
         found = []
         with Progress(len(texts), "summarising", "document", quiet=quiet) as progress:
