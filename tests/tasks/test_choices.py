@@ -320,7 +320,7 @@ def test_what_it_refuses(place, tuned, tmp_path):
         pipeline("text-classification", tuned[0])
     classifier = make_classifier(tmp_path)
     assert isinstance(pipeline_of(classifier), TextClassification)
-    with pytest.raises(InputError, match="does not choose"):
+    with pytest.raises(ConfigError, match=r"multiple-choice needs a \.\.\.ForMultipleChoice"):
         ChoiceTask().measure(classifier, read_choices(place / "dev.jsonl"))
 
 

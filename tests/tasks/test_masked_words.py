@@ -8,7 +8,7 @@ import pytest
 from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
-from minidistil.errors import ConfigError, DataError, InputError
+from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import BertForMaskedLM, load_model
 from minidistil.ops.rng import random_order
@@ -175,7 +175,7 @@ def test_what_is_refused(place, tuned, tmp_path, capsys):
         job(place, tmp_path / "o", "train.keep_best=perplexity")
     job(place, tmp_path / "o", "train.keep_best=perplexity", "train.best_is=min")
     job(place, tmp_path / "o", "train.keep_best=accuracy")
-    with pytest.raises(InputError, match="does not guess words"):
+    with pytest.raises(ConfigError, match=r"masked-lm needs a \.\.\.ForMaskedLM"):
         MaskedLMTask().measure(make_classifier(tmp_path), MaskedLMTask().read(place / "held.txt"))
     (tmp_path / "nothing.txt").write_text("zebra [SEP]\n")
     task = MaskedLMTask()

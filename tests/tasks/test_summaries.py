@@ -246,7 +246,7 @@ def test_predict(place, tuned, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     for arguments, code, message in (
         ([*encoder, "A film.", *documents], 2, "take one of them"),
-        ([*encoder, "A film.", "--text-column", "x"], 2, "--text-column is a column of --data"),
+        ([*encoder, "A film.", "--text-column", "x"], 2, "say how --data is read"),
         ([*encoder, "--data", str(place / "dev.jsonl")], 3, "which column holds the text"),
         ([*encoder, "--document", str(tmp_path / "no.txt")], 3, "no.txt: cannot be read"),
         ([*encoder, "A film.", "--sentences", "0"], 2, "sentences must be at least 1"),

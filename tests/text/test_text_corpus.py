@@ -216,7 +216,7 @@ def test_a_json_line_that_is_too_long(tmp_path, tokenizer, monkeypatch):
         ("a.jsonl", b'\n{"body": "good"}', r"a\.jsonl, line 2: no key 'text'; this line has: body"),
         ("a.jsonl", b'{"text": "good"\n', r"a\.jsonl, line 1: not valid JSON"),
         ("a.jsonl", b'["good"]', r"a\.jsonl, line 1: a JSON object a line is expected"),
-        ("a.jsonl", b'{"text": "\\ud800"}', r"a\.jsonl, line 1: the text holds half of a surrogate pair"),
+        ("a.jsonl", b'{"text": "\\ud800"}', r"a\.jsonl, line 1: it holds half of a surrogate pair"),
         ("a.jsonl", b'{"text": "a\\u0000"}', r"a\.jsonl, line 1: the text holds a NUL"),
     ],
 )
