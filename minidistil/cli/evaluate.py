@@ -38,8 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from minidistil.cli.tables import class_table, confusion_table
     from minidistil.errors import UsageError
     from minidistil.files import to_json
@@ -58,10 +56,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
-    data = recipe.data if args.entries is None else replace(recipe.data, entries=args.entries)
-    task = named_task(args.task, data, recipe.task)
-    if data.entries is not None and not task.compares:
-        raise UsageError(f"--task {args.task} takes no entries")
+    settings = recipe.task if args.entries is None else {**recipe.task, "entries": args.entries}
+    task = named_task(args.task, recipe.data, settings)
     if len(args.data) > task.files:
         raise UsageError(f"{args.task} is measured on one file, not {len(args.data)}")
     examples = task.read(*args.data)

@@ -40,13 +40,6 @@ class DataSettings:
         Between the labels of an example that may have several.
     max_length : int
         Most tokens of an example; longer ones are cut.
-    entries : str or None
-        Of intents and questions: the file of texts that an encoder compares with.
-    answers : bool
-        Of questions: compare with the answers, too.
-    threshold : float or None
-        Of intents and questions: the score below which the answer is "none"; None: what the model says, if it
-        says something.
     """
 
     text: Column | None = None
@@ -59,9 +52,6 @@ class DataSettings:
     skip_label: str | None = None
     separator: str = ","
     max_length: int = 128
-    entries: str | None = None
-    answers: bool = False
-    threshold: float | None = None
 
 
 class Measurable(ABC):
@@ -73,8 +63,6 @@ class Measurable(ABC):
         As `--task` takes it.
     files : int
         In how many files a set of examples may be.
-    compares : bool
-        Whether a model may be measured by what it finds among entries (`DataSettings.entries`).
     primary : str
         The metric that a model is judged by.
     lower_is_better : tuple of str
@@ -83,7 +71,6 @@ class Measurable(ABC):
 
     kind: ClassVar[str]
     files: ClassVar[int] = 1
-    compares: ClassVar[bool] = False
     primary: str
     lower_is_better: ClassVar[tuple[str, ...]] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +14,22 @@ from minidistil import metrics
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
-from minidistil.tasks.scope import NONE, OUTSIDE, none_scores, or_none
+from minidistil.tasks.scope import NONE, OUTSIDE, ScopeSettings, none_scores, or_none
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.readers import Examples, read_examples
+
+
+@dataclass(frozen=True)
+class FaqSettings(ScopeSettings):
+    """Settings of it, as `task.`.
+
+    Attributes
+    ----------
+    answers : bool
+        Whether a question is compared with the answers, too.
+    """
+
+    answers: bool = False
 
 
 class FaqTask(Measurable):
@@ -25,16 +38,16 @@ class FaqTask(Measurable):
     Parameters
     ----------
     data : DataSettings
-        Columns of questions and answers are `text` and `label`, `entries` is the file of entries, of the same
-        kind. Several questions may have one answer.
+        Columns of questions and answers are `text` and `label`.
+    settings : FaqSettings
+        `entries` is a file of the same kind. Several questions may have one answer.
     """
 
     kind: ClassVar[str] = "faq"
-    compares: ClassVar[bool] = True
 
-    def __init__(self, data: DataSettings | None = None) -> None:
+    def __init__(self, data: DataSettings | None = None, settings: FaqSettings | None = None) -> None:
         usual = DataSettings(text="question", label="answer")
-        self.data, self.primary = data or usual, "accuracy"
+        self.data, self.settings, self.primary = data or usual, settings or FaqSettings(), "accuracy"
 
     def read(self, path: str | Path) -> Examples:
         """Questions with the right answer, or the right entry's question; without either there is none."""
@@ -61,18 +74,18 @@ class FaqTask(Measurable):
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""
-        if self.data.entries is None:
+        if self.settings.entries is None:
             raise UsageError("faq needs entries to find answers in: --entries FILE")
-        entries = self.read_entries(self.data.entries)
+        entries = self.read_entries(self.settings.entries)
         labels = answer_numbers(examples, entries)
         encoder = SentenceEncoder.from_pretrained(path_or_id)
-        texts, answers = compared(entries, answers=self.data.answers)
+        texts, answers = compared(entries, answers=self.settings.answers)
         nearest = NearestEntries(encoder, entry_vectors(encoder, texts, quiet=quiet), answers)
         scores = nearest.scores(examples.texts, quiet=quiet)
         inside = labels != OUTSIDE
         return {
             "accuracy": metrics.accuracy(labels[inside], scores[inside].argmax(1)),
-            **none_scores(labels, scores, self.data.threshold),
+            **none_scores(labels, scores, self.settings.threshold),
         }
 
 

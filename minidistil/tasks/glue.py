@@ -30,7 +30,6 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
 from minidistil.model import load_model
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.classification import predict_logits
 from minidistil.tasks.named import named_task
 from minidistil.tasks.sequence import SequenceTask
 from minidistil.text.readers import Column, Examples, lines_of, read_examples
@@ -315,7 +314,7 @@ def write_submission(
     task, (numbers, examples) = _task_of(title), test_examples(title, test)
     kind = sequence_task(task.name, data)
     model, tokenizer = load_model(model_path, mapped=True).eval(), Tokenizer.from_pretrained(model_path)
-    logits = predict_logits(model, kind.dataset(tokenizer, examples, model.config, labelled=False))
+    logits = kind.logits(model, tokenizer, examples)
     said = predictions(kind, logits, model.config.id2label)
     rows = [f"{number}\t{what}\n" for number, what in zip(numbers, said, strict=True)]
     with atomic_write(out) as temporary:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,18 @@ from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
-from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.classification import class_scores, predict_logits
+from minidistil.tasks.classification import class_scores
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
-from minidistil.tasks.scope import NONE, OUTSIDE, THRESHOLD, none_scores, or_none, stored_threshold
+from minidistil.tasks.scope import (
+    NONE,
+    OUTSIDE,
+    THRESHOLD,
+    ScopeSettings,
+    none_scores,
+    or_none,
+    stored_threshold,
+)
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.dataset import Dataset
@@ -40,13 +47,13 @@ class IntentTask(SequenceTask):
     Parameters
     ----------
     data : DataSettings
+    settings : ScopeSettings
         With `entries`, a model that is measured is an encoder.
     """
 
-    compares: ClassVar[bool] = True
-
-    def __init__(self, data: DataSettings | None = None) -> None:
+    def __init__(self, data: DataSettings | None = None, settings: ScopeSettings | None = None) -> None:
         super().__init__("single", data)
+        self.settings = settings or ScopeSettings()
 
     def read(self, path: str | Path) -> Examples:
         """Examples of a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
@@ -85,7 +92,9 @@ class IntentTask(SequenceTask):
         names = label_names(model.config)
         labels = intent_numbers(examples, names)
         probabilities = self._probabilities(model, tokenizer, examples, quiet=quiet)
-        threshold = stored_threshold(model.config) if self.data.threshold is None else self.data.threshold
+        threshold = (
+            stored_threshold(model.config) if self.settings.threshold is None else self.settings.threshold
+        )
         inside = labels != OUTSIDE
         error = metrics.expected_calibration_error(labels[inside], probabilities[inside])
         return {
@@ -96,9 +105,9 @@ class IntentTask(SequenceTask):
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
-        if self.data.entries is None:
+        if self.settings.entries is None:
             return super().measure(path_or_id, examples, quiet=quiet)
-        entries = self.read(self.data.entries)
+        entries = self.read(self.settings.entries)
         labels = intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
         encoder = SentenceEncoder.from_pretrained(path_or_id)
         nearest, best = nearest_intents(encoder, entries, entry_vectors(encoder, entries.texts, quiet=quiet))
@@ -106,16 +115,16 @@ class IntentTask(SequenceTask):
         inside = labels != OUTSIDE
         return {
             **class_scores(labels[inside], scores[inside].argmax(1), nearest.names),
-            **none_scores(labels, scores, best if self.data.threshold is None else self.data.threshold),
+            **none_scores(
+                labels, scores, best if self.settings.threshold is None else self.settings.threshold
+            ),
         }
 
     def _probabilities(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> Array:
         """Of each class, [N, C]."""
-        data = super().dataset(tokenizer, examples, model.config, labelled=False)
-        with Progress(len(data), "evaluating", "example", quiet=quiet) as progress:
-            logits = predict_logits(model, data, progress=progress)
+        logits = self.logits(model, tokenizer, examples, quiet=quiet)
         return softmax_forward(logits.astype(np.float64))[0]
 
 

@@ -19,11 +19,12 @@ from minidistil.errors import ConfigError, UsageError
 from minidistil.recipes import build
 from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.choices import ChoiceTask
-from minidistil.tasks.faq import FaqTask
+from minidistil.tasks.faq import FaqSettings, FaqTask
 from minidistil.tasks.intents import IntentTask
 from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.retrieval import RetrievalTask
+from minidistil.tasks.scope import ScopeSettings
 from minidistil.tasks.sequence import Problem, SequenceTask
 from minidistil.tasks.similarity import SimilarityTask, TranslationTask
 from minidistil.tasks.summaries import MAX_LENGTH, SummarySettings, SummaryTask
@@ -132,8 +133,8 @@ TASKS: dict[str, Named] = {
         },
         primary="auroc_macro",
     ),
-    "intents": Named(IntentTask),
-    "faq": Named(FaqTask, data={"text": "question", "label": "answer"}),
+    "intents": Named(IntentTask, settings=ScopeSettings),
+    "faq": Named(FaqTask, data={"text": "question", "label": "answer"}, settings=FaqSettings),
     "similarity": Named(SimilarityTask),
     "stsb-similarity": Named(SimilarityTask, data={**SENTENCES, "label": "score"}),
     "translations": Named(TranslationTask),

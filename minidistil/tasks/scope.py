@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,22 @@ NONE = "none"  # what is answered then
 WRITTEN = {"", NONE, "oos", "out_of_scope", "out-of-scope"}  # as files have it
 OUTSIDE = -1  # in place of a class number
 THRESHOLD = "none_threshold"  # in a model's config.json; transformers keeps it and makes nothing of it
+
+
+@dataclass(frozen=True)
+class ScopeSettings:
+    """Settings of intents, as `task.`.
+
+    Attributes
+    ----------
+    entries : str or None
+        A file of texts that an encoder compares with.
+    threshold : float or None
+        The score below which the answer is "none"; None: what the model says, if it says something.
+    """
+
+    entries: str | None = None
+    threshold: float | None = None
 
 
 def or_none(label: Any) -> str:

@@ -9,8 +9,7 @@ from tiny import make_encoder
 from minidistil.cli.main import main
 from minidistil.errors import DataError, InputError, UsageError
 from minidistil.pipelines import Faq, pipeline
-from minidistil.tasks.base import DataSettings
-from minidistil.tasks.faq import FaqTask, answer_numbers
+from minidistil.tasks.faq import FaqSettings, FaqTask, answer_numbers
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.vector_files import write_vectors
 
@@ -93,11 +92,11 @@ def test_answers_can_be_compared_with(encoder):
 
 def test_measured(encoder, file, tmp_path, capsys):
     asked = write(tmp_path / "asked.jsonl", [*ENTRIES, ("of of of", None), ("and with", "none")])
-    task = FaqTask(DataSettings(text="question", label="answer", entries=str(file), threshold=0.999))
+    task = FaqTask(settings=FaqSettings(entries=str(file), threshold=0.999))
     found = task.measure(encoder, task.read(asked))
     assert found["accuracy"] == found["mrr_at_10"] == found["auroc"] == found["accuracy_with_none"] == 1
     arguments = ["evaluate", encoder, "--task", "faq", "--entries", str(file), "--data", str(asked), "-q"]
-    assert main([*arguments, "--set", "data.threshold=0.999", "--json"]) == 0
+    assert main([*arguments, "--set", "task.threshold=0.999", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert {k: v for k, v in shown.items() if k not in ("task", "examples")} == pytest.approx(found)
     assert main(arguments) == 0
@@ -168,7 +167,11 @@ def test_what_is_refused(encoder, file, tmp_path, capsys):
         (2, "does not take --question", [*predict, *entries, "--question", "b"]),
         (2, "--top-k must be at least 1", [*predict, *entries, "--top-k", "0"]),
         (2, "vectors are kept in", [*predict, *entries, "--vectors", "v.txt"]),
-        (2, "sst2 takes no entries", ["evaluate", encoder, "--task", "sst2", "--data", file, *entries]),
+        (
+            3,
+            "no setting task.entries: sst2 has none",
+            ["evaluate", encoder, "--task", "sst2", "--data", file, *entries],
+        ),
     ):
         assert main([*map(str, arguments)]) == code, message
         out, err = capsys.readouterr()

@@ -13,9 +13,8 @@ from minidistil.model import load_model
 from minidistil.pipelines import pipeline
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.intents import IntentTask, intent_numbers
-from minidistil.tasks.scope import none_scores, stored_threshold
+from minidistil.tasks.scope import ScopeSettings, none_scores, stored_threshold
 
 OUTSIDE = ["plot plot plot", "of of", "a cast of a cast", "with a plot"]
 
@@ -74,7 +73,7 @@ def test_what_is_out_of_scope_is_not_learnt_but_sets_the_threshold(place, tuned)
     assert report["accuracy_with_none"] == report["best_accuracy_with_none"] == pytest.approx(cut.accuracy)
     assert report["auroc"] == pytest.approx(auroc(labels >= 0, best))
     assert task.measure(out, examples)["accuracy_with_none"] == report["accuracy_with_none"]
-    other = IntentTask(DataSettings(threshold=0.0)).measure(out, examples)
+    other = IntentTask(settings=ScopeSettings(threshold=0.0)).measure(out, examples)
     assert other["accuracy_with_none"] == pytest.approx(rejection_accuracy(right, labels < 0, best, 0))
 
 
