@@ -14,7 +14,7 @@ from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.backend import get_backend
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
-from minidistil.model.heads import Head, Losses
+from minidistil.model.heads import Head, Losses, PooledHead, Pooler
 from minidistil.model.naming import embedding_views, encoder_specs, layer_views
 from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.model.pretrained import Pretrained
@@ -140,6 +140,7 @@ class Model(Pretrained):
         qkv: bool = False,
         logits: bool = True,
         keep_cache: bool = True,
+        scores_only: bool = False,
     ) -> tuple[dict[str, Any], Any]:
         """Run a packed batch.
 
@@ -159,6 +160,9 @@ class Model(Pretrained):
             into losses and gradients without ever holding all logits.
         keep_cache : bool
             Keep what `backward` needs. False saves memory.
+        scores_only : bool
+            For inference: give the heads' outputs alone. Where they come from the first token of each
+            sequence, the last layer is computed for no other.
 
         Returns
         -------
@@ -167,12 +171,14 @@ class Model(Pretrained):
         cache : for `backward`
         """
         self.check(batch)
-        run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache), self.config
+        first = scores_only and not (keep_cache or hidden_states) and self._reads_first_tokens()
+        run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
         x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
         caches, states = [c if keep_cache else None], [x] if hidden_states else []
         maps, projections = [], []
         for i in range(config.num_hidden_layers):
-            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i)
+            rows = batch.first_tokens if first and i == config.num_hidden_layers - 1 else None
+            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i, rows)
             if attentions:
                 heads = config.num_attention_heads
                 maps.append(run.ops.attention_probabilities(c[1][0], batch.cu_seqlens, heads))
@@ -184,7 +190,7 @@ class Model(Pretrained):
                 caches.append(c)
             else:
                 self.params.release()  # of a mapped model no more than a layer is in memory
-        outputs: dict[str, Any] = {"last_hidden_state": x}
+        outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
         head_caches = []
         for head in self.heads:
             out, c = head.forward(x, self.params, run)
@@ -198,6 +204,10 @@ class Model(Pretrained):
         if qkv:
             outputs["qkv"] = projections
         return outputs, (caches, head_caches, x.shape) if keep_cache else None
+
+    def _reads_first_tokens(self) -> bool:
+        pooled = all(isinstance(head, Pooler | PooledHead) for head in self.heads)
+        return pooled and bool(self.heads) and self.config.num_hidden_layers > 0
 
     def backward(self, douts: Mapping[str, Any], cache: Any, grads: Arena) -> None:
         """Add the gradient of every parameter that is not frozen to `grads`.

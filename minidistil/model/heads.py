@@ -118,7 +118,7 @@ class Pooler:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
 
     def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
-        first, ops = x[run.batch.first_tokens], run.ops  # [T, H] -> [B, H]
+        first, ops = x if run.firsts else x[run.batch.first_tokens], run.ops  # [T, H] -> [B, H]
         y, linear = ops.linear_forward(first, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"))
         forward = ops.tanh_forward if self.activation == "tanh" else ops.relu_forward
         pooled, act = forward(y)

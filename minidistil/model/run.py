@@ -31,6 +31,8 @@ class Run:
         False: a masked-LM head stops before the vocabulary, and its loss goes on from there in chunks.
     learns : bool
         Whether a backward pass will follow.
+    firsts : bool
+        Whether the last layer has a row for the first token of each sequence alone, [B, H].
     """
 
     batch: Batch
@@ -39,6 +41,7 @@ class Run:
     dropout: Dropout | None = None
     logits: bool = True
     learns: bool = True
+    firsts: bool = False
 
     def token_mask(self, rate: float, layer: int, site: int) -> Mask | None:
         """The dropout mask of one site over all T tokens, or None in evaluation mode."""

@@ -124,7 +124,8 @@ def choice_probabilities(model: Model, data: GroupedDataset, *, quiet: bool = Tr
     scores = np.zeros(len(sequences), model.params.dtype)
     with Progress(len(sequences), "choosing", "choice", quiet=quiet) as progress:
         for rows in sorted_batches(sequences.lengths, TOKENS_AT_ONCE):
-            scores[rows] = model.forward(sequences.batch(rows), keep_cache=False)[0]["logits"]
+            outputs, _ = model.forward(sequences.batch(rows), keep_cache=False, scores_only=True)
+            scores[rows] = outputs["logits"]
             progress.update(len(rows))
     parts = np.split(scores.astype(np.float64), data.offsets[1:-1]) if len(data) else []
     return [softmax_forward(part[None])[0][0] for part in parts]

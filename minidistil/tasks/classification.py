@@ -29,7 +29,7 @@ def predict_logits(
     """
     logits = np.zeros((len(dataset), model.config.num_labels), model.params.dtype)
     for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
-        outputs, _ = model.forward(dataset.batch(rows), keep_cache=False)
+        outputs, _ = model.forward(dataset.batch(rows), keep_cache=False, scores_only=True)
         if "logits" not in outputs or outputs["logits"].shape != (len(rows), logits.shape[1]):
             raise InputError(f"{type(model).__name__} does not classify sequences")
         require_finite(outputs["logits"])
