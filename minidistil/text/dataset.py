@@ -16,9 +16,8 @@ from minidistil.errors import InputError
 from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
-PART = (
-    512  # texts tokenised together ahead of the model: seconds of its time, milliseconds of the tokenizer's
-)
+# Texts tokenised ahead of the model: milliseconds of the tokenizer's time, seconds of its own.
+PART = 512
 
 
 @dataclass(frozen=True, eq=False)
