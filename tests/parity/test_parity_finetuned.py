@@ -7,8 +7,6 @@ import pytest
 import torch
 import transformers
 from parity_tools import their_config
-from scipy.stats import pearsonr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from tiny import CONFIG, make_split, make_tokenizer
 from transformers import AutoTokenizer
 
@@ -151,11 +149,14 @@ def of_labels(model, tokenizer, task):
     texts, labels = SPLIT.train_texts, np.array(SPLIT.train_labels)
     logits = np.concatenate([logits_of(model, tokenizer, text).logits.numpy() for text in texts])
     if task == "regression":
-        return {"pearson": pearsonr(labels, logits[:, 0])[0], "mse": ((logits[:, 0] - labels) ** 2).mean()}
+        pearson = np.corrcoef(labels, logits[:, 0])[0, 1]
+        return {"pearson": pearson, "mse": ((logits[:, 0] - labels) ** 2).mean()}
     if task == "multi-label":
-        return {"f1_micro": f1_score(np.eye(2)[labels], logits > 0, average="micro")}
+        right, said = np.eye(2)[labels] > 0, logits > 0
+        return {"f1_micro": 2 * (right & said).sum() / (right.sum() + said.sum())}
     chosen = logits.argmax(1)
-    return {"accuracy": accuracy_score(labels, chosen), "matthews": matthews_corrcoef(labels, chosen)}
+    matthews = np.corrcoef(labels, chosen)[0, 1]  # of two classes it is Pearson's
+    return {"accuracy": (labels == chosen).mean(), "matthews": matthews}
 
 
 def of_tags(model, tokenizer, task):
