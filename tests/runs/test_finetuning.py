@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from interruption import stop_after
 from tiny import BAD, GOOD, OTHER, make_encoder
 
 from minidistil.cli.main import main
@@ -106,26 +107,7 @@ def test_a_student_learns_from_a_teacher_without_labels(place, tuned, tmp_path):
 
 
 def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
-    run = job(place, tmp_path / "run")
-    trainer = FineTuning.trainer
-
-    def interrupted(self, *arguments, **options):
-        made = trainer(self, *arguments, **options)
-        update, steps = made._update, []
-
-        def stop():
-            steps.append(1)
-            if len(steps) > 7:
-                raise KeyboardInterrupt
-            return update()
-
-        made._update = stop
-        return made
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FineTuning, "trainer", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run.run()
+    stop_after(7, job(place, tmp_path / "run"), monkeypatch)
     assert not (tmp_path / "run" / "config.json").exists()
     job(place, tmp_path / "run").run()
     bits = [(out / "model.safetensors").read_bytes() for out in (tmp_path / "run", tuned[0])]

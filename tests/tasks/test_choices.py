@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from interruption import stop_after
 from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
@@ -186,25 +187,7 @@ def test_it_learns(place, tuned, capsys):
 
 
 def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
-    trainer = FineTuning.trainer
-
-    def interrupted(self, *arguments, **options):
-        made = trainer(self, *arguments, **options)
-        update, steps = made._update, []
-
-        def stop():
-            steps.append(1)
-            if len(steps) > 7:
-                raise KeyboardInterrupt
-            return update()
-
-        made._update = stop
-        return made
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FineTuning, "trainer", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            job(place, tmp_path / "run").run()
+    stop_after(7, job(place, tmp_path / "run"), monkeypatch)
     job(place, tmp_path / "run").run()
     bits = [(out / "model.safetensors").read_bytes() for out in (tmp_path / "run", tuned[0])]
     assert bits[0] == bits[1]
