@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minidistil.errors import UsageError
-from minidistil.pipelines import (
-    PIPELINES,
-    Faq,
-    FillMask,
-    Intents,
-    MultipleChoice,
-    Pipeline,
-    QuestionAnswering,
-    Summarization,
-    TextClassification,
-    TokenClassification,
-)
+from minidistil.pipelines import PIPELINES, Pipeline
 from minidistil.report import predictions as pages
-from minidistil.tasks.scope import NONE
-from minidistil.tasks.swag import ChoiceRow, choice_row
 from minidistil.text.readers import json_object
+
+if TYPE_CHECKING:
+    from minidistil.pipelines import (
+        Faq,
+        FillMask,
+        Intents,
+        MultipleChoice,
+        QuestionAnswering,
+        Summarization,
+        TextClassification,
+        TokenClassification,
+    )
+    from minidistil.tasks.swag import ChoiceRow
 
 
 class Shown(NamedTuple):
@@ -127,6 +127,8 @@ def words(predict: FillMask, texts: Sequence[str], **options: Any) -> Iterator[S
 def chosen(
     predict: MultipleChoice, texts: Sequence[str], *, choices: Sequence[str] | None = None, **options: Any
 ) -> Iterator[Shown]:
+    from minidistil.tasks.swag import ChoiceRow
+
     if choices is None:
         given = [choices_of(text) for text in texts]
     else:
@@ -147,6 +149,8 @@ def chosen(
 
 def choices_of(text: str) -> ChoiceRow:
     """A text that is a JSON object with choices of its own, as in the files of the task."""
+    from minidistil.tasks.swag import choice_row
+
     if not text.lstrip().startswith("{"):
         raise UsageError(
             "which are the choices? Say --choices, or let each text be a JSON object with context and choices"
@@ -179,6 +183,8 @@ def intents(
 def faq(
     predict: Faq, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
 ) -> Iterator[Shown]:
+    from minidistil.tasks.scope import NONE
+
     found = predict(texts, top_k=top_k or SHOWN, threshold=threshold)
     for text, answer in zip(texts, found, strict=True):
         rows: list[list[object]] = [[answer.answer or NONE, answer.score, text]]
@@ -189,32 +195,32 @@ def faq(
 
 
 SHOWN = 5  # candidates in an object, if nothing is said
-KINDS: dict[type[Pipeline], Kind] = {
-    TextClassification: Kind(
+KINDS: dict[str, Kind] = {
+    "text-classification": Kind(
         labels, ("no_truncation", "top_k", "threshold", "pair", "pair_column"), pages.labels
     ),
-    TokenClassification: Kind(entities, ("aggregation",), pages.entities),
-    QuestionAnswering: Kind(
+    "token-classification": Kind(entities, ("aggregation",), pages.entities),
+    "question-answering": Kind(
         answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
     ),
-    FillMask: Kind(words, ("top_k", "targets"), pages.words),
-    MultipleChoice: Kind(chosen, ("choices", "no_truncation"), pages.choices),
-    Summarization: Kind(
+    "fill-mask": Kind(words, ("top_k", "targets"), pages.words),
+    "multiple-choice": Kind(chosen, ("choices", "no_truncation"), pages.choices),
+    "summarization": Kind(
         summaries,
         ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
         pages.summary,
         whole=True,
     ),
-    Intents: Kind(intents, ("top_k", "threshold"), pages.intents, setup=("entries", "vectors")),
-    Faq: Kind(faq, ("top_k", "threshold"), pages.faq, setup=("entries", "vectors", "answers")),
+    "intents": Kind(intents, ("top_k", "threshold"), pages.intents, setup=("entries", "vectors")),
+    "faq": Kind(faq, ("top_k", "threshold"), pages.faq, setup=("entries", "vectors", "answers")),
 }
 
 
 def check_setup(task: str | None, given: dict[str, Any]) -> None:
     """A UsageError for an option that the task is not made with."""
-    takes = KINDS[PIPELINES[task]].setup if task in PIPELINES else ()
+    takes = KINDS[task].setup if task in PIPELINES else ()
     for option in given.keys() - set(takes):
-        having = [name for name, made in PIPELINES.items() if option in KINDS[made].setup]
+        having = [name for name, kind in KINDS.items() if option in kind.setup]
         raise UsageError(f"--{option} goes with --task {' or '.join(having)}")
 
 
@@ -231,7 +237,7 @@ def kind_of(predict: Pipeline, given: dict[str, Any]) -> Kind:
     UsageError
         An option that means nothing to it, or one that is missing.
     """
-    kind, name = KINDS[type(predict)], type(predict.model).__name__
+    kind, name = KINDS[predict.task], type(predict.model).__name__
     for option in given.keys() - set(kind.options):
         raise UsageError(f"{name} does not take --{option.replace('_', '-')}")
     for option in kind.needs:

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidistil.errors import ConfigError, UsageError
 from minidistil.pipelines.base import Pipeline, load
-from minidistil.pipelines.fill_mask import FillMask
-from minidistil.pipelines.multiple_choice import MultipleChoice
-from minidistil.pipelines.nearest import Faq, Intents
-from minidistil.pipelines.question_answering import QuestionAnswering
-from minidistil.pipelines.summarization import Summarization
-from minidistil.pipelines.text_classification import Prediction, TextClassification
-from minidistil.pipelines.token_classification import TokenClassification
+from minidistil.weights.card import PIPELINES as BY_ARCHITECTURE
 
-PIPELINES: dict[str, type[Pipeline]] = {
-    kind.task: kind
-    for kind in (
-        TextClassification,
-        TokenClassification,
-        QuestionAnswering,
-        FillMask,
-        MultipleChoice,
-        Summarization,
-        Intents,
-        Faq,
-    )
+if TYPE_CHECKING:
+    from minidistil.pipelines.fill_mask import FillMask
+    from minidistil.pipelines.multiple_choice import MultipleChoice
+    from minidistil.pipelines.nearest import Faq, Intents
+    from minidistil.pipelines.question_answering import QuestionAnswering
+    from minidistil.pipelines.summarization import Summarization
+    from minidistil.pipelines.text_classification import Prediction, TextClassification
+    from minidistil.pipelines.token_classification import TokenClassification
+
+# Module and class of each task. Imported when first used: one prediction needs one of them.
+PIPELINES = {
+    "text-classification": ("text_classification", "TextClassification"),
+    "token-classification": ("token_classification", "TokenClassification"),
+    "question-answering": ("question_answering", "QuestionAnswering"),
+    "fill-mask": ("fill_mask", "FillMask"),
+    "multiple-choice": ("multiple_choice", "MultipleChoice"),
+    "summarization": ("summarization", "Summarization"),
+    "intents": ("nearest", "Intents"),
+    "faq": ("nearest", "Faq"),
 }
+_HOMES = {name: module for module, name in PIPELINES.values()} | {"Prediction": "text_classification"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minidistil.pipelines' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"minidistil.pipelines.{_HOMES[name]}"), name)
+
+
+def pipeline_class(task: str) -> type[Pipeline]:
+    """The class for a task, a key of `PIPELINES`.
+
+    Raises
+    ------
+    UsageError
+        There is no such task.
+    """
+    if task not in PIPELINES:
+        raise UsageError(f"task {task!r} is not supported; supported: {', '.join(PIPELINES)}")
+    kind: type[Pipeline] = __getattr__(PIPELINES[task][1])
+    return kind
 
 
 def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
@@ -53,9 +76,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     ConfigError
         The model is not for it.
     """
-    if task not in PIPELINES:
-        raise UsageError(f"task {task!r} is not supported; supported: {', '.join(PIPELINES)}")
-    return PIPELINES[task].from_pretrained(path_or_id, **options)
+    return pipeline_class(task).from_pretrained(path_or_id, **options)
 
 
 def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
@@ -67,10 +88,13 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
         There is none for it.
     """
     model, tokenizer = load(path_or_id, **options)
-    for kind in reversed(PIPELINES.values()):  # a summariser is a token classifier too
-        if kind.suits(model):
+    name = type(model).__name__
+    task = next((task for end, task in BY_ARCHITECTURE.items() if name.endswith(end)), "")
+    # A summariser is a token classifier too.
+    for candidate in ("summarization", task) if task == "token-classification" else (task,):
+        if candidate in PIPELINES and (kind := pipeline_class(candidate)).suits(model):
             return kind(model, tokenizer)
-    raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
+    raise ConfigError(f"{name} has no head to predict with: fine-tune it for a task first")
 
 
 __all__ = [
@@ -86,5 +110,6 @@ __all__ = [
     "TextClassification",
     "TokenClassification",
     "pipeline",
+    "pipeline_class",
     "pipeline_of",
 ]

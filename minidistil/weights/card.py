@@ -82,6 +82,7 @@ class ModelCard:
 # What the hub calls the task of a class, by the end of its name.
 PIPELINES = {
     "ForSequenceClassification": "text-classification",
+    "ForNextSentencePrediction": "text-classification",
     "ForMultipleChoice": "multiple-choice",
     "ForTokenClassification": "token-classification",
     "ForQuestionAnswering": "question-answering",
