@@ -1,6 +1,6 @@
 """What `minidistil finetune` does, written with PyTorch and transformers: the same recipe, side by side.
 
-    python benchmarks/finetune_with_transformers.py MODEL sst2 train.tsv dev.tsv --seeds 3 --epochs 1
+    python benchmarks/finetune_with_transformers.py MODEL sst2 train.tsv dev.tsv --seeds 0 1 2 --epochs 1
 
 Fused AdamW, weight decay on matrices alone, linear schedule with 10 % warm-up, gradients clipped to 1,
 dropout as in the model's config, batches as they come and padded to their longest. Prints JSON: the metrics
@@ -80,14 +80,14 @@ def main() -> None:
     )
     for name in ("model", "task", "train", "eval"):
         parser.add_argument(name, choices=sorted(COLUMNS) if name == "task" else None)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--max-length", type=int, default=128)
     args = parser.parse_args()
     runs = []
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         runs.append(run(args, seed))
         print(json.dumps({"seed": seed, **runs[-1]}), flush=True)
     mean = {key: statistics.fmean(r[key] for r in runs) for key in runs[0]}
