@@ -98,10 +98,17 @@ class Task(Measurable):
         What the name of a model class for it ends with.
     pipeline_tag : str
         The hub's word for it.
+    data : DataSettings
+        Of which `max_length` counts for all.
     """
 
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    data: DataSettings
+
+    def max_length(self, config: ModelConfig) -> int:
+        """Most tokens of an example, as far as the model takes them."""
+        return min(self.data.max_length, config.max_position_embeddings)
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""

@@ -72,7 +72,7 @@ class ChoiceTask(Task):
         truncation: Truncation = True,
     ) -> GroupedDataset:
         """Tokens of contexts with their choices, each of which goes on with `starts[i]`."""
-        length = min(self.data.max_length, config.max_position_embeddings)
+        length = self.max_length(config)
         sizes = [len(some) for some in choices]
         first = [context for context, n in zip(contexts, sizes, strict=True) for _ in range(n)]
         second = [

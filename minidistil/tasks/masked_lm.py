@@ -61,7 +61,7 @@ class MaskedLMTask(Task):
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
     ) -> MaskedDataset:
-        length = min(self.data.max_length, config.max_position_embeddings)
+        length = self.max_length(config)
         corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
         # [CLS] and a word and [SEP] are enough, and unknown words may be many: nothing is left out.
         sequences = chunk(corpus, tokenizer, max_length=length, shortest=3, unknown=2.0).train

@@ -70,7 +70,7 @@ class QuestionTask(Task):
         self, tokenizer: Tokenizer, questions: Sequence[str], contexts: Sequence[str], config: ModelConfig
     ) -> Windows:
         """Questions with their contexts, cut for a model. A question may take a third of a window."""
-        length = min(self.data.max_length, config.max_position_embeddings)
+        length = self.max_length(config)
         return cut_windows(
             tokenizer, contexts, questions, max_length=length, stride=length // 3,
             max_query_length=min(64, length // 3),

@@ -16,7 +16,7 @@ from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.neighbours import cosines, directions
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
 from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.text.readers import STDIN, json_object, lines_of
+from minidistil.text.readers import json_object, lines_of, shown_name
 
 # As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
 QUERY = ("query", "anchor", "question")
@@ -104,7 +104,7 @@ def read_queries(path: str | Path) -> Retrieval:
     DataError
         Anything else; file and line are named.
     """
-    name = "standard input" if str(path) == STDIN else str(path)
+    name = shown_name(path)
     found = Retrieval()
     places: dict[str, int] = {}
     for number, line in lines_of(path, name):

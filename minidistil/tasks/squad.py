@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
-from minidistil.text.readers import STDIN, opened, parse_json
+from minidistil.text.readers import opened, parse_json, shown_name
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_squad(path: str | Path) -> Questions:
         Not JSON, not of this form, two questions of one id, or an answer that is not where it is said to be;
         the question is named.
     """
-    name = "standard input" if str(path) == STDIN else str(path)
+    name = shown_name(path)
     with opened(path, name) as file:
         raw = file.read()
     try:

@@ -32,7 +32,7 @@ from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.dataset import Dataset
 from minidistil.text.sentences import Sentence, split_lines, split_sentences
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.text.windows import Windows, cut_windows
+from minidistil.text.windows import Windows, cut_texts
 
 Method = Literal["trained", "centroid", "mmr", "lead"]
 Unit = Literal["sentence", "line"]
@@ -180,8 +180,7 @@ class SummaryTask(Task):
             sentences = self.settings.split(text)
             wanted = np.zeros(len(sentences), np.int64)
             wanted[oracle([s.text for s in sentences], summaries)] = 1
-            tokens = windows.tokens_of(i)
-            inside = tokens.start + np.flatnonzero(windows.text_positions[tokens] >= 0)
+            inside = windows.text_tokens(i)
             labels[inside] = wanted[_sentence_of(sentences, windows.spans[inside])]
         if not (labels == 1).any():
             raise DataError(
@@ -191,8 +190,7 @@ class SummaryTask(Task):
 
     def windows(self, tokenizer: Tokenizer, texts: Sequence[str], config: ModelConfig) -> Windows:
         """Documents cut for a model."""
-        length = min(self.data.max_length, config.max_position_embeddings)
-        return cut_windows(tokenizer, texts, max_length=length, stride=length // 4)
+        return cut_texts(tokenizer, texts, self.max_length(config))
 
     def predict(self, encoder: SentenceEncoder, texts: Sequence[str], *, quiet: bool = True) -> list[Summary]:
         """Summaries of documents, in order; none depends on another.

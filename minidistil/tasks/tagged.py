@@ -12,7 +12,7 @@ from typing import Any
 from minidistil.errors import DataError, UsageError
 from minidistil.metrics import read_spans
 from minidistil.tasks.entities import OUTSIDE, EntitySpan
-from minidistil.text.readers import STDIN, json_object, lines_of
+from minidistil.text.readers import json_object, lines_of, shown_name
 
 SPACE = re.compile(r"[ \t\r\n\f\v]+")
 TAG = re.compile(r"O|[BIES]-.+")
@@ -68,7 +68,7 @@ def read_tagged(path: str | Path, *, column: int = -1, format: str | None = None
     """
     if format not in (None, "columns", "jsonl"):
         raise UsageError(f"format {format!r} is none of columns and jsonl")
-    name = "standard input" if str(path) == STDIN else str(path)
+    name = shown_name(path)
     plain = name.lower().removesuffix(".gz")
     kind = format or ("jsonl" if plain.endswith((".jsonl", ".ndjson")) else "columns")
     found = (_objects if kind == "jsonl" else _sentences)(path, name, column)

@@ -21,7 +21,7 @@ from minidistil.tasks.entities import OUTSIDE, PREFIXES, Aggregation, Entity, de
 from minidistil.tasks.tagged import Tagged, read_tagged
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer, check_texts
-from minidistil.text.windows import Windows, cut_windows
+from minidistil.text.windows import Windows, cut_texts
 
 log = logging.getLogger("minidistil")
 
@@ -71,8 +71,7 @@ class TokenTask(Task):
         labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
         ids = {tag: i for i, tag in config.id2label.items()}
         for i in range(len(examples)):
-            tokens = windows.tokens_of(i)
-            inside = tokens.start + np.flatnonzero(windows.text_positions[tokens] >= 0)
+            inside = windows.text_tokens(i)
             own = windows.owned_tokens(i)
             words = word_ids(windows, own, examples, i)
             firsts = np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(own) else own
@@ -91,8 +90,7 @@ class TokenTask(Task):
 
     def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
         """Texts cut for a model."""
-        length = min(self.data.max_length, config.max_position_embeddings)
-        return cut_windows(tokenizer, texts, max_length=length, stride=length // 4)
+        return cut_texts(tokenizer, texts, self.max_length(config))
 
     def predict(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 from minidistil.errors import DataError
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.sequence import SequenceTask
-from minidistil.text.readers import STDIN, Examples, opened
+from minidistil.text.readers import Examples, opened, shown_name
 
 COARSE = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 
@@ -29,7 +29,7 @@ class TrecTask(SequenceTask):
         self._fine = fine
 
     def read(self, path: str | Path) -> Examples:
-        name = "standard input" if str(path) == STDIN else str(path)
+        name = shown_name(path)
         texts, labels, lines = [], [], []
         for number, line in _lines(path, name):
             label, _, text = line.strip().partition(" ")

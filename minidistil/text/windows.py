@@ -82,6 +82,11 @@ class Windows:
             raise InputError(f"there are no windows of text {example}")
         return slice(int(self.offsets[first]), int(self.offsets[last]))
 
+    def text_tokens(self, example: int) -> Int64:
+        """Where among the T tokens those of a text are, copies too, without special tokens and question."""
+        tokens = self.tokens_of(example)
+        return np.flatnonzero(self.text_positions[tokens] >= 0) + np.int64(tokens.start)
+
     def owned_tokens(self, example: int) -> Int64:
         """Where among the T tokens each token of a text counts, in the order of the text: int64 [n]."""
         tokens = self.tokens_of(example)
@@ -214,6 +219,11 @@ def cut_windows(
         text_positions=text_positions,
         owned=owned,
     )
+
+
+def cut_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Windows:
+    """Windows of texts without questions, that overlap by a quarter; see `cut_windows`."""
+    return cut_windows(tokenizer, texts, max_length=max_length, stride=max_length // 4)
 
 
 def _ranges(starts: Int64, lengths: Int64) -> Int64:
