@@ -29,17 +29,17 @@ class DataSettings:
         Of several labels, if each has a column of its own, 0 or 1: those columns.
     format : str or None
         "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
-    header : bool
-        Whether the first line of a csv or tsv names the columns.
-    skip_broken : bool
+    header : bool or None
+        Whether the first line of a csv or tsv names the columns; None: as the task's files have it, else yes.
+    skip_broken : bool or None
         Whether lines of a csv or tsv with too few or too many cells are left out, and counted, instead of
-        refused.
+        refused; None: as the task's files need it, else no.
     skip_label : str or None
         Examples with this label are left out, and counted.
     separator : str
         Between the labels of an example that may have several.
-    max_length : int
-        Most tokens of an example; longer ones are cut.
+    max_length : int or None
+        Most tokens of an example; longer ones are cut. None: what is usual for the kind of task.
     """
 
     text: Column | None = None
@@ -47,11 +47,16 @@ class DataSettings:
     label: Column | None = None
     label_columns: tuple[str, ...] = ()
     format: str | None = None
-    header: bool = True
-    skip_broken: bool = False
+    header: bool | None = None
+    skip_broken: bool | None = None
     skip_label: str | None = None
     separator: str = ","
-    max_length: int = 128
+    max_length: int | None = None
+
+    @property
+    def named_columns(self) -> bool:
+        """Whether the first line of a csv or tsv names the columns."""
+        return self.header is not False
 
 
 class Measurable(ABC):
@@ -98,17 +103,21 @@ class Task(Measurable):
         What the name of a model class for it ends with.
     pipeline_tag : str
         The hub's word for it.
+    usual_length : int
+        Most tokens of an example, if `data` does not say.
     data : DataSettings
         Of which `max_length` counts for all.
     """
 
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    usual_length: ClassVar[int] = 128
     data: DataSettings
 
     def max_length(self, config: ModelConfig) -> int:
         """Most tokens of an example, as far as the model takes them."""
-        return min(self.data.max_length, config.max_position_embeddings)
+        wanted = self.usual_length if self.data.max_length is None else self.data.max_length
+        return min(wanted, config.max_position_embeddings)
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""

@@ -17,8 +17,8 @@ from minidistil.model.choices import ChoiceModel
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.classification import predict_logits
 from minidistil.tasks.swag import Choices, read_choices
-from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 from minidistil.text.groups import GroupedDataset
 from minidistil.text.tokenizer import Tokenizer, Truncation
@@ -47,7 +47,9 @@ class ChoiceTask(Task):
 
     def read(self, path: str | Path) -> Choices:
         d = self.data
-        return read_choices(path, text=d.text, start=d.pair, label=d.label, format=d.format, header=d.header)
+        return read_choices(
+            path, text=d.text, start=d.pair, label=d.label, format=d.format, header=d.named_columns
+        )
 
     def changes(self, examples: Choices) -> dict[str, Any]:
         right_choices(examples)  # complains where there are none
@@ -116,16 +118,12 @@ def choice_probabilities(model: Model, data: GroupedDataset, *, quiet: bool = Tr
     Raises
     ------
     InputError
-        The model is not one for multiple choice.
+        The model is not one for multiple choice, or its scores are not finite.
     """
     if not isinstance(model, ChoiceModel):
         raise InputError(f"{type(model).__name__} does not choose; a ...ForMultipleChoice is needed")
     sequences = data.sequences
-    scores = np.zeros(len(sequences), model.params.dtype)
     with Progress(len(sequences), "choosing", "choice", quiet=quiet) as progress:
-        for rows in sorted_batches(sequences.lengths, TOKENS_AT_ONCE):
-            outputs, _ = model.forward(sequences.batch(rows), keep_cache=False, scores_only=True)
-            scores[rows] = outputs["logits"]
-            progress.update(len(rows))
+        scores = predict_logits(model, sequences, progress=progress)
     parts = np.split(scores.astype(np.float64), data.offsets[1:-1]) if len(data) else []
     return [softmax_forward(part[None])[0][0] for part in parts]

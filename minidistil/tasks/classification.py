@@ -1,4 +1,4 @@
-"""Sequence classification: scores for many texts at once, and how good they are."""
+"""What a model says of sequences as a whole: scores for many at once, and how good they are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minidistil import metrics
 from minidistil.errors import InputError
 from minidistil.model.base import Model
+from minidistil.model.choices import ChoiceModel
 from minidistil.progress import Progress
 from minidistil.tasks.by_token import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -20,17 +21,22 @@ from minidistil.text.dataset import Dataset
 def predict_logits(
     model: Model, dataset: Dataset, *, progress: Progress | None = None
 ) -> npt.NDArray[np.floating[Any]]:
-    """Logits [N, C] of every example, in the dataset's order. Batches are made by length inside.
+    """Logits of every sequence, in the dataset's order. Batches are made by length inside.
+
+    Returns
+    -------
+    float [N, C], or [N] from a model for multiple choice.
 
     Raises
     ------
     InputError
         A model that does not classify sequences, or whose scores are not finite.
     """
-    logits = np.zeros((len(dataset), model.config.num_labels), model.params.dtype)
+    classes = () if isinstance(model, ChoiceModel) else (model.config.num_labels,)
+    logits = np.zeros((len(dataset), *classes), model.params.dtype)
     for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
         outputs, _ = model.forward(dataset.batch(rows), keep_cache=False, scores_only=True)
-        if "logits" not in outputs or outputs["logits"].shape != (len(rows), logits.shape[1]):
+        if "logits" not in outputs or outputs["logits"].shape != (len(rows), *classes):
             raise InputError(f"{type(model).__name__} does not classify sequences")
         require_finite(outputs["logits"])
         logits[rows] = outputs["logits"]

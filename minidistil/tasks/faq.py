@@ -70,7 +70,7 @@ class FaqTask(Measurable):
 
     def _table(self, path: str | Path) -> Examples:
         d = self.data
-        return read_examples(path, text=d.text, label=d.label, format=d.format, header=d.header)
+        return read_examples(path, text=d.text, label=d.label, format=d.format, header=d.named_columns)
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""

@@ -52,7 +52,7 @@ class MaskedLMTask(Task):
 
     def read(self, path: str | Path) -> Examples:
         d = self.data
-        examples = read_examples(path, text=d.text, format=d.format, header=d.header)
+        examples = read_examples(path, text=d.text, format=d.format, header=d.named_columns)
         return replace(examples, pairs=None, labels=None)
 
     def changes(self, examples: Examples) -> dict[str, Any]:

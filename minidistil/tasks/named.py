@@ -27,7 +27,7 @@ from minidistil.tasks.retrieval import RetrievalTask
 from minidistil.tasks.scope import ScopeSettings
 from minidistil.tasks.sequence import Problem, SequenceTask
 from minidistil.tasks.similarity import SimilarityTask, TranslationTask
-from minidistil.tasks.summaries import MAX_LENGTH, SummarySettings, SummaryTask
+from minidistil.tasks.summaries import SummarySettings, SummaryTask
 from minidistil.tasks.tokens import TokenTask
 from minidistil.tasks.trec import TrecTask
 
@@ -115,10 +115,10 @@ TASKS: dict[str, Named] = {
     "masked-lm": Named(MaskedLMTask),
     "multiple-choice": Named(ChoiceTask),
     "swag": Named(ChoiceTask),
-    "question-answering": Named(QuestionTask, data={"max_length": 384}),
-    "squad": Named(QuestionTask, data={"max_length": 384}),
+    "question-answering": Named(QuestionTask),
+    "squad": Named(QuestionTask),
     "conll2003": Named(TokenTask, data={"format": "columns"}),
-    "summarization": Named(SummaryTask, data={"max_length": MAX_LENGTH}, settings=SummarySettings),
+    "summarization": Named(SummaryTask, settings=SummarySettings),
     "sms": sequence(
         data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
     ),
@@ -152,7 +152,7 @@ def named_task(
     name : str
         A key of `TASKS`, such as "sst2" or "classification".
     data : DataSettings, optional
-        What it says beside the defaults goes before what the name says.
+        What it says goes before what the name says.
     settings : mapping, optional
         Of this task alone.
 

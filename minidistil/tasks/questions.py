@@ -39,6 +39,7 @@ class QuestionTask(Task):
     kind: ClassVar[str] = "question-answering"
     head: ClassVar[str] = "ForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
+    usual_length: ClassVar[int] = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()

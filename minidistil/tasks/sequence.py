@@ -73,7 +73,7 @@ class SequenceTask(Task):
         d = self.data
         examples = read_examples(
             path, text=d.text, pair=d.pair, label=d.label, label_columns=d.label_columns, format=d.format,
-            header=d.header, skip_broken=d.skip_broken,
+            header=d.named_columns, skip_broken=bool(d.skip_broken),
         )  # fmt: skip
         if d.skip_label is not None and examples.labels is not None:
             kept = [i for i, label in enumerate(examples.labels) if str(label).strip() != d.skip_label]

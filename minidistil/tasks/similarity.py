@@ -36,7 +36,9 @@ class SimilarityTask(Measurable):
 
     def read(self, path: str | Path) -> Examples:
         d = self.data
-        found = read_examples(path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.header)
+        found = read_examples(
+            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.named_columns
+        )
         if found.pairs is None:
             raise DataError(
                 "there is no second text to compare with; say which column: data.pair", path=found.path

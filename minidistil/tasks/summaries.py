@@ -38,7 +38,6 @@ Method = Literal["trained", "centroid", "mmr", "lead"]
 Unit = Literal["sentence", "line"]
 
 LABELS = {0: "rest", 1: "summary"}  # what a model that has learnt it calls them
-MAX_LENGTH = 512
 CHARACTERS_AT_ONCE = 2_000_000  # of documents: bounds the tokens and vectors that exist at a time
 
 
@@ -153,15 +152,16 @@ class SummaryTask(Task):
     kind: ClassVar[str] = "summarization"
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "summarization"
+    usual_length: ClassVar[int] = 512
 
     def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
-        self.data = data or DataSettings(max_length=MAX_LENGTH)
+        self.data = data or DataSettings()
         self.settings = settings or SummarySettings()
         self.primary = "rouge1"
 
     def read(self, path: str | Path) -> Documents:
         d = self.data
-        return read_documents(path, text=d.text, summary=d.label, format=d.format, header=d.header)
+        return read_documents(path, text=d.text, summary=d.label, format=d.format, header=d.named_columns)
 
     def changes(self, examples: Documents) -> dict[str, Any]:
         return {"id2label": LABELS}

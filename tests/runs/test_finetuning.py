@@ -8,6 +8,7 @@ from interruption import stop_after
 from tiny import BAD, GOOD, OTHER, make_encoder
 
 from minidistil.cli.main import main
+from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model import BertForSequenceClassification, load_model
 from minidistil.ops.rng import random_order
@@ -205,10 +206,39 @@ def test_named_tasks_read_their_official_files(name, tmp_path):
         assert any('"' in text for text in examples.texts), "quotes mean nothing in these"
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "usual"),
+    [
+        ("sst2", {"text": "words"}, "sentence"),
+        ("cola", {"header": True}, False),
+        ("qqp", {"skip_broken": False}, True),
+        ("cola", {"format": "csv"}, "tsv"),
+    ],
+)
+def test_what_is_said_goes_before_what_the_name_says(name, said, usual):
+    ((key, value),) = said.items()
+    assert getattr(named_task(name).data, key) == usual
+    assert getattr(named_task(name, DataSettings(**said)).data, key) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("sst2", 128), ("squad", 384), ("summarization", 512), ("conll2003", 128)]
+)
+def test_lengths_are_what_is_said_or_usual_or_what_the_model_has(name, usual):
+    def length(said, positions=512):
+        return named_task(name, DataSettings(max_length=said)).max_length(
+            BertConfig(max_position_embeddings=positions)
+        )
+
+    assert length(None) == usual
+    assert length(128) == 128
+    assert length(None, positions=64) == 64
+    assert length(400, positions=64) == 64
+
+
 def test_what_is_refused(place, tmp_path, capsys):
     with pytest.raises(UsageError, match=r"no task 'sst-2' \(did you mean sst2\?\)"):
         named_task("sst-2")
-    assert named_task("sst2", DataSettings(text="words")).data.text == "words"
     one = tmp_path / "one.tsv"
     one.write_text("sentence\tlabel\na film\t1\nthe film\t1\n")
     recipe = load_recipe(FineTuningRecipe)
