@@ -17,6 +17,7 @@ class Train:
     epochs: int = 3
     clip: float | None = 1.0
     every: int | Literal["epoch"] | None = "epoch"
+    warmup: float | int = 0.1
     betas: tuple[float, float] = (0.9, 0.999)
     names: tuple[str, ...] = ()
     shuffle: bool = True
@@ -77,6 +78,13 @@ def test_what_is_refused(change, message, tmp_path):
     with pytest.raises(ConfigError) as caught:
         resolve("", change, tmp_path=tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [100, 1, 1.0, 0.25])
+def test_a_number_of_steps_is_no_share_of_them(value, tmp_path):
+    recipe = resolve("", f"train.warmup={value}", tmp_path=tmp_path)
+    for found in (recipe, resolve(dump(recipe), tmp_path=tmp_path)):
+        assert (found.train.warmup, type(found.train.warmup)) == (value, type(value))
 
 
 def test_mistakes_in_a_file_name_the_file(tmp_path):

@@ -200,7 +200,7 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
     if origin in (Union, types.UnionType):
         if type(None) in arguments and value in (None, NOTHING):
             return None
-        for kind in arguments:
+        for kind in sorted(arguments, key=lambda kind: kind is float):  # 100 steps are not 100.0
             if kind is not type(None):
                 try:
                     return _convert(kind, value, where, path)
