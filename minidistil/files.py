@@ -131,6 +131,35 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def only_writer(directory: Path) -> Iterator[None]:
+    """Keep a second process out of a directory, which is made.
+
+    The lock goes with its process, however that ends.
+
+    Raises
+    ------
+    StorageError
+        Another process has it, or the directory cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = open(directory / ".lock", "ab")  # noqa: SIM115
+    except OSError as error:
+        raise storage_error(directory, error) from error
+    with file:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            pass
+        else:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StorageError(f"another process is writing {directory}; wait for it to end") from error
+        yield
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The error to raise when writing `path` failed with `error`."""
     if error.errno in FULL:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidistil.distill.objective import Distillation
+from minidistil.distill.objective import Distillation, weight_of
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
@@ -75,7 +75,10 @@ def explain(
         Terms that do not fit the models.
     """
     found = []
+    Distillation(student, weights, teacher=teacher, temperature=temperature)  # do they fit at all?
     for name, given in weights.items():
+        if not weight_of(given):
+            continue
         objective = Distillation(student, {name: given}, teacher=teacher, temperature=temperature)
         grads = student.params.like()
         total = max(objective.counts(batch)[name], 1)
@@ -86,15 +89,18 @@ def explain(
 
 
 def gradient_norms(model: Model, grads: Arena) -> dict[str, float]:
-    """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head"."""
+    """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head".
+
+    What an objective learns of its own, such as a projection, is no part of the model.
+    """
     depth = model.config.num_hidden_layers
     squares = dict.fromkeys(["embeddings", *map(str, range(1, depth + 1)), "head"], 0.0)
     layers = {model.naming.layer_prefix(i): str(i + 1) for i in range(depth)}
     inside = {spec.name for spec in encoder_specs(model.config, model.naming)}
-    for name, grad in grads.items():
+    for name in (spec.name for spec in model.specs(model.config)):
         layer = next((label for prefix, label in layers.items() if name.startswith(prefix)), None)
         part = layer or ("embeddings" if name in inside else "head")
-        squares[part] += float(np.square(grad, dtype=np.float64).sum())
+        squares[part] += float(np.square(grads[name], dtype=np.float64).sum())
     return {part: square**0.5 for part, square in squares.items()}
 
 

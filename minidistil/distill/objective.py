@@ -27,6 +27,16 @@ SCORES = ("soft", "hard", "logits")  # terms of the heads' scores
 NAMES = (*SCORES, *TERMS)
 
 
+def needs_labels(weights: Mapping[str, float | Mapping[str, Any]]) -> bool:
+    """Whether `Distillation` with these weights needs the labels of the data."""
+    return any(weight_of(weights.get(name, 0)) for name in ("hard", "triplet"))
+
+
+def weight_of(given: float | Mapping[str, Any]) -> Any:
+    """The weight of a term that is given as one, or with its options."""
+    return given.get("weight", Term.weight) if isinstance(given, Mapping) else given
+
+
 class Distillation:
     """A weighted sum of terms, each a mean.
 
@@ -34,7 +44,8 @@ class Distillation:
       classifier, tokens for a token classifier or a masked LM, starts and ends for question answering,
       the choices of each example for multiple choice. It needs no labels.
     - hard: the student's own loss against the labels in the batch.
-    - logits: squared difference of the scores as they are; for regression.
+    - logits: squared difference of the scores as they are; for regression, and for labels of which any number
+      may hold, whose scores no softmax compares.
     - cosine, hidden, patient, attention, relations, embedding, triplet: see `minidistil.distill.terms`.
 
     Parameters
@@ -122,6 +133,10 @@ class Distillation:
                 raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
             if isinstance(head, SequenceHead) and student.config.num_labels == 1:
                 raise ConfigError("soft labels are for classes; for a regression use the term logits")
+            if student.config.problem_type == "multi_label_classification":
+                raise ConfigError(
+                    "soft labels are one class of several; for several labels use the term logits"
+                )
         if "logits" in self.weights and not isinstance(head, (SequenceHead, TokenHead)):
             raise ConfigError(f"the logits term is for classifiers and regression; {name} is neither")
         if self.soft_on == "masked" and not isinstance(head, MaskedLMHead):

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError, StorageError
-from minidistil.files import storage_error, write_json
+from minidistil.files import only_writer, storage_error, write_json
 from minidistil.model.base import Model
 from minidistil.model.pooling import pool_forward
 from minidistil.packing import Batch
@@ -73,7 +73,8 @@ class TeacherCache:
     data : Dataset or other fixed inputs
         Every example that will be asked for. Targets do not count.
     directory : path
-        Made if it does not exist. Several runs may share it.
+        Made if it does not exist. Several runs may share it, though only one at a time may write what the
+        others then find.
     outputs : sequence of str
         Which outputs, by the names above.
     dtype : "float16" or other, optional
@@ -86,7 +87,7 @@ class TeacherCache:
     InputError
         A value too large for `dtype`, or an output that the teacher does not have.
     StorageError
-        There is no room for it.
+        There is no room for it, or another process is writing the same.
     """
 
     def __init__(
@@ -162,14 +163,22 @@ class TeacherCache:
 
     def _fill(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
         """Compute what is not there yet, in parts."""
-        state, total = self.home / "done.json", len(data)
+        if self._restore()[0] < len(data):  # what is whole can be read beside those who write
+            with only_writer(self.home):
+                self._ask_all(teacher, data, outputs, quiet)
+
+    def _restore(self) -> tuple[int, dict[str, Any]]:
+        """Examples that every output is there for, and what is written down of each file."""
+        state = self.home / "done.json"
         known: dict[str, Any] = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
         for column in self._columns.values():
             column.restore(known.get(column.path.name))
-        begin = min(column.examples for column in self._columns.values())
-        if begin == total:
-            return
-        self.home.mkdir(parents=True, exist_ok=True)
+        return min(column.examples for column in self._columns.values()), known
+
+    def _ask_all(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
+        """Compute the rest, in parts."""
+        total = len(data)
+        begin, known = self._restore()
         with Progress(total, "asking the teacher", "example", done=begin, quiet=quiet) as progress:
             while begin < total:
                 stop = min(begin - begin % PART + PART, total)
@@ -186,7 +195,7 @@ class TeacherCache:
                     rows_in_all = self._offsets[-1] if column.of_tokens else total
                     column.append(values[name], int(rows_in_all), stop)
                     known[column.path.name] = {"examples": stop, "bytes": column.size}
-                write_json(state, known)
+                write_json(self.home / "done.json", known)
                 begin = stop
 
     def _ask(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, Array]:

@@ -329,7 +329,7 @@ class Pooled(Term):
 class Embedding(Pooled):
     """Sentence embeddings like the teacher's: cosine, or mean squared difference.
 
-    With `teacher_embedding` [B, H] in the batch the teacher need not be there, or may have read something
+    With `teacher_pooled` [B, H] in the batch the teacher need not be there, or may have read something
     else: the same sentence in another language, in a vocabulary of its own (`minidistil.runs.pairs`).
     """
 
@@ -403,7 +403,8 @@ def layer_pairs(
     if layers == "last":
         return [(ours, theirs)]
     if layers == "uniform":
-        return [(i, round(i * theirs / ours)) for i in range(1, ours + 1)]
+        lowest = 0 if embeddings else 1  # of a student more than twice as deep, the first is nearer to 0
+        return [(i, max(round(i * theirs / ours), lowest)) for i in range(1, ours + 1)]
     first, pairs = 0 if embeddings else 1, []
     for pair in layers:
         if len(pair) != 2 or not (first <= pair[0] <= ours and first <= pair[1] <= theirs):

@@ -102,6 +102,10 @@ class RecipeRun:
         """Sizes, and how good it is."""
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Remove what was measured before anything was learnt, with other settings."""
+        shutil.rmtree(self.out / "work", ignore_errors=True)
+
     # The run
 
     def run(self) -> dict[str, Any]:
@@ -134,6 +138,11 @@ class RecipeRun:
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return found
 
+    def has_learnt(self) -> bool:
+        """Whether there is a checkpoint, or the model."""
+        there = (self.result / "config.json").exists()
+        return there or any((self.out / "work").glob("checkpoint-*"))
+
     def _claim(self) -> None:
         """Write down whose directory this is, or check that it is ours."""
         path, identity = self.out / "run.json", self.identity()
@@ -141,11 +150,13 @@ class RecipeRun:
         if path.exists():
             before, ours = json.loads(path.read_text(encoding="utf-8")), {"recipe": recipe, **identity}
             differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
-            if differing:
+            if not differing:
+                return
+            if self.has_learnt():
                 raise ConfigError(
                     f"{self.out} holds another run ({differing}): choose another --out, or remove it"
                 )
-            return
+            self.forget()  # of what was asked before, perhaps by mistake, nothing is lost
         for file in (self.result / "config.json", self.out / "report.json"):
             if file.exists():
                 raise ConfigError(f"{file} is there already, and not of this run: choose another --out")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.config import ModelConfig, load_config
+from minidistil.distill.objective import needs_labels
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
@@ -60,8 +61,8 @@ class ModelSettings:
 class TeachingSettings:
     """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
 
-    By default half of the loss are the labels, half the teacher's soft ones, or of a regression its numbers.
-    Without a weight of `hard` the training file needs no labels.
+    By default half of the loss are the labels, half the teacher's soft ones; of a regression, and of labels
+    of which any number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
     """
 
     temperature: float = 2.0
@@ -123,9 +124,7 @@ class FineTuning(RecipeRun):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         self.task = found
         self._teacher = teacher
-        best = recipe.train.keep_best
-        if best in found.lower_is_better and recipe.train.best_is == "max":
-            raise ConfigError(f"less {best} is better: train.keep_best={best} goes with train.best_is=min")
+        recipe.train.check_best(found.lower_is_better)
 
     @property
     def result(self) -> Path:
@@ -196,8 +195,7 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def _dataset(self) -> TrainingData:
-        hard = self.recipe.teaching.terms.get("hard")
-        labelled = self.teacher is None or bool(hard)
+        labelled = self.teacher is None or needs_labels(self._terms)
         data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=labelled)
         # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
         seed = self.recipe.train.seed
@@ -221,10 +219,10 @@ class FineTuning(RecipeRun):
 
     @property
     def _terms(self) -> Mapping[str, Any]:
-        """What the student minimises: soft labels are of classes, so a regression's default is another."""
+        """What the student minimises: soft labels are of one class of several, others compare scores."""
         terms = self.recipe.teaching.terms
-        regression = self.config.problem_type == "regression"
-        return {"logits": 0.5, "hard": 0.5} if regression and terms == TeachingSettings().terms else terms
+        soft = self.config.problem_type not in ("regression", "multi_label_classification")
+        return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
 
     def evaluation(self, model: Model) -> Evaluation | None:
         if self.held_out is None:

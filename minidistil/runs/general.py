@@ -22,13 +22,13 @@ from minidistil.distill.importance import head_importance, stream_sample
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import DataError
+from minidistil.errors import ConfigError, DataError
 from minidistil.files import write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
-from minidistil.tasks.masked_lm import evaluate_masked_lm, masked_lm_head
+from minidistil.tasks.masked_lm import MaskedLMTask, evaluate_masked_lm, masked_lm_head
 from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus
 from minidistil.text.corpus_writer import encode_corpus
@@ -138,7 +138,13 @@ class MaskedLMRun(RecipeRun):
         self, texts: Sequence[str | Path], recipe: Any, out: str | Path, *, quiet: bool = False
     ) -> None:
         super().__init__(recipe, out, quiet=quiet)
+        recipe.train.check_best(MaskedLMTask.lower_is_better)
         self.texts = texts
+
+    @property
+    def positions(self) -> int:
+        """How many tokens a sequence of the model may have."""
+        raise NotImplementedError
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -146,6 +152,7 @@ class MaskedLMRun(RecipeRun):
             self.tokenizer,
             self.texts,
             self.out / "corpus",
+            leave_out=self.out,
             text_key=self.recipe.data.text_key,
             quiet=self.quiet,
         )
@@ -153,6 +160,10 @@ class MaskedLMRun(RecipeRun):
     @cached_property
     def split(self) -> Split:
         data = self.recipe.data
+        if data.max_length > self.positions:
+            raise ConfigError(
+                f"data.max_length is {data.max_length}, but the model has {self.positions} positions"
+            )
         split = chunk(
             self.corpus,
             self.tokenizer,
@@ -199,7 +210,7 @@ class MaskedLMRun(RecipeRun):
         return {
             "recipe": to_dict(self.recipe),
             "documents": len(self.corpus),
-            "tokens": self.corpus.num_tokens,
+            "tokens": self.split.train.num_tokens,
             "sequences": len(self.split.train),
             "held_out_sequences": 0 if self.held_out is None else len(self.held_out),
             "models": {"model": self.describe(model, "model")},
@@ -291,6 +302,14 @@ class GeneralDistillation(MaskedLMRun):
             label="distilling",
             **options,
         )
+
+    @property
+    def positions(self) -> int:
+        return self.teacher.config.max_position_embeddings
+
+    def forget(self) -> None:
+        super().forget()
+        (self.out / "teacher.json").unlink(missing_ok=True)
 
     def before_training(self) -> None:
         _ = self.measured_teacher  # so that curves have something to be compared with

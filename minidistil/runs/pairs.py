@@ -176,16 +176,15 @@ class PairsDistillation(RecipeRun):
         s = self.recipe.student
         if s.vocabulary is None:
             return self.teacher_tokenizer
-        if (self.out / "tokenizer" / "vocab.txt").exists():
-            return Tokenizer.from_pretrained(self.out / "tokenizer")
         with tempfile.TemporaryDirectory() as place:
             both = Path(place) / "both.txt"
             both.write_text(
                 "\n".join(" ".join(t.split()) for side in self.pairs for t in side) + "\n", "utf-8"
             )
             return train_wordpiece(
-                both, self.out / "tokenizer", size=s.vocabulary, lowercase=s.lowercase, quiet=self.quiet
-            )
+                both, self.out / "tokenizer", size=s.vocabulary, lowercase=s.lowercase,
+                replace=not self.has_learnt(), quiet=self.quiet,
+            )  # fmt: skip
 
     def _tokenise(self, tokenizer: Tokenizer, texts: list[str]) -> Dataset:
         return Dataset.from_texts(tokenizer, texts, max_length=self.recipe.data.max_length)
@@ -193,17 +192,18 @@ class PairsDistillation(RecipeRun):
     # What a run asks
 
     def identity(self) -> dict[str, Any]:
-        return {"teacher": weights_hash(self.teacher), "pairs": _hash(self.pairs)}
+        held_out = self.held_out
+        return {
+            "teacher": weights_hash(self.teacher),
+            "pairs": _hash(self.pairs),
+            "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
+        }
 
     def about(self) -> dict[str, Any]:
         length, room = self.recipe.data.max_length, self.teacher.config.max_position_embeddings
         if not 3 <= length <= room:
             raise ConfigError(f"data.max_length is {length}: expected 3 to {room}, the teacher's positions")
-        held_out = self.held_out
-        return {
-            "pairs_learnt": len(self.pairs[0]),
-            "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
-        }
+        return {"pairs_learnt": len(self.pairs[0])}
 
     def first_model(self) -> Model:
         s = self.recipe.student

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.config import BertConfig, DistilBertConfig, load_config
-from minidistil.errors import ConfigError
 from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
 from minidistil.model.base import Model
 from minidistil.runs.base import freeze
@@ -98,11 +97,18 @@ class Pretraining(MaskedLMRun):
             size=m.vocabulary,
             lowercase=m.lowercase,
             text_key=self.recipe.data.text_key,
+            replace=not self.has_learnt(),
             quiet=self.quiet,
         )
 
     def identity(self) -> dict[str, Any]:
         return {"from": self.source}
+
+    @property
+    def positions(self) -> int:
+        if self.source is None:
+            return self.recipe.model.positions
+        return load_config(resolve(self.source)).max_position_embeddings
 
     def first_model(self) -> Model:
         m, seed = self.recipe.model, self.recipe.train.seed
@@ -126,11 +132,6 @@ class Pretraining(MaskedLMRun):
                 model = BertForMaskedLM(BertConfig(**shape), seed=seed)
             else:
                 model = DistilBertForMaskedLM(DistilBertConfig(**shape), seed=seed)
-        if model.config.max_position_embeddings < self.recipe.data.max_length:
-            raise ConfigError(
-                f"data.max_length is {self.recipe.data.max_length}, but the model has "
-                f"{model.config.max_position_embeddings} positions"
-            )
         freeze(model, m.freeze)
         return model
 

@@ -130,7 +130,8 @@ def plan_distillation(
         windows = math.ceil(math.ceil(sequences / t.batch_size) / t.accumulation)
         steps = t.max_steps or t.epochs * windows
         held_out = min(recipe.data.measured, round(len(split.held_out) * scale))
-        evaluations = steps // t.eval_every if isinstance(t.eval_every, int) else steps / windows
+        between = t.eval_every if isinstance(t.eval_every, int) else windows if t.eval_every else steps
+        evaluations = math.ceil(steps / between)  # one is always at the end
         by_student, by_teacher = (_seconds_to_measure(m, data) for m in (student, run.teacher))
         # As it trains, and for the report; the teacher once.
         evaluation = held_out * ((evaluations + 1) * by_student + by_teacher)

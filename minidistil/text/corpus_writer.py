@@ -13,7 +13,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -21,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import ConfigError, DataError, StorageError
-from minidistil.files import atomic_write, sha256_file, storage_error, write_json
+from minidistil.errors import ConfigError, DataError
+from minidistil.files import atomic_write, only_writer, sha256_file, storage_error, write_json
 from minidistil.progress import Progress
 from minidistil.text.corpus import COUNTS, META, OFFSETS, PROGRESS, TOKENS, VERSION, Corpus, Int64, read_json
 from minidistil.text.corpus_files import Source, SourceReader, find_sources
@@ -40,6 +39,7 @@ def encode_corpus(
     inputs: str | Path | Iterable[str | Path],
     out: str | Path,
     *,
+    leave_out: Path | None = None,
     text_key: str = "text",
     quiet: bool = False,
 ) -> Corpus:
@@ -56,6 +56,8 @@ def encode_corpus(
         no space in 64 KiB is cut elsewhere.
     out : path
         Directory of the corpus.
+    leave_out : path, optional
+        A directory not to search for text; by default `out`.
     text_key : str
         Which entry of a JSON object is the text.
     quiet : bool
@@ -71,17 +73,22 @@ def encode_corpus(
         The disk is full, or another process is writing the same corpus.
     """
     out = Path(out)
-    sources = find_sources(inputs, leave_out=out, quiet=quiet)
+    sources = find_sources(inputs, leave_out=leave_out or out, quiet=quiet)
     plan = {
         "version": VERSION,
         "tokenizer": tokenizer.content_hash(),
         "settings": {"text_key": text_key},
         "sources": [{"name": s.name, "size": s.size, "sha256": s.sha256} for s in sources],
     }
-    with _only_writer(out):
+    with only_writer(out):
         for name in (META, PROGRESS):
             before = read_json(out / name)
-            if before is not None and before["plan"] != plan:
+            if before is None or before["plan"] == plan:
+                continue
+            if name == PROGRESS and before["state"] == vars(_State()):
+                for begun in (TOKENS, OFFSETS, PROGRESS):  # nothing of that was kept yet
+                    (out / begun).unlink(missing_ok=True)
+            else:
                 raise ConfigError(
                     f"{out} holds a corpus of something else: {_difference(before['plan'], plan)}. "
                     "Choose another directory, or remove this one"
@@ -278,24 +285,3 @@ def _difference(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         if old[name] != new[name]:
             return f"{name} has changed"
     return "its files were in another order"
-
-
-@contextmanager
-def _only_writer(directory: Path) -> Iterator[None]:
-    """Keep a second process out of a directory. The lock goes with its process, however that ends."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = open(directory / ".lock", "ab")  # noqa: SIM115
-    except OSError as error:
-        raise storage_error(directory, error) from error
-    with file:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            pass
-        else:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StorageError(f"another process is writing {directory}; wait for it to end") from error
-        yield

@@ -12,10 +12,12 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from minidistil.errors import ConfigError
 from minidistil.files import atomic_directory
 from minidistil.progress import Progress
-from minidistil.text.corpus_files import SourceReader, find_sources
+from minidistil.text.corpus import read_json
+from minidistil.text.corpus_files import Source, SourceReader, find_sources
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.tokenizer_files import SPECIAL_TOKENS
 
+MADE_OF = "made_of.json"
 LEAST = 100  # so small a vocabulary has no room for the letters
 
 
@@ -26,9 +28,10 @@ def train_wordpiece(
     size: int = 30_522,
     lowercase: bool = True,
     text_key: str = "text",
+    replace: bool = False,
     quiet: bool = False,
 ) -> Tokenizer:
-    """Make a vocabulary, or open the one that has been made.
+    """Make a vocabulary, or open the one that has been made of the same text with the same settings.
 
     The `tokenizers` library counts words and merges pieces. BERT's text cleaning goes before: control
     characters dropped, Chinese characters set apart, lower case without accents where asked for.
@@ -38,47 +41,55 @@ def train_wordpiece(
     inputs : path, or several
         Text, as for `encode_corpus`.
     out : path
-        Directory for vocab.txt and tokenizer_config.json; it appears whole or not at all.
+        Directory for vocab.txt, tokenizer_config.json and made_of.json; it appears whole or not at all.
     size : int
         Entries at most, the five special tokens among them. Little text gives fewer.
     lowercase : bool
     text_key : str
         Which entry of a JSON object is the text.
+    replace : bool
+        Whether one that was made of something else gives way.
     quiet : bool
         Show no progress.
 
     Raises
     ------
     ConfigError
-        `size` is below 100.
+        `size` is below 100, or `out` holds a vocabulary that was made of something else.
     DataError
         No text, or something that is not text (file and line named).
     """
+    if size < LEAST:
+        raise ConfigError(f"a vocabulary of {size} is too small: expected {LEAST} or more")
     out = Path(out)
-    if not (out / "vocab.txt").exists():
-        if size < LEAST:
-            raise ConfigError(f"a vocabulary of {size} is too small: expected {LEAST} or more")
+    sources = find_sources(inputs, leave_out=out.parent, quiet=quiet)
+    settings = {"size": size, "lowercase": lowercase, "text_key": text_key}
+    plan = {**settings, "sources": [[source.size, source.sha256] for source in sources]}
+    before = read_json(out / MADE_OF)
+    if before is not None and before != plan and not replace:
+        raise ConfigError(
+            f"{out} holds a vocabulary of something else: choose another directory, or remove it"
+        )
+    if before != plan or not (out / "vocab.txt").exists():
         rust = tokenizers.Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
         rust.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
         rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         # [PAD] is 0 and [UNK] 1, as nearly everywhere.
         special = [SPECIAL_TOKENS[f"{role}_token"] for role in ("pad", "unk", "cls", "sep", "mask")]
         trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
-        rust.train_from_iterator(_pieces(inputs, out.parent, text_key, quiet), trainer)
+        rust.train_from_iterator(_pieces(sources, text_key, quiet), trainer)
         by_id = sorted(rust.get_vocab().items(), key=lambda item: item[1])
-        settings = {"do_lower_case": lowercase, "tokenizer_class": "BertTokenizer", **SPECIAL_TOKENS}
+        config = {"do_lower_case": lowercase, "tokenizer_class": "BertTokenizer", **SPECIAL_TOKENS}
         with atomic_directory(out) as temporary:
             text = "".join(f"{token}\n" for token, _ in by_id)
             (temporary / "vocab.txt").write_text(text, encoding="utf-8")
-            (temporary / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+            (temporary / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+            (temporary / MADE_OF).write_text(json.dumps(plan, indent=2), encoding="utf-8")
     return Tokenizer.from_pretrained(out)
 
 
-def _pieces(
-    inputs: str | Path | Iterable[str | Path], leave_out: Path, text_key: str, quiet: bool
-) -> Iterator[str]:
+def _pieces(sources: list[Source], text_key: str, quiet: bool) -> Iterator[str]:
     """All text, with progress."""
-    sources = find_sources(inputs, leave_out=leave_out, quiet=quiet)
     total = sum(source.size for source in sources)
     with Progress(total // 10**6, "counting words", "MB", quiet=quiet) as progress:
         done = 0

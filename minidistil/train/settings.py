@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -102,6 +103,12 @@ class TrainSettings:
         _check(self.best_is in ("max", "min"), "best_is", self.best_is, '"max" or "min"')
         if self.patience is not None and self.keep_best is None:
             raise ConfigError("patience needs keep_best: the name of the metric that must get better")
+
+    def check_best(self, lower_is_better: Sequence[str]) -> None:
+        """A ConfigError if the most of a metric would be kept of which less is better."""
+        if self.keep_best in lower_is_better and self.best_is == "max":
+            best = self.keep_best
+            raise ConfigError(f"less {best} is better: train.keep_best={best} goes with train.best_is=min")
 
     def warmup_steps(self, total: int) -> int:
         """Number of warm-up steps in a run of `total` steps."""

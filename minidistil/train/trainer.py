@@ -320,7 +320,8 @@ class Trainer:
         if self.state.best_step is not None and self.out is not None:
             best = SafetensorsFile(self.out / "best" / "model.safetensors")
             for name, target in self.model.params.items():
-                copy_into(target, best, name)
+                if name in best:  # what `Model.extend` added belongs to the objective, not to the model
+                    copy_into(target, best, name)
 
     # Stopping and resuming
 

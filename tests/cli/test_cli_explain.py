@@ -37,6 +37,15 @@ def test_it_adds_up(pair):
     assert all(term.value > 0 for term in terms)
 
 
+def test_what_an_objective_learns_is_not_the_students(pair):
+    teacher, student = (BertForSequenceClassification.from_pretrained(path) for path in pair)
+    narrow = init_student(student, "first:2", width=12, seed=1)
+    batch = Batch.from_sequences([[2, 6, 7, 3], [2, 9, 3]])
+    (term,) = explain(narrow, teacher, batch, {"hidden": 1.0})
+    assert term.gradient["2"] > 0
+    assert term.gradient["head"] == 0
+
+
 def test_the_command_line(pair, capsys):
     assert (
         main(
@@ -62,6 +71,10 @@ def test_the_command_line(pair, capsys):
     assert main(["explain", *pair, "--text", "warm", "--json"]) == 0
     terms = json.loads(capsys.readouterr().out)
     assert [term["name"] for term in terms] == ["soft", "cosine"]
+    assert main(["explain", *pair, "--text", "warm", "--term", "soft", "--term", "cosine=0", "--json"]) == 0
+    assert [term["name"] for term in json.loads(capsys.readouterr().out)] == ["soft"]
+    assert main(["explain", *pair, "--text", "warm", "--term", "soft=0"]) == 3
+    assert "no term has a weight" in capsys.readouterr().err
     assert main(["explain", *pair, "--text", "warm", "--term", "soft=x"]) == 2
     assert main(["explain", *pair, "--text", "warm", "--label", "1", "2"]) == 2
     assert main(["explain", *pair, "--text", "warm", "--term", "soff"]) == 3

@@ -6,6 +6,7 @@ from tiny import random_dataset
 
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, init_student
+from minidistil.distill.objective import needs_labels
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
 from minidistil.model import (
@@ -154,6 +155,31 @@ def test_a_student_comes_closer_to_its_teacher(teacher, tmp_path):
     assert result.steps == 60
 
 
+def test_the_best_student_is_handed_back_beside_what_the_objective_learnt(teacher, tmp_path):
+    """A projection for unequal widths is trained, but is no part of a model that is saved."""
+    student = init_student(teacher, [0, 2], width=8)
+    scores = iter([0.5, 0.9, 0.1])
+    settings = TrainSettings(epochs=3, batch_size=10, lr=1e-2, keep_best="score")
+    seen = []
+
+    def evaluate():
+        seen.append(student.params["bert.encoder.layer.0.output.dense.weight"].copy())
+        return {"score": next(scores)}
+
+    DistillationTrainer(
+        student, teacher, dataset(), settings=settings, weights={"soft": 1, "hidden": 1},
+        out=tmp_path, evaluate=evaluate, quiet=True,
+    ).train()  # fmt: skip
+    np.testing.assert_array_equal(student.params["bert.encoder.layer.0.output.dense.weight"], seen[1])
+    assert any(name.startswith("distillation.") for name in student.params)
+
+
+def test_which_terms_need_labels():
+    assert needs_labels({"soft": 1, "hard": 0.5})
+    assert needs_labels({"triplet": {"margin": 2}})
+    assert not needs_labels({"soft": 1, "hard": 0, "triplet": {"weight": 0}})
+
+
 @pytest.mark.parametrize(
     ("weights", "match"),
     [
@@ -182,6 +208,10 @@ def test_bad_combinations(teacher, student):
     one = BertForSequenceClassification(small.replace(id2label={0: "score"}), backend="numpy")
     with pytest.raises(ConfigError, match="for a regression use the term logits"):
         Distillation(one, {"soft": 1}, teacher=one)
+    some = CONFIG.replace(problem_type="multi_label_classification")
+    several = BertForSequenceClassification(some, backend="numpy")
+    with pytest.raises(ConfigError, match="for several labels use the term logits"):
+        Distillation(several, {"soft": 1}, teacher=several)
     with pytest.raises(ConfigError, match="soft_on='masked' is for a masked LM"):
         Distillation(student, {"soft": 1}, teacher=teacher, soft_on="masked")
     with pytest.raises(ConfigError, match="one task head"):

@@ -11,6 +11,7 @@ from tiny import random_dataset
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache, init_student
 from minidistil.errors import ConfigError, InputError, StorageError
+from minidistil.files import only_writer
 from minidistil.model import (
     BertForMaskedLM,
     BertForQuestionAnswering,
@@ -212,3 +213,22 @@ def test_what_cannot_be_kept(teacher, tmp_path):
         train(teacher, student, random_dataset(), tmp_path, keep="some")
     with pytest.raises(InputError, match="has no features"):
         TeacherCache(teacher, random_dataset(), tmp_path, ["features"], **QUIET)
+
+
+def test_two_that_write_the_same(teacher, tmp_path, monkeypatch):
+    """The second is told to wait, before it cuts what the first has mapped; what is whole anyone may read."""
+    data, began = random_dataset(), []
+    ask = TeacherCache._ask
+
+    def meanwhile(self, *arguments):
+        if not began:
+            began.append(True)
+            with pytest.raises(StorageError, match="another process is writing"):
+                TeacherCache(teacher, data, tmp_path, ["logits"], **QUIET)
+        return ask(self, *arguments)
+
+    monkeypatch.setattr(TeacherCache, "_ask", meanwhile)
+    first = TeacherCache(teacher, data, tmp_path, ["logits"], **QUIET)
+    assert began
+    with only_writer(first.home):
+        TeacherCache(teacher, data, tmp_path, ["logits"], **QUIET)

@@ -205,6 +205,8 @@ def test_pairs_of_layers():
     assert layer_pairs("last", 3, 12, embeddings=True) == [(3, 12)]
     assert layer_pairs("uniform", 3, 12, embeddings=True) == [(1, 4), (2, 8), (3, 12)]
     assert layer_pairs("uniform", 4, 6, embeddings=False) == [(1, 2), (2, 3), (3, 4), (4, 6)]
+    assert layer_pairs("uniform", 4, 2, embeddings=False) == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    assert layer_pairs("uniform", 4, 2, embeddings=True)[0] == (1, 0)
     assert layer_pairs([[0, 0], [1, 5]], 3, 6, embeddings=True) == [(0, 0), (1, 5)]
     for wrong in ([[0, 0]], [[1, 7]], [[4, 1]], [[1]], [[1, 1], [1, 2]], []):
         with pytest.raises(ConfigError, match="layer"):

@@ -159,6 +159,22 @@ def test_regression_and_many_labels(place, tmp_path):
     assert report["models"]["model"]["f1_micro"] > 0.9
     assert load_model(tmp_path / "m").config.id2label == {0: "bad", 1: "good", 2: "long"}
 
+    taught = FineTuning(  # a softmax over labels that are independent would see nothing in a shift of all
+        str(place / "encoder"), "multi-label", tmp_path / "sets.jsonl", recipe, tmp_path / "s",
+        teacher=str(tmp_path / "m"), **files,
+    )  # fmt: skip
+    assert taught.run()["models"]["student"]["f1_micro"] > 0.9
+    records = [json.loads(line) for line in (tmp_path / "s" / "metrics.jsonl").read_text().splitlines()]
+    assert {"logits", "hard"} <= records[0].keys()
+    assert "soft" not in records[0]
+
+
+def test_triplets_take_the_labels_along(place, tuned, tmp_path):
+    changes = ["teaching.terms={soft = 1.0, hard = 0.0, triplet = 1.0}", "train.epochs=1"]
+    job(place, tmp_path / "s", *changes, teacher=str(tuned[0])).run()
+    records = [json.loads(line) for line in (tmp_path / "s" / "metrics.jsonl").read_text().splitlines()]
+    assert records[0]["triplet"] > 0
+
 
 # As the tasks' authors write their files; names of columns from the files themselves.
 FILES = {

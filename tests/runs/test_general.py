@@ -323,6 +323,69 @@ def test_what_is_refused(place, student, tmp_path):
         Pretraining(None, [place / "text"], long, tmp_path / "d", quiet=True).run()
 
 
+def test_what_would_keep_the_worst_is_refused(place, tmp_path):
+    for metric in ("perplexity", "masked_lm"):
+        with pytest.raises(ConfigError, match=f"less {metric} is better"):
+            distil(place, tmp_path / "a", f"train.keep_best={metric}")
+    distil(place, tmp_path / "a", "train.keep_best=perplexity", "train.best_is=min")
+
+
+def test_more_tokens_than_the_teacher_has_positions(place, tmp_path):
+    with pytest.raises(ConfigError, match="max_length is 30, but the model has 24 positions"):
+        distil(place, tmp_path / "a", "data.max_length=30").run()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_mistake_can_be_corrected_until_something_was_learnt(place, tmp_path):
+    out = tmp_path / "a"
+    with pytest.raises(ConfigError, match="no term 'cosin'"):
+        distil(place, out, "objective.terms.cosin=1").run()
+    measured = json.loads((out / "teacher.json").read_text())
+    distil(place, out, "train.max_steps=1", "data.measured=5").run()
+    assert json.loads((out / "run.json").read_text())["recipe"]["data"]["measured"] == 5
+    assert json.loads((out / "teacher.json").read_text()) != measured, "on fewer sequences"
+    with pytest.raises(ConfigError, match="holds another run"):
+        distil(place, out, "train.max_steps=2", "data.measured=5").run()
+
+
+def test_text_can_be_corrected_until_some_was_encoded(place, tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_bytes(sentences(50).encode() + b"\xff\n")
+    recipe = load_recipe(DistillationRecipe, changes=[*DISTIL, "train.max_steps=1"])
+    teacher, out = str(place / "teacher" / "model"), tmp_path / "run"
+    with pytest.raises(DataError, match=r"a\.txt, line 51"):
+        GeneralDistillation(teacher, [text], recipe, out, quiet=True).run()
+    text.write_text(sentences(50))
+    GeneralDistillation(teacher, [text], recipe, out, quiet=True).run()
+
+
+@pytest.mark.parametrize("source", ["encoder", None])
+def test_a_run_inside_the_folder_of_its_text_is_no_text(source, tmp_path):
+    (tmp_path / "a.txt").write_text(sentences(60))
+    encoder = str(make_encoder(tmp_path / ".hidden")) if source else None
+    recipe = load_recipe(PretrainingRecipe, changes=[*PRETRAIN, "train.max_steps=1"])
+    for _ in range(2):
+        report = Pretraining(encoder, [tmp_path], recipe, tmp_path / "runs" / "a", quiet=True).run()
+    assert report["documents"] == 60
+
+
+def test_a_vocabulary_of_an_attempt_that_failed_gives_way(tmp_path):
+    (tmp_path / "a.txt").write_text(sentences(60).title())
+
+    def run(*changes):
+        recipe = load_recipe(PretrainingRecipe, changes=[*PRETRAIN, "train.max_steps=1", *changes])
+        return Pretraining(None, [tmp_path / "a.txt"], recipe, tmp_path / "run", quiet=True)
+
+    with pytest.raises(DataError, match="nothing to learn from"):
+        run("data.shortest=24").run()
+    shutil.rmtree(tmp_path / "run" / "corpus")
+    run("model.lowercase=false").run()
+    config = json.loads((tmp_path / "run" / "model" / "tokenizer_config.json").read_text())
+    assert config["do_lower_case"] is False
+    with pytest.raises(ConfigError, match="holds another run"):
+        run().run()
+
+
 def test_the_command_line(place, tmp_path, capsys):
     teacher, text = str(place / "teacher" / "model"), str(place / "text")
     arguments = ["distill", "-q", "--teacher", teacher, "--corpus", text, "--out", str(tmp_path / "s")]

@@ -133,6 +133,10 @@ def test_a_finished_run_and_another(place, student, monkeypatch):
     assert job(place, student[0]).run()["models"] == student[1]["models"]
     with pytest.raises(ConfigError, match="holds another run"):
         job(place, student[0], "train.epochs=9").run()
+    other = job(place, student[0])
+    other.held_out = other.pairs
+    with pytest.raises(ConfigError, match=r"held_out\.hash is"):
+        other.run()
 
 
 def test_bad_pairs(place, tmp_path):
