@@ -12,7 +12,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", metavar="RUN", help="directory of demo, distill or pretrain")
+    parser.add_argument("directory", metavar="RUN", help="directory of a run")
     parser.add_argument("--out", metavar="FILE", help="default: report.html in the run's directory")
     parser.add_argument(
         "--teacher", metavar="MODEL", help="compare the student with it layer by layer (default: RUN/teacher)"
@@ -25,15 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from minidistil.errors import UsageError
     from minidistil.files import atomic_write
     from minidistil.report.page import page
     from minidistil.report.run import read_run
 
     record = read_run(args.directory)
-    student = next(
-        (record.path / n for n in ("student", "model") if (record.path / n / "config.json").exists()), None
-    )
+    places = [record.path / "student", record.path / "model", record.path]  # a fine-tuning is its model
+    student = next((place for place in places if (place / "config.json").exists()), None)
     teacher = args.teacher or (str(record.path / "teacher") if (record.path / "teacher").is_dir() else None)
+    if args.teacher and student is None:
+        raise UsageError(f"{record.path} has no model yet to compare with {args.teacher}")
+    if args.text and teacher is None:
+        raise UsageError("--text goes with a teacher to compare with: say which one with --teacher")
     similarity = _similarity(str(student), teacher, args.text) if student and teacher else None
     out = Path(args.out or record.path / "report.html")
     with atomic_write(out) as temporary:
@@ -53,6 +57,7 @@ SENTENCES = [
 
 
 def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str, list[list[float]] | None]:
+    from minidistil.errors import ConfigError
     from minidistil.model import load_model
     from minidistil.packing import Batch
     from minidistil.report.similarity import layer_similarity
@@ -61,5 +66,9 @@ def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str
     ours, theirs = load_model(student), load_model(teacher)
     limit = min(model.config.max_position_embeddings for model in (ours, theirs))
     tokenizer = Tokenizer.from_pretrained(teacher)
+    if Tokenizer.from_pretrained(student).content_hash() != tokenizer.content_hash():
+        raise ConfigError(
+            f"{student} has another vocabulary than {teacher}: no token of one is one of the other"
+        )
     batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts or SENTENCES, max_length=limit)])
     return layer_similarity(ours, theirs, [batch])

@@ -91,7 +91,10 @@ def document(title: str, parts: Sequence[str]) -> str:
 
 def _models(run: RunRecord) -> str:
     """Teacher against student."""
-    models = dict(run.report.get("models", {}))
+    models = {  # null is what is not defined, such as the correlation of a constant
+        name: {field: value for field, value in row.items() if value is not None}
+        for name, row in run.report.get("models", {}).items()
+    }
     if not models:
         return '<p class="note">This run has not finished.</p>'
     judged, teacher = str(run.report.get("primary", "accuracy")), models.get("teacher", {})

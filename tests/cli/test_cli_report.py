@@ -16,6 +16,7 @@ from minidistil.report.chart import line_chart, ticks
 from minidistil.report.page import page
 from minidistil.report.run import read_run
 from minidistil.report.similarity import layer_similarity, linear_cka, mean_cosine
+from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '</pre><script>alert("x")</script>'
 
@@ -135,7 +136,15 @@ def test_what_is_no_run(tmp_path, run):
         read_run(run)
 
 
-def test_layers_side_by_side(run, tmp_path):
+def test_what_is_not_defined_is_left_out(run):
+    """A correlation with a constant is null in report.json."""
+    for teacher, student in ((0.5, None), (None, 0.5)):
+        models = {"teacher": {"pearson": teacher}, "student": {"pearson": student}}
+        (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
+        assert "<td>0.5</td>" in page(read_run(run))
+
+
+def test_layers_side_by_side(run, tmp_path, capsys):
     tokenizer = make_tokenizer(tmp_path / "vocabulary")
     teacher = BertForMaskedLM(CONFIG, seed=3)
     teacher.save_pretrained(tmp_path / "t", tokenizer=tokenizer)
@@ -145,6 +154,20 @@ def test_layers_side_by_side(run, tmp_path):
     html = (tmp_path / "page.html").read_text()
     read(html)
     assert "Linear CKA" in html
+    (run / "model").rename(tmp_path / "elsewhere")
+    assert main(arguments) == 2
+    assert "has no model yet" in capsys.readouterr().err
+    assert main(["report", str(run), "--text", "the film"]) == 2
+    assert "--text goes with a teacher" in capsys.readouterr().err
+    init_student(teacher, "first:2").save_pretrained(run, tokenizer=tokenizer)  # as a fine-tuning leaves it
+    assert main([*arguments, "--out", str(tmp_path / "again.html")]) == 0
+    assert "Linear CKA" in (tmp_path / "again.html").read_text()
+    (tmp_path / "vocabulary" / "vocab.txt").write_text((run / "vocab.txt").read_text() + "more\n")
+    other = Tokenizer.from_pretrained(tmp_path / "vocabulary")
+    BertForMaskedLM(CONFIG.replace(vocab_size=20), seed=3).save_pretrained(tmp_path / "o", tokenizer=other)
+    assert main(["report", str(run), "--teacher", str(tmp_path / "o")]) == 3
+    assert "has another vocabulary than" in capsys.readouterr().err
+
     student = init_student(teacher, "first:2")
     found = layer_similarity(student, teacher, [student.pack([[2, 5, 6, 7, 3], [2, 8, 9, 3, 4]])])
     assert np.shape(found["cka"]) == np.shape(found["cosine"]) == (3, 7)
