@@ -90,7 +90,8 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     ----------
     path : str or Path
         The final place. If it exists, the new files replace those of the same name, each
-        atomically and only once all of them are safely on the disk; other files there stay.
+        atomically and only once all of them are safely on the disk, config.json the last: a
+        directory that was new has one when it is whole. Other files there stay.
 
     Yields
     ------
@@ -117,7 +118,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             os.rename(staging, path)
             _sync(path.parent)
         else:
-            for item in written:
+            for item in sorted(written, key=lambda item: item.name == "config.json"):
                 target = path / item.relative_to(staging)
                 if item.is_dir():
                     target.mkdir(exist_ok=True)
@@ -125,6 +126,8 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
                     os.replace(item, target)
             for directory in {(path / item.relative_to(staging)).parent for item in written}:
                 _sync(directory)
+            for left in path.glob(f".{path.name}-{'[0-9a-f]' * 8}"):  # by one that was killed
+                shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:

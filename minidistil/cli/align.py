@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     if bool(args.texts) == bool(args.pairs) or len(args.texts) not in (0, 2):
         raise UsageError("give a sentence and its translation, or --pairs FILE [FILE]")
+    if args.columns and (args.pairs is None or len(args.pairs) > 1):
+        raise UsageError("--columns are those of one file: --pairs FILE")
     if args.pairs:
         source, translation = args.columns or (None, None)
         sources, targets = read_translations(args.pairs, source=source, translation=translation)

@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.task == "glue":
         from minidistil.runs.glue import evaluate_glue, glue_table
 
-        if len(args.data) > 1:
-            raise UsageError("glue is measured on one folder")
+        if len(args.data) > 1 or args.entries is not None:
+            raise UsageError("glue is measured on one folder, and without --entries")
         report = evaluate_glue(args.model, args.data[0], recipe.data, against=args.against, quiet=args.quiet)
         print(to_json(report) if args.json else glue_table(report))
         return 0
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     settings = recipe.task if args.entries is None else {**recipe.task, "entries": args.entries}
     task = named_task(args.task, recipe.data, settings)
     if len(args.data) > task.files:
-        raise UsageError(f"{args.task} is measured on one file, not {len(args.data)}")
+        most = "one file" if task.files == 1 else f"at most {task.files} files"
+        raise UsageError(f"{args.task} is measured on {most}, not {len(args.data)}")
     examples = task.read(*args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:

@@ -93,6 +93,8 @@ def _of_file(args: argparse.Namespace, pairs: bool) -> list[Input]:
     found = read_examples(args.data, text=args.text_column, pair=args.pair_column, format=args.format)
     if found.pairs is not None and not pairs:
         raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
+    if found.pairs is not None and args.pair is not None:
+        raise UsageError(f"{args.data} has second texts of its own: leave out --pair, or say --text-column")
     second = found.pairs or [args.pair] * len(found)
     return [
         Input(text, pair, {"line": line})
@@ -116,8 +118,10 @@ def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
     if not args.quiet:
         print("One text a line; Ctrl-D ends.", file=sys.stderr)
     while True:
+        if not args.quiet:
+            print("> ", end="", file=sys.stderr, flush=True)  # what is answered may go to a file
         try:
-            line = input("> " if not args.quiet else "")
+            line = input()
         except EOFError:
             if not args.quiet:
                 print(file=sys.stderr)

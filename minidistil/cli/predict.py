@@ -70,7 +70,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="X",
-        help='least score of a label; with less, "none" (of many labels 0.5, of intents what was learnt)',
+        help='least score of a label, else "none" (many labels: 0.5; intents: what was learnt)',
     )
     labels.add_argument(
         "--no-truncation",

@@ -82,7 +82,7 @@ def labels(
     for i, (text, prediction) in enumerate(zip(texts, found, strict=True)):
         given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
         facts = {**given, **prediction._asdict()}
-        chosen: list[tuple[str, float]] = [(prediction.label, prediction.score)]
+        chosen: list[tuple[str, float]] = [(prediction.label or "none", prediction.score)]
         if top_k is not None:
             chosen = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k]
             facts["top"] = [{"label": label, "score": score} for label, score in chosen]

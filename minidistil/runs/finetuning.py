@@ -124,6 +124,8 @@ class FineTuning(RecipeRun):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         self.task = found
         self._teacher = teacher
+        if teacher is None and recipe.teaching != TeachingSettings():
+            raise ConfigError("settings of teaching. need a teacher: --distill-from")
         recipe.train.check_best(found.lower_is_better)
 
     @property
@@ -136,7 +138,7 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def examples(self) -> Any:
-        return self.task.read(self._train)
+        return (self.task if self._labelled else self.task.without_labels()).read(self._train)
 
     @cached_property
     def held_out(self) -> Any:
@@ -151,12 +153,13 @@ class FineTuning(RecipeRun):
         return teacher
 
     def identity(self) -> dict[str, Any]:
-        identity = {"task": self.task_name, "from": self.source, "train": _hash(self.examples)}
-        if self.held_out is not None:
-            identity["evaluate"] = _hash(self.held_out)
-        if self.teacher is not None:
-            identity["teacher"] = weights_hash(self.teacher)
-        return identity
+        return {
+            "task": self.task_name,
+            "from": self.source,
+            "train": _hash(self.examples),
+            "evaluate": None if self.held_out is None else _hash(self.held_out),
+            "teacher": None if self.teacher is None else weights_hash(self.teacher),
+        }
 
     def about(self) -> dict[str, Any]:
         _ = self._dataset  # a label that is unknown is found here
@@ -195,8 +198,7 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def _dataset(self) -> TrainingData:
-        labelled = self.teacher is None or needs_labels(self._terms)
-        data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=labelled)
+        data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=self._labelled)
         # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
         seed = self.recipe.train.seed
         return dataclasses.replace(data, seed=seed) if isinstance(data, MaskedDataset) else data
@@ -216,6 +218,11 @@ class FineTuning(RecipeRun):
             label="learning from the teacher",
             **options,
         )
+
+    @property
+    def _labelled(self) -> bool:
+        """Whether what it learns from needs labels."""
+        return self.teacher is None or needs_labels(self._terms)
 
     @property
     def _terms(self) -> Mapping[str, Any]:
@@ -289,12 +296,13 @@ def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -
     runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]
     reports = [run.finished() or run.run() for run in runs]
     models: dict[str, Any] = {}
-    for name, facts in reports[0]["models"].items():
+    for name in reports[0]["models"]:
         models[name] = {}
-        for key in numbers(facts):
-            # A report that is read again has null for what is not defined.
-            found = [report["models"][name][key] for report in reports]
-            values = [math.nan if value is None else value for value in found]
+        each = [report["models"][name] for report in reports]
+        # A report that is read again has null for what is not defined.
+        defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in each]
+        for key in numbers(defined[0]):
+            values = [facts[key] for facts in defined]
             spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
             models[name][key] = spread
     report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}

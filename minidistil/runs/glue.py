@@ -309,7 +309,8 @@ def best_model(place: str | Path, name: str) -> Path:
 
 def _judged(path: Path, name: str) -> float:
     models = json.loads((path / "report.json").read_text(encoding="utf-8"))["models"]
-    return float(models.get("student", models.get("model"))[GLUE[name].primary])
+    value = models.get("student", models.get("model"))[GLUE[name].primary]
+    return 0.0 if value is None else float(value)  # null is what is not defined, see `macro`
 
 
 def read_report(place: str | Path) -> dict[str, Any]:

@@ -37,7 +37,8 @@ from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
 from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
-from minidistil.tasks.embeddings import embed, retrieval_accuracy
+from minidistil.tasks.embeddings import embed
+from minidistil.tasks.neighbours import retrieval_accuracy
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from minidistil.config import DistilBertConfig, ModelConfig
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, DataError
 from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
-from minidistil.text.readers import Column
+from minidistil.text.labels import label_name
+from minidistil.text.readers import Column, Examples, read_examples
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
+
+log = logging.getLogger("minidistil")
+
+TABLE = ("text", "label", "format", "header", "skip_broken", "skip_label")  # settings of one, see below
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,27 @@ class DataSettings:
         """Whether the first line of a csv or tsv names the columns."""
         return self.header is not False
 
+    def read(self, path: str | Path) -> Examples:
+        """The examples of a table, but for those to be left out, which a warning counts.
+
+        Raises
+        ------
+        DataError
+            As of `read_examples`; or nothing is left.
+        """
+        examples = read_examples(
+            path, text=self.text, pair=self.pair, label=self.label, label_columns=self.label_columns,
+            format=self.format, header=self.named_columns, skip_broken=bool(self.skip_broken),
+        )  # fmt: skip
+        if self.skip_label is None or examples.labels is None:
+            return examples
+        kept = [i for i, label in enumerate(examples.labels) if label_name(label) != self.skip_label]
+        if not kept:
+            raise DataError(f"every example in it is labelled {self.skip_label!r}", path=examples.path)
+        if skipped := len(examples) - len(kept):
+            log.warning("%s: left out %d examples labelled %r", examples.path, skipped, self.skip_label)
+        return examples.subset(kept)
+
 
 class Measurable(ABC):
     """Something that a model can be measured by. One object stands for one: a kind, its columns and names.
@@ -66,6 +94,8 @@ class Measurable(ABC):
     ----------
     kind : str
         As `--task` takes it.
+    reads : tuple of str
+        Which settings of its data count for it; `named_task` refuses others.
     files : int
         In how many files a set of examples may be.
     primary : str
@@ -75,6 +105,7 @@ class Measurable(ABC):
     """
 
     kind: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
     files: ClassVar[int] = 1
     primary: str
     lower_is_better: ClassVar[tuple[str, ...]] = ()
@@ -118,6 +149,12 @@ class Task(Measurable):
         """Most tokens of an example, as far as the model takes them."""
         wanted = self.usual_length if self.data.max_length is None else self.data.max_length
         return min(wanted, config.max_position_embeddings)
+
+    def without_labels(self) -> Self:
+        """The same task, reading files whose labels are not needed and may be missing."""
+        other = copy.copy(self)
+        other.data = replace(self.data, label=None, label_columns=())
+        return other
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""

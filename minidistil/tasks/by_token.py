@@ -22,9 +22,9 @@ TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
 
 
 def require_finite(*scores: Array) -> None:
-    """An InputError for scores of a model that are NaN or infinite."""
+    """An InputError for outputs of a model that are NaN or infinite."""
     if not all(np.isfinite(part).all() for part in scores):
-        raise InputError("the model's scores hold a NaN or an Inf: its weights are damaged, or it diverged")
+        raise InputError("the model's outputs hold a NaN or an Inf: its weights are damaged, or it diverged")
 
 
 def read_windows(

@@ -38,6 +38,7 @@ class ChoiceTask(Task):
     """
 
     kind: ClassVar[str] = "multiple-choice"
+    reads: ClassVar[tuple[str, ...]] = ("text", "pair", "label", "format", "header", "max_length")
     head: ClassVar[str] = "ForMultipleChoice"
     pipeline_tag: ClassVar[str] = "multiple-choice"
 

@@ -1,4 +1,4 @@
-"""Sentence embeddings: one vector a text, and how well vectors find each other."""
+"""Sentence embeddings: one vector a text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.model.pooling import Pooling, check_pooling, pool_forward
 from minidistil.progress import Progress
+from minidistil.tasks.by_token import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 
 Array = npt.NDArray[np.floating[Any]]
-
-QUERIES_AT_ONCE = 1024  # rows of similarities that exist at a time
 
 
 def embed(
@@ -40,6 +39,11 @@ def embed(
         Scale to length 1, so that a dot product is a cosine.
     progress : Progress, optional
         Counts examples.
+
+    Raises
+    ------
+    InputError
+        Vectors that are not finite.
     """
     check_pooling(pooling)
     vectors = np.zeros((len(dataset), model.config.hidden_size), model.params.dtype)
@@ -47,6 +51,7 @@ def embed(
         batch = dataset.batch(rows)
         outputs, _ = model.forward(batch, logits=False, keep_cache=False)
         vectors[rows] = pool_forward(outputs["last_hidden_state"], batch, pooling)[0]
+        require_finite(vectors[rows])
         if progress is not None:
             progress.update(len(rows))
     return unit(vectors) if normalize else vectors
@@ -73,32 +78,3 @@ def as_vectors(name: str, vectors: npt.ArrayLike) -> npt.NDArray[Any]:
     if len(bad):
         raise InputError(f"row {bad[0]} of {name} holds a NaN or an Inf")
     return array
-
-
-def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
-    """Share of queries whose nearest answer by cosine is their own, the one in the same row.
-
-    Parameters
-    ----------
-    queries, answers : float [N, H]
-
-    Raises
-    ------
-    InputError
-        Other shapes, or nothing to find.
-
-    Notes
-    -----
-    Of equally near answers one's own counts only if it comes first, so answers that are all alike find
-    nothing.
-    """
-    q, a = unit(np.asarray(queries)), unit(np.asarray(answers))
-    if q.ndim != 2 or q.shape != a.shape or not len(q):
-        raise InputError(
-            f"expected two arrays [N, H] of the same shape, not {list(q.shape)}, {list(a.shape)}"
-        )
-    hits = 0
-    for begin in range(0, len(q), QUERIES_AT_ONCE):
-        nearest = (q[begin : begin + QUERIES_AT_ONCE] @ a.T).argmax(1)
-        hits += int((nearest == np.arange(begin, begin + len(nearest))).sum())
-    return hits / len(q)

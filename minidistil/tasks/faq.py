@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.base import TABLE, DataSettings, Measurable
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
 from minidistil.tasks.scope import NONE, OUTSIDE, ScopeSettings, none_scores, or_none
 from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.text.readers import Examples, read_examples
+from minidistil.text.labels import class_labels, label_name
+from minidistil.text.readers import Examples
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class FaqTask(Measurable):
     """
 
     kind: ClassVar[str] = "faq"
+    reads: ClassVar[tuple[str, ...]] = TABLE
 
     def __init__(self, data: DataSettings | None = None, settings: FaqSettings | None = None) -> None:
         usual = DataSettings(text="question", label="answer")
@@ -51,7 +53,7 @@ class FaqTask(Measurable):
 
     def read(self, path: str | Path) -> Examples:
         """Questions with the right answer, or the right entry's question; without either there is none."""
-        examples = self._table(path)
+        examples = self.data.read(path)
         return replace(examples, labels=[or_none(label) for label in examples.labels or []])
 
     def read_entries(self, path: str | Path) -> Examples:
@@ -62,15 +64,12 @@ class FaqTask(Measurable):
         DataError
             A question or an answer is missing; file and line are named.
         """
-        examples = self._table(path)
-        for label, line in zip(examples.labels or [], examples.lines, strict=True):
-            if not isinstance(label, str) or not label.strip():
+        examples = self.data.read(path)
+        answers = [label if isinstance(label, str) else label_name(label) for label in class_labels(examples)]
+        for answer, line in zip(answers, examples.lines, strict=True):
+            if not answer.strip():
                 raise DataError("the answer is empty", path=examples.path, line=line)
-        return examples
-
-    def _table(self, path: str | Path) -> Examples:
-        d = self.data
-        return read_examples(path, text=d.text, label=d.label, format=d.format, header=d.named_columns)
+        return replace(examples, labels=answers)
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""

@@ -31,7 +31,7 @@ from minidistil.tasks.scope import (
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.dataset import Dataset
-from minidistil.text.labels import LabelMap
+from minidistil.text.labels import LabelMap, class_labels
 from minidistil.text.readers import Examples, opened
 from minidistil.text.tokenizer import Tokenizer
 
@@ -61,7 +61,7 @@ class IntentTask(SequenceTask):
         examples = read_clinc(file, part) if file.lower().endswith(".json") else super().read(path)
         if examples.labels is None:
             return examples
-        return replace(examples, labels=[or_none(label) for label in examples.labels])
+        return replace(examples, labels=[or_none(label) for label in class_labels(examples)])
 
     def changes(self, examples: Examples) -> dict[str, Any]:
         return super().changes(in_scope(examples))

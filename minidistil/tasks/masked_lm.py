@@ -22,7 +22,7 @@ from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.chunks import chunk
 from minidistil.text.corpus import Corpus
 from minidistil.text.masking import MaskedDataset, Masking
-from minidistil.text.readers import Examples, read_examples
+from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
@@ -38,10 +38,11 @@ class MaskedLMTask(Task):
     Parameters
     ----------
     data : DataSettings
-        Of which `text`, `format`, `header` and `max_length` count.
+        Of which `text`, `format`, `header`, `skip_broken` and `max_length` count.
     """
 
     kind: ClassVar[str] = "masked-lm"
+    reads: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
     head: ClassVar[str] = "ForMaskedLM"
     pipeline_tag: ClassVar[str] = "fill-mask"
     lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
@@ -51,9 +52,7 @@ class MaskedLMTask(Task):
         self.primary = "perplexity"
 
     def read(self, path: str | Path) -> Examples:
-        d = self.data
-        examples = read_examples(path, text=d.text, format=d.format, header=d.named_columns)
-        return replace(examples, pairs=None, labels=None)
+        return replace(self.data.read(path), pairs=None, labels=None)
 
     def changes(self, examples: Examples) -> dict[str, Any]:
         return {}

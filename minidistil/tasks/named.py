@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -161,19 +161,23 @@ def named_task(
     UsageError
         There is no such task; the message names those there are.
     ConfigError
-        A setting that the task does not have, or of another kind.
+        A setting that the task does not have, or of another kind, or of the data that does not count for it.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, 1, 0.5)
         hint = f" (did you mean {near[0]}?)" if near else f"; there are: {', '.join(TASKS)}"
         raise UsageError(f"there is no task {name!r}{hint}")
     given, usual = data or DataSettings(), DataSettings()
+    said = [field.name for field in fields(usual) if getattr(given, field.name) != getattr(usual, field.name)]
     known = {
         key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
     }
     found, own = replace(given, **known), TASKS[name].settings
-    if own is not None:
-        return TASKS[name].make(found, build(own, settings or {}, "", "task"))
-    if settings:
+    if own is None and settings:
         raise ConfigError(f"there is no setting task.{next(iter(settings))}: {name} has none of its own")
-    return TASKS[name].make(found)
+    task = TASKS[name].make(found, *([] if own is None else [build(own, settings or {}, "", "task")]))
+    for key in said:
+        if key not in task.reads:
+            counts = ", ".join(f"data.{key}" for key in task.reads) or "none"
+            raise ConfigError(f"data.{key} is no setting of {name}; those that count for it: {counts}")
+    return task

@@ -157,3 +157,31 @@ def directions(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Cosines [A, B] of directions [A, H] and [B, H], as multiples of 2^-24."""
     return np.asarray(np.rint(a @ b.T / UNIT) * UNIT, np.float64)
+
+
+def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
+    """Share of queries whose nearest answer by cosine is their own, the one in the same row.
+
+    Parameters
+    ----------
+    queries, answers : float [N, H]
+
+    Raises
+    ------
+    InputError
+        Other shapes, or nothing to find.
+
+    Notes
+    -----
+    Of equally near answers one's own counts only if it comes first, so answers that are all alike find
+    nothing.
+    """
+    q, a = np.asarray(queries), np.asarray(answers)
+    if q.ndim != 2 or q.shape != a.shape or not len(q):
+        raise InputError(
+            f"expected two arrays [N, H] of the same shape, not {list(q.shape)}, {list(a.shape)}"
+        )
+    q, a, hits = directions(q), directions(a), 0
+    for rows in blocks(len(q), ROWS_AT_ONCE):
+        hits += int((cosines(q[rows], a).argmax(1) == np.arange(rows.start, rows.stop)).sum())
+    return hits / len(q)

@@ -37,6 +37,7 @@ class QuestionTask(Task):
     """
 
     kind: ClassVar[str] = "question-answering"
+    reads: ClassVar[tuple[str, ...]] = ("max_length",)
     head: ClassVar[str] = "ForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
     usual_length: ClassVar[int] = 384

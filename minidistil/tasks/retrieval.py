@@ -57,6 +57,7 @@ class RetrievalTask(Measurable):
     """How high an encoder ranks what answers a query."""
 
     kind: ClassVar[str] = "retrieval"
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data, self.primary = data or DataSettings(), "ndcg_at_10"

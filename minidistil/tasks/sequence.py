@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,12 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import TABLE, DataSettings, Task
 from minidistil.tasks.classification import class_scores, label_scores, predict_logits
 from minidistil.text.dataset import Dataset
-from minidistil.text.labels import LabelMap, class_labels, encode_numbers
-from minidistil.text.readers import Examples, read_examples
+from minidistil.text.labels import LabelMap, class_labels, encode_numbers, label_name
+from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
-
-log = logging.getLogger("minidistil")
 
 Array = npt.NDArray[np.floating[Any]]
 Problem = Literal["single", "multi", "regression"]
@@ -51,6 +48,7 @@ class SequenceTask(Task):
     """
 
     kind: ClassVar[str] = "classification"
+    reads: ClassVar[tuple[str, ...]] = (*TABLE, "pair", "label_columns", "separator", "max_length")
     head: ClassVar[str] = "ForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
     lower_is_better: ClassVar[tuple[str, ...]] = ("mse", "calibration_error")
@@ -70,21 +68,9 @@ class SequenceTask(Task):
             raise UsageError("data.separator is empty: something must stand between labels")
 
     def read(self, path: str | Path) -> Examples:
-        d = self.data
-        examples = read_examples(
-            path, text=d.text, pair=d.pair, label=d.label, label_columns=d.label_columns, format=d.format,
-            header=d.named_columns, skip_broken=bool(d.skip_broken),
-        )  # fmt: skip
-        if d.skip_label is not None and examples.labels is not None:
-            kept = [i for i, label in enumerate(examples.labels) if str(label).strip() != d.skip_label]
-            if len(kept) < len(examples):
-                skipped = len(examples) - len(kept)
-                log.warning("%s: left out %d examples labelled %r", examples.path, skipped, d.skip_label)
-            if not kept:
-                raise DataError(f"every example in it is labelled {d.skip_label!r}", path=examples.path)
-            examples = examples.subset(kept)
+        examples = self.data.read(path)
         if self.names and examples.labels is not None:
-            return replace(examples, labels=[self.names.get(str(x).strip(), x) for x in examples.labels])
+            return replace(examples, labels=[self.names.get(label_name(x), x) for x in examples.labels])
         return examples
 
     def changes(self, examples: Examples) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import DataSettings, Measurable
-from minidistil.tasks.embeddings import retrieval_accuracy
-from minidistil.tasks.neighbours import directions
+from minidistil.tasks.base import TABLE, DataSettings, Measurable
+from minidistil.tasks.neighbours import directions, retrieval_accuracy
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.labels import encode_numbers
-from minidistil.text.readers import Examples, read_examples
+from minidistil.text.readers import Examples
 from minidistil.text.translations import read_translations
 
 
@@ -30,15 +29,13 @@ class SimilarityTask(Measurable):
     """
 
     kind: ClassVar[str] = "similarity"
+    reads: ClassVar[tuple[str, ...]] = (*TABLE, "pair")
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data, self.primary = data or DataSettings(), "spearman"
 
     def read(self, path: str | Path) -> Examples:
-        d = self.data
-        found = read_examples(
-            path, text=d.text, pair=d.pair, label=d.label, format=d.format, header=d.named_columns
-        )
+        found = self.data.read(path)
         if found.pairs is None:
             raise DataError(
                 "there is no second text to compare with; say which column: data.pair", path=found.path
@@ -75,6 +72,7 @@ class TranslationTask(Measurable):
     """
 
     kind: ClassVar[str] = "translations"
+    reads: ClassVar[tuple[str, ...]] = ("text", "pair")
     files: ClassVar[int] = 2
 
     def __init__(self, data: DataSettings | None = None) -> None:

@@ -150,6 +150,7 @@ class SummaryTask(Task):
     """
 
     kind: ClassVar[str] = "summarization"
+    reads: ClassVar[tuple[str, ...]] = ("text", "label", "format", "header", "max_length")
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "summarization"
     usual_length: ClassVar[int] = 512

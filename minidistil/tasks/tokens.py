@@ -41,6 +41,7 @@ class TokenTask(Task):
     """
 
     kind: ClassVar[str] = "token-classification"
+    reads: ClassVar[tuple[str, ...]] = ("label", "format", "max_length")
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "token-classification"
 

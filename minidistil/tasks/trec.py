@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from minidistil.errors import DataError
 from minidistil.tasks.base import DataSettings
@@ -23,6 +24,8 @@ class TrecTask(SequenceTask):
         The classes with the part behind the colon, 50 of them, as far as the training file has them, instead
         of the six before it.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("max_length",)
 
     def __init__(self, data: DataSettings | None = None, *, fine: bool = False) -> None:
         super().__init__("single", data, names=None if fine else {name: name for name in COARSE})

@@ -130,7 +130,9 @@ def _is_whole(name: str) -> bool:
 
 
 def label_name(label: Any) -> str:
-    """One name for a label however it is written: 1, 1.0, "1" and true are all "1"."""
+    """One name for a label however it is written: 1, 1.0, "1" and true are all "1"; none and NaN are ""."""
+    if isinstance(label, float) and math.isnan(label):
+        return ""
     if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
         label = int(label)
     return "" if label is None else str(label).strip()

@@ -22,7 +22,7 @@ def save_directory(
     tokenizer_files: Mapping[str, bytes] | None = None,
     card: str | None = None,
 ) -> None:
-    """Write config.json, model.safetensors, the tokenizer's files and README.md: all of them, or none.
+    """Write config.json, model.safetensors, the tokenizer's files and README.md, as `atomic_directory` does.
 
     Parameters
     ----------

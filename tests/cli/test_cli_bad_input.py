@@ -346,7 +346,7 @@ def test_scores_that_are_none(place, tmp_path, capsys, model):
             broken.params[name][...] = 3e38  # a NaN is refused when it is loaded; this overflows
     broken.save_pretrained(tmp_path / "nan", tokenizer=make_tokenizer(tmp_path / "v"))
     asked = ["--question", "which?"] if model == "question-answering" else []
-    assert "scores hold a NaN or an Inf" in run(capsys, "predict", tmp_path / "nan", "a film", *asked)
+    assert "outputs hold a NaN or an Inf" in run(capsys, "predict", tmp_path / "nan", "a film", *asked)
 
 
 # Places

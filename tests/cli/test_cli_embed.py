@@ -274,6 +274,8 @@ def test_align_refuses(encoder, file, tmp_path, capsys):
         (2, "a sentence and its translation", "one", "two", "three"),
         (2, "a sentence and its translation", "one", "two", "--pairs", file),
         (2, "expected 0 to 6", "one", "two", "--layer", 9),
+        (2, "--columns are those of one file", "one", "two", "--columns", "a", "b"),
+        (2, "--columns are those of one file", "--pairs", file, file, "--columns", "a", "b"),
         (3, "no counterpart", "--pairs", file, tmp_path / "short.txt"),
         (3, "more than the maximum of 24", "film " * 40, "film"),
     ]:

@@ -68,7 +68,7 @@ def test_pairs(model, say):
         pipeline("text-classification", model)([" "], [""])
 
 
-def test_files(model, say, tmp_path, monkeypatch):
+def test_files(model, say, tmp_path, monkeypatch, capsys):
     path = tmp_path / "a.csv"
     table = '\ufeffid,first,second\r\n\r\n1,"the film\r\nis warm",a cast\r\n2,a dull plot,grim\r\n'
     path.write_bytes(table.encode())
@@ -86,6 +86,8 @@ def test_files(model, say, tmp_path, monkeypatch):
     pairs = tmp_path / "c.tsv"
     pairs.write_text("sentence1\tsentence2\na\tb\n")
     assert say(model, "--data", pairs)[0][2:] == ["a", "b"], "columns with usual names are found"
+    assert main(["predict", str(model), "--data", str(pairs), "--pair", "c"]) == 2
+    assert "has second texts of its own" in capsys.readouterr().err
 
 
 def test_texts_stand_anywhere(model, say):

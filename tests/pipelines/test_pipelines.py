@@ -104,7 +104,7 @@ def test_the_command_line(places, capsys):
 def test_lines_are_typed_at_a_terminal(places, capsys, monkeypatch):
     typed = iter([TEXTS[0], "", TEXTS[3]])
 
-    def line(prompt):
+    def line():
         for text in typed:
             return text
         raise EOFError
@@ -114,4 +114,4 @@ def test_lines_are_typed_at_a_terminal(places, capsys, monkeypatch):
     assert main(["predict", str(places / "tokens"), "--json"]) == 0
     shown = capsys.readouterr()
     assert [json.loads(answer)["text"] for answer in shown.out.splitlines()] == [TEXTS[0], TEXTS[3]]
-    assert "Ctrl-D ends" in shown.err
+    assert shown.err == "One text a line; Ctrl-D ends.\n> > > > \n", "prompts are not among the answers"

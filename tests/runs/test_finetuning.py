@@ -13,7 +13,7 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model import BertForSequenceClassification, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, table
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import TASKS, named_task
 
@@ -169,6 +169,42 @@ def test_regression_and_many_labels(place, tmp_path):
     assert "soft" not in records[0]
 
 
+def test_with_less_asked_of_it_a_run_is_another(place, tuned, tmp_path):
+    whole = {"teacher": str(tuned[0])}
+    job(place, tmp_path / "s", "train.epochs=1", **whole).run()
+    report = (tmp_path / "s" / "report.json").read_bytes()
+    for less in ({}, {**whole, "evaluate": None}):
+        with pytest.raises(ConfigError, match="holds another run"):
+            job(place, tmp_path / "s", "train.epochs=1", **less).run()
+    assert (tmp_path / "s" / "report.json").read_bytes() == report
+    with pytest.raises(ConfigError, match="need a teacher: --distill-from"):
+        job(place, tmp_path / "t", "teaching.temperature=3")
+
+
+def test_a_teacher_needs_no_labels_of_a_named_task(place, tuned, tmp_path):
+    write_sst2(tmp_path / "texts.tsv", 0, 60, labels=False)  # as GLUE's test.tsv: index, sentence
+    changes = ["teaching.terms={soft = 1.0, hard = 0.0}", "train.epochs=1"]
+    run = job(place, tmp_path / "s", *changes, train=tmp_path / "texts.tsv", teacher=str(tuned[0]))
+    assert run.run()["models"]["student"]["accuracy"] > 0
+    with pytest.raises(DataError, match="no column 'label'"):
+        job(place, tmp_path / "t", train=tmp_path / "texts.tsv", teacher=str(tuned[0])).run()
+
+
+def test_spread_of_what_is_not_defined(tmp_path):
+    """A report that is read again has null for a correlation with a constant; it keeps its place."""
+
+    class Read:
+        def __init__(self, value):
+            self.value = value
+
+        def finished(self):
+            return {"models": {"model": {"pearson": self.value, "layers": 2, "confusion": []}}}
+
+    found = over_seeds(lambda seed, out: Read([None, 0.5][seed]), 2, tmp_path)["models"]["model"]
+    assert list(found) == ["pearson", "layers"]
+    assert np.isnan(found["pearson"]["mean"])
+
+
 def test_triplets_take_the_labels_along(place, tuned, tmp_path):
     changes = ["teaching.terms={soft = 1.0, hard = 0.0, triplet = 1.0}", "train.epochs=1"]
     job(place, tmp_path / "s", *changes, teacher=str(tuned[0])).run()
@@ -250,6 +286,35 @@ def test_lengths_are_what_is_said_or_usual_or_what_the_model_has(name, usual):
     assert length(128) == 128
     assert length(None, positions=64) == 64
     assert length(400, positions=64) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("similarity", {"max_length": 3}),
+        ("translations", {"format": "csv"}),
+        ("swag", {"skip_label": "-"}),
+        ("squad", {"text": "context"}),
+        ("trec", {"skip_broken": True}),
+        ("conll2003", {"header": False}),
+        ("retrieval", {"label": "x"}),
+    ],
+)
+def test_what_does_not_count_for_a_task_is_refused(name, said):
+    with pytest.raises(ConfigError, match=f"data.{next(iter(said))} is no setting of {name}; "):
+        named_task(name, DataSettings(**said))
+
+
+def test_labels_of_a_named_task_however_they_are_written(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"sentence": "a", "label": label} for label in (1, 1.0, "1", True, 0)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = named_task("sst2", DataSettings(format="jsonl"))
+    assert task.read(path).labels == ["positive"] * 4 + ["negative"]
+    path.write_text('{"sentence": "a", "label": 1}\n{"sentence": "a", "label": NaN}\n')
+    examples = task.read(path)
+    with pytest.raises(DataError, match="line 2: the label is empty"):
+        task.targets(examples, BertConfig(id2label={0: "negative", 1: "positive"}))
 
 
 def test_what_is_refused(place, tmp_path, capsys):

@@ -109,6 +109,18 @@ def test_what_is_done_is_not_repeated(place, tmp_path, monkeypatch, capsys):
     assert "holds another run (recipe.train.lr is 0.001 there, 0.0001 here)" in capsys.readouterr().err
 
 
+def test_of_several_seeds_one_that_says_a_constant_is_not_the_best(tmp_path):
+    """Its correlation is null in the report, and counts as 0."""
+    for seed, value in enumerate((None, 0.5, -0.5)):
+        place = tmp_path / "stsb" / f"seed-{seed}"
+        place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
+        (place / "report.json").write_text(json.dumps({"models": {"model": {"pearson": value}}}))
+    assert best_model(tmp_path, "stsb").name == "seed-1"
+    (tmp_path / "stsb" / "seed-1" / "config.json").unlink()
+    assert best_model(tmp_path, "stsb").name == "seed-0"
+
+
 def test_settings_of_one_task(place, tmp_path, capsys):
     finetune(place, tmp_path / "out", "--set", "stsb.train.max_steps=3")
     steps = {
@@ -178,5 +190,8 @@ def test_what_is_refused(place, tuned, tmp_path, capsys):
     refused("--against goes with --task glue", *single, "--out", tmp_path / "o", "--against", tuned, code=2)
     measure = ["evaluate", tuned, "-q", "--task"]
     refused("no folder of GLUE's", *measure, "glue", "--data", tuned / "submission")
+    refused("without --entries", *measure, "glue", "--data", place / "few", "--entries", "x", code=2)
+    three = ["--data", "a", "b", "c"]
+    refused("measured on at most 2 files, not 3", *measure, "translations", *three, code=2)
     refused("--against goes with", *measure, "sst2", "--data", "x", "--against", tuned, code=2)
     refused("has no model for any of", "evaluate", tmp_path, "--task", "glue", "--data", place / "few", "-q")

@@ -22,6 +22,7 @@ from minidistil.tasks.neighbours import duplicates, search
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.vector_files import read_vectors, write_vectors
 from minidistil.tasks.word_alignment import align, links, similarities, spans
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.safetensors_file import write_safetensors
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
 
@@ -478,6 +479,14 @@ def test_nothing_and_next_to_nothing(encoder):
     np.testing.assert_allclose(np.linalg.norm(encoder.encode(["", " \n"]), axis=1), 1, rtol=1e-6)
     with pytest.raises(InputError, match="put the one string in a list"):
         encoder.encode("a film")
+
+
+def test_vectors_of_an_encoder_that_diverged(encoder_directory, tmp_path):
+    model = load_model(encoder_directory)
+    model.params["encoder.layer.0.output.dense.bias"][...] = 1e38  # finite, but not its square
+    model.save_pretrained(tmp_path, tokenizer=Tokenizer.from_pretrained(encoder_directory))
+    with pytest.raises(InputError, match="hold a NaN or an Inf: its weights are damaged"):
+        SentenceEncoder.from_pretrained(tmp_path).encode(["a film"])
 
 
 def test_long_texts_are_cut_with_one_warning(encoder, encoder_directory, caplog):

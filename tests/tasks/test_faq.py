@@ -132,7 +132,7 @@ def test_the_command_line(encoder, file, capsys):
 def test_a_conversation(encoder, file, capsys, monkeypatch):
     typed = iter(["is the film warm", "  ", "who is the cast"])
 
-    def line(prompt):
+    def line():
         for text in typed:
             return text
         raise EOFError
@@ -141,6 +141,15 @@ def test_a_conversation(encoder, file, capsys, monkeypatch):
     monkeypatch.setattr("builtins.input", line)
     assert main(["predict", encoder, "--task", "faq", "--entries", str(file)]) == 0
     assert [x.split("\t")[0] for x in capsys.readouterr().out.splitlines()] == ["Yes, it is.", "Look it up."]
+
+
+def test_a_number_may_be_an_answer(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "how many", "answer": 42}\n{"question": "who", "answer": " Her. "}\n')
+    assert FaqTask().read_entries(path).labels == ["42", " Her. "]
+    path.write_text('{"question": "how many", "answer": ["a", "b"]}\n')
+    with pytest.raises(DataError, match="line 1: one label is expected"):
+        FaqTask().read_entries(path)
 
 
 def test_what_is_refused(encoder, file, tmp_path, capsys):

@@ -121,6 +121,10 @@ def test_labels_that_mean_none(tmp_path):
     assert intent_numbers(examples, ["x", "y"]).tolist() == [0, -1, -1, -1, -1, 1]
     assert intent_numbers(examples, ["none", "x", "y"]).tolist() == [1, 0, 0, 0, 0, 2]
     assert IntentTask().changes(examples)["id2label"] == {0: "x", 1: "y"}
+    path = tmp_path / "b.jsonl"
+    path.write_text('{"text": "a", "intent": "x"}\n{"text": "b", "intent": ["y", "z"]}\n')
+    with pytest.raises(DataError, match=r"b\.jsonl, line 2: one label is expected, not \['y', 'z'\]"):
+        IntentTask().read(path)
 
 
 def test_clinc(tmp_path):

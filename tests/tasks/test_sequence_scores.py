@@ -81,6 +81,8 @@ def test_moderation_from_files_to_labels(tmp_path, capsys):
     assert predict(split.test_texts)[1].label == ""
     assert predict(split.test_texts, threshold=1.0)[0].label == ""
     assert len(predict(split.test_texts, threshold=0)[1].label.split(", ")) == 6
+    assert main(["predict", str(out), split.test_texts[1]]) == 0
+    assert capsys.readouterr().out.startswith("none\t")
     assert main(["predict", str(out), split.test_texts[0], "--top-k", "2", "--json"]) == 0
     top = json.loads(capsys.readouterr().out)["top"]
     assert len(top) == 2

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from scipy import stats
 from tiny import make_encoder
@@ -9,8 +10,8 @@ from tiny import make_encoder
 from minidistil.cli.main import main
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.embeddings import retrieval_accuracy
 from minidistil.tasks.named import named_task
+from minidistil.tasks.neighbours import retrieval_accuracy
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.similarity import SimilarityTask, TranslationTask
 
@@ -111,3 +112,19 @@ def test_bad_translations(encoder, tmp_path, capsys):
     for task, files in (("translations", [long] * 3), ("similarity", [long] * 2)):
         assert main(["evaluate", encoder, "--task", task, "--data", *map(str, files)]) == 2
         assert f"not {len(files)}" in capsys.readouterr().err
+
+
+def test_of_equally_near_answers_the_first_counts():
+    """Each vector twice, in more rows than one: of two that are alike, only the first finds itself."""
+    some = np.random.default_rng(0).standard_normal((11, 7)).astype(np.float32)
+    for vectors in (np.repeat(some, 2, axis=0), np.concatenate([some, some])):
+        assert retrieval_accuracy(vectors, vectors) == 0.5
+
+
+def test_broken_and_unlabelled_lines_are_left_out_where_asked(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("sentence1\tsentence2\tscore\na\tb\t1\nc\nd\te\t-\nf\tg\t3\n")
+    with pytest.raises(DataError, match="line 3"):
+        SimilarityTask().read(path)
+    found = SimilarityTask(DataSettings(skip_broken=True, skip_label="-")).read(path)
+    assert found.texts == ["a", "f"]

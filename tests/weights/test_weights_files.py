@@ -165,6 +165,34 @@ def test_existing_directory_keeps_other_files(tmp_path, journal):
     assert directories == {inode for _, inode in journal[last_move:]}
 
 
+def test_killed_at_any_rename_what_has_a_config_is_whole(tmp_path):
+    """Into a directory that exists files go one by one; the next that writes there clears up."""
+    files = ["config.json", "model.safetensors", "tokenizer.json"]
+    code = (
+        "import os, signal, sys\nfrom minidistil.files import atomic_directory\n"
+        "replace, left = os.replace, []\n"
+        "def some(*where):\n"
+        "    if len(left) == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left.append(replace(*where))\n"
+        "os.replace = some\n"
+        "with atomic_directory(sys.argv[1]) as staging:\n"
+        f"    for name in {files}: (staging / name).write_text('new')\n"
+    )
+    target = tmp_path / "student"
+    target.mkdir()
+    for renamed in range(3):
+        done = subprocess.run([sys.executable, "-c", code, str(target), str(renamed)], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert len([name for name in names(target) if not name.startswith(".")]) == renamed
+        assert not (target / "config.json").exists()
+        for path in target.glob("*.*"):
+            if path.is_file():
+                path.unlink()
+    with atomic_directory(target) as staging:
+        fill(staging)
+    assert names(target) == ["1_Pooling", "config.json"]
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_full_disk_leaves_the_old_directory(tmp_path, full_disk, exists):
     target = tmp_path / "student"
