@@ -1,7 +1,8 @@
 """Objectives of task distillation compared, for docs/results.md: the same teacher, text and number of steps.
 
-    python benchmarks/objectives.py                    every objective, seeds 0 1 2: about 90 minutes
+    python benchmarks/objectives.py                    every objective, seeds 0 1 2: about two hours
     python benchmarks/objectives.py soft --seeds 0     one objective, one seed
+    python benchmarks/objectives.py --speed            how fast teacher and students answer, in turns
 
 The teacher is that of `minidistil demo`: MiniLM fine-tuned on 1,000 film-review sentences. Each student
 learns from 9,068 sentences without labels, two epochs. Runs are kept in runs/results/ and not repeated.
@@ -74,16 +75,8 @@ def run(name: str, seed: int, out: Path) -> dict[str, float]:
         keep="nothing",
         label=name,
     ).train()
-    began = time.perf_counter()
-    predict_logits(student, held_out)
-    speed = len(held_out) / (time.perf_counter() - began)
     ours = accuracy(student, held_out)
-    result |= {
-        "accuracy": ours,
-        "retained": ours / result["teacher"],
-        "seconds": trained.seconds,
-        "sentences_per_second": speed,
-    }
+    result |= {"accuracy": ours, "retained": ours / result["teacher"], "seconds": trained.seconds}
     write_json(here / "result.json", result)
     return result
 
@@ -105,15 +98,43 @@ def _cell(values: list[float], form: str) -> str:
     return f"{mean} ({min(values):.1f} to {max(values):.1f})"
 
 
+def speeds(out: Path, rounds: int = 7) -> str:
+    """Sentences a second of the teacher and of students of its layers, measured in turns, as Markdown."""
+    job = ReviewDistillation(out / "few-labels-0", ReviewSettings(seed=0))
+    teacher, (_, _, held_out) = load_model(job.out / "teacher"), job.data
+    models = {"teacher, 6 layers": teacher}
+    models |= {f"student, {n} layers": init_student(teacher, layers) for n, layers in ((3, THREE), (2, TWO))}
+    took: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(rounds + 1):
+        for name, model in models.items():
+            began = time.perf_counter()
+            predict_logits(model, held_out)
+            if turn:  # the first warms up
+                took[name].append(time.perf_counter() - began)
+    first = next(iter(took.values()))
+    lines = ["| | parameters | sentences/s | beside the teacher |", "| --- | --- | --- | --- |"]
+    for name, times in took.items():
+        rate = f"{len(held_out) / statistics.median(times):.0f}"
+        ratios = [a / b for a, b in zip(first, times, strict=True)]
+        beside = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        size = f"{models[name].params.num_parameters / 1e6:.1f} M"
+        lines.append(f"| {name} | {size} | {rate} | {'' if times is first else beside} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("objectives", nargs="*", choices=[*OBJECTIVES, []], help="default: all of them")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--speed", action="store_true", help="measure how fast they answer, and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/results"))
     args = parser.parse_args()
     keep_freed_memory()
+    if args.speed:
+        print(speeds(args.out))
+        return
     results: dict[str, list[dict[str, float]]] = {}
     for name in args.objectives or OBJECTIVES:
         results[name] = [run(name, seed, args.out) for seed in args.seeds]

@@ -22,7 +22,7 @@ class DistillationTrainer(Trainer):
     """A `Trainer` whose objective is `Distillation`.
 
     Data that are the same in every epoch need the teacher only once: what the terms compare is kept on disk
-    (`TeacherCache`). Otherwise it runs on every batch.
+    (`TeacherCache`). Otherwise, and where no example comes twice, it runs on every batch.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class DistillationTrainer(Trainer):
         As for `Distillation`.
     keep : {"small", "all", "float16", "nothing"}
         Which of the teacher's outputs are kept. "small": scores and sentence vectors, if nothing else is
-        compared, and there is a place for them. "all": hidden states too, which take a row for each token and
-        layer; "float16" in half the bytes, rounded to 11 bits.
+        compared, examples come more than once, and there is a place for them. "all": hidden states too, which
+        take a row for each token and layer; "float16" in half the bytes, rounded to 11 bits.
     top_k : int, optional
         Of a masked LM keep the scores of the likeliest words, and not what all scores are computed from. The
         others then count as impossible.
@@ -80,7 +80,9 @@ class DistillationTrainer(Trainer):
                 )
             names = [f"top_k.{top_k}" if name == "features" else name for name in names]
         place = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
-        small = all(name.partition(".")[0] in SMALL for name in names)
+        seen = settings.max_steps and settings.max_steps * settings.batch_size * settings.accumulation
+        again = kept_in is not None or (seen or settings.epochs * len(dataset)) > len(dataset)
+        small = again and all(name.partition(".")[0] in SMALL for name in names)
         inputs: Dataset | MaskedDataset | None = dataset if isinstance(dataset, Dataset) else None
         if isinstance(dataset, GroupedDataset):
             inputs = dataset.sequences

@@ -215,6 +215,24 @@ def test_what_cannot_be_kept(teacher, tmp_path):
         TeacherCache(teacher, random_dataset(), tmp_path, ["features"], **QUIET)
 
 
+def test_what_comes_once_is_not_kept(teacher, tmp_path):
+    data = random_dataset()
+    for name, kept, options in (
+        ("one epoch", False, {"epochs": 1}),
+        ("as many steps", False, {"epochs": 9, "max_steps": 2}),
+        ("one step more", True, {"epochs": 1, "max_steps": 3}),
+        ("two epochs", True, {"epochs": 2}),
+    ):
+        student, out = init_student(teacher, [0, 2]), tmp_path / name
+        settings = TrainSettings(batch_size=5, accumulation=2, **options)
+        DistillationTrainer(student, teacher, data, settings=settings, out=out, **QUIET)
+        assert (out / "teacher_outputs").exists() == kept, name
+    settings = TrainSettings(batch_size=5, epochs=1)
+    shared = {"kept_in": tmp_path / "shared", "out": tmp_path / "a", **QUIET}
+    DistillationTrainer(init_student(teacher, [0, 2]), teacher, data, settings=settings, **shared)
+    assert (tmp_path / "shared").exists(), "others may ask again"
+
+
 def test_two_that_write_the_same(teacher, tmp_path, monkeypatch):
     """The second is told to wait, before it cuts what the first has mapped; what is whole anyone may read."""
     data, began = random_dataset(), []
