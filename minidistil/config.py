@@ -105,7 +105,8 @@ class ModelConfig:
             raise ConfigError(
                 f"id2label must number the labels from 0 without gaps, got {sorted(self.id2label)}"
             )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"):
+        for site in ("hidden", "attention_probs", "classifier", "qa"):
+            name = f"{site}_dropout_prob"
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{self.key(name)} must lie in [0, 1), not {getattr(self, name)!r}")
 
@@ -167,16 +168,22 @@ class ModelConfig:
                 extra[key] = value
         labels = values.get("id2label")
         if labels is None:
-            labels = {i: f"LABEL_{i}" for i in range(int(values.get("num_labels", 2)))}
+            number = values.get("num_labels", 2)
+            if not isinstance(number, int):
+                raise ConfigError(f"num_labels must be a number, not {number!r}")
+            labels = {i: f"LABEL_{i}" for i in range(number)}
         try:
             id2label = {int(i): str(name) for i, name in labels.items()}
         except (AttributeError, ValueError) as error:
             raise ConfigError(f"id2label must map numbers to names, got {labels!r}") from error
+        architectures = values.get("architectures") or ()
+        if not isinstance(architectures, (list, tuple)):
+            raise ConfigError(f"architectures must be a list of names, not {architectures!r}")
         try:
             return cls(
                 **known,
                 id2label=dict(sorted(id2label.items())),
-                architectures=tuple(values.get("architectures") or ()),
+                architectures=tuple(architectures),
                 extra=extra,
             )
         except TypeError as error:

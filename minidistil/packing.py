@@ -102,8 +102,15 @@ class Batch:
         example_ids: npt.ArrayLike | None = None,
         targets: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> Batch:
-        """Pack a list of token-id sequences. None of them may be empty."""
-        ids = [np.asarray(s, dtype=np.int32) for s in input_ids]
+        """Pack a list of token-id sequences.
+
+        Raises
+        ------
+        InputError
+            An empty sequence; ids that are no integers, or outside of any vocabulary; token types, or ids of
+            examples, that are not as many.
+        """
+        ids = [_integers("sequence", i, s) for i, s in enumerate(input_ids)]
         lengths = np.array([len(s) for s in ids], dtype=np.int32)
         if (lengths == 0).any():
             raise InputError(
@@ -115,9 +122,14 @@ class Batch:
         flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
         types = np.zeros(total, np.int32)
         if token_type_ids is not None:
-            types[:] = np.concatenate([np.asarray(s, np.int32) for s in token_type_ids] or [types])
+            kinds = [_integers("token types of sequence", i, s) for i, s in enumerate(token_type_ids)]
+            if [len(s) for s in kinds] != lengths.tolist():
+                raise InputError("token_type_ids must have one for each token of each sequence")
+            types[:] = np.concatenate(kinds or [types])
         positions = np.arange(total, dtype=np.int32) - np.repeat(cu[:-1], lengths)
-        who = np.arange(len(ids)) if example_ids is None else example_ids
+        who = np.arange(len(ids)) if example_ids is None else np.asarray(example_ids)
+        if len(who) != len(ids):
+            raise InputError(f"{len(who)} example_ids for {len(ids)} sequences")
         return cls(
             input_ids=flat,
             cu_seqlens=cu,
@@ -141,7 +153,13 @@ class Batch:
 
         Positions are the columns, as in BERT, so padding on the left shifts them here too.
         """
-        ids = np.atleast_2d(np.asarray(input_ids))
+        try:
+            ids = np.atleast_2d(np.asarray(input_ids))
+        except ValueError as error:  # rows of different lengths
+            raise InputError(
+                "rows of input_ids have different lengths: pad them and give an attention_mask, or use "
+                "Batch.from_sequences"
+            ) from error
         if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
             raise InputError(f"input_ids must be integers of shape [B, L], not {ids.dtype} {list(ids.shape)}")
 
@@ -219,3 +237,13 @@ class Batch:
             )
         rows = np.repeat(np.arange(self.num_examples), np.diff(self.cu_groups))
         return rows, np.arange(self.num_sequences) - self.cu_groups[rows]
+
+
+def _integers(what: str, i: int, values: npt.ArrayLike) -> IntArray:
+    """Ids of one sequence, int32 [n], if they are integers that fit."""
+    array = np.asarray(values)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or not array.size):
+        raise InputError(f"{what} {i} must be integers [n], not {array.dtype} {list(array.shape)}")
+    if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+        raise InputError(f"{what} {i} holds {int(array.max())}, which is outside any vocabulary")
+    return np.asarray(array, np.int32)

@@ -217,6 +217,10 @@ class _SingleThreadedBlas:
         self._libraries: list[Any] | None = None
         self._before: list[int] = []
 
+    def forked(self) -> None:
+        """In a new process nobody is inside, whoever was when it was made."""
+        self._lock, self._depth = threading.Lock(), 0
+
     @contextmanager
     def __call__(self) -> Iterator[None]:
         with self._lock:
@@ -240,3 +244,5 @@ class _SingleThreadedBlas:
 
 
 single_threaded_blas = _SingleThreadedBlas()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=single_threaded_blas.forked)

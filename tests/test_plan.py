@@ -148,6 +148,18 @@ def test_the_command(directory, capsys, monkeypatch):
     assert main(["plan", directory]) == 3
     assert "take a smaller model" in capsys.readouterr().err
     assert main(["plan", directory, "--length", "0"]) == 2
+    capsys.readouterr()
+    step = ["plan", "--teacher", directory, "--corpus", directory]
+    for said, arguments in (
+        ("a prediction has no --teacher", ["plan", directory, "--predict", "--teacher", directory]),
+        ("is no DistilBertModel: its config is a BertConfig", ["plan", directory, "--as", "DistilBertModel"]),
+        ("--length 4000: the model has", ["plan", directory, "--length", "4000"]),
+        ("--as is for a step of one model", [*step, "--as", "BertModel"]),
+        ("--batch-size is for a step of one model", [*step, "--batch-size", "8"]),
+        ("--predict is for a step of one model", [*step, "--predict"]),
+    ):
+        assert main(arguments) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_available_memory_minds_the_cgroup(monkeypatch, tmp_path):

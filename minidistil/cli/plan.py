@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", help="a model directory or hub id")
     parser.add_argument("--as", dest="architecture", metavar="CLASS", help="plan for this class")
     parser.add_argument("--layers", type=int, metavar="N", help="plan for a student with this many layers")
-    parser.add_argument("--batch-size", type=int, default=32, help="sequences in a batch (32)")
-    parser.add_argument("--length", type=int, default=128, help="tokens in each, on average (128)")
+    parser.add_argument("--batch-size", type=int, help="sequences in a batch (32)")
+    parser.add_argument("--length", type=int, help="tokens in each, on average (128)")
     parser.add_argument("--predict", action="store_true", help="plan a prediction, not a training step")
     parser.add_argument("--teacher", metavar="MODEL", help="a model that runs beside it, left in its file")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -35,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
     if (args.model is None) == (args.corpus is None):
         raise UsageError("plan a step of one model, or a distillation (--teacher and --corpus)")
     if args.corpus is not None:
+        for name in ("architecture", "layers", "batch_size", "length", "predict"):
+            if getattr(args, name):
+                flag = "--as" if name == "architecture" else f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} is for a step of one model; a distillation has it in its recipe")
         return _distillation(args)
     if args.recipe or args.config or args.set:
         raise UsageError("a recipe goes with --teacher and --corpus")
@@ -53,13 +57,21 @@ def _step(args: argparse.Namespace) -> int:
     from minidistil.plan import plan_prediction, plan_training
     from minidistil.weights.hub import resolve
 
-    if min(args.batch_size, args.length) < 1 or (args.layers is not None and args.layers < 1):
+    batch_size = 32 if args.batch_size is None else args.batch_size
+    length = 128 if args.length is None else args.length
+    if min(batch_size, length) < 1 or (args.layers is not None and args.layers < 1):
         raise UsageError("--batch-size, --length and --layers must be at least 1")
+    if args.predict and args.teacher:
+        raise UsageError("a prediction has no --teacher")
     config = load_config(resolve(args.model))
     model = model_class(args.architecture) if args.architecture else class_of(config, args.model)
+    if not isinstance(config, model.config_class):
+        raise UsageError(f"{args.model} is no {model.__name__}: its config is a {type(config).__name__}")
+    if length > config.max_position_embeddings:
+        raise UsageError(f"--length {length}: the model has {config.max_position_embeddings} positions")
     if args.layers is not None:
         config = config.replace(num_hidden_layers=args.layers)
-    tokens = args.batch_size * args.length
+    tokens = batch_size * length
     if args.predict:
         plan = plan_prediction(model, config, tokens)
     else:

@@ -17,6 +17,7 @@ from minidistil.kernels.parallel import run
 from minidistil.kernels.pointwise import BIAS
 from minidistil.kernels.workspace import empty
 from minidistil.losses.cross_entropy import IGNORE_INDEX
+from minidistil.losses.soft_labels import check_temperature
 from minidistil.ops.vocabulary import TopWords, Vocabulary, VocabularySums, rows_with_loss
 
 Array = npt.NDArray[np.floating[Any]]
@@ -129,6 +130,8 @@ def vocabulary_losses(
 ) -> tuple[VocabularySums, Array, Array, Array]:
     """See `minidistil.ops.vocabulary.vocabulary_losses`."""
     rows = rows_with_loss(len(features), len(weight), labels, teacher)
+    if teacher is not None:
+        check_temperature(temperature)
     kind, chosen = features.dtype.type, features[rows]
     n = len(chosen)
     dchosen = empty(chosen.shape, features.dtype)

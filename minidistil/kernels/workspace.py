@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 import threading
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -31,13 +33,31 @@ class Workspace:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._free: list[Block] = []
-        self.used = 0  # bytes handed out
-        self.free = 0  # bytes waiting
-        self.peak = 0  # the most that was ever handed out
+        # What comes back does so whenever garbage is collected, even in the middle of `take`, whose thread
+        # holds the lock: so it waits here, without one, until someone comes by.
+        self._returned: deque[Block] = deque()
+        self._used = 0
+        self._waiting = 0
+        self.peak = 0  # the most bytes that were ever handed out
+
+    @property
+    def used(self) -> int:
+        """Bytes handed out."""
+        with self._lock:
+            self._collect()
+            return self._used
+
+    @property
+    def free(self) -> int:
+        """Bytes waiting to be used again."""
+        with self._lock:
+            self._collect()
+            return self._waiting
 
     def take(self, size: int) -> Block:
         """An aligned block of at least `size` bytes."""
         with self._lock:
+            self._collect()
             best, most = -1, SLACK * size + 1
             for i in range(len(self._free) - 1, -1, -1):
                 if size <= len(self._free[i]) < most:
@@ -46,28 +66,38 @@ class Workspace:
                         break
             if best >= 0:
                 block = self._free.pop(best)
-                self.free -= len(block)
+                self._waiting -= len(block)
             else:
-                self.peak = max(self.peak, self.used + size)
-                while self._free and self.used + self.free + size > self.peak:
-                    self.free -= len(self._free.pop(0))
+                self.peak = max(self.peak, self._used + size)
+                while self._free and self._used + self._waiting + size > self.peak:
+                    self._waiting -= len(self._free.pop(0))
                 raw: Any = np.empty(size + ALIGNMENT, np.uint8)
                 block = (ctypes.c_char * size).from_buffer(raw, -raw.ctypes.data % ALIGNMENT)
-            self.used += len(block)
-            self.peak = max(self.peak, self.used)
+            self._used += len(block)
+            self.peak = max(self.peak, self._used)
             return block
 
     def give_back(self, block: Block) -> None:
-        with self._lock:
-            self.used -= len(block)
-            self.free += len(block)
-            self._free.append(block)
+        self._returned.append(block)  # at once, whatever other threads do
 
     def clear(self) -> None:
         """Give what is free back to the system."""
         with self._lock:
+            self._collect()
             self._free.clear()
-            self.free, self.peak = 0, self.used
+            self._waiting, self.peak = 0, self._used
+
+    def _collect(self) -> None:
+        """Count what came back."""
+        while self._returned:
+            block = self._returned.popleft()
+            self._used -= len(block)
+            self._waiting += len(block)
+            self._free.append(block)
+
+    def forked(self) -> None:
+        """In a new process nobody holds the lock, whoever held it when it was made."""
+        self._lock = threading.Lock()
 
 
 class _Lease(np.ndarray):
@@ -84,6 +114,8 @@ class _Lease(np.ndarray):
 
 
 workspace = Workspace()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workspace.forked)
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

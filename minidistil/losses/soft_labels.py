@@ -64,8 +64,7 @@ def soft_label_kl(
 
     DistilBERT's L_ce is this one (Sanh et al. 2019, arXiv:1910.01108), over all tokens.
     """
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise UsageError(f"temperature must be positive and finite, not {temperature!r}")
+    check_temperature(temperature)
     z_s = float_array("student_logits", student_logits, 2)
     z_t = float_array_like("teacher_logits", teacher_logits, "student_logits", z_s)
     keep = kept_rows(mask, len(z_s))
@@ -76,3 +75,9 @@ def soft_label_kl(
     grad = np.zeros_like(z_s)
     grad[keep] = temperature * (np.exp(log_p_s) - p_t)
     return Loss(temperature**2 * float(divergence), len(p_t), grad)
+
+
+def check_temperature(temperature: float) -> None:
+    """A UsageError for one that is not positive and finite."""
+    if not (temperature > 0 and np.isfinite(temperature)):
+        raise UsageError(f"temperature must be positive and finite, not {temperature!r}")

@@ -91,6 +91,13 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         if allocate:
             self.own()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Arena:
+        """The same values in an arena of its own."""
+        new = memo[id(self)] = Arena(self.specs, self.dtype)
+        for name in self:
+            new[name][...] = self._view(name)
+        return new
+
     def own(self) -> None:
         """Put all parameters into one array of the arena's own, if they are not yet: they may change then."""
         if self._flat is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -68,8 +69,12 @@ class Model(Pretrained):
             raise ConfigError(
                 f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
             )
-        if np.dtype(dtype).name not in DTYPES:
-            raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {np.dtype(dtype).name!r}")
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+        if name not in DTYPES:
+            raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {name!r}")
         self.config = config
         self.backend = get_backend(backend)
         self.params = Arena(self.specs(config), dtype, allocate=allocate)
@@ -209,6 +214,12 @@ class Model(Pretrained):
         pooled = all(isinstance(head, Pooler | PooledHead) for head in self.heads)
         return pooled and bool(self.heads) and self.config.num_hidden_layers > 0
 
+    def _own(self, dout: Any) -> Any:
+        """A gradient, or a mapping of them, as kernels take it: in the model's dtype, row after row."""
+        if isinstance(dout, Mapping):
+            return {key: self._own(part) for key, part in dout.items()}
+        return np.ascontiguousarray(dout, self.params.dtype)
+
     def backward(self, douts: Mapping[str, Any], cache: Any, grads: Arena) -> None:
         """Add the gradient of every parameter that is not frozen to `grads`.
 
@@ -222,12 +233,13 @@ class Model(Pretrained):
             Same layout as `params`.
         """
         caches, head_caches, shape = cache
+        douts = {name: self._own(dout) for name, dout in douts.items()}
         ops = self.backend
         dx = np.zeros(shape, self.params.dtype)
         if "last_hidden_state" in douts:
             dx += douts["last_hidden_state"]
         for head, c in zip(self.heads, head_caches, strict=True):
-            dhead = head.backward(dict(douts), c, grads, ops)
+            dhead = head.backward(douts, c, grads, ops)
             if dhead is not None:
                 dx += dhead
         dstates, dqkv = douts.get("hidden_states", {}), douts.get("qkv", {})
@@ -409,6 +421,13 @@ class Model(Pretrained):
                 raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")
             self.frozen.update(matched)
         return len(self.frozen)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with parameters of its own; the backend is a module, and shared."""
+        new = memo[id(self)] = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(new, name, value if name == "backend" else copy.deepcopy(value, memo))
+        return new
 
     def unfreeze(self) -> None:
         """Let everything learn again."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig, load_config
+from minidistil.errors import ConfigError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.naming import Naming
 
@@ -91,7 +92,10 @@ class Pretrained:
         path = resolve(str(path_or_id), revision=revision)
         config = load_config(path)
         if config_changes:
-            config = config.replace(**config_changes)
+            try:
+                config = config.replace(**config_changes)
+            except TypeError as error:
+                raise ConfigError(f"not a field of the config: {error}") from error
         model = cls.__new__(cls)
         model._prepare(config, dtype, backend, allocate=not mapped)
         model.load_report = load_into(
@@ -118,7 +122,11 @@ class Pretrained:
         from minidistil.weights.card import plain_card
         from minidistil.weights.save import save_directory
 
-        config = self.config.replace(architectures=(type(self).__name__,))
+        # Of a file in half precision the config says so; transformers would halve ours again.
+        extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}
+        config = self.config.replace(
+            architectures=(type(self).__name__,), extra={**extra, "dtype": self.params.dtype.name}
+        )
         if card is None and not (Path(path) / "README.md").exists():
             card = plain_card(config).render()
 

@@ -149,7 +149,7 @@ class MaskedLMHead:
     def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
         """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
 
-        "features" [T, H] are the input of the last layer. A row of logits is eighty times as long.
+        "features" [T, H] are the input of the last layer. A row of logits is forty times as long.
         """
         config, ops = run.config, run.ops
         y, transform = ops.linear_activation_forward(

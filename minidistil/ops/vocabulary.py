@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError
+from minidistil.losses.base import integer_labels
 from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy
 from minidistil.losses.soft_labels import soft_label_kl
 from minidistil.ops.linear import linear_backward, linear_forward
@@ -138,11 +139,12 @@ def rows_with_loss(
 ) -> Any:
     """Index of the tokens that need logits: with a teacher all, else those with a label. Checks its input."""
     if labels is not None:
+        labels = integer_labels(labels, tokens)
         bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= words)))
-        if len(labels) != tokens or len(bad):
-            what = f"label {labels[bad[0]]} at index {bad[0]}" if len(bad) else f"{len(labels)} labels"
+        if len(bad):
             raise InputError(
-                f"{what}: expected {tokens}, each from 0 to {words - 1} or {IGNORE_INDEX} for none"
+                f"label {labels[bad[0]]} at index {bad[0]}: expected one from 0 to {words - 1} or "
+                f"{IGNORE_INDEX} for none"
             )
     if teacher is not None:
         if teacher.shape != (tokens, words):

@@ -129,7 +129,9 @@ class Dataset:
 
     def subset(self, indices: npt.ArrayLike) -> Self:
         """The examples at `indices` (integers, or a mask), in that order, under their own ids."""
-        rows = np.arange(len(self))[np.asarray(indices)]  # negative ones counted from the end; range checked
+        chosen = np.asarray(indices)
+        chosen = chosen if chosen.size else np.zeros(0, np.int64)
+        rows = np.arange(len(self))[chosen]  # negative ones counted from the end; range checked
         starts, lengths = self.offsets[rows], self.lengths[rows]
         offsets = _offsets(lengths)
         # Token j of the result is token j - offsets[i] of its example i, which began at starts[i].

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
 from minidistil.errors import ConfigError
 
@@ -23,6 +23,7 @@ SPECIAL_TOKENS = {  # the roles, and BERT's names for them
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
+FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")  # of an added token
 
 
 def read_tokenizer(directory: Path) -> tuple[Any, dict[str, str], dict[str, Any]]:
@@ -40,11 +41,12 @@ def read_tokenizer(directory: Path) -> tuple[Any, dict[str, str], dict[str, Any]
         No tokenizer files, or files that cannot be read.
     """
     config = _read_json(directory / "tokenizer_config.json")
-    special = _special_tokens({**_read_json(directory / "special_tokens_map.json"), **config})
+    named = {**_read_json(directory / "special_tokens_map.json"), **config}
+    special = _special_tokens(named)
     if (directory / "tokenizer.json").is_file():
         return _load_tokenizer_json(directory / "tokenizer.json", config), special, config
     if (directory / "vocab.txt").is_file():
-        return _build_wordpiece(directory, config, special), special, config
+        return _build_wordpiece(directory, named, special), special, config
     raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt")
 
 
@@ -89,7 +91,7 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any]) -> Any:
     if (
         isinstance(normalizer, dict)
         and normalizer.get("type") == "BertNormalizer"
-        and "Bert" in str(config.get("tokenizer_class", "BertTokenizer"))
+        and "Bert" in (config.get("tokenizer_class") or "BertTokenizer")
     ):
         for key, ours in (
             ("do_lower_case", "lowercase"),
@@ -128,11 +130,36 @@ def _build_wordpiece(directory: Path, config: Mapping[str, Any], special: Mappin
         special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
     )
     rust.add_special_tokens(list(tokens.values()))  # so that "[MASK]" in a text is the token
-    added = _read_json(directory / "added_tokens.json")
-    rust.add_tokens([t for t in sorted(added, key=lambda t: int(added[t])) if t not in tokens.values()])
-    for token, i in added.items():
-        if rust.token_to_id(token) != i:
-            raise ConfigError(
-                f"{directory / 'added_tokens.json'}: {token!r} cannot have id {i} after {path.name}"
-            )
+    added = _added_tokens(directory, config)
+    for i in sorted(added):
+        content = added[i].content
+        if content not in tokens.values():
+            rust.add_tokens([added[i]])
+            if rust.token_to_id(content) != i:
+                raise ConfigError(f"{directory}: {content!r} cannot have id {i} after {path.name}")
+    # Without an id: words of the vocabulary that are not to be cut, or new ones at its end.
+    known = [*tokens.values(), *(token.content for token in added.values())]
+    rust.add_special_tokens([t for t in _contents(config.get("additional_special_tokens")) if t not in known])
     return rust
+
+
+def _added_tokens(directory: Path, config: Mapping[str, Any]) -> dict[int, AddedToken]:
+    """Tokens that came to the vocabulary later, by id: {"[X]": 3} of old files, {"3": {"content": "[X]"}}."""
+    try:
+        old = {int(i): AddedToken(name) for name, i in _read_json(directory / "added_tokens.json").items()}
+        new = {
+            int(i): AddedToken(
+                about["content"],
+                **{flag: about[flag] for flag in FLAGS if flag in about},
+            )
+            for i, about in (config.get("added_tokens_decoder") or {}).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{directory}: its added tokens cannot be read: {error!r}") from error
+    return old | new
+
+
+def _contents(tokens: Any) -> list[str]:
+    """Tokens as they stand in a text, each written as "[X]" or as {"content": "[X]", ...}."""
+    found = [token.get("content") if isinstance(token, dict) else token for token in tokens or ()]
+    return [token for token in found if isinstance(token, str)]

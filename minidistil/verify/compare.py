@@ -127,6 +127,9 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
     found: Activations = {**inputs, "attention_mask": batch.unpack(np.ones(batch.num_tokens, np.int64))}
     found |= {f"{STATE}{i}": batch.unpack(state) for i, state in enumerate(states)}
     found |= {name: batch.unpack(o) if name in by_token else o for name, o in outputs.items()}
+    if batch.cu_groups is not None:  # [B, C, L]: scores and mask as they are given, states of B * C rows
+        found["attention_mask"] = found["attention_mask"].reshape(np.shape(given["input_ids"]))
+        found["logits"] = batch.group(found["logits"])
 
     targets = {t: given[t] for output, t in TARGETS.items() if output in outputs and t in given}
     cotangents = {k: given[COTANGENT + k] for k in outputs if COTANGENT + k in given}
@@ -147,12 +150,19 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
     else:
         found |= {COTANGENT + name: value for name, value in cotangents.items()}
         douts = {
-            name: (batch.pack(u) if name in by_token else u).astype(model.params.dtype)
+            name: _as_output(u, batch, name in by_token).astype(model.params.dtype)
             for name, u in cotangents.items()
         }
     grads = model.params.like()
     model.backward(douts, cache, grads)
     return found | {GRADIENT + name: grads[name] for name in reversed(list(grads))}
+
+
+def _as_output(given: Array, batch: Batch, by_token: bool) -> Array:
+    """Rectangular values as the rows of an output."""
+    if by_token:
+        return batch.pack(given)
+    return given if batch.cu_groups is None else batch.ungroup(given)
 
 
 def token_outputs(model: Model) -> set[str]:
@@ -167,8 +177,9 @@ def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: 
         raise UsageError(f"a label is for models that classify sequences, not for {type(model).__name__}")
     if len(label) not in (1, batch.num_sequences):
         raise UsageError(f"{len(label)} labels for {batch.num_sequences} texts; give one, or one for each")
-    if not all(0 <= i < logits.shape[1] for i in label):
-        raise UsageError(f"label {max(label)} is none of the model's classes 0 to {logits.shape[1] - 1}")
+    for i in label:
+        if not 0 <= i < logits.shape[1]:
+            raise UsageError(f"label {i} is none of the model's classes 0 to {logits.shape[1] - 1}")
     return np.broadcast_to(np.array(label, np.int64), batch.num_sequences).copy()
 
 
@@ -286,6 +297,8 @@ def compare_tensor(
     if a.shape != b.shape:
         return TensorComparison(name, np.inf, np.inf, np.nan, False, (a.shape, b.shape))
     a, b = a.astype(np.float64), b.astype(np.float64)
+    if mask is not None and mask.ndim == 3:  # of choices; states are of all of them, one below the other
+        mask = mask.reshape(-1, mask.shape[-1])
     if mask is not None and not name.startswith(GRADIENT) and a.shape[:2] == mask.shape:
         a, b = a[mask != 0], b[mask != 0]
     with np.errstate(invalid="ignore"):  # Inf - Inf

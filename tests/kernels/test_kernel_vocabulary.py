@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidistil import kernels, ops
-from minidistil.errors import InputError
+from minidistil.errors import InputError, UsageError
 from minidistil.kernels import vocabulary
 from minidistil.losses import IGNORE_INDEX, cross_entropy, soft_label_kl
 from minidistil.ops.vocabulary import TopWords, Vocabulary
@@ -92,7 +92,7 @@ def test_nan_and_infinity_are_not_swallowed(bad):
 @pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
 def test_bad_input_is_refused(backend):
     given, labels, teacher = inputs("float64")
-    with pytest.raises(InputError, match="22 labels"):
+    with pytest.raises(InputError, match=r"labels must be integers of shape \[23\]"):
         backend.vocabulary_losses(*given, labels=labels[:22])
     labels[4] = 75
     with pytest.raises(InputError, match="label 75 at index 4"):
@@ -144,3 +144,15 @@ def test_the_likeliest_words_alone(monkeypatch, backend):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
     with pytest.raises(InputError, match="22 tokens and 75 words"):
         backend.vocabulary_losses(*given, teacher=TopWords(words[1:], kept.logits[1:], 75))
+
+
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+def test_what_both_refuse(backend):
+    given, labels, teacher = inputs("float32")
+    missing = np.where(labels == IGNORE_INDEX, np.nan, labels)
+    for wrong in (missing, labels + 0.9, labels > 0, labels[1:]):
+        with pytest.raises(InputError, match="labels must be integers of shape"):
+            backend.vocabulary_losses(*given, labels=wrong)
+    for temperature in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(UsageError, match="temperature must be positive and finite"):
+            backend.vocabulary_losses(*given, teacher=teacher, temperature=temperature)

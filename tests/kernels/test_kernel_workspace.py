@@ -1,6 +1,10 @@
 """Memory that is used again."""
 
 import gc
+import os
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -80,6 +84,56 @@ def test_clearing_gives_memory_back(workspace):
     assert workspace.free > 0
     workspace.clear()
     assert workspace.free == 0
+
+
+def test_garbage_is_collected_wherever_it_is(workspace, monkeypatch):
+    """Also while a block is taken: what then comes back must not wait for a lock that its thread holds."""
+
+    def in_a_cycle():
+        cycle = [empty((300, 300), np.float32)]
+        cycle.append(cycle)
+
+    class Collecting:
+        """NumPy, but every allocation collects garbage, as any of Python's own may."""
+
+        def __getattr__(self, name):
+            gc.collect()
+            return getattr(np, name)
+
+    monkeypatch.setattr(module, "np", Collecting())
+    gc.disable()
+    try:
+        for _ in range(3):
+            in_a_cycle()
+            done = threading.Thread(target=empty, args=((400, 400), np.float32), daemon=True)
+            done.start()
+            done.join(10)
+            assert not done.is_alive(), "it waits for itself"
+    finally:
+        gc.enable()
+    gc.collect()
+    assert workspace.used == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+def test_a_child_is_not_kept_waiting_by_a_thread_of_its_parent():
+    """It has only the thread that forked: whoever held a lock is not there to give it back."""
+    code = (
+        "import os, numpy as np\n"
+        "from minidistil.kernels import workspace as w\n"
+        "from minidistil import threads\n"
+        "w.workspace._lock.acquire()\n"  # as another thread would
+        "threads.single_threaded_blas._lock.acquire()\n"
+        "if os.fork() == 0:\n"
+        "    w.empty((300, 300), np.float32)\n"
+        "    with threads.single_threaded_blas(): pass\n"
+        "    os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "7"
 
 
 def test_a_step_of_training_takes_no_new_memory_the_second_time(workspace, monkeypatch):

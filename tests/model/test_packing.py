@@ -88,7 +88,17 @@ def test_targets_are_added_without_touching_the_batch():
         (lambda: Batch.from_padded([[[1]]]), r"not int64 \[1, 1, 1\]"),
         (lambda: Batch.from_padded([[1, -2]]), "token id -2 is outside any vocabulary"),
         (lambda: Batch.from_padded([[2**31]]), "token id 2147483648"),
+        (lambda: Batch.from_padded([[1, 2], [3]]), "rows of input_ids have different lengths"),
         (lambda: Batch.from_sequences([[1], []]), "sequence 1 has no tokens"),
+        (lambda: Batch.from_sequences([[1], [2.5]]), "sequence 1 must be integers"),
+        (
+            lambda: Batch.from_sequences([[1], [[2]]]),
+            r"sequence 1 must be integers \[n\], not int64 \[1, 1\]",
+        ),
+        (lambda: Batch.from_sequences([np.array([2**32 + 1])]), "sequence 0 holds 4294967297"),
+        (lambda: Batch.from_sequences([[1, 2], [3]], [[0], [0, 1]]), "one for each token"),
+        (lambda: Batch.from_sequences([[1, 2, 3]], [[1]]), "one for each token"),
+        (lambda: Batch.from_sequences([[1], [2]], example_ids=[4]), "1 example_ids for 2 sequences"),
         (lambda: Batch.from_padded([[1, 2]]).pack(np.zeros((2, 1))), r"shape \[1, 2, \.\.\.\], got \[2, 1\]"),
     ],
 )

@@ -103,6 +103,20 @@ def test_added_tokens(tmp_path):
         Tokenizer.from_pretrained(directory)
 
 
+def test_tokens_that_the_settings_add(tmp_path):
+    """Of a directory with vocab.txt: further special tokens, and new ones with their ids."""
+    n = len(VOCAB)
+    new = {str(n): {"content": "[NEW]", "special": True}, "0": {"content": "[PAD]", "special": True}}
+    more = ["##od", {"content": "[MORE]"}]
+    directory = make(tmp_path / "old", added_tokens_decoder=new, additional_special_tokens=more)
+    tokenizer = Tokenizer.from_pretrained(directory)
+    assert ids(tokenizer.encode(["the[NEW]film [MORE]"])) == [[CLS, THE, n, FILM, n + 1, SEP]]
+    assert ids(tokenizer.encode(["the ##od"])) == [[CLS, THE, OD, SEP]]
+    for wrong in ({"99": {"content": "[NEW]"}}, {"x": {}}, []):
+        with pytest.raises(ConfigError, match=r"cannot have id 99|added tokens cannot be read"):
+            Tokenizer.from_pretrained(make(tmp_path / "wrong", added_tokens_decoder=wrong or [1]))
+
+
 def test_truncation_warns_once(tokenizer, caplog, monkeypatch):
     monkeypatch.setattr("minidistil.text.tokenizer.CHUNK", 2)
     with caplog.at_level(logging.WARNING, "minidistil"):

@@ -298,3 +298,19 @@ def test_mistakes_of_usage(args, message, tmp_path):
     cli(places["{m}"], "--save", places["{s}"], "--text", "a")
     with pytest.raises(UsageError, match=message):
         cli(*(places.get(arg, arg) for arg in args))
+
+
+def test_multiple_choice_as_others_give_it():
+    """input_ids and mask [B, C, L], scores [B, C], states of B * C rows."""
+    model = build("BertForMultipleChoice")
+    ids = np.array([[[2, 5, 3], [2, 6, 0], [2, 7, 3]], [[2, 8, 3], [2, 9, 3], [2, 4, 0]]])
+    given = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64), "labels": np.array([1, 2])}
+    said = model(ids, given["attention_mask"])
+    states = model.forward(model.pack(ids, given["attention_mask"]), hidden_states=True)[0]["hidden_states"]
+    batch = model.pack(ids, given["attention_mask"])
+    reference = {**given, "logits": said.logits, "hidden_states.0": batch.unpack(states[0])}
+    found = compare(reference, capture(model, given), tolerance=1e-12)
+    assert found.passed, found
+    assert {t.name for t in found.tensors} == {"logits", "hidden_states.0"}
+    ours = capture(model, {k: v for k, v in given.items() if k != "labels"})
+    assert ours["logits"].shape == ours["cotangent.logits"].shape == (2, 3)
