@@ -242,6 +242,8 @@ class Batch:
 def _integers(what: str, i: int, values: npt.ArrayLike) -> IntArray:
     """Ids of one sequence, int32 [n], if they are integers that fit."""
     array = np.asarray(values)
+    if array.ndim == 1 and array.dtype == np.int32:  # as data sets have them, for every batch
+        return array
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or not array.size):
         raise InputError(f"{what} {i} must be integers [n], not {array.dtype} {list(array.shape)}")
     if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
