@@ -3,13 +3,16 @@
 A job is one head of one sequence. It takes a block of queries at a time, as many as the micro-kernel's tile
 has columns, and lays the scores out with keys down and queries across:
 
-    S^T [keys, block] = K Q^T        softmax down the columns        O^T [D, block] = V^T P^T
+    S^T [keys, block] = K Q^T        softmax down the columns        O [block, D] = P V
 
 A column is a query, so the maximum, the exponentials and the sum of the softmax run in vector lanes, a
-query each, without ever summing across lanes; and P^T is already the operand the next product wants. The
-forward pass keeps the logarithm of each row's sum, and the backward pass computes P^T from it again
-(Dao et al. 2022, "FlashAttention", arXiv:2205.14135; a whole column of scores fits into a CPU's cache, so
-the running maximum of that paper is not needed).
+query each, without ever summing across lanes; and P^T is already the operand the next product wants: the
+micro-kernel takes its first one transposed. The forward pass keeps the maximum and the sum of each row, and
+the backward pass computes P^T from them again (Dao et al. 2022, "FlashAttention", arXiv:2205.14135; a whole
+column of scores fits into a CPU's cache, so the running maximum of that paper is not needed).
+
+The rows of one head lie far apart, a page or so each, where the processor does not look ahead by itself. For
+short sequences waiting for them took as long as computing with them, so each job asks for the next one's.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from minidistil import threads
 from minidistil.kernels import scalar
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
-from minidistil.kernels.gemm.pack import pack_across, transpose_block
+from minidistil.kernels.gemm.pack import pack_across, prefetch_rows
 from minidistil.kernels.jit import summing
 from minidistil.kernels.parallel import run
 from minidistil.kernels.random import Drop, drop_of, fill_factors
@@ -33,7 +36,7 @@ from minidistil.ops.dropout import Mask
 
 Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
-Cache = tuple[Array, IntArray, int, Mask | None, Array, Array]
+Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
 
 
 GROUP = 256  # numbers of P^T that the pointwise loops handle at a time, a whole number of its rows
@@ -54,6 +57,14 @@ def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at:
         )
         for d in range(D):
             place[d] = given[d]
+
+
+@summing
+def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> None:
+    """Ask for what a job reads of x [tokens, parts * H]."""
+    h, b = job // (cu.shape[0] - 1), job % (cu.shape[0] - 1)
+    for part in range(parts):
+        prefetch_rows(x, (cu[b] * parts + part) * H + h * D, parts * H, cu[b + 1] - cu[b], D)
 
 
 @summing
@@ -80,12 +91,18 @@ def _times_queries(keys: Array, L: int, D: int, queries: Array, width: int, out:
 
 
 @summing
-def _times_keys(x: Array, at: int, step: int, D: int, p: Array, width: int, L: int, out: Array) -> None:
-    """out [D, width] = x^T [D, L] p [L, width]; x[i, d] lies at x[at + i * step + d]."""
-    parts = (D + ROWS - 1) // ROWS
+def _sum_over_keys(
+    p: Array, width: int, count: int, L: int, x: Array, at: int, step: int, D: int,
+    out: Array, out_at: int, out_step: int,
+) -> None:  # fmt: skip
+    """out [count, D] = p^T [count, L] x [L, D]; x[i, d] lies at x[at + i * step + d], and so does out."""
+    parts = (count + ROWS - 1) // ROWS
     for part in range(parts):
-        d0, d1 = D * part // parts, D * (part + 1) // parts
-        tile(d1 - d0, width // LANES, x, at + d0, step, p, 0, width, out, d0 * width, width, L, False)
+        j0, j1 = count * part // parts, count * (part + 1) // parts
+        for d in range(0, D, COLUMNS):
+            vectors = min(VECTORS, (D - d) // LANES)
+            tile(j1 - j0, vectors, p, j0, width, x, at + d, step,
+                 out, out_at + j0 * out_step + d, out_step, L, False)  # fmt: skip
 
 
 @summing
@@ -102,13 +119,12 @@ def _add_outer(
 
 
 @summing
-def _put_columns(x: Array, width: int, count: int, D: int, out: Array, at: int, step: int) -> None:
-    """out[at + j * step + d] = x[d, j] for x [D, width] and j < count."""
-    for j in range(0, count, LANES):
-        for d in range(0, D, LANES):
-            transpose_block(
-                x, d * width + j, width, LANES, out, at + j * step + d, step, min(LANES, count - j)
-            )
+def _divide_rows(x: Array, at: int, step: int, count: int, D: int, by: Array) -> None:
+    """Row j of x [count, D] divided by by[j]."""
+    for j in range(count):
+        row, factor = x[at + j * step : at + j * step + D], 1 / by[j]
+        for d in range(D):
+            row[d] *= factor
 
 
 @summing
@@ -169,14 +185,14 @@ def _multiply(x: Array, y: Array, n: int) -> None:
 
 @summing
 def _forward(
-    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array, drop: Drop,
-    start: int, stop: int,
+    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array, sums: Array,
+    drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     H, kind = out.shape[1], qkv.dtype
     D, S = H // heads, cu.shape[0] - 1
     P = _up(D, LANES)
     keys, queries = np.empty(_up(longest, ROWS) // ROWS * P * LANES, kind), np.empty(P * COLUMNS, kind)
-    p, o = np.empty(_up(longest * COLUMNS, GROUP), kind), np.empty(P * COLUMNS, kind)
+    p = np.empty(_up(longest * COLUMNS, GROUP), kind)
     top, total = np.empty(GROUP, kind), np.empty(GROUP, kind)
     drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
     factors = np.empty(longest * COLUMNS if drop.on else 0, kind)
@@ -197,6 +213,8 @@ def _forward(
             _copy_head(flat, v_at, step, L, D, v, 0, P)
             q_at, k_at, v_at, step, to_at, to_step = 0, 0, 0, P, 0, P
         _pack_keys(k, k_at, step, L, P, keys)
+        if job + 1 < stop:
+            _prefetch_job(flat, 3, H, D, cu, job + 1)
         for first in range(0, L, COLUMNS):
             count = min(COLUMNS, L - first)
             width = _up(count, LANES)
@@ -204,28 +222,25 @@ def _forward(
             _times_queries(keys, L, P, queries, width, p)
             _softmax_down(p, L * width, width, scale, top, total)
             for j in range(count):
-                lse[h, begin + first + j] = top[j] * scale + np.log(total[j])
+                tops[h, begin + first + j], sums[h, begin + first + j] = top[j] * scale, total[j]
             if drop.on:
                 _factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
-            _times_keys(v, v_at, step, P, p, width, L, o)
-            for j in range(width):
-                total[j] = 1 / total[j]
-            for d in range(P):
-                _multiply(o[d * width : (d + 1) * width], total, width)
-            _put_columns(o, width, count, P, to, to_at + first * to_step, to_step)
+            here = to_at + first * to_step
+            _sum_over_keys(p, width, count, L, v, v_at, step, P, to, here, to_step)
+            _divide_rows(to, here, to_step, count, P, total)
         if P > D:
             _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
 
 
 @summing
 def _backward(
-    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array,
-    dqkv: Array, drop: Drop, start: int, stop: int,
+    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
+    sums: Array, dqkv: Array, drop: Drop, start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook, a block of queries at a time, f being the dropout factors:
 
-    p = exp(scale q k - lse);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
+    p = exp(scale q k - top - log sum);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
     """
     H, kind = out.shape[1], qkv.dtype
@@ -239,7 +254,7 @@ def _backward(
         np.empty(P * COLUMNS, kind),
     )
     room = _up(longest * COLUMNS, GROUP)
-    p, ds, dq = np.empty(room, kind), np.empty(room, kind), np.empty(P * COLUMNS, kind)
+    p, ds = np.empty(room, kind), np.empty(room, kind)
     dk, dv = np.empty(longest * P, kind), np.empty(longest * P, kind)
     total, along = np.zeros(GROUP, kind), np.zeros(GROUP, kind)
     drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
@@ -268,6 +283,10 @@ def _backward(
             q_at, k_at, v_at, o_at, to_at, step, o_step, to_step = 0, 0, 0, 0, 0, P, P, P
         _pack_keys(k, k_at, step, L, P, keys)
         _pack_keys(v, v_at, step, L, P, values)
+        if job + 1 < stop:
+            _prefetch_job(flat, 3, H, D, cu, job + 1)
+            _prefetch_job(out_flat, 1, H, D, cu, job + 1)
+            _prefetch_job(dout_flat, 1, H, D, cu, job + 1)
         dk[: L * P] = 0
         dv[: L * P] = 0
         for first in range(0, L, COLUMNS):
@@ -280,7 +299,8 @@ def _backward(
             _times_queries(keys, L, P, queries, width, p)
             _times_queries(values, L, P, douts, width, ds)
             for j in range(width):  # columns past the last query repeat it
-                total[j] = lse[h, begin + first + min(j, count - 1)]
+                query = begin + first + min(j, count - 1)
+                total[j] = tops[h, query] + np.log(sums[h, query])
             p[n : _up(n, GROUP)] = 0
             ds[n : _up(n, GROUP)] = 0
             along[:width] = 0
@@ -304,8 +324,7 @@ def _backward(
                 _multiply(p, factors, n)
             _add_outer(p, width, L, count, packed, do, o_here, o_step, P, dv)
             _add_outer(ds, width, L, count, packed, q, q_at + first * step, step, P, dk)
-            _times_keys(k, k_at, step, P, ds, width, L, dq)
-            _put_columns(dq, width, count, P, to, to_at + first * to_step, to_step)
+            _sum_over_keys(ds, width, count, L, k, k_at, step, P, to, to_at + first * to_step, to_step)
         at = begin * 3 * H + h * D
         if P > D:
             _copy_head(to, 0, P, L, D, dqkv_flat, at, 3 * H)
@@ -315,17 +334,19 @@ def _backward(
 
 @summing
 def _run_forward(
-    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array, drop: Drop
-) -> None:
-    run(pool, _forward, (qkv, cu, longest, heads, scale, out, lse, drop), heads * (cu.shape[0] - 1), 2)
+    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
+    sums: Array, drop: Drop,
+) -> None:  # fmt: skip
+    arguments = (qkv, cu, longest, heads, scale, out, tops, sums, drop)
+    run(pool, _forward, arguments, heads * (cu.shape[0] - 1), 2)
 
 
 @summing
 def _run_backward(
-    pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, lse: Array,
-    dqkv: Array, drop: Drop,
+    pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array,
+    tops: Array, sums: Array, dqkv: Array, drop: Drop,
 ) -> None:  # fmt: skip
-    arguments = (dout, qkv, cu, longest, heads, scale, out, lse, dqkv, drop)
+    arguments = (dout, qkv, cu, longest, heads, scale, out, tops, sums, dqkv, drop)
     run(pool, _backward, arguments, heads * (cu.shape[0] - 1), 2)
 
 
@@ -334,18 +355,19 @@ def attention_forward(
 ) -> tuple[Array, Cache]:
     """See `minidistil.ops.attention.attention_forward`."""
     tokens, H = len(qkv), qkv.shape[1] // 3
-    out, lse = empty((tokens, H), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
+    out = empty((tokens, H), qkv.dtype)
+    tops, sums = empty((num_heads, tokens), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_forward(threads.pool(), qkv, *shared, out, lse, drop_of(mask, qkv.dtype))
-    return out, (qkv, cu_seqlens, num_heads, mask, out, lse)
+    _run_forward(threads.pool(), qkv, *shared, out, tops, sums, drop_of(mask, qkv.dtype))
+    return out, (qkv, cu_seqlens, num_heads, mask, out, tops, sums)
 
 
 def attention_backward(dout: Array, cache: Cache) -> Array:
     """See `minidistil.ops.attention.attention_backward`."""
-    qkv, cu_seqlens, num_heads, mask, out, lse = cache
+    qkv, cu_seqlens, num_heads, mask, out, tops, sums = cache
     dqkv = empty_like(qkv)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_backward(threads.pool(), dout, qkv, *shared, out, lse, dqkv, drop_of(mask, qkv.dtype))
+    _run_backward(threads.pool(), dout, qkv, *shared, out, tops, sums, dqkv, drop_of(mask, qkv.dtype))
     return dqkv
 
 

@@ -27,6 +27,7 @@ from minidistil.kernels.gemm.native import (
     I64,
     LANES,
     PLAIN,
+    READ_INTO_LEVEL_2,
     ROWS,
     TARGET,
     VECTORS,
@@ -37,7 +38,6 @@ from minidistil.kernels.jit import OPTIONS
 
 VECTOR = ir.VectorType(F32, LANES)
 AHEAD = 64  # rows of B: the processor itself looks ahead only to the end of a page
-READ_INTO_LEVEL_2 = I32(0), I32(2), I32(1)  # read, keep in the level-2 cache, data
 WRITE = I32(1), I32(3), I32(1)  # write, keep in all caches, data
 
 

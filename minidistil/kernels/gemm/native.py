@@ -20,6 +20,8 @@ from numba.extending import intrinsic
 from minidistil.kernels.jit import CONFIG, exact
 
 I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+CACHE_LINE = 64  # bytes
+READ_INTO_LEVEL_2 = I32(0), I32(2), I32(1)  # of llvm.prefetch: read, keep in the level-2 cache, data
 
 
 @dataclass(frozen=True)

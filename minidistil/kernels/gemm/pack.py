@@ -23,12 +23,14 @@ from numba import types
 from numba.extending import overload
 
 from minidistil.kernels.gemm.native import (
+    CACHE_LINE,
     COLUMNS,
     F32,
     I32,
     I64,
     LANES,
     PLAIN,
+    READ_INTO_LEVEL_2,
     TARGET,
     native,
     signature_of,
@@ -197,6 +199,57 @@ overload(copy_lines, jit_options=OPTIONS)(
                 source, at, step, depth, target, target_at, width, vectors
             )
         )
+    )
+)
+
+
+@native(4)
+def _ask_for_rows(module: ir.Module, name: str) -> ir.Function:
+    """void ask(address, step, rows, size): all in bytes but `rows` >= 1."""
+    function = ir.Function(module, signature_of(4), name)
+    start, line, next_, end = (function.append_basic_block(n) for n in ("start", "line", "next", "end"))
+    builder = ir.IRBuilder(start)
+    address, step, rows, size = function.args
+    place = F32.as_pointer()
+    type_ = ir.FunctionType(ir.VoidType(), [place, I32, I32, I32])
+    prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), type_)
+    builder.branch(line)
+    builder.position_at_end(line)
+    row, at, left = builder.phi(I64), builder.phi(I64), builder.phi(I64)
+    builder.call(prefetch, [builder.inttoptr(builder.add(row, at), place), *READ_INTO_LEVEL_2])
+    more = builder.add(at, I64(CACHE_LINE))
+    builder.cbranch(builder.icmp_signed("<", more, size), line, next_)
+    builder.position_at_end(next_)
+    fewer = builder.sub(left, I64(1))
+    for phi, at_first, within, later in (
+        (row, address, row, builder.add(row, step)),
+        (at, I64(0), more, I64(0)),
+        (left, rows, left, fewer),
+    ):
+        phi.add_incoming(at_first, start)
+        phi.add_incoming(within, line)
+        phi.add_incoming(later, next_)
+    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), line, end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def prefetch_rows(x: Any, at: int, step: int, rows: int, columns: int) -> None:
+    """Ask for x[at + i * step : ... + columns], i < rows, to be in the cache soon. Changes nothing else."""
+
+
+_no_prefetch = numba.njit(prefetch_rows, **OPTIONS)
+
+overload(prefetch_rows, jit_options=OPTIONS)(
+    lambda x, at, step, rows, columns: (
+        (
+            lambda x, at, step, rows, columns: _ask_for_rows(
+                (x.ctypes.data + 4 * at, 4 * step, rows, 4 * columns)
+            )
+        )
+        if TARGET is not PLAIN and x.dtype == types.float32
+        else (lambda x, at, step, rows, columns: _no_prefetch(x, at, step, rows, columns))
     )
 )
 
