@@ -40,17 +40,17 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    x, y : real [N], N >= 2
+    x, y : real [N], N >= 1
 
     Returns
     -------
     float
-        NaN if x or y is constant, as scipy's `pearsonr`: the correlation is then 0 / 0.
+        NaN if x or y is constant, as scipy's `pearsonr`: the correlation is then 0 / 0. A single pair is.
 
     Raises
     ------
     InputError
-        Not finite numbers of one length, or fewer than two.
+        Not finite numbers of one length N > 0.
 
     Notes
     -----
@@ -68,17 +68,17 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    x, y : real [N], N >= 2
+    x, y : real [N], N >= 1
 
     Returns
     -------
     float
-        NaN if x or y is constant, as scipy's `spearmanr`.
+        NaN if x or y is constant, as scipy's `spearmanr`. A single pair is.
 
     Raises
     ------
     InputError
-        Not finite numbers of one length, or fewer than two.
+        Not finite numbers of one length N > 0.
 
     Notes
     -----
@@ -100,8 +100,6 @@ def _finite(name: str, x: npt.ArrayLike) -> FloatArray:
 def _samples(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     a, b = _finite("x", x), _finite("y", y)
     same_length(("x", "y"), a, b)
-    if len(a) < 2:
-        raise InputError("a correlation needs at least two pairs, not 1")
     return a, b
 
 

@@ -121,6 +121,7 @@ class RecipeRun:
         if not (self.result / "config.json").exists():
             model, work = self.first_model(), self.out / "work"
             evaluate = self.evaluation(model)
+            self._check_best(evaluate)
             self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()
             shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
             self.save(model)
@@ -142,6 +143,15 @@ class RecipeRun:
         """Whether there is a checkpoint, or the model."""
         there = (self.result / "config.json").exists()
         return there or any((self.out / "work").glob("checkpoint-*"))
+
+    def _check_best(self, evaluate: Evaluation | None) -> None:
+        """What is best must be among what is measured. Measured once, so that nothing is learnt in vain."""
+        best = self.recipe.train.keep_best
+        if best is None or evaluate is None or self.has_learnt():
+            return
+        metrics = evaluate()
+        if best not in metrics:
+            raise ConfigError(f"train.keep_best is {best!r}, but what is measured is {', '.join(metrics)}")
 
     def _claim(self) -> None:
         """Write down whose directory this is, or check that it is ours."""

@@ -72,8 +72,7 @@ def test_extreme_values_neither_overflow_nor_vanish(scale):
 def test_a_constant_has_no_correlation(correlation):
     assert math.isnan(correlation([0.1] * 3, [1, 2, 3]))
     assert math.isnan(correlation([1, 2, 3], np.full(3, 1 / 3, np.float32)))
-    with pytest.raises(InputError, match="at least two"):
-        correlation([1], [1])
+    assert math.isnan(correlation([1], [1]))
 
 
 @checked

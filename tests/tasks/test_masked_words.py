@@ -157,7 +157,9 @@ def test_what_is_refused(place, tuned, tmp_path, capsys):
     with pytest.raises(ConfigError, match=r"less perplexity is better: .* goes with train\.best_is=min"):
         job(place, tmp_path / "o", "train.keep_best=perplexity")
     job(place, tmp_path / "o", "train.keep_best=perplexity", "train.best_is=min")
-    job(place, tmp_path / "o", "train.keep_best=accuracy")
+    with pytest.raises(ConfigError, match="keep_best is 'accurcy', but what is measured is masked_lm, "):
+        job(place, tmp_path / "o", "train.keep_best=accurcy").run()
+    assert not (tmp_path / "o" / "metrics.jsonl").exists(), "before anything is learnt"
     with pytest.raises(ConfigError, match=r"masked-lm needs a \.\.\.ForMaskedLM"):
         MaskedLMTask().measure(make_classifier(tmp_path), MaskedLMTask().read(place / "held.txt"))
     (tmp_path / "nothing.txt").write_text("zebra [SEP]\n")
