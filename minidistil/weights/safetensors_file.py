@@ -244,6 +244,8 @@ def write_safetensors(
     """
     dense = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     with atomic_write(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of any new file here; safetensors 0.8 makes one for its owner alone
         try:
             save_file(dense, temporary, dict(metadata or {"format": "pt"}))
         except SafetensorError as error:
@@ -251,6 +253,7 @@ def write_safetensors(
             if code := re.search(r"(?:os error|code:) (\d+)", str(error)):
                 raise OSError(int(code[1]), str(error)) from error
             raise
+        temporary.chmod(mode)
 
 
 def _naturals(value: Any) -> bool:

@@ -54,6 +54,13 @@ def test_the_package_reads_what_we_write(tmp_path):
         assert file.metadata() == {"format": "pt"}
 
 
+def test_whoever_may_read_other_files_may_read_weights(tmp_path):
+    (tmp_path / "config.json").touch()
+    write_safetensors(tmp_path / "model.safetensors", {"x": np.zeros(3)})
+    modes = [(tmp_path / name).stat().st_mode for name in ("config.json", "model.safetensors")]
+    assert modes[0] == modes[1]
+
+
 def test_bfloat16_is_exact_for_every_bit_pattern():
     bits = np.arange(65536, dtype=np.uint16)
     sign, exponent, mantissa = (
