@@ -100,7 +100,7 @@ def answers(
 ) -> Iterator[Shown]:
     found = predict([question] * len(texts), texts, n_best=n_best, **options)
     for text, answer in zip(texts, found, strict=True):
-        best = answer.candidates if n_best > 1 else [answer.best]
+        best = answer.candidates if n_best > 1 and answer.best.text else [answer.best]
         odds = answer.null_odds if math.isfinite(answer.null_odds) else None
         yield Shown(
             [[a.score, a.start, a.end, a.text] for a in best],

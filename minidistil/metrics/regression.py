@@ -111,8 +111,8 @@ def _correlation(x: FloatArray, y: FloatArray) -> float:
 
 
 def _deviations(x: FloatArray) -> FloatArray:
-    """Deviations from the mean, scaled to length 1; first by the largest, so that no square overflows."""
-    scaled = x / np.abs(x).max()
+    """Deviations from the mean, scaled to length 1; before by a power of two, so that no square overflows."""
+    scaled = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))  # which rounds nothing
     u = scaled - scaled.mean()
     unit: FloatArray = u / np.linalg.norm(u)
     return unit

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import load_model
 from minidistil.model.base import Model
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.weights.hub import resolve
 
 
@@ -74,7 +74,8 @@ def as_list(texts: str | Sequence[str]) -> list[str]:
 
 
 def require_text(texts: Sequence[str], what: str, purpose: str) -> None:
-    """An InputError for an empty text: `what` 3 of 7 is empty, there is nothing to `purpose`."""
+    """An InputError for what is no text, or an empty one: `what` 3 of 7, there is nothing to `purpose`."""
+    check_texts(f"{what}s", texts)
     for i, text in enumerate(texts):
         if not text.strip():
             raise InputError(f"{what} {i + 1} of {len(texts)} is empty: there is nothing to {purpose}")

@@ -18,7 +18,7 @@ from minidistil.pipelines.base import Pipeline, as_list
 from minidistil.tasks.masked_lm import word_scores
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.filling import Span, fill, find_masks
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, check_texts
 
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
 TOP_K = 5
@@ -126,6 +126,7 @@ class FillMask(Pipeline):
             A `top_k` below 1, or no targets.
         """
         texts = as_list(texts)
+        check_texts("texts", texts)
         if top_k is not None and top_k < 1:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         among = self._words if targets is None else self._ids_of(targets)

@@ -262,7 +262,8 @@ def as_examples(pairs: Sequence[tuple[str, str]], label: Callable[[Any], str] = 
     texts, labels = [], []
     for i, pair in enumerate(pairs):
         if (
-            len(pair) != 2
+            not isinstance(pair, (tuple, list))
+            or len(pair) != 2
             or not isinstance(pair[0], str)
             or not pair[0].strip()
             or not label(pair[1]).strip()

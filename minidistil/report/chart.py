@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -16,14 +17,13 @@ Points = Sequence[tuple[float, float]]
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers that cover [low, high], about `wanted` of them, 1, 2 or 5 times a power of ten apart."""
-    span = high - low
-    if not (math.isfinite(span) and span > 0):
+    rough = (high - low) / wanted
+    if not sys.float_info.min < rough < math.inf:  # below, powers of ten round to nothing
         return [low]
-    rough = span / wanted
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def line_chart(

@@ -85,6 +85,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             records.append(json.loads(line))
+            if not isinstance(records[-1], dict):
+                raise DataError("is not a JSON object", path=path, line=number)
         except ValueError as error:
             if number == len(lines):
                 break

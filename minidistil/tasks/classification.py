@@ -51,7 +51,7 @@ def accuracy(model: Model, dataset: Dataset) -> float:
 
 
 def class_scores(
-    labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str]
+    labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str], positive: int = 1
 ) -> dict[str, Any]:
     """How good a choice of one class each is.
 
@@ -61,11 +61,13 @@ def class_scores(
         The right classes, and those that were chosen.
     names : sequence of str
         What the C classes are called.
+    positive : int
+        Which of two classes "f1" is of.
 
     Returns
     -------
     dict
-        Accuracy; F1 of the second of two classes ("f1"), and the mean over classes ("f1_macro"); Matthews
+        Accuracy; F1 of one of two classes ("f1"), and the mean over classes ("f1_macro"); Matthews
         correlation; the confusion matrix [C, C], its rows the right classes; of each class precision, recall,
         F1 and how many there are ("classes").
     """
@@ -75,7 +77,7 @@ def class_scores(
         "matthews": metrics.matthews_correlation(labels, chosen),
     }
     if len(names) == 2:
-        found["f1"] = metrics.f1(labels, chosen)
+        found["f1"] = float(metrics.precision_recall_f1(labels, chosen, 2).f1[positive])
     found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
     return {**found, "classes": by_name(metrics.precision_recall_f1(labels, chosen, len(names)), names)}
 

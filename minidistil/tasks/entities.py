@@ -30,7 +30,8 @@ Aggregation = Literal["none", "simple", "first", "average", "max"]
 Scheme = Literal["IOB2", "IOB1", "BIOES", "plain"]
 
 OUTSIDE = "O"
-PREFIXES = ("B-", "I-", "E-", "S-")
+BILOU = {"L": "E", "U": "S"}  # what others call the last and the only token of an entity
+PREFIXES = ("B-", "I-", "E-", "S-", "L-", "U-")
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -145,7 +146,7 @@ def decode_entities(
         inside = np.flatnonzero(np.array([prefix != OUTSIDE for prefix, _ in parts])[tags])
         return [_entity(text, labels[tags[i]], scores[i : i + 1], where[i : i + 1]) for i in inside]
     # Lenient reading of BIOES knows all prefixes, and is conlleval's.
-    written = [f"{prefix}-{kind}" if kind else OUTSIDE for prefix, kind in parts]
+    written = [f"{prefix}-{kind}" if kind else prefix for prefix, kind in parts]
     spans_found = read_spans([written[tag] for tag in tags.tolist()], "BIOES", mode="lenient")
     return [_entity(text, kind, scores[first:last], where[first:last]) for kind, first, last in spans_found]
 
@@ -205,8 +206,10 @@ def _check_scheme(scheme: Scheme) -> Scheme:
 
 
 def _have_prefixes(labels: Sequence[str]) -> bool:
-    """Whether a model's tags have prefixes: all but O, or none."""
+    """Whether a model's tags have prefixes: all but O, or none. Such as B and I alone are prefixes."""
     tags = [label for label in labels if label != OUTSIDE]
+    if "B" in tags and all(f"{tag}-" in PREFIXES for tag in tags):
+        return True
     some, bare = [t for t in tags if t[:2] in PREFIXES], [t for t in tags if t[:2] not in PREFIXES]
     if some and bare:
         raise ConfigError(
@@ -219,8 +222,8 @@ def _split(tag: str, prefixed: bool) -> tuple[str, str]:
     """Prefix and type of a tag: ("B", "PER"). O is ("O", ""); a type without prefix counts as I-."""
     if tag == OUTSIDE:
         return OUTSIDE, ""
-    if prefixed and tag[:2] in PREFIXES:
-        return tag[0], tag[2:]
+    if prefixed and f"{tag}-"[:2] in PREFIXES:
+        return BILOU.get(tag[0], tag[0]), tag[2:]
     return "I", tag
 
 

@@ -54,7 +54,7 @@ class FaqTask(Measurable):
     def read(self, path: str | Path) -> Examples:
         """Questions with the right answer, or the right entry's question; without either there is none."""
         examples = self.data.read(path)
-        return replace(examples, labels=[or_none(label) for label in examples.labels or []])
+        return replace(examples, labels=[label_name(label) for label in examples.labels or []])
 
     def read_entries(self, path: str | Path) -> Examples:
         """Entries: questions, and their answers as labels.
@@ -108,7 +108,7 @@ def answer_numbers(examples: Examples, entries: Examples) -> npt.NDArray[np.int6
     known = {name.strip(): i for name, i in (known | answers).items()}
     numbers = np.full(len(examples), OUTSIDE, np.int64)
     for i, label in enumerate(examples.labels or []):
-        if label == NONE:
+        if label not in known and or_none(label) == NONE:
             continue
         if label not in known:
             raise DataError(

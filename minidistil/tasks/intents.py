@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, class_labels
-from minidistil.text.readers import Examples, opened
+from minidistil.text.readers import Examples, opened, parse_json
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
@@ -165,6 +164,7 @@ def intent_numbers(examples: Examples, names: Sequence[str]) -> npt.NDArray[np.i
     DataError
         An intent that is not among the names (file and line named), or no example that is in scope.
     """
+    names = [or_none(name) for name in names]
     labels = np.full(len(examples), OUTSIDE, np.int64)
     inside = [i for i, label in enumerate(labels_of(examples)) if label != NONE or NONE in names]
     if not inside:
@@ -221,9 +221,10 @@ def read_clinc(path: str, part: str) -> Examples:
     """
     with opened(path, path) as file:
         try:
-            content = json.loads(file.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            text = file.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
             raise DataError(f"not JSON: {error}", path=path) from error
+    content = parse_json(text, path)
     if not isinstance(content, dict):
         raise DataError(
             "an object with lists of [text, intent] is expected; for lines of JSON use .jsonl", path=path

@@ -62,11 +62,14 @@ class MaskedLMTask(Task):
     ) -> MaskedDataset:
         length = self.max_length(config)
         corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
+        nothing = DataError("it has no word of the vocabulary that could be masked", path=examples.path)
+        if not len(corpus):
+            raise nothing
         # [CLS] and a word and [SEP] are enough, and unknown words may be many: nothing is left out.
         sequences = chunk(corpus, tokenizer, max_length=length, shortest=3, unknown=2.0).train
         data = MaskedDataset.create(sequences, tokenizer, Masking(smoothing=0.0))
         if not corpus.counts[data.weights > 0].any():
-            raise DataError("it has no word of the vocabulary that could be masked", path=examples.path)
+            raise nothing
         return data
 
     def evaluate(

@@ -23,12 +23,14 @@ from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
 
+LONGEST_ANSWER = 30  # tokens, as in BERT's run_squad.py
+
 
 class QuestionTask(Task):
     """Where in a context the answer is.
 
-    Contexts longer than `max_length` allows are cut into windows that overlap by a third of it: BERT's recipe
-    for SQuAD has 384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap).
+    Contexts longer than `max_length` allows are cut into windows that overlap. BERT's recipe for SQuAD has
+    384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap); here 384 overlap by 128.
 
     Parameters
     ----------
@@ -71,10 +73,15 @@ class QuestionTask(Task):
     def windows(
         self, tokenizer: Tokenizer, questions: Sequence[str], contexts: Sequence[str], config: ModelConfig
     ) -> Windows:
-        """Questions with their contexts, cut for a model. A question may take a third of a window."""
-        length = self.max_length(config)
+        """Questions with their contexts, cut for a model. A question may take a third of a window.
+
+        Windows overlap by a third, short ones by up to a half: no answer of 30 tokens is cut by all of them
+        where they have 128 tokens or more.
+        """
+        length = min(self.max_length(config), tokenizer.model_max_length)
+        stride = max(length // 3, min(2 * (LONGEST_ANSWER - 1), length // 2))
         return cut_windows(
-            tokenizer, contexts, questions, max_length=length, stride=length // 3,
+            tokenizer, contexts, questions, max_length=length, stride=stride,
             max_query_length=min(64, length // 3),
         )  # fmt: skip
 
@@ -86,7 +93,7 @@ class QuestionTask(Task):
         contexts: Sequence[str],
         *,
         n_best: int = 20,
-        max_answer_length: int = 30,
+        max_answer_length: int = LONGEST_ANSWER,
         null_threshold: float | None = None,
         quiet: bool = True,
     ) -> list[Answers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,8 @@ def read_beir(folder: Path) -> Retrieval:
             continue
         try:
             query, text, grade = cells[0], cells[1], float(cells[2])
+            if not math.isfinite(grade):
+                raise ValueError("grade")
         except (IndexError, ValueError) as error:
             raise DataError(
                 "query, text and grade are expected, between tabs", path=path, line=number

@@ -165,7 +165,13 @@ class SequenceTask(Task):
             return label_scores(labels > 0.5, logits, names)
         probabilities, _ = softmax_forward(logits.astype(np.float64))
         error = metrics.expected_calibration_error(labels, probabilities)
-        return {**class_scores(labels, logits.argmax(1), names), "calibration_error": error}
+        scores = class_scores(labels, logits.argmax(1), names, self._positive(names))
+        return {**scores, "calibration_error": error}
+
+    def _positive(self, names: Sequence[str]) -> int:
+        """Which of two classes F1 is of: the second of those that the task has, wherever a model has it."""
+        second = [name.casefold() for name in self.names.values()][1:2]
+        return next((i for i, name in enumerate(names) if name.casefold() in second), 1)
 
 
 def label_names(config: ModelConfig) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ def _label(value: Any) -> int | str | None:
     """A number from 0, or of A, B, ...; None for an empty cell, the value as text if it is neither."""
     name = "" if value is None else str(value).strip()
     if re.fullmatch(r"-?[0-9]+(\.0)?", name):  # a table whose column has gaps may hold 1.0 for 1
-        return int(float(name))
+        return int(name.removesuffix(".0")[:20])
     if re.fullmatch("[A-Z]", name):
         return ord(name) - ord("A")
     return name or None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +57,7 @@ def read_vectors(path: str | Path) -> npt.NDArray[Any]:
     if check_format(path) == ".npy":
         try:
             array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
             raise DataError(f"cannot be read: {error}", path=path) from error
     else:
         file = SafetensorsFile(path)

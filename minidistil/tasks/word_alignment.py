@@ -236,11 +236,15 @@ def spans(text: str, encoding: Any) -> list[Span]:
         if word is not None:
             begin = found[word].start if word in found else start
             found[word] = Span(begin, end)
-    return [Span(start, _with_marks(text, end)) for start, end in found.values()]
+    words = list(found.values())
+    limits = [*(word.start for word in words[1:]), len(text)]
+    return [
+        Span(start, _with_marks(text, end, limit)) for (start, end), limit in zip(words, limits, strict=False)
+    ]
 
 
-def _with_marks(text: str, end: int) -> int:
-    while end < len(text) and unicodedata.combining(text[end]):
+def _with_marks(text: str, end: int, limit: int) -> int:
+    while end < limit and unicodedata.category(text[end])[0] == "M":
         end += 1
     return end
 

@@ -17,7 +17,9 @@ import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +108,7 @@ class Corpus:
             files[name] = np.frombuffer(maps[-1], dtype)
         try:
             counts = np.load(directory / COUNTS, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
             raise DataError(f"cannot be read: {error}", path=directory / COUNTS) from error
         return cls(
             directory=directory,

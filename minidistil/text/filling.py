@@ -44,7 +44,13 @@ def fill(tokenizer: Tokenizer, text: str, spans: Sequence[Span], tokens: Sequenc
 
 
 def _joined(tokenizer: Tokenizer, left: str, right: str) -> str:
-    return f"{left} {right}" if _grow_together(tokenizer, left[-1:], right[:1]) else left + right
+    one, other = _first_read(tokenizer, left[::-1]), _first_read(tokenizer, right)
+    return f"{left} {right}" if _grow_together(tokenizer, one, other) else left + right
+
+
+def _first_read(tokenizer: Tokenizer, text: str) -> str:
+    """The first character that a tokenizer does not drop, as it does with accents and invisible ones."""
+    return next((c for c in text if c.isspace() or len(tokenizer.encode_flat([c])[0])), "")
 
 
 def _grow_together(tokenizer: Tokenizer, left: str, right: str) -> bool:

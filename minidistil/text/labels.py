@@ -91,10 +91,10 @@ def encode_numbers(examples: Examples) -> npt.NDArray[np.float32]:
     values = np.zeros(len(examples), np.float32)
     for i, label in enumerate(_labels_of(examples)):
         try:
-            value = float(label)
-        except (TypeError, ValueError):
+            value = math.nan if "_" in str(label) else float(label)  # 1_000 is a number to Python alone
+        except (TypeError, ValueError, OverflowError):
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= float(np.finfo(np.float32).max):
             raise DataError(
                 f"a number is expected, not {label!r}", path=examples.path, line=examples.lines[i]
             )
@@ -126,7 +126,8 @@ def _labels_of(examples: Examples) -> Sequence[Any]:
 
 
 def _is_whole(name: str) -> bool:
-    return name.removeprefix("-").isdecimal()
+    digits = name.removeprefix("-")
+    return digits.isdecimal() and len(digits) < 20  # of thousands Python makes no number
 
 
 def label_name(label: Any) -> str:

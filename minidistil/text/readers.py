@@ -40,7 +40,7 @@ PAIRS = (
     ("question", "sentence"),
     ("text", "text_pair"),
 )
-TEXTS = ("text", "sentence", "sentence1", "question1", "premise", "question")
+TEXTS = ("text", "sentence1", "question1", "premise", "question", "sentence")  # QNLI has the last two
 LABELS = ("label", "labels", "intent", "score")
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -217,7 +217,7 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"not a whole gzip file: {error}", path=name) from error
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=name) from error
+        raise DataError(f"cannot be read: {error.strerror or error}", path=name) from error
 
 
 def lines_of(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
@@ -277,11 +277,23 @@ def _parquet(file: IO[bytes], name: str) -> Iterator[Row]:
         number = 0
         # Its end says where everything is, so it is read whole; standard input cannot be sought in.
         for batch in parquet.ParquetFile(pyarrow.BufferReader(file.read())).iter_batches():
-            for row in batch.to_pylist():
+            columns = [_parquet_cells(column, pyarrow.string()) for column in batch.columns]
+            for cells in zip(*columns, strict=True):
                 number += 1
-                yield number, row
-    except pyarrow.ArrowException as error:
+                yield number, dict(zip(batch.schema.names, cells, strict=True))
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"not a parquet file: {error}", path=name) from error
+
+
+def _parquet_cells(column: Any, text: Any) -> list[Any]:
+    """What a column holds, as Python has it; times that Python has no type for as text."""
+    try:
+        cells: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError):
+        cells = column.cast(text).to_pylist()
+    return cells
 
 
 def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:

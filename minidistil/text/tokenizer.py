@@ -317,7 +317,7 @@ class Tokenizer:
         return TokenSpans(
             ids=np.fromiter(ids, np.int32, total),
             lengths=lengths,
-            spans=np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2),
+            spans=_without_spaces(texts, np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2), lengths),
             word_ids=np.fromiter(words, np.int64, total),
         )
 
@@ -376,6 +376,23 @@ class Tokenizer:
         for name, content in self.files(token_type_ids=token_type_ids).items():
             with atomic_write(directory / name) as temporary:
                 temporary.write_bytes(content)
+
+
+def _without_spaces(
+    texts: Sequence[str], spans: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Spans that begin after the space before a word, which some tokenizers count as part of it.
+
+    A token that is nothing but that space stands at the character after it.
+    """
+    starts, token = spans[:, 0].tolist(), 0
+    for text, n in zip(texts, lengths.tolist(), strict=True):
+        for start in starts[token : token + n]:
+            if text[start : start + 1].isspace():
+                start += len(text[start:]) - len(text[start:].lstrip())
+                spans[token] = start, max(spans[token, 1], min(start + 1, len(text)))
+            token += 1
+    return spans
 
 
 def check_texts(name: str, texts: Sequence[str]) -> None:

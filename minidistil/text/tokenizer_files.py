@@ -115,11 +115,15 @@ def _build_wordpiece(directory: Path, config: Mapping[str, Any], special: Mappin
         if tokens[role] not in vocab:
             raise ConfigError(f"{path} lacks {tokens[role]}: not a BERT vocabulary, or a damaged one")
     rust = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=tokens["unk_token"]))
+    flags = {key: config.get(key) for key in ("tokenize_chinese_chars", "strip_accents", "do_lower_case")}
+    for key, value in flags.items():
+        if value not in (None, True, False):
+            raise ConfigError(f"{directory}: {key} is {value!r}: expected true, false or null")
     rust.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-        strip_accents=config.get("strip_accents"),
-        lowercase=config.get("do_lower_case", True),
+        handle_chinese_chars=flags["tokenize_chinese_chars"] is not False,
+        strip_accents=flags["strip_accents"],
+        lowercase=flags["do_lower_case"] is not False,
     )
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.decoder = decoders.WordPiece(prefix="##")
@@ -161,5 +165,6 @@ def _added_tokens(directory: Path, config: Mapping[str, Any]) -> dict[int, Added
 
 def _contents(tokens: Any) -> list[str]:
     """Tokens as they stand in a text, each written as "[X]" or as {"content": "[X]", ...}."""
-    found = [token.get("content") if isinstance(token, dict) else token for token in tokens or ()]
+    given = tokens if isinstance(tokens, list) else ()
+    found = [token.get("content") if isinstance(token, dict) else token for token in given]
     return [token for token in found if isinstance(token, str)]

@@ -223,7 +223,8 @@ def cut_windows(
 
 def cut_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Windows:
     """Windows of texts without questions, that overlap by a quarter; see `cut_windows`."""
-    return cut_windows(tokenizer, texts, max_length=max_length, stride=max_length // 4)
+    length = min(max_length, tokenizer.model_max_length)
+    return cut_windows(tokenizer, texts, max_length=length, stride=length // 4)
 
 
 def _ranges(starts: Int64, lengths: Int64) -> Int64:

@@ -134,6 +134,9 @@ def test_what_is_no_run(tmp_path, run):
     (run / "metrics.jsonl").write_text('{"kind": \n{"kind": "train"}\n')
     with pytest.raises(DataError, match="line 1: is not JSON"):
         read_run(run)
+    (run / "metrics.jsonl").write_text("[]\n")
+    with pytest.raises(DataError, match="line 1: is not a JSON object"):
+        read_run(run)
 
 
 def test_what_is_not_defined_is_left_out(run):
@@ -201,3 +204,5 @@ def test_charts():
     assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
     assert ticks(0.11, 0.52) == [0.2, 0.3, 0.4, 0.5]
     assert ticks(1, 1) == [1]
+    assert ticks(0, 1e-12) == [0, 2e-13, 4e-13, 6e-13, 8e-13, 1e-12]
+    assert ticks(0, 5e-324) == [0]

@@ -68,6 +68,14 @@ def test_extreme_values_neither_overflow_nor_vanish(scale):
     assert pearson(x * scale, y) == pytest.approx(pearson(x, y), abs=1e-3 if scale < 1e-300 else 1e-14)
 
 
+@pytest.mark.parametrize("offset", [0, 1e9, 1e12, 1e15])
+def test_large_values_lose_no_digits(offset):
+    x = np.round(np.random.default_rng(0).normal(size=50) * 1000) + offset
+    y = np.random.default_rng(1).normal(size=50) + (x - offset) / 1000
+    # Next to 10^15 a mean is rounded to a multiple of 0.1.
+    assert pearson(x, y) == pytest.approx(pearson(x - offset, y), rel=1e-12 if offset < 1e13 else 1e-6)
+
+
 @pytest.mark.parametrize("correlation", [pearson, spearman])
 def test_a_constant_has_no_correlation(correlation):
     assert math.isnan(correlation([0.1] * 3, [1, 2, 3]))

@@ -87,6 +87,10 @@ def test_the_command_line(places, capsys):
     assert main(["predict", questions, TEXTS[0], "--question", "the film", "--n-best", "3"]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 3
+    asked = ["predict", questions, "--question", "the film", "--null-threshold", "-1000"]
+    assert main([*asked, TEXTS[0], "\u200b", "--n-best", "3"]) == 0
+    verdicts = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[3] for line in verdicts] == ["", ""], "no answer is said, once for each text"
     assert all(TEXTS[0][int(start) : int(end)] == text for _, start, end, text in lines)
     assert main(["predict", questions, "--question", "the film", TEXTS[0], "-q", TEXTS[3], "--json"]) == 0
     found = [json.loads(line)["context"] for line in capsys.readouterr().out.splitlines()]

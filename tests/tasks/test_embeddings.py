@@ -367,6 +367,7 @@ def test_bad_similarities():
         ("\U0001f600 Wa\u200brm\tF\u0130LM", ["\U0001f600", "Wa\u200brm", "F\u0130LM"]),
         ("a \u0438\u0306", ["a", "\u0438\u0306"]),
         ("\ufeffwarm\u00a0film\u2014a", ["warm", "film", "\u2014", "a"]),
+        ("warm\u0941 \u093fa !\u0301 a", ["warm\u0941", "\u093fa", "!\u0301", "a"]),
         ("  ", []),
         ("", []),
     ],

@@ -81,6 +81,10 @@ def test_tags_with_and_without_prefix():
         decode_tags(["B-X"], labels=labels)
     assert decode_tags(["B-X", "I-X"], "BIOES", labels=labels) == [("a b", "X")]
     assert decode_tags(["B-X", "I-X"], "plain", labels=labels) == [("a", "B-X"), ("b", "I-X")]
+    assert decode_tags(["B", "I"], labels=["O", "B", "I"]) == [("a b", "")], "prefixes alone"
+    labels = ["O", "B-X", "I-X", "L-X", "U-X"]
+    assert decode_tags(["B-X", "L-X"], labels=labels) == [("a b", "X")]
+    assert decode_tags(["U-X", "U-X"], labels=labels) == [("a", "X"), ("b", "X")]
 
 
 def test_words_decide():

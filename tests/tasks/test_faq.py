@@ -111,6 +111,13 @@ def test_the_right_answer_may_be_named_by_its_question(tmp_path):
     assert numbers.tolist() == [1, 1, -1, 0]
 
 
+def test_an_answer_may_be_none(tmp_path):
+    rows = [("who came", "None"), ("who went", "All")]
+    task, file = FaqTask(), write(tmp_path / "faq.jsonl", rows)
+    asked = write(tmp_path / "asked.jsonl", [*rows, ("what", "none"), ("why", None)])
+    assert answer_numbers(task.read(asked), task.read_entries(file)).tolist() == [0, 1, -1, -1]
+
+
 def test_the_command_line(encoder, file, capsys):
     base = ["predict", encoder, "--task", "faq", "--entries", str(file)]
     assert main([*base, "is the film warm", "--", "-dull"]) == 0

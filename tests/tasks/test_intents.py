@@ -119,7 +119,8 @@ def test_labels_that_mean_none(tmp_path):
     assert examples.labels == ["x", "none", "none", "none", "none", "y"]
     assert examples.lines == [3, 4, 5, 6, 7, 8]
     assert intent_numbers(examples, ["x", "y"]).tolist() == [0, -1, -1, -1, -1, 1]
-    assert intent_numbers(examples, ["none", "x", "y"]).tolist() == [1, 0, 0, 0, 0, 2]
+    for none in ("none", "oos"):
+        assert intent_numbers(examples, [none, "x", "y"]).tolist() == [1, 0, 0, 0, 0, 2]
     assert IntentTask().changes(examples)["id2label"] == {0: "x", 1: "y"}
     path = tmp_path / "b.jsonl"
     path.write_text('{"text": "a", "intent": "x"}\n{"text": "b", "intent": ["y", "z"]}\n')
@@ -139,7 +140,8 @@ def test_clinc(tmp_path):
             IntentTask().read(given)
     for content, part, message in (
         ("[1]", "train", "an object with lists"),
-        ("{", "train", "not JSON"),
+        ("{", "train", "line 1: not valid JSON"),
+        ("[" * 100_000, "train", "JSON that cannot be read"),
         ('{"train": 5}', "train", r"lists of \[text, intent\]"),
         ('{"train": [["a", "x"], ["b"]]}', "train", r"json#train, line 2: \[text, intent\] is expected"),
         ('{"train": []}', "train", "no examples"),

@@ -4,18 +4,22 @@ import json
 
 import numpy as np
 import pytest
+import window_toy
 from tiny import BAD, CONFIG, GOOD, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
+from minidistil.config import BertConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model import BertForQuestionAnswering, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.tasks.answers import decode_answers
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.squad import read_squad
+from minidistil.text.windows import cut_texts
 
 
 def write_squad(path, first, n, impossible=False):
@@ -78,6 +82,30 @@ def test_bad_files(tmp_path, content, message):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.mark.parametrize("length", [128, 160, 192, 384])
+def test_no_answer_is_cut_by_all_windows(length):
+    tokenizer, words = window_toy.make_tokenizer(), 400
+    context = " ".join("abcdef"[i % 6] for i in range(words))
+    task, config = QuestionTask(DataSettings(max_length=length)), BertConfig(max_position_embeddings=512)
+    windows = task.windows(tokenizer, ["a " * 60], [context], config)
+    for first in range(0, words - 30, 7):
+        start = np.where(windows.text_positions == first, 9.0, -9.0)
+        end = np.where(windows.text_positions == first + 29, 9.0, -9.0)
+        best = decode_answers(context, windows, start, end).best
+        assert (best.start, best.end) == (2 * first, 2 * first + 59)
+
+
+def test_windows_of_a_tokenizer_that_takes_less_than_the_model():
+    tokenizer, config = window_toy.make_tokenizer('{"model_max_length": 60}'), BertConfig()
+    (context,) = texts = ["a b c d e f " * 20]
+    for windows in (
+        QuestionTask().windows(tokenizer, ["a"], texts, config),
+        cut_texts(tokenizer, texts, config.max_position_embeddings),
+    ):
+        assert np.diff(windows.offsets).max() == 60
+        assert windows.owned.sum() == len(context.split())
 
 
 def test_positions_and_long_contexts(tokenizer, tmp_path, monkeypatch):

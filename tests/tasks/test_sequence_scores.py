@@ -10,6 +10,7 @@ from tiny import make_encoder, make_split
 from minidistil.cli.main import main
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
+from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import class_scores, label_scores
 from minidistil.tasks.named import named_task
 
@@ -35,6 +36,16 @@ def test_classes_are_scored_as_by_scikit_learn():
     assert class_scores(labels % 2, chosen % 2, NAMES[:2])["f1"] == pytest.approx(
         sk.f1_score(labels % 2, chosen % 2)
     )
+
+
+def test_f1_is_of_the_same_class_whatever_the_order_of_a_models_labels():
+    task, rng = named_task("sms", DataSettings()), np.random.default_rng(0)
+    spam, logits = rng.random(200) < 0.2, rng.normal(size=(200, 2))
+    for names in (("ham", "spam"), ("SPAM", "HAM")):
+        where = [name.lower() for name in names].index("spam")
+        labels = np.where(spam, where, 1 - where)
+        expected = sk.f1_score(spam, logits.argmax(1) == where)
+        assert task.score(logits, labels, names)["f1"] == pytest.approx(expected)
 
 
 def test_labels_are_scored_as_by_scikit_learn():

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from minidistil.errors import DataError, UsageError
 from minidistil.text.labels import LabelMap, encode_numbers
-from minidistil.text.readers import Examples, read_examples
+from minidistil.text.readers import PAIRS, Examples, read_examples
 
 
 @pytest.fixture
@@ -47,6 +47,15 @@ def test_parquet(tmp_path, write, monkeypatch):
         read_examples(path, text="words")
     with pytest.raises(DataError, match="not a parquet file"):
         read_examples(write("b.parquet", "text"))
+    for unit, far in (("ns", 1), ("us", 10**18)):  # that Python, without pandas, has no type for
+        table["other"] = pyarrow.array([far, None], pyarrow.timestamp(unit))
+        parquet.write_table(pyarrow.table(table), path)
+        assert read_examples(path).texts == examples.texts
+    damaged = bytearray(path.read_bytes())
+    damaged[4:60] = bytes(56)
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"(cannot be read|not a parquet file): (?!None)."):
+        read_examples(path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'minidistil\[parquet\]'"):
         read_examples(path)
@@ -93,6 +102,12 @@ def test_columns(write):
     assert (headless.texts, headless.labels) == (["first", "second"], ["1", "0"])
     unlabelled = read_examples(write("c.tsv", "sentence1\tsentence2\na\tb\n"))
     assert (unlabelled.pairs, unlabelled.labels) == (["b"], None)
+
+
+def test_the_columns_of_every_kind_of_pair_are_found(write):
+    for first, second in PAIRS:
+        found = read_examples(write("a.tsv", f"index\t{first}\t{second}\tlabel\n0\ta\tb\t1\n"))
+        assert (found.texts, found.pairs) == (["a"], ["b"])
 
 
 def test_a_chosen_text_column_takes_no_pair_along(write):
@@ -182,6 +197,10 @@ def test_whole_numbers_keep_their_order():
     assert LabelMap.fit(["b", "a", "", "1", None]).names == ("1", "a", "b")
 
 
+def test_a_name_of_thousands_of_digits_is_a_name():
+    assert LabelMap.fit(["9" * 5000, "1"]).names == ("1", "9" * 5000)
+
+
 def test_encode():
     labels = LabelMap(("negative", "positive"))
     encoded = labels.encode(examples("positive", " negative", "positive"))
@@ -209,6 +228,6 @@ def test_sets():
 
 def test_numbers():
     assert encode_numbers(examples("2.5", 3, "-1e1")).tolist() == [2.5, 3.0, -10.0]
-    for bad in ("many", "", "nan", "inf", None, [1]):
+    for bad in ("many", "", "nan", "inf", None, [1], 10**400, "1e39", "1_0"):
         with pytest.raises(DataError, match=r"a.csv, line 3: a number is expected"):
             encode_numbers(examples("1", bad))

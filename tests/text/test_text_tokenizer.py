@@ -7,9 +7,12 @@ import logging
 
 import numpy as np
 import pytest
+import tokenizers
+from tokenizers import models, pre_tokenizers
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer_files import SPECIAL_TOKENS
 
 VOCAB = [
     "[PAD]",
@@ -254,6 +257,32 @@ def test_bad_directories(tmp_path):
     with pytest.raises(ConfigError, match=r"lacks \[UNK\]"):
         Tokenizer.from_pretrained(directory)
     make(directory, [t for t in VOCAB if t != "[PAD]"])
+    for settings in ({"do_lower_case": 5}, {"strip_accents": "yes"}):
+        (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+        with pytest.raises(ConfigError, match="expected true, false or null"):
+            Tokenizer.from_pretrained(directory)
+    nothing = {"do_lower_case": None, "tokenize_chinese_chars": None, "additional_special_tokens": 5}
+    (directory / "tokenizer_config.json").write_text(json.dumps(nothing))
+    Tokenizer.from_pretrained(directory)
     (directory / "tokenizer_config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"tokenizer_config.json is not valid JSON"):
         Tokenizer.from_pretrained(directory)
+
+
+@pytest.mark.parametrize(
+    ("before", "tokens"),
+    [
+        (pre_tokenizers.Metaspace(), ["▁", "▁in", "▁Rome"]),
+        (pre_tokenizers.ByteLevel(), ["Ġ", "Ġin", "ĠRome", "in"]),
+    ],
+)
+def test_a_space_before_a_word_is_no_part_of_it(before, tokens):
+    """Of tokenizers that count it as such."""
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL_TOKENS.values(), *tokens])}
+    rust = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    rust.pre_tokenizer = before
+    text = "in  Rome in"
+    found = Tokenizer(rust).encode_spans([text])
+    words = [text[start:end] for start, end in found.spans.tolist()]
+    assert [word for word in words if len(word) > 1] == ["in", "Rome", "in"]
+    assert not any(word[:1].isspace() for word in words)
