@@ -298,7 +298,11 @@ def load_config(path: Path) -> ModelConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory") from error
+        seed = path.parent / "seed-0"
+        hint = f": it has a model for each seed, such as {seed}" if seed.is_dir() else ""
+        raise ConfigError(
+            f"{path} does not exist, so {path.parent} is not a model directory{hint}"
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(values, dict):

@@ -47,6 +47,9 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     """How files of texts are read."""
     parser.add_argument("--text-column", metavar="NAME", help="the column that holds the text")
     parser.add_argument("--format", metavar="NAME", help="csv, tsv, jsonl, parquet or text, if not as named")
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line of a csv or tsv names no columns"
+    )
 
 
 def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
@@ -60,7 +63,9 @@ def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
 def read_texts(args: argparse.Namespace, path: str) -> Examples:
     from minidistil.text.readers import read_examples
 
-    return read_examples(path, text=args.text_column, format=args.format)
+    return read_examples(
+        path, text=args.text_column, format=args.format, header=not args.no_header, usual_labels=()
+    )
 
 
 def numbers(values: Any) -> list[float]:

@@ -45,12 +45,16 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+    from minidistil.text.readers import STDIN
 
     short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
     changes = [f"train.{name}={value}" for name, value in short.items() if value is not None]
     changes += args.set
     if args.seeds is not None and (args.seeds < 1 or args.seed is not None):
         raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
+    times = (args.train, args.eval).count(STDIN)
+    if times == 2 or (times and args.seeds not in (None, 1)):
+        raise UsageError("standard input can be read once: give a file")
     if args.task == "glue":
         return _glue(args, changes)
     if args.against is not None:

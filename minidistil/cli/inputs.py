@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
@@ -35,6 +36,9 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("text", "pair"):
         parser.add_argument(f"--{name}-column", metavar="NAME", help=f"in --data, the column of the {name}")
     parser.add_argument("--format", metavar="NAME", help="of --data, if not as it is named")
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line of --data, csv or tsv, names no columns"
+    )
 
 
 def check_inputs(args: argparse.Namespace) -> None:
@@ -43,29 +47,37 @@ def check_inputs(args: argparse.Namespace) -> None:
 
     if sum(map(bool, (args.texts, args.document, args.data))) > 1:
         raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
-    if args.data is None and (args.text_column or args.pair_column or args.format):
-        raise UsageError("--text-column, --pair-column and --format say how --data is read")
+    if args.data is None and (args.text_column or args.pair_column or args.format or args.no_header):
+        raise UsageError("--text-column, --pair-column, --format and --no-header say how --data is read")
     if args.pair is not None and args.pair_column is not None:
         raise UsageError("the second text is --pair or in --pair-column, not both")
 
 
-def inputs(args: argparse.Namespace, *, whole: bool, pairs: bool) -> Iterator[list[Input]]:
+def are_typed(args: argparse.Namespace, *, whole: bool) -> bool:
+    """Whether texts are lines typed at a terminal."""
+    given = args.document or args.data is not None or args.texts
+    return not (given or whole) and sys.stdin.isatty()
+
+
+def inputs(
+    args: argparse.Namespace, *, whole: bool, read: Callable[[argparse.Namespace], list[Input]]
+) -> Iterator[list[Input]]:
     """Texts, some at a time.
 
     Parameters
     ----------
     whole : bool
         Whether standard input is one text, not one a line.
-    pairs : bool
-        Whether second texts are wanted.
+    read : callable
+        Reads --data.
     """
     if args.document:
         for path in args.document:  # one at a time: they may be long
             yield [Input(_whole_file(path), args.pair, {"document": path})]
-    elif args.data is None and not args.texts and not whole and sys.stdin.isatty():
+    elif are_typed(args, whole=whole):
         yield from _typed(args)
     else:
-        found = _of_file(args, pairs) if args.data is not None else _of_arguments(args, whole)
+        found = read(args) if args.data is not None else _of_arguments(args, whole)
         for begin in range(0, len(found), TEXTS_AT_ONCE):
             yield found[begin : begin + TEXTS_AT_ONCE]
 
@@ -86,19 +98,80 @@ def _of_arguments(args: argparse.Namespace, whole: bool) -> list[Input]:
     return [Input(text, args.pair) for text in texts]
 
 
-def _of_file(args: argparse.Namespace, pairs: bool) -> list[Input]:
+def read_texts(args: argparse.Namespace) -> list[Input]:
+    """Texts of a table; a second one beside each is one too many."""
+    found = read_pairs(args)
+    if args.pair is None and any(given.pair is not None for given in found):
+        from minidistil.errors import UsageError
+
+        raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
+    return found
+
+
+def read_pairs(args: argparse.Namespace) -> list[Input]:
+    """Texts of a table, or pairs of them."""
     from minidistil.errors import UsageError
     from minidistil.text.readers import read_examples
 
-    found = read_examples(args.data, text=args.text_column, pair=args.pair_column, format=args.format)
-    if found.pairs is not None and not pairs:
-        raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
+    found = read_examples(
+        args.data, text=args.text_column, pair=args.pair_column, format=args.format,
+        header=not args.no_header, usual_labels=(),
+    )  # fmt: skip
     if found.pairs is not None and args.pair is not None:
         raise UsageError(f"{args.data} has second texts of its own: leave out --pair, or say --text-column")
     second = found.pairs or [args.pair] * len(found)
     return [
         Input(text, pair, {"line": line})
         for text, pair, line in zip(found.texts, second, found.lines, strict=True)
+    ]
+
+
+def read_documents(args: argparse.Namespace) -> list[Input]:
+    """Documents of a table, or a line each."""
+    from minidistil.tasks import documents
+
+    found = documents.read_documents(
+        args.data, text=args.text_column, format=args.format, header=not args.no_header
+    )
+    return [Input(text, None, {"line": line}) for text, line in zip(found.texts, found.lines, strict=True)]
+
+
+def read_contexts(args: argparse.Namespace) -> list[Input]:
+    """Contexts of a table, or of SQuAD's file, with a question each unless --question says one for all."""
+    from minidistil.tasks.squad import read_squad
+    from minidistil.text.readers import read_examples
+
+    if args.format is None and str(args.data).lower().removesuffix(".gz").endswith(".json"):
+        squad = read_squad(args.data, labelled=False)
+        if args.question is not None:
+            return [Input(context) for context in dict.fromkeys(squad.contexts)]
+        return [
+            Input(context, question, {"id": key})
+            for context, question, key in zip(squad.contexts, squad.questions, squad.ids, strict=True)
+        ]
+    found = read_examples(
+        args.data, text=args.text_column or "context", format=args.format, header=not args.no_header,
+        pair="question" if args.question is None else None, usual_labels=(),
+    )  # fmt: skip
+    questions: list[str | None] = [*found.pairs] if found.pairs else [None] * len(found)
+    return [
+        Input(text, question, {"line": line})
+        for text, question, line in zip(found.texts, questions, found.lines, strict=True)
+    ]
+
+
+def read_choices(args: argparse.Namespace) -> list[Input]:
+    """Texts that --choices go with; or without them examples as of the task, each as a JSON object."""
+    from minidistil.tasks import swag
+
+    if args.choices is not None:
+        return read_texts(args)
+    found = swag.read_choices(args.data, text=args.text_column, format=args.format, header=not args.no_header)
+    return [
+        Input(json.dumps({"context": context, "question": start, "choices": choices}), None, {"line": line})
+        for context, start, choices, line in zip(
+            found.contexts, found.starts, found.choices, found.lines, strict=True
+        )
     ]
 
 

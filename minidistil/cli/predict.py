@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from minidistil.cli.inputs import add_input_arguments
 
 if TYPE_CHECKING:
+    from minidistil.cli.inputs import Input
     from minidistil.pipelines import Pipeline
 
 HELP = "label, tag, answer, fill in, choose, summarise, or find the nearest entry"
@@ -118,10 +119,10 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.cli.embed import row
-    from minidistil.cli.inputs import check_inputs, inputs
+    from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import check_setup, kind_of
-    from minidistil.errors import UsageError
-    from minidistil.pipelines import pipeline, pipeline_of
+    from minidistil.errors import MinidistilError, UsageError
+    from minidistil.pipelines import pipeline_class, pipeline_of
 
     check_inputs(args)
     if args.top_k is not None and args.top_k < 1:
@@ -133,15 +134,16 @@ def run(args: argparse.Namespace) -> int:
     if args.task is None:
         predict = pipeline_of(args.model, backend=args.backend)
     else:
-        predict = pipeline(args.task, args.model, backend=args.backend, **setup)
+        predict = pipeline_class(args.task).from_pretrained(args.model, backend=args.backend, **setup)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
-    kind = kind_of(predict, options)
-    takes_pairs = "pair" in kind.options
+    kind = kind_of(predict, options, file=args.data is not None)
     for name in ("pair", "pair_column"):
         options.pop(name, None)
     parts: list[str] = []
     first = True
-    for some in inputs(args, whole=kind.whole, pairs=takes_pairs):
+
+    def answer(some: list[Input]) -> None:
+        nonlocal first
         texts = [given.text for given in some]
         pairs = [given.pair for given in some if given.pair is not None]
         more = {"pairs": pairs} if pairs else {}
@@ -155,8 +157,17 @@ def run(args: argparse.Namespace) -> int:
                 for cells in shown.rows:
                     print(row(*cells))
             if args.html is not None:
-                parts += [kind.page(shown.facts), *_attention(args, predict, shown.facts)]
+                parts.extend([kind.page(shown.facts), *_attention(args, predict, shown.facts)])
         sys.stdout.flush()
+
+    typed = are_typed(args, whole=kind.whole)
+    for some in inputs(args, whole=kind.whole, read=kind.read):
+        try:
+            answer(some)
+        except MinidistilError as error:
+            if not typed:
+                raise
+            print(f"minidistil predict: {error}", file=sys.stderr)  # the next line may be better
     if args.html is not None:
         _write_page(args, parts)
     return 0

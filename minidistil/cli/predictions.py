@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minidistil.cli.inputs import (
+    Input,
+    read_choices,
+    read_contexts,
+    read_documents,
+    read_pairs,
+    read_texts,
+)
 from minidistil.errors import UsageError
 from minidistil.pipelines import PIPELINES, Pipeline
 from minidistil.report import predictions as pages
@@ -59,6 +68,8 @@ class Kind(NamedTuple):
         between results.
     setup : tuple of str
         Options that it is made with.
+    read : callable
+        Reads the file of --data.
     """
 
     show: Callable[..., Iterator[Shown]]
@@ -67,6 +78,7 @@ class Kind(NamedTuple):
     needs: tuple[str, ...] = ()
     whole: bool = False
     setup: tuple[str, ...] = ()
+    read: Callable[[argparse.Namespace], list[Input]] = read_texts
 
 
 def labels(
@@ -96,10 +108,18 @@ def entities(predict: TokenClassification, texts: Sequence[str], **options: Any)
 
 
 def answers(
-    predict: QuestionAnswering, texts: Sequence[str], *, question: str, n_best: int = 1, **options: Any
+    predict: QuestionAnswering,
+    texts: Sequence[str],
+    *,
+    pairs: Sequence[str] | None = None,
+    question: str = "",
+    n_best: int = 1,
+    **options: Any,
 ) -> Iterator[Shown]:
-    found = predict([question] * len(texts), texts, n_best=n_best, **options)
-    for text, answer in zip(texts, found, strict=True):
+    """With one question for all texts, or `pairs`, one for each."""
+    questions = [question] * len(texts) if pairs is None else pairs
+    found = predict(questions, texts, n_best=n_best, **options)
+    for question, text, answer in zip(questions, texts, found, strict=True):
         best = answer.candidates if n_best > 1 and answer.best.text else [answer.best]
         odds = answer.null_odds if math.isfinite(answer.null_odds) else None
         yield Shown(
@@ -197,19 +217,24 @@ def faq(
 SHOWN = 5  # candidates in an object, if nothing is said
 KINDS: dict[str, Kind] = {
     "text-classification": Kind(
-        labels, ("no_truncation", "top_k", "threshold", "pair", "pair_column"), pages.labels
+        labels, ("no_truncation", "top_k", "threshold", "pair", "pair_column"), pages.labels, read=read_pairs
     ),
     "token-classification": Kind(entities, ("aggregation",), pages.entities),
     "question-answering": Kind(
-        answers, ("question", "n_best", "null_threshold"), pages.answers, needs=("question",)
+        answers,
+        ("question", "n_best", "null_threshold"),
+        pages.answers,
+        needs=("question",),
+        read=read_contexts,
     ),
     "fill-mask": Kind(words, ("top_k", "targets"), pages.words),
-    "multiple-choice": Kind(chosen, ("choices", "no_truncation"), pages.choices),
+    "multiple-choice": Kind(chosen, ("choices", "no_truncation"), pages.choices, read=read_choices),
     "summarization": Kind(
         summaries,
         ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
         pages.summary,
         whole=True,
+        read=read_documents,
     ),
     "intents": Kind(intents, ("top_k", "threshold"), pages.intents, setup=("entries", "vectors")),
     "faq": Kind(faq, ("top_k", "threshold"), pages.faq, setup=("entries", "vectors", "answers")),
@@ -224,13 +249,15 @@ def check_setup(task: str | None, given: dict[str, Any]) -> None:
         raise UsageError(f"--{option} goes with --task {' or '.join(having)}")
 
 
-def kind_of(predict: Pipeline, given: dict[str, Any]) -> Kind:
+def kind_of(predict: Pipeline, given: dict[str, Any], *, file: bool = False) -> Kind:
     """How a predictor is shown.
 
     Parameters
     ----------
     given : dict
         The options that the user wrote.
+    file : bool
+        Whether texts are from a file, which may have what an option would say.
 
     Raises
     ------
@@ -241,6 +268,6 @@ def kind_of(predict: Pipeline, given: dict[str, Any]) -> Kind:
     for option in given.keys() - set(kind.options):
         raise UsageError(f"{name} does not take --{option.replace('_', '-')}")
     for option in kind.needs:
-        if option not in given:
+        if option not in given and not file:
             raise UsageError(f"{name} needs --{option.replace('_', '-')}")
     return kind

@@ -107,12 +107,11 @@ def _correlation(x: FloatArray, y: FloatArray) -> float:
     if (x == x[0]).all() or (y == y[0]).all():  # deviations from a rounded mean need not be 0
         return math.nan
     u, v = _deviations(x), _deviations(y)
-    return float(np.clip(u @ v, -1, 1))
+    return float(np.clip(u @ v / math.sqrt((u @ u) * (v @ v)), -1, 1))
 
 
 def _deviations(x: FloatArray) -> FloatArray:
-    """Deviations from the mean, scaled to length 1; before by a power of two, so that no square overflows."""
-    scaled = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))  # which rounds nothing
-    u = scaled - scaled.mean()
-    unit: FloatArray = u / np.linalg.norm(u)
-    return unit
+    """Deviations from the mean, over a power of two: that rounds nothing, and no square overflows."""
+    scaled = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
+    u: FloatArray = scaled - scaled.mean()
+    return u

@@ -30,6 +30,7 @@ PIPELINES = {
     "intents": ("nearest", "Intents"),
     "faq": ("nearest", "Faq"),
 }
+EMBEDDINGS = ("embeddings", "feature-extraction", "sentence-similarity")  # ours, and the hub's names
 _HOMES = {name: module for module, name in PIPELINES.values()} | {"Prediction": "text_classification"}
 
 
@@ -40,7 +41,7 @@ def __getattr__(name: str) -> Any:
 
 
 def pipeline_class(task: str) -> type[Pipeline]:
-    """The class for a task, a key of `PIPELINES`.
+    """The class for a task: a key of `PIPELINES`, or what `--task` of a fine-tuning takes, such as "sst2".
 
     Raises
     ------
@@ -48,9 +49,19 @@ def pipeline_class(task: str) -> type[Pipeline]:
         There is no such task.
     """
     if task not in PIPELINES:
+        task = _tag_of(task)
+    if task not in PIPELINES:
         raise UsageError(f"task {task!r} is not supported; supported: {', '.join(PIPELINES)}")
     kind: type[Pipeline] = __getattr__(PIPELINES[task][1])
     return kind
+
+
+def _tag_of(name: str) -> str:
+    """The predictor's name for a task that is named as files and metrics are."""
+    from minidistil.tasks.base import DataSettings
+    from minidistil.tasks.named import TASKS
+
+    return getattr(TASKS[name].make(DataSettings()), "pipeline_tag", name) if name in TASKS else name
 
 
 def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
@@ -59,7 +70,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     Parameters
     ----------
     task : str
-        A key of `PIPELINES`.
+        A key of `PIPELINES`, the name of a task to learn, such as "sst2", or "embeddings".
     path_or_id : directory or hub id
     **options
         As for `Model.from_pretrained`; of "intents" and "faq" also what their classes take.
@@ -67,7 +78,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     Returns
     -------
     Pipeline
-        Of the class for the task.
+        Of the class for the task. For "embeddings" a `SentenceEncoder`.
 
     Raises
     ------
@@ -76,6 +87,10 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     ConfigError
         The model is not for it.
     """
+    if task in EMBEDDINGS:
+        from minidistil.tasks.sentence_encoder import SentenceEncoder
+
+        return SentenceEncoder.from_pretrained(path_or_id, **options)
     return pipeline_class(task).from_pretrained(path_or_id, **options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -69,7 +69,15 @@ def load(path_or_id: str | Path, **options: Any) -> tuple[Model, Tokenizer]:
 
 
 def as_list(texts: str | Sequence[str]) -> list[str]:
-    """One text, or some."""
+    """One text, or some.
+
+    Raises
+    ------
+    InputError
+        What would be taken apart into something else: an object, or bytes.
+    """
+    if isinstance(texts, (Mapping, bytes)):
+        raise InputError(f"a text, or a list of them, is expected, not {texts!r:.60}")
     return [texts] if isinstance(texts, str) else list(texts)
 
 

@@ -72,6 +72,8 @@ class MultipleChoice(Pipeline):
             An empty text, fewer than two choices, or an empty one.
         """
         texts = as_list(texts)
+        if isinstance(choices, str):
+            raise InputError("choices must be a list of texts, not one")
         require_text(texts, "text", "choose for")
         flat = [choice for choice in choices if isinstance(choice, str)]
         lists = [flat] * len(texts) if len(flat) == len(choices) else [list(some) for some in choices]

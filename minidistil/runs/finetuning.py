@@ -182,6 +182,7 @@ class FineTuning(RecipeRun):
         model = self.task.model_class(self.config).from_pretrained(
             resolve(self.source), seed=seed, ignore_mismatched=True, **labels
         )
+        follow_labels(model, load_config(resolve(self.source)))
         if m.layers is not None:
             model = init_student(model, m.layers, seed=seed)
         freeze(model, m.freeze)
@@ -271,6 +272,18 @@ class FineTuning(RecipeRun):
         return report
 
 
+def follow_labels(model: Model, before: ModelConfig) -> None:
+    """Put the rows of a head in the order of its model's labels, if it learnt the same in another order."""
+    ours, theirs = (
+        [config.id2label[i] for i in range(config.num_labels)] for config in (model.config, before)
+    )
+    if ours == theirs or sorted(ours) != sorted(theirs):
+        return
+    for name in ("classifier.weight", "classifier.bias"):
+        if name in model.params and len(model.params[name]) == len(ours):
+            model.params[name][:] = model.params[name][[theirs.index(label) for label in ours]]
+
+
 def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -> dict[str, Any]:
     """The same run with seeds 0, 1, ...: each in a directory of its own, and what they come to together.
 
@@ -315,13 +328,16 @@ def numbers(found: Mapping[str, Any]) -> dict[str, float]:
     return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
+WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
+
+
 def table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
     models = report["models"]
-    lines = [f"{'':24}" + "".join(f"{name:>28}" for name in models)]
+    lines = [f"{'':23}" + "".join(f" {name:>27}" for name in models)]
     for key in numbers_of_any(models):
         cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
-        lines.append(f"{key.replace('_', ' '):24}" + "".join(f"{cell:>28}" for cell in cells))
+        lines.append(f"{key.replace('_', ' '):23.23}" + "".join(f" {cell:>27}" for cell in cells))
     lines += ["", f"{report['task']}: learnt from {report['examples']:,} examples."]
     if "evaluated" in report:
         lines[-1] += f" Measured on {report['evaluated']:,}."
@@ -340,14 +356,19 @@ def _is_spread(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"mean", "lowest", "highest"}
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(key: str, value: Any, decimals: int = 4) -> str:
     """A number, or a mean with its spread."""
     if isinstance(value, Mapping):
-        mean, low, high = (_cell(key, value[part]) for part in ("mean", "lowest", "highest"))
-        return mean if low == high else f"{mean} ({low} to {high})"
+        numbers_ = [value[part] for part in ("mean", "lowest", "highest")]
+        for decimals in range(4, -1, -1):  # as many as there is room for
+            mean, low, high = (_cell(key, number, decimals) for number in numbers_)
+            shown = mean if low == high else f"{mean} ({low} to {high})"
+            if len(shown) <= WIDTH:
+                break
+        return shown
     if key in ("layers", "parameters", "bytes"):
         return f"{int(value):,}"
-    return f"{value:.0f}" if key.endswith("per_second") else f"{value:.4f}"
+    return f"{value:.0f}" if key.endswith("per_second") else f"{value:.{decimals}f}"
 
 
 def _hash(examples: Any) -> str:

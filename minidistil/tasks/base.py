@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,7 +15,7 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
 from minidistil.text.labels import label_name
-from minidistil.text.readers import Column, Examples, read_examples
+from minidistil.text.readers import LABELS, Column, Examples, read_examples
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
@@ -65,7 +66,7 @@ class DataSettings:
         """Whether the first line of a csv or tsv names the columns."""
         return self.header is not False
 
-    def read(self, path: str | Path) -> Examples:
+    def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
         """The examples of a table, but for those to be left out, which a warning counts.
 
         Raises
@@ -76,6 +77,7 @@ class DataSettings:
         examples = read_examples(
             path, text=self.text, pair=self.pair, label=self.label, label_columns=self.label_columns,
             format=self.format, header=self.named_columns, skip_broken=bool(self.skip_broken),
+            usual_labels=usual_labels,
         )  # fmt: skip
         if self.skip_label is None or examples.labels is None:
             return examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,10 +46,15 @@ class QuestionTask(Task):
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary = "f1"
+        self.primary, self._labelled = "f1", True
 
     def read(self, path: str | Path) -> Questions:
-        return read_squad(path)
+        return read_squad(path, labelled=self._labelled)
+
+    def without_labels(self) -> Self:
+        other = super().without_labels()
+        other._labelled = False
+        return other
 
     def changes(self, examples: Questions) -> dict[str, Any]:
         if not any(examples.answers):

@@ -107,8 +107,8 @@ def read_queries(path: str | Path) -> Retrieval:
         Anything else; file and line are named.
     """
     name = shown_name(path)
-    found = Retrieval()
     places: dict[str, int] = {}
+    relevant: dict[str, dict[int, float]] = {}  # a query may have several lines
     for number, line in lines_of(path, name):
         if not line.strip():
             continue
@@ -117,9 +117,8 @@ def read_queries(path: str | Path) -> Retrieval:
         positive = _texts(row, POSITIVE, name, number)
         for text in [*positive, *(_texts(row, NEGATIVE, name, number) if set(NEGATIVE) & row.keys() else [])]:
             places.setdefault(text, len(places))
-        found.queries.append(query)
-        found.relevant.append({places[text]: 1.0 for text in positive})
-    found.corpus = list(places)
+        relevant.setdefault(query, {}).update({places[text]: 1.0 for text in positive})
+    found = Retrieval(corpus=list(places), queries=list(relevant), relevant=list(relevant.values()))
     return _checked(found, name)
 
 

@@ -75,6 +75,10 @@ class SentenceEncoder:
         """Numbers in a vector."""
         return self.model.config.hidden_size
 
+    def __call__(self, texts: str | Sequence[str]) -> npt.NDArray[np.float32]:
+        """The vector of one text, float32 [H], or of several, [N, H]; see `encode`."""
+        return self.encode([texts])[0] if isinstance(texts, str) else self.encode(texts)
+
     def encode(self, texts: Sequence[str], *, quiet: bool = True) -> npt.NDArray[np.float32]:
         """A vector for every text, float32 [N, H], in their order.
 

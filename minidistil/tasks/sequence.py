@@ -20,7 +20,7 @@ from minidistil.tasks.base import TABLE, DataSettings, Task
 from minidistil.tasks.classification import class_scores, label_scores, predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, class_labels, encode_numbers, label_name
-from minidistil.text.readers import Examples
+from minidistil.text.readers import CLASSES, LABELS, Examples
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
@@ -66,9 +66,12 @@ class SequenceTask(Task):
         self.primary = primary or usual[problem]
         if not self.data.separator:
             raise UsageError("data.separator is empty: something must stand between labels")
+        if len(set(self.data.label_columns)) < len(self.data.label_columns):
+            raise UsageError("data.label_columns names a column twice")
 
     def read(self, path: str | Path) -> Examples:
-        examples = self.data.read(path)
+        usual = LABELS if self.problem == "regression" else CLASSES
+        examples = self.data.read(path, usual_labels=usual)
         if self.names and examples.labels is not None:
             return replace(examples, labels=[self.names.get(label_name(x), x) for x in examples.labels])
         return examples

@@ -34,13 +34,15 @@ class Questions:
         return len(self.ids)
 
 
-def read_squad(path: str | Path) -> Questions:
+def read_squad(path: str | Path, *, labelled: bool = True) -> Questions:
     """Read the JSON of SQuAD 1.1 or 2.0 (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822).
 
     Parameters
     ----------
     path : str or Path
         "-" is standard input; `.gz` is unpacked on the way.
+    labelled : bool
+        Whether each question must have its answers, or say that there is none.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def read_squad(path: str | Path) -> Questions:
         found.ids.append(key)
         found.questions.append(question["question"].strip())
         found.contexts.append(context)
-        found.answers.append([] if question.get("is_impossible") else _answers(question, context, name))
+        unanswered = question.get("is_impossible") or ("answers" not in question and not labelled)
+        found.answers.append([] if unanswered else _answers(question, context, name))
     if not found.ids:
         raise DataError("there are no questions in it", path=name)
     return found
@@ -93,7 +96,11 @@ def _questions(content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _answers(question: dict[str, Any], context: str, name: str) -> list[tuple[int, str]]:
-    given, found = question.get("answers", []), []
+    if "answers" not in question:
+        raise DataError(
+            f'question {question["id"]} has neither "answers" nor "is_impossible": true', path=name
+        )
+    given, found = question["answers"], []
     if not isinstance(given, list):
         raise DataError(
             f"question {question['id']}: a list of answers is expected, not {given!r:.80}", path=name

@@ -89,13 +89,20 @@ Found = Iterator[tuple[int, str, list[EntitySpan], list[tuple[int, int]]]]
 def _sentences(path: str | Path, name: str, column: int) -> Found:
     words: list[str] = []
     tags: list[str] = []
-    first = 0
+    first = width = 0
     for number, line in lines_of(path, name):
         cells = [cell for cell in SPACE.split(line) if cell]  # not str.split: a word may hold another space
         if cells and cells[0] != DOCUMENT:
             if len(cells) < 2 or not -len(cells) <= column < len(cells):
                 raise DataError(
                     f"a word and its tag are expected, between white space, not {line.strip()!r:.60}",
+                    path=name,
+                    line=number,
+                )
+            width = width or len(cells)
+            if len(cells) != width:
+                raise DataError(
+                    f"{len(cells)} columns where there were {width} before: {line.strip()!r:.60}",
                     path=name,
                     line=number,
                 )
@@ -162,6 +169,8 @@ def _marked(item: Any, text: str, name: str, line: int) -> EntitySpan:
             path=name,
             line=line,
         )
+    if not text[start:end].strip():
+        raise DataError(f"from {start} to {end} there is only white space", path=name, line=line)
     if kind == OUTSIDE or not kind:
         raise DataError(f"{kind!r} is no type of entity", path=name, line=line)
     return EntitySpan(start, end, kind, said)

@@ -13,7 +13,7 @@ import logging
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -41,7 +41,8 @@ PAIRS = (
     ("text", "text_pair"),
 )
 TEXTS = ("text", "sentence1", "question1", "premise", "question", "sentence")  # QNLI has the last two
-LABELS = ("label", "labels", "intent", "score")
+CLASSES = ("label", "labels", "intent")
+LABELS = (*CLASSES, "score")
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 Column = str | int
@@ -94,13 +95,15 @@ def read_examples(
     format: str | None = None,
     header: bool = True,
     skip_broken: bool = False,
+    usual_texts: Sequence[str] = TEXTS,
+    usual_labels: Sequence[str] = LABELS,
 ) -> Examples:
     """Read examples from a file.
 
     Parameters
     ----------
     path : str or Path
-        "-" is standard input. A name that ends in .gz is unpacked on the way.
+        "-" is standard input. A name that ends in .gz is unpacked on the way, and so is what is piped in.
     text, pair, label : str or int, optional
         Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
         need have no pair and no label.
@@ -113,6 +116,8 @@ def read_examples(
         Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
     skip_broken : bool
         Leave out lines of a csv or tsv with too few or too many cells; one warning says how many.
+    usual_texts, usual_labels : sequence of str
+        Where to look for the text and the label when no column is named. Without the latter there are none.
 
     Raises
     ------
@@ -127,7 +132,7 @@ def read_examples(
     flags: dict[str, str] = {}
     for line, row in read_rows(path, format=format, header=header, broken=broken):
         if columns is None:
-            columns = _choose(wanted, list(row), name)
+            columns = _choose(wanted, list(row), name, usual_texts, usual_labels)
             flags = {str(column): find_column(column, list(row), name) for column in label_columns}
             labelled = "label" in columns or bool(flags)
             found = Examples([], [] if "pair" in columns else None, [] if labelled else None, [], name)
@@ -207,7 +212,8 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
     """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
     try:
         if name != str(path):
-            yield sys.stdin.buffer
+            with _unpacked(sys.stdin.buffer) as piped:
+                yield piped
         elif name.lower().endswith(".gz"):
             with gzip.open(path) as unpacked:
                 yield cast(IO[bytes], unpacked)
@@ -218,6 +224,12 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
         raise DataError(f"not a whole gzip file: {error}", path=name) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=name) from error
+
+
+def _unpacked(file: Any) -> Any:
+    """What is piped in, unpacked if it begins as a gzip file does."""
+    packed = hasattr(file, "peek") and file.peek(2)[:2] == b"\x1f\x8b"
+    return gzip.open(file) if packed else nullcontext(file)
 
 
 def lines_of(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
@@ -319,6 +331,9 @@ def _table(
         if columns is None:
             columns = [cell.strip() for cell in cells] if header else [str(i) for i in range(len(cells))]
             if header:
+                twice = next((name for name in columns if name and columns.count(name) > 1), None)
+                if twice is not None:
+                    raise DataError(f"two columns are called {twice!r}", path=name, line=line)
                 continue
         if len(cells) != len(columns):
             if broken is not None:
@@ -361,18 +376,21 @@ def json_object(line: str, name: str, number: int) -> dict[str, Any]:
     return value
 
 
-def _choose(wanted: Mapping[str, Column | None], columns: Sequence[str], name: str) -> dict[str, str]:
+def _choose(
+    wanted: Mapping[str, Column | None], columns: Sequence[str], name: str,
+    texts: Sequence[str], labels: Sequence[str],
+) -> dict[str, str]:  # fmt: skip
     """Which column plays which role: those asked for, else those with a usual name."""
     chosen = {role: find_column(c, columns, name) for role, c in wanted.items() if c is not None}
     if "text" not in chosen:
-        usual = next((c for c in TEXTS if c in columns), None)
+        usual = next((c for c in texts if c in columns), None)
         if usual is None:
             raise DataError(f"which column holds the text? There are: {', '.join(columns)}", path=name)
         chosen["text"] = usual
         second = next((b for a, b in PAIRS if a == usual and b in columns), None)
         if second is not None:
             chosen.setdefault("pair", second)
-    label = next((c for c in LABELS if c in columns), None)
+    label = next((c for c in labels if c in columns), None)
     if label is not None:
         chosen.setdefault("label", label)
     return chosen

@@ -86,6 +86,17 @@ def test_files(model, say, tmp_path, monkeypatch, capsys):
     pairs = tmp_path / "c.tsv"
     pairs.write_text("sentence1\tsentence2\na\tb\n")
     assert say(model, "--data", pairs)[0][2:] == ["a", "b"], "columns with usual names are found"
+    bare = tmp_path / "d.tsv"
+    bare.write_text("a film\t1\na plot\t0\n")
+    rows = say(model, "--data", bare, "--no-header", "--text-column", "0")
+    assert [row[2] for row in rows] == ["a film", "a plot"]
+    some = tmp_path / "e.jsonl"
+    some.write_text('{"text": "a film", "label": 1}\n{"text": "a plot"}\n')
+    assert [row[2] for row in say(model, "--data", some)] == ["a film", "a plot"], "labels mean nothing here"
+    twice = tmp_path / "f.csv"
+    twice.write_text("text,text\na,b\n")
+    assert main(["predict", str(model), "--data", str(twice)]) == 3
+    assert "line 1: two columns are called 'text'" in capsys.readouterr().err
     assert main(["predict", str(model), "--data", str(pairs), "--pair", "c"]) == 2
     assert "has second texts of its own" in capsys.readouterr().err
 

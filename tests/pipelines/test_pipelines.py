@@ -8,7 +8,13 @@ from tiny import CONFIG, make_classifier, make_tokenizer
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, BertModel
-from minidistil.pipelines import QuestionAnswering, TokenClassification, pipeline, pipeline_of
+from minidistil.pipelines import (
+    QuestionAnswering,
+    TextClassification,
+    TokenClassification,
+    pipeline,
+    pipeline_of,
+)
 
 TEXTS = ["The FILM is warm", "", "a plot " * 40, "funny  film,\tlovely cast"]
 TAGS = {0: "O", 1: "B-FUN", 2: "I-FUN", 3: "B-SAD", 4: "I-SAD"}
@@ -72,6 +78,47 @@ def test_the_head_says_what_is_done(places, tmp_path):
         pipeline("summaries", places / "tokens")
 
 
+def test_tasks_by_the_names_that_files_have(places, tmp_path):
+    encoder = str(make_classifier(tmp_path))
+    assert isinstance(pipeline("conll2003", places / "tokens"), TokenClassification)
+    assert isinstance(pipeline("squad", places / "questions"), QuestionAnswering)
+    assert isinstance(pipeline("sst2", encoder), TextClassification)
+    encode = pipeline("embeddings", places / "bare")
+    assert encode("a film").shape == (CONFIG.hidden_size,)
+    assert (encode(["a film", "a plot"])[0] == encode("a film")).all()
+
+
+def test_what_is_no_text(places, tmp_path):
+    classify, find = pipeline("sst2", make_classifier(tmp_path)), pipeline("conll2003", places / "tokens")
+    for given in ([None], [3], [["a"]], {"text": "a film"}, b"a film"):
+        for predict in (classify, find):
+            with pytest.raises(InputError):
+                predict(given)
+
+
+def test_questions_in_a_file(places, tmp_path, capsys):
+    """Contexts and questions side by side, or SQuAD's file; or one question for all contexts."""
+    rows = [("The film is warm", "what film"), ("a plot", "the plot")]
+    questions = [{"id": q, "question": q} for _, q in rows]
+    paragraphs = [{"context": c, "qas": [q]} for (c, _), q in zip(rows, questions, strict=True)]
+    (tmp_path / "a.csv").write_text("context,question\n" + "".join(f"{c},{q}\n" for c, q in rows))
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"question": q, "context": c}) + "\n" for c, q in rows)
+    )
+    (tmp_path / "a.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    for name in ("a.csv", "a.jsonl", "a.json"):
+        arguments = ["predict", str(places / "questions"), "--data", str(tmp_path / name), "--json"]
+        assert main(arguments) == 0
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [(f["context"], f["question"]) for f in found] == rows
+        assert main([*arguments, "--question", "who"]) == 0
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [(f["context"], f["question"]) for f in found] == [(context, "who") for context, _ in rows]
+    (tmp_path / "b.csv").write_text("text,question\na,b\n")
+    assert main(["predict", str(places / "questions"), "--data", str(tmp_path / "b.csv")]) == 3
+    assert "no column 'context'" in capsys.readouterr().err
+
+
 def test_the_command_line(places, capsys):
     tokens, questions = str(places / "tokens"), str(places / "questions")
     assert main(["predict", tokens, TEXTS[0], TEXTS[3], "--json"]) == 0
@@ -106,7 +153,7 @@ def test_the_command_line(places, capsys):
 
 
 def test_lines_are_typed_at_a_terminal(places, capsys, monkeypatch):
-    typed = iter([TEXTS[0], "", TEXTS[3]])
+    typed = iter([TEXTS[0], "", "half of a pair: \udcff", TEXTS[3]])
 
     def line():
         for text in typed:
@@ -118,4 +165,5 @@ def test_lines_are_typed_at_a_terminal(places, capsys, monkeypatch):
     assert main(["predict", str(places / "tokens"), "--json"]) == 0
     shown = capsys.readouterr()
     assert [json.loads(answer)["text"] for answer in shown.out.splitlines()] == [TEXTS[0], TEXTS[3]]
-    assert shown.err == "One text a line; Ctrl-D ends.\n> > > > \n", "prompts are not among the answers"
+    said = "minidistil predict: texts[0] holds half of a surrogate pair, which is not text"
+    assert shown.err == f"One text a line; Ctrl-D ends.\n> > > {said}\n> > \n", "prompts are no answers"

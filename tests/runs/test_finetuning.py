@@ -16,6 +16,7 @@ from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import TASKS, named_task
+from minidistil.text.tokenizer import Tokenizer
 
 FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
 
@@ -105,6 +106,23 @@ def test_a_student_learns_from_a_teacher_without_labels(place, tuned, tmp_path):
     assert report["models"]["student"]["layers"] == 3
     assert report["models"]["student"]["accuracy"] > 0.9
     assert load_model(tmp_path / "s").config.id2label == {0: "negative", 1: "positive"}
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_a_head_keeps_what_it_learnt_when_its_labels_are_sorted_otherwise(place, tuned, tmp_path, teacher):
+    other = load_model(tuned[0])
+    for name in ("classifier.weight", "classifier.bias"):
+        other.params[name][:] = other.params[name][::-1]
+    other.config = other.config.replace(id2label={0: "positive", 1: "negative"})
+    other.save_pretrained(tmp_path / "other", tokenizer=Tokenizer.from_pretrained(tuned[0]))
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, "train.lr=0", "train.epochs=1"])
+    report = FineTuning(
+        str(tmp_path / "other"), "sst2", place / "train.tsv", recipe, tmp_path / "o",
+        evaluate=place / "dev.tsv", teacher=str(tuned[0]) if teacher else None, quiet=True,
+    ).run()  # fmt: skip
+    found = report["models"]["student" if teacher else "model"]
+    assert found["accuracy"] == tuned[1]["models"]["model"]["accuracy"] > 0.9
+    assert load_model(tmp_path / "o").config.id2label == {0: "negative", 1: "positive"}
 
 
 def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
@@ -344,10 +362,38 @@ def test_what_is_refused(place, tmp_path, capsys):
     assert not (tmp_path / "o").exists(), "nothing half-written is left"
 
 
+def test_standard_input_is_read_once(place, tmp_path, capsys):
+    command = [
+        "finetune",
+        str(place / "encoder"),
+        "--task",
+        "sst2",
+        "--train",
+        "-",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    for more in (["--seeds", "2"], ["--eval", "-"]):
+        assert main([*command, *more]) == 2
+        assert "standard input can be read once" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_directory_of_seeds_is_no_model(tmp_path, capsys):
+    (tmp_path / "seed-0").mkdir()
+    assert main(["predict", str(tmp_path), "a film"]) == 3
+    assert f"it has a model for each seed, such as {tmp_path / 'seed-0'}" in capsys.readouterr().err
+
+
 def test_the_table_has_numbers_and_spreads():
     """What an evaluation says of each class is in the report, but no line of the table."""
     facts = {"f1": 0.5, "classes": {"LOC": {"f1": 0.5}}, "types": {}, "confusion": [[1]]}
     spread = {"accuracy": {"mean": 0.75, "lowest": 0.5, "highest": 1.0}}
     shown = table({"task": "t", "examples": 1, "models": {"teacher": facts, "student": spread}})
     assert "0.7500 (0.5000 to 1.0000)" in shown
+    wide = {"mean": 35753.1899, "lowest": 34341.1351, "highest": 37165.2448}
+    models = {"teacher": {"perplexity": 37165.2448}, "student": {"perplexity": wide}}
+    line = table({"task": "t", "examples": 1, "models": models}).splitlines()[1]
+    assert line.split("  ")[-1].strip() == "35753 (34341 to 37165)"
+    assert len(line) <= 80
     assert all(word not in shown for word in ("LOC", "classes", "types", "confusion"))

@@ -307,6 +307,17 @@ def test_what_it_refuses(place, tuned, tmp_path):
         ChoiceTask().measure(classifier, read_choices(place / "dev.jsonl"))
 
 
+def test_files_are_predicted_from(tuned, tmp_path, capsys):
+    (tmp_path / "val.csv").write_text(SWAG)
+    assert main(["predict", str(tuned[0]), "--data", str(tmp_path / "val.csv"), "--json"]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["context"], first["start"], first["line"]) == ("A film.", "The cast", 2)
+    assert first["choices"] == ["is warm, and funny.", "is dull.", "is a.", "is of."]
+    assert second["choice"] in second["choices"]
+    with pytest.raises(InputError, match="choices must be a list of texts"):
+        pipeline("multiple-choice", tuned[0])("a film", "ab")
+
+
 def test_the_command_line(tuned, tmp_path, capsys):
     model, row = str(tuned[0]), example(161)
     assert main(["predict", model, row["context"], "--choices", *row["choices"]]) == 0

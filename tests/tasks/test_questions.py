@@ -56,6 +56,14 @@ def squad(*questions, context="ab"):
     return {"data": [{"paragraphs": [{"context": context, "qas": list(questions)}]}]}
 
 
+def test_answers_may_be_missing_where_no_labels_are_wanted(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(squad({"id": "1", "question": "a"})))
+    with pytest.raises(DataError, match='question 1 has neither "answers" nor "is_impossible": true'):
+        QuestionTask().read(path)
+    assert QuestionTask().without_labels().read(path).answers == [[]]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

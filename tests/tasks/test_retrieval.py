@@ -9,7 +9,7 @@ from tiny import make_encoder
 
 from minidistil.cli.main import main
 from minidistil.errors import DataError
-from minidistil.tasks.retrieval import RetrievalTask
+from minidistil.tasks.retrieval import RetrievalTask, read_queries
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 
 CORPUS = [
@@ -151,6 +151,15 @@ def test_bad_files(content, message, tmp_path):
         RetrievalTask().read(tmp_path / "q.jsonl")
     with pytest.raises(DataError, match="cannot be read"):
         RetrievalTask().read(tmp_path)
+
+
+def test_a_query_may_have_several_lines(tmp_path):
+    rows = [{"query": "hound", "positive": "dog"}, {"query": "puss", "positive": "cat"},
+            {"query": "hound", "positive": "puppy", "negative": "cat"}]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_queries(tmp_path / "a.jsonl")
+    assert (found.queries, found.corpus) == (["hound", "puss"], ["dog", "cat", "puppy"])
+    assert found.relevant == [{0: 1.0, 2: 1.0}, {1: 1.0}]
 
 
 def test_other_names_of_the_keys(tmp_path):

@@ -235,7 +235,7 @@ def test_predict(place, tuned, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin", stdin)
         assert main([*encoder, "--method", "lead", "--words", "4", *more]) == 0
         assert capsys.readouterr().out == "A film.\nThe plot\n"
-    column = ["--data", str(place / "dev.jsonl"), "--text-column", "dialogue"]
+    column = ["--data", str(place / "dev.jsonl")]
     assert main(["predict", str(tuned), *column, "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [f["line"] for f in found] == list(range(1, 21))
@@ -247,7 +247,7 @@ def test_predict(place, tuned, tmp_path, capsys, monkeypatch):
     for arguments, code, message in (
         ([*encoder, "A film.", *documents], 2, "take one of them"),
         ([*encoder, "A film.", "--text-column", "x"], 2, "say how --data is read"),
-        ([*encoder, "--data", str(place / "dev.jsonl")], 3, "which column holds the text"),
+        ([*encoder, "--data", str(place / "dev.jsonl"), "--text-column", "x"], 3, "no column 'x'"),
         ([*encoder, "--document", str(tmp_path / "no.txt")], 3, "no.txt: cannot be read"),
         ([*encoder, "A film.", "--sentences", "0"], 2, "sentences must be at least 1"),
         ([*encoder, "A film.", "--method", "trained"], 3, "has not learnt to summarise"),

@@ -69,6 +69,12 @@ def test_running_text(tmp_path):
         ("a.txt", "the O\nwarm\n", r"a\.txt, line 2: a word and its tag are expected.*'warm'"),
         ("a.txt", "the O\nwarm X-FUN\n", r"line 2: .*X-FUN"),
         ("a.txt", "\n\n", "no examples"),
+        ("a.txt", "the X O\nwarm film Y B-FUN\n", "line 2: 4 columns where there were 3 before"),
+        (
+            "a.jsonl",
+            '{"text": "a b", "entities": [{"start": 1, "end": 2, "type": "X"}]}',
+            "line 1: from 1 to 2 there is only white space",
+        ),
         ("a.jsonl", '{"text": "a"}\n', r'line 1: expected "text" and a list of "entities"'),
         (
             "a.jsonl",

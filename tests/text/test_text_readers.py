@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from minidistil.errors import DataError, UsageError
+from minidistil.tasks.named import named_task
 from minidistil.text.labels import LabelMap, encode_numbers
 from minidistil.text.readers import PAIRS, Examples, read_examples
 
@@ -84,6 +85,9 @@ def test_text(write):
 
 def test_gzip_and_stdin(write, monkeypatch):
     assert read_examples(write("a.csv.gz", "text\nhello\n")).texts == ["hello"]
+    packed = io.BufferedReader(io.BytesIO(gzip.compress(b"one\ntwo\n")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(packed))
+    assert read_examples("-").texts == ["one", "two"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
     examples = read_examples("-")
     assert examples.texts == ["one", "two"]
@@ -108,6 +112,15 @@ def test_the_columns_of_every_kind_of_pair_are_found(write):
     for first, second in PAIRS:
         found = read_examples(write("a.tsv", f"index\t{first}\t{second}\tlabel\n0\ta\tb\t1\n"))
         assert (found.texts, found.pairs) == (["a"], ["b"])
+
+
+def test_labels_are_looked_for_where_they_are_wanted(write):
+    path = write("a.jsonl", '{"text": "a", "score": 1}\n{"text": "b"}\n')
+    assert read_examples(path, usual_labels=()).texts == ["a", "b"]
+    with pytest.raises(DataError, match="line 2: no key 'score'"):
+        read_examples(path)
+    with pytest.raises(DataError, match="there is no label column"):
+        named_task("classification").changes(named_task("classification").read(path))
 
 
 def test_a_chosen_text_column_takes_no_pair_along(write):
