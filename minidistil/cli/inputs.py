@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
@@ -150,10 +150,12 @@ def read_contexts(args: argparse.Namespace) -> list[Input]:
             for context, question, key in zip(squad.contexts, squad.questions, squad.ids, strict=True)
         ]
     found = read_examples(
-        args.data, text=args.text_column or "context", format=args.format, header=not args.no_header,
-        pair="question" if args.question is None else None, usual_labels=(),
+        args.data, text=args.text_column, format=args.format, header=not args.no_header,
+        pair="question" if args.question is None else None,
+        usual_texts=("context", "text", "document"), usual_labels=(),
     )  # fmt: skip
-    questions: list[str | None] = [*found.pairs] if found.pairs else [None] * len(found)
+    own = found.pairs if args.question is None else None
+    questions: Sequence[str | None] = own or [None] * len(found)
     return [
         Input(text, question, {"line": line})
         for text, question, line in zip(found.texts, questions, found.lines, strict=True)

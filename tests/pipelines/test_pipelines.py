@@ -114,9 +114,16 @@ def test_questions_in_a_file(places, tmp_path, capsys):
         assert main([*arguments, "--question", "who"]) == 0
         found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert [(f["context"], f["question"]) for f in found] == [(context, "who") for context, _ in rows]
-    (tmp_path / "b.csv").write_text("text,question\na,b\n")
-    assert main(["predict", str(places / "questions"), "--data", str(tmp_path / "b.csv")]) == 3
-    assert "no column 'context'" in capsys.readouterr().err
+    (tmp_path / "b.txt").write_text("a film\na plot\n")
+    arguments = ["predict", str(places / "questions"), "--data", str(tmp_path / "b.txt"), "--json"]
+    assert main([*arguments, "--question", "who"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [f["context"] for f in found] == ["a film", "a plot"]
+    assert main(arguments) == 3
+    assert "no column 'question'" in capsys.readouterr().err
+    (tmp_path / "c.csv").write_text("question\na\n")
+    assert main(["predict", str(places / "questions"), "--data", str(tmp_path / "c.csv")]) == 3
+    assert "which column holds the text" in capsys.readouterr().err
 
 
 def test_the_command_line(places, capsys):
