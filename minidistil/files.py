@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import StorageError
+from minidistil.errors import DataError, StorageError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, beyond a limit on file size
 
@@ -61,6 +61,31 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed, never written, or in a place that is none
             temporary.unlink()
+
+
+def read_npy(path: str | Path) -> Any:
+    """An array of a .npy file; no pickle is ever loaded.
+
+    Raises
+    ------
+    DataError
+        No such file, or a damaged one.
+    """
+    from tokenize import TokenError
+    from zipfile import BadZipFile
+
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        BadZipFile,
+        TokenError,
+    ) as error:  # all of these NumPy lets through
+        raise DataError(f"cannot be read: {error}", path=path) from error
 
 
 def to_json(value: object, **options: Any) -> str:

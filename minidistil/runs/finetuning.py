@@ -170,11 +170,15 @@ class FineTuning(RecipeRun):
     @cached_property
     def config(self) -> ModelConfig:
         """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
-        teacher, base = self.teacher, load_config(resolve(self.source))
+        teacher, base = self.teacher, self._source_config
         base = base.replace(extra={k: v for k, v in base.extra.items() if k != THRESHOLD})  # of another head
         if teacher is not None:
             return base.replace(problem_type=teacher.config.problem_type, id2label=teacher.config.id2label)
         return base.replace(**self.task.changes(self.examples))
+
+    @cached_property
+    def _source_config(self) -> ModelConfig:
+        return load_config(resolve(self.source))
 
     def first_model(self) -> Model:
         m, seed = self.recipe.model, self.recipe.train.seed
@@ -182,7 +186,7 @@ class FineTuning(RecipeRun):
         model = self.task.model_class(self.config).from_pretrained(
             resolve(self.source), seed=seed, ignore_mismatched=True, **labels
         )
-        follow_labels(model, load_config(resolve(self.source)))
+        follow_labels(model, self._source_config)
         if m.layers is not None:
             model = init_student(model, m.layers, seed=seed)
         freeze(model, m.freeze)
@@ -334,10 +338,10 @@ WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
 def table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
     models = report["models"]
-    lines = [f"{'':23}" + "".join(f" {name:>27}" for name in models)]
+    lines = [f"{'':23}" + "".join(f" {name:>{WIDTH}}" for name in models)]
     for key in numbers_of_any(models):
         cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
-        lines.append(f"{key.replace('_', ' '):23.23}" + "".join(f" {cell:>27}" for cell in cells))
+        lines.append(f"{key.replace('_', ' '):23.23}" + "".join(f" {cell:>{WIDTH}}" for cell in cells))
     lines += ["", f"{report['task']}: learnt from {report['examples']:,} examples."]
     if "evaluated" in report:
         lines[-1] += f" Measured on {report['evaluated']:,}."
@@ -359,9 +363,9 @@ def _is_spread(value: Any) -> bool:
 def _cell(key: str, value: Any, decimals: int = 4) -> str:
     """A number, or a mean with its spread."""
     if isinstance(value, Mapping):
-        numbers_ = [value[part] for part in ("mean", "lowest", "highest")]
+        three = [value[part] for part in ("mean", "lowest", "highest")]
         for decimals in range(4, -1, -1):  # as many as there is room for
-            mean, low, high = (_cell(key, number, decimals) for number in numbers_)
+            mean, low, high = (_cell(key, number, decimals) for number in three)
             shown = mean if low == high else f"{mean} ({low} to {high})"
             if len(shown) <= WIDTH:
                 break

@@ -71,15 +71,16 @@ def class_scores(
         correlation; the confusion matrix [C, C], its rows the right classes; of each class precision, recall,
         F1 and how many there are ("classes").
     """
+    scores = metrics.precision_recall_f1(labels, chosen, len(names))
     found: dict[str, Any] = {
         "accuracy": metrics.accuracy(labels, chosen),
         "f1_macro": metrics.f1(labels, chosen, "macro"),
         "matthews": metrics.matthews_correlation(labels, chosen),
     }
     if len(names) == 2:
-        found["f1"] = float(metrics.precision_recall_f1(labels, chosen, 2).f1[positive])
+        found["f1"] = float(scores.f1[positive])
     found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
-    return {**found, "classes": by_name(metrics.precision_recall_f1(labels, chosen, len(names)), names)}
+    return {**found, "classes": by_name(scores, names)}
 
 
 def label_scores(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import DataError, UsageError
-from minidistil.files import atomic_write
+from minidistil.files import atomic_write, read_npy
 from minidistil.tasks.embeddings import as_vectors
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
@@ -55,10 +53,7 @@ def read_vectors(path: str | Path) -> npt.NDArray[Any]:
         No such file, a damaged one, or one that holds something else.
     """
     if check_format(path) == ".npy":
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
-            raise DataError(f"cannot be read: {error}", path=path) from error
+        array = read_npy(path)
     else:
         file = SafetensorsFile(path)
         if NAME not in file:

@@ -17,14 +17,13 @@ import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import ConfigError, DataError
+from minidistil.files import read_npy
 from minidistil.text.tokenizer import CHUNK, Tokenizer
 
 VERSION = 1
@@ -106,15 +105,11 @@ class Corpus:
                 maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             # A plain array over the map: slicing a np.memmap costs microseconds more.
             files[name] = np.frombuffer(maps[-1], dtype)
-        try:
-            counts = np.load(directory / COUNTS, allow_pickle=False)
-        except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
-            raise DataError(f"cannot be read: {error}", path=directory / COUNTS) from error
         return cls(
             directory=directory,
             tokens=files[TOKENS],
             offsets=files[OFFSETS].view("<i8"),  # NumPy makes floats of uint64 and int64 together
-            counts=counts,
+            counts=read_npy(directory / COUNTS),
             meta=meta,
             maps=tuple(maps),
         )

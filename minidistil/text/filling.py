@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from minidistil.text.tokenizer import Tokenizer
 
@@ -44,11 +44,11 @@ def fill(tokenizer: Tokenizer, text: str, spans: Sequence[Span], tokens: Sequenc
 
 
 def _joined(tokenizer: Tokenizer, left: str, right: str) -> str:
-    one, other = _first_read(tokenizer, left[::-1]), _first_read(tokenizer, right)
+    one, other = _first_read(tokenizer, reversed(left)), _first_read(tokenizer, right)
     return f"{left} {right}" if _grow_together(tokenizer, one, other) else left + right
 
 
-def _first_read(tokenizer: Tokenizer, text: str) -> str:
+def _first_read(tokenizer: Tokenizer, text: Iterable[str]) -> str:
     """The first character that a tokenizer does not drop, as it does with accents and invisible ones."""
     return next((c for c in text if c.isspace() or len(tokenizer.encode_flat([c])[0])), "")
 
