@@ -78,13 +78,7 @@ def read_npy(path: str | Path) -> Any:
 
     try:
         return np.load(path, allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        BadZipFile,
-        TokenError,
-    ) as error:  # all of these NumPy lets through
+    except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
         raise DataError(f"cannot be read: {error}", path=path) from error
 
 
