@@ -8,6 +8,7 @@ vector a sequence, is the textbook's own function under the same name.
 from minidistil.kernels.adamw import adamw_step, global_norm
 from minidistil.kernels.attention import attention_backward, attention_forward
 from minidistil.kernels.embedding import embedding_backward, embedding_forward
+from minidistil.kernels.first_token import first_token_attention
 from minidistil.kernels.gemm import PackedWeight
 from minidistil.kernels.layernorm import (
     layernorm_backward,
@@ -54,6 +55,7 @@ __all__ = [
     "embedding_forward",
     "feed_forward_backward",
     "feed_forward_forward",
+    "first_token_attention",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",

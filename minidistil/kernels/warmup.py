@@ -49,6 +49,8 @@ def _attention() -> None:
     cu_seqlens = np.array([0, 3, TOKENS], np.int32)
     out, cache = kernels.attention_forward(_normal(TOKENS, 3 * WIDTH), cu_seqlens, HEADS, _mask())
     kernels.attention_backward(out, cache)
+    weight, bias = _normal(3 * WIDTH, WIDTH), _normal(3 * WIDTH)
+    kernels.first_token_attention(_normal(TOKENS, WIDTH), cu_seqlens, weight, bias, HEADS)
 
 
 def _layernorm() -> None:

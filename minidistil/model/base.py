@@ -176,14 +176,15 @@ class Model(Pretrained):
         cache : for `backward`
         """
         self.check(batch)
-        first = scores_only and not (keep_cache or hidden_states) and self._reads_first_tokens()
+        inside = keep_cache or hidden_states or attentions or qkv
+        first = scores_only and dropout is None and not inside and self._reads_first_tokens()
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
         x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
         caches, states = [c if keep_cache else None], [x] if hidden_states else []
         maps, projections = [], []
         for i in range(config.num_hidden_layers):
-            rows = batch.first_tokens if first and i == config.num_hidden_layers - 1 else None
-            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i, rows)
+            last = i == config.num_hidden_layers - 1
+            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i, first=first and last)
             if attentions:
                 heads = config.num_attention_heads
                 maps.append(run.ops.attention_probabilities(c[1][0], batch.cu_seqlens, heads))

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from minidistil.model.naming import Embeddings, Layer
 from minidistil.model.run import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDING_SITE, OUTPUT_SITE, Run
-from minidistil.packing import IntArray
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -35,21 +34,26 @@ def embeddings_backward(dout: Array, cache: Any, g: Embeddings, ops: ModuleType)
     ops.embedding_backward(dx, embedding, g.word, g.position, g.token_type)
 
 
-def layer_forward(x: Array, p: Layer, run: Run, i: int, rows: IntArray | None = None) -> tuple[Array, Any]:
+def layer_forward(x: Array, p: Layer, run: Run, i: int, *, first: bool = False) -> tuple[Array, Any]:
     """Transformer layer `i`, layernorm after each residual (post-LN): [T, H] -> [T, H].
 
-    With `rows` the output has these tokens alone. All are attended to, but after attention a token is on its
-    own, and three quarters of the layer's arithmetic come then. There is no way back from it.
+    With `first` the output has the first token of each sequence alone, [B, H]. It attends to all others, and
+    nothing else is computed of them: nearly all of the layer's arithmetic goes. There is no way back from it.
     """
     config, ops, eps, keep = run.config, run.ops, run.config.layer_norm_eps, run.learns
     drop_attention = run.token_mask(config.attention_probs_dropout_prob, i, ATTENTION_SITE)
     drop_projected = run.token_mask(config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE)
     drop_output = run.token_mask(config.hidden_dropout_prob, i, OUTPUT_SITE)
 
-    qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
-    context, c2 = ops.attention_forward(qkv, run.batch.cu_seqlens, config.num_attention_heads, drop_attention)
-    if rows is not None:
-        context, x = context[rows], x[rows]
+    cu_seqlens, heads = run.batch.cu_seqlens, config.num_attention_heads
+    if first:
+        context = ops.first_token_attention(
+            x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads
+        )  # [T, H] -> [B, H]
+        x, c1, c2 = x[run.batch.first_tokens], None, None
+    else:
+        qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
+        context, c2 = ops.attention_forward(qkv, cu_seqlens, heads, drop_attention)
     projected, c3 = ops.linear_forward(context, p.out_weight, p.out_bias)  # [T, H] -> [T, H]
     attended, c4 = ops.residual_layernorm_forward(
         projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected, keep_cache=keep

@@ -9,7 +9,12 @@ case.
 """
 
 from minidistil.ops.adamw import adamw_step, global_norm
-from minidistil.ops.attention import attention_backward, attention_forward, attention_probabilities
+from minidistil.ops.attention import (
+    attention_backward,
+    attention_forward,
+    attention_probabilities,
+    first_token_attention,
+)
 from minidistil.ops.dropout import Dropout, Mask, dropout_backward, dropout_forward
 from minidistil.ops.embedding import embedding_backward, embedding_forward
 from minidistil.ops.fused import (
@@ -43,6 +48,7 @@ __all__ = [
     "embedding_forward",
     "feed_forward_backward",
     "feed_forward_forward",
+    "first_token_attention",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",

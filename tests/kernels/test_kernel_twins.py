@@ -1,6 +1,7 @@
 """Every kernel against its twin in the textbook, on the same random input."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -112,6 +113,50 @@ def test_every_pair_has_a_case():
 def test_twins_agree(case, dtype, lengths, seed):
     arguments = CASES[case](Inputs(seed, dtype, lengths))
     assert_close(results(kernels, case, arguments), results(ops, case, arguments), TOLERANCE[dtype])
+
+
+def first_token(x, width, heads):
+    given = x.normal(x.T, width), x.cu, x.normal(3 * width, width) / np.sqrt(width), x.normal(3 * width)
+    return *(g.astype(x.dtype) if g.dtype.kind == "f" else g for g in given), heads
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("width", "heads"), [(20, 5), (96, 2)])
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(
+    lengths=st.lists(st.integers(1, LONGEST), max_size=5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_attention_of_first_tokens_is_that_of_all_tokens(width, heads, dtype, lengths, seed):
+    x, cu, weight, bias, _ = given = first_token(Inputs(seed, dtype, lengths), width, heads)
+    qkv = ops.linear_forward(*(a.astype("float64") for a in (x, weight, bias)))[0]
+    wanted = ops.attention_forward(qkv, cu, heads)[0][cu[:-1]].astype(dtype)
+    for backend in (ops, kernels):
+        assert_close([backend.first_token_attention(*given)], [wanted], TOLERANCE[dtype])
+
+
+def test_attention_of_first_tokens_has_the_same_bits_in_any_batch(thread_count):
+    lengths = (3, 8, 1, 70, 5)
+    x, cu, weight, bias, heads = first_token(Inputs(4, "float32", lengths), 96, 2)
+    packed = kernels.pack_weight(weight)
+    for count in (1, 2, 3):
+        thread_count(count)
+        together = kernels.first_token_attention(x, cu, packed, bias, heads)
+        for b, (start, stop) in enumerate(pairwise(cu)):
+            within = np.array([0, stop - start], np.int32)
+            alone = kernels.first_token_attention(x[start:stop], within, weight, bias, heads)
+            assert (alone[0] == together[b]).all()
+
+
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_attention_of_first_tokens_swallows_no_nan(backend, bad):
+    given = first_token(Inputs(3, "float32", [4, 6]), 96, 2)
+    given[0][5, 2] = bad
+    with np.errstate(all="ignore"):
+        first, second = backend.first_token_attention(*given)
+    assert np.isfinite(first).all()
+    assert np.isnan(second).all()
 
 
 @pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])

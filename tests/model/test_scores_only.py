@@ -6,6 +6,7 @@ from tiny import CONFIG
 
 from minidistil.config import DistilBertConfig
 from minidistil.model import MODELS, BertForSequenceClassification, BertModel
+from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 
 DISTIL = DistilBertConfig(**{
@@ -50,11 +51,14 @@ def test_the_last_layer_is_computed_for_first_tokens_only(batch, monkeypatch):
     monkeypatch.setattr(model.backend, "feed_forward_forward", counted)
     model.forward(batch, keep_cache=False, scores_only=True)
     assert rows == [20] * (CONFIG.num_hidden_layers - 1) + [5]
-    for asked in ({"keep_cache": True}, {"hidden_states": True, "keep_cache": False}):
+    for more in ("keep_cache", "hidden_states", "attentions", "qkv", "dropout"):
         rows.clear()
+        asked = {"keep_cache": False} | {more: Dropout(1, 1) if more == "dropout" else True}
         outputs, _ = model.forward(batch, scores_only=True, **asked)
         assert rows == [20] * CONFIG.num_hidden_layers, "who asks for more gets it"
         assert "logits" in outputs
+        if more in ("hidden_states", "attentions", "qkv"):
+            assert len(outputs[more][-1]) == (5 if more == "attentions" else 20)
 
 
 def test_models_without_a_head_or_without_layers(batch):
