@@ -39,7 +39,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
 
 
-GROUP = 256  # numbers of P^T that the pointwise loops handle at a time, a whole number of its rows
+GROUP = 8 * LANES  # numbers of P^T that the pointwise loops handle at a time, a whole number of its rows
 
 
 @summing
@@ -119,10 +119,10 @@ def _add_outer(
 
 
 @summing
-def _divide_rows(x: Array, at: int, step: int, count: int, D: int, by: Array) -> None:
-    """Row j of x [count, D] divided by by[j]."""
+def _scale_rows(x: Array, at: int, step: int, count: int, D: int, factors: Array) -> None:
+    """Row j of x [count, D] times factors[j]."""
     for j in range(count):
-        row, factor = x[at + j * step : at + j * step + D], 1 / by[j]
+        row, factor = x[at + j * step : at + j * step + D], factors[j]
         for d in range(D):
             row[d] *= factor
 
@@ -151,6 +151,9 @@ def _softmax_down(p: Array, n: int, width: int, scale: Any, top: Array, total: A
     """p [L, width] = exp(scale (p - top)): `top` is the maximum of each column, `total` the new sum.
 
     Both have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is set to 0.
+
+    The maximum goes to `total` too, since LLVM makes a masked store of `x = y if y > x else x`, which takes a
+    Zen 3 with AVX2 longer than the exponentials.
     """
     size = _up(n, GROUP)
     p[n:size] = -np.inf
@@ -159,10 +162,10 @@ def _softmax_down(p: Array, n: int, width: int, scale: Any, top: Array, total: A
     for g in range(GROUP, size, GROUP):
         group = p[g : g + GROUP]
         for j in range(GROUP):
-            top[j] = group[j] if group[j] > top[j] else top[j]
+            total[j] = top[j] = group[j] if group[j] > top[j] else top[j]
     for r in range(width, GROUP, width):
         for j in range(width):
-            top[j] = top[r + j] if top[r + j] > top[j] else top[j]
+            total[j] = top[j] = top[r + j] if top[r + j] > top[j] else top[j]
     _repeat(top, width)
     total[:] = 0
     for g in range(0, size, GROUP):
@@ -193,7 +196,7 @@ def _forward(
     P = _up(D, LANES)
     keys, queries = np.empty(_up(longest, ROWS) // ROWS * P * LANES, kind), np.empty(P * COLUMNS, kind)
     p = np.empty(_up(longest * COLUMNS, GROUP), kind)
-    top, total = np.empty(GROUP, kind), np.empty(GROUP, kind)
+    top, total, inverse = np.empty(GROUP, kind), np.empty(GROUP, kind), np.empty(COLUMNS, kind)
     drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
     factors = np.empty(longest * COLUMNS if drop.on else 0, kind)
     flat, out_flat = qkv.reshape(-1), out.reshape(-1)
@@ -223,12 +226,13 @@ def _forward(
             _softmax_down(p, L * width, width, scale, top, total)
             for j in range(count):
                 tops[h, begin + first + j], sums[h, begin + first + j] = top[j] * scale, total[j]
+                inverse[j] = 1 / total[j]  # kept, or the compiler divides each number of the row
             if drop.on:
                 _factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
             here = to_at + first * to_step
             _sum_over_keys(p, width, count, L, v, v_at, step, P, to, here, to_step)
-            _divide_rows(to, here, to_step, count, P, total)
+            _scale_rows(to, here, to_step, count, P, inverse)
         if P > D:
             _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
 

@@ -100,7 +100,7 @@ def _gradients(
                     (row[c] - top) * inverse - log_total
                 )
                 # A word that the teacher excludes costs nothing, as the limit of p log p is 0.
-                term[c] = term[c] * difference if term[c] != 0 else term[c]
+                term[c] *= difference if term[c] != 0 else one
             soft_sums[t] = np.float64(temperature) * np.float64(temperature) * _sum(term)
         for c in range(V):
             row[c] = p[c]
