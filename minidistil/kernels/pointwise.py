@@ -74,7 +74,8 @@ def _drelu(g: Array, z: Array, dz: Array, y: Array) -> None:
         y[c] = zero if z[c] < zero else z[c]
 
 
-# Epilogues of a matrix product: what happens to each block of the result while it is still in cache.
+# What follows a matrix product while the result is still in registers or in cache: a bias, with all but
+# NOTHING, and an activation.
 NOTHING, BIAS, GELU, GELU_TANH, RELU = range(5)
 
 # By the names that configurations use.
@@ -93,18 +94,25 @@ def _activate(kind: int, z: Array) -> None:
 
 
 @pointwise
-def finish(kind: int, c: Array, bias: Array, kept: Array, r0: int, r1: int, c0: int, c1: int) -> None:
-    """c = activation(c + bias) on rows [r0, r1) and columns [c0, c1), as far as `kind` says.
-
-    kept = c + bias, what the backward pass needs of an activation, unless `kept` is empty.
-    """
-    if kind == NOTHING:
-        return
+def add_bias(c: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
+    """c += bias on rows [r0, r1) and columns [c0, c1)."""
     part = bias[c0:c1]
     for r in range(r0, r1):
         z = c[r, c0:c1]
         for i in range(part.shape[0]):
             z[i] += part[i]
+
+
+@pointwise
+def activate(kind: int, c: Array, kept: Array, r0: int, r1: int, c0: int, c1: int) -> None:
+    """c = activation(c) on rows [r0, r1) and columns [c0, c1), if `kind` is one.
+
+    kept = c before that, what the backward pass needs of an activation, unless `kept` is empty.
+    """
+    if kind <= BIAS and not kept.size:
+        return
+    for r in range(r0, r1):
+        z = c[r, c0:c1]
         if kept.size:
             row = kept[r, c0:c1]
             for i in range(row.shape[0]):

@@ -1,5 +1,6 @@
 """The matrix product: every form and epilogue against float64, its edges, its bits, its other targets."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def test_nothing_to_multiply(shape, dtype, transpose_a, transpose_b):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", EPILOGUES)
-@pytest.mark.parametrize("shape", [(1, 3, 5), (30, 70, 20), (70, 33, 40)])
+@pytest.mark.parametrize("shape", [(1, 3, 5), (30, 70, 20), (70, 33, 40), (70, 33, 1100)])
 def test_epilogues(shape, kind, dtype):
     a, b, want = operands(*shape, False, True, dtype=dtype)
     bias = np.linspace(-1, 1, shape[1]).astype(dtype)
@@ -170,6 +171,11 @@ def one_tile(rows, vectors, a, b, c, k, accumulate):
     tile(rows, vectors, a, 2, LANES, b, 3, COLUMNS, c, 1, c.shape[0] // 20, k, accumulate)
 
 
+@exact
+def one_tile_with_bias(rows, vectors, a, b, c, k, accumulate, bias):
+    tile(rows, vectors, a, 2, LANES, b, 3, COLUMNS, c, 1, c.shape[0] // 20, k, accumulate, bias)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_tile(dtype):
     rng, step = np.random.default_rng(0), COLUMNS + 5
@@ -179,13 +185,17 @@ def test_every_tile(dtype):
                 a = rng.standard_normal(2 + k * LANES).astype(dtype)
                 b = rng.standard_normal(3 + k * COLUMNS).astype(dtype)
                 want = a[2:].reshape(k, LANES)[:, :rows].T @ b[3:].reshape(k, COLUMNS)[:, : vectors * LANES]
-                for accumulate in (False, True):
+                bias = rng.standard_normal(vectors * LANES).astype(dtype)
+                for accumulate, added in itertools.product((False, True), (0, bias)):
                     c = np.full(20 * step, 7, dtype)
-                    one_tile(rows, vectors, a, b, c, k, accumulate)
+                    if added is bias:
+                        one_tile_with_bias(rows, vectors, a, b, c, k, accumulate, bias)
+                    else:
+                        one_tile(rows, vectors, a, b, c, k, accumulate)
                     inside = np.lib.stride_tricks.as_strided(
                         c[1:], (rows, vectors * LANES), (step * c.itemsize, c.itemsize)
                     )
-                    np.testing.assert_allclose(inside, want + 7 * accumulate, rtol=1e-5, atol=1e-5)
+                    np.testing.assert_allclose(inside, want + 7 * accumulate + added, rtol=1e-5, atol=1e-5)
                     inside[...] = 7
                     assert (c == 7).all()
 

@@ -91,7 +91,7 @@ def matmul(
     accumulate : bool
         Add to `out`.
     kind : int
-        Of the epilogue, see `minidistil.kernels.pointwise.finish`.
+        What follows: see `minidistil.kernels.pointwise`.
     bias : [N], optional
     kept : [M, N], optional
         Takes A B + bias, before the activation.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.pointwise import finish
+from minidistil.kernels.pointwise import NOTHING, activate, add_bias
 from minidistil.kernels.workspace import empty_like
 from minidistil.threads import parallel_for, single_threaded_blas
 
@@ -32,7 +32,7 @@ def multiply(
     bias: Array,
     kept: Array,
 ) -> None:
-    """C (+)= A B, then the epilogue `kind` on each panel; see `blocked.multiply`."""
+    """C (+)= A B, then bias and activation on each panel; see `blocked.multiply`."""
     left, right = (a.T if transposed else a), (b.T if b_transposed else b)
     (M, K), N = left.shape, right.shape[1]
     result = empty_like(c) if accumulate else c
@@ -49,7 +49,9 @@ def multiply(
         np.matmul(left[r0:r1], right[:, c0:c1], out=result[r0:r1, c0:c1])
         if accumulate:
             c[r0:r1, c0:c1] += result[r0:r1, c0:c1]
-        finish(kind, c, bias, kept, r0, r1, c0, c1)
+        if kind != NOTHING:
+            add_bias(c, bias, r0, r1, c0, c1)
+        activate(kind, c, kept, r0, r1, c0, c1)
 
     with single_threaded_blas():
         parallel_for(panel, panels)

@@ -27,7 +27,7 @@ from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.gemm.pack import pack_across, pack_along, pack_panel
 from minidistil.kernels.jit import exact
 from minidistil.kernels.parallel import THREADS, run
-from minidistil.kernels.pointwise import finish
+from minidistil.kernels.pointwise import NOTHING, activate
 
 Array = npt.NDArray[np.float32]
 
@@ -104,7 +104,7 @@ def _tickets(
     own = rows_packed.size == 0
     strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
     buffer = np.empty(strips * depth * LANES + LANES, np.float32) if own else rows_packed
-    edge = np.empty(ROWS * COLUMNS, np.float32)
+    edge, line = np.empty(ROWS * COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
     direct = packed.size == 0
     source = np.empty(depth * COLUMNS, np.float32) if direct else packed
     for ticket in range(start, stop):
@@ -118,10 +118,12 @@ def _tickets(
             k0, k1 = kb * depth, min((kb + 1) * depth, K)
             if own:
                 _pack_strips(a, transposed, r0, r1, strips, 0, strips, k0, k1, buffer, depth)
-            add = accumulate or kb > 0
+            add, last = accumulate or kb > 0, kb == k_blocks - 1
             for p in range(p0, p1):
                 c0 = p * COLUMNS
                 columns = min(COLUMNS, N - c0)
+                for j in range(columns):
+                    line[j] = bias[c0 + j] if last and kind != NOTHING else 0
                 b_at = 0 if direct else (p * K + k0) * COLUMNS
                 if direct:
                     pack_panel(b, b_transposed, p, k0, k1, source, 0)
@@ -131,18 +133,18 @@ def _tickets(
                     a_at = s * depth * LANES if own else (s * K + k0) * LANES
                     if columns == COLUMNS:
                         tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
-                             flat, row * N + c0, N, k1 - k0, add)  # fmt: skip
+                             flat, row * N + c0, N, k1 - k0, add, line)  # fmt: skip
                         continue
                     tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
-                         edge, 0, COLUMNS, k1 - k0, False)  # fmt: skip
+                         edge, 0, COLUMNS, k1 - k0, False, line)  # fmt: skip
                     for i in range(rows):
                         for j in range(columns):
                             given = edge[i * COLUMNS + j]
                             c[row + i, c0 + j] = c[row + i, c0 + j] + given if add else given
                 done = p + 1 - p0
-                if kb == k_blocks - 1 and (p + 1 == p1 or done % FINISH_PANELS == 0):
+                if last and (p + 1 == p1 or done % FINISH_PANELS == 0):
                     first = (p0 + (done - 1) // FINISH_PANELS * FINISH_PANELS) * COLUMNS
-                    finish(kind, c, bias, kept, r0, r1, first, c0 + columns)
+                    activate(kind, c, kept, r0, r1, first, c0 + columns)
 
 
 @exact
@@ -150,7 +152,7 @@ def multiply(
     pool: Any, a: Array, transposed: bool, b: Array, b_transposed: bool, packed: Array, c: Array,
     accumulate: bool, kind: int, bias: Array, kept: Array,
 ) -> None:  # fmt: skip
-    """C (+)= A B, then the epilogue `kind` (`pointwise.finish`) on each block while it is in cache.
+    """C (+)= A B, a bias as it leaves the registers, an activation on each block while it is in cache.
 
     Parameters
     ----------
@@ -161,8 +163,11 @@ def multiply(
     c : float32 [M, N]
     accumulate : bool
         Add to C instead of overwriting it.
-    kind, bias, kept
-        For `finish`.
+    kind : int
+        NOTHING, BIAS or an activation, which comes after a bias.
+    bias : float32 [N]
+    kept : float32 [M, N] or nothing
+        See `pointwise.activate`.
     """
     (M, N), K = c.shape, a.shape[0] if transposed else a.shape[1]
     threads = pool[THREADS]

@@ -22,6 +22,7 @@ from numba import types
 from numba.extending import overload
 
 from minidistil.kernels.gemm.native import (
+    COLUMNS,
     F32,
     I32,
     I64,
@@ -45,16 +46,28 @@ def _vector_at(builder: ir.IRBuilder, base: Any, offset: Any) -> Any:
     return builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
 
 
+def _zeros(module: ir.Module) -> Any:
+    """COLUMNS zeros: the bias of a product that has none."""
+    name = f"minidistil_zeros_{TARGET.name}"
+    if name not in module.globals:
+        zeros = ir.GlobalVariable(module, ir.ArrayType(F32, COLUMNS), name)
+        zeros.linkage, zeros.global_constant = "internal", True
+        zeros.initializer = ir.Constant(zeros.value_type, [0.0] * COLUMNS)
+    return module.globals[name]
+
+
 def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Function:
-    """void tile(a, lda, b, ldb, c, ldc, k, accumulate) for one size of tile."""
-    function = ir.Function(module, signature_of(8), name)
+    """void tile(a, lda, b, ldb, c, ldc, k, accumulate, bias) for one size of tile. Bias 0 is no bias."""
+    function = ir.Function(module, signature_of(9), name)
     function.linkage = "internal"
     start, loop, done, add, store, end = (
         function.append_basic_block(n) for n in ("start", "loop", "done", "add", "store", "end")
     )
     builder = ir.IRBuilder(start)
-    a, lda, b, ldb, c, ldc, k, accumulate = function.args
-    a, b, c = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c))
+    a, lda, b, ldb, c, ldc, k, accumulate, bias = function.args
+    zeros = builder.ptrtoint(_zeros(module), I64)
+    bias = builder.select(builder.icmp_signed("!=", bias, I64(0)), bias, zeros)
+    a, b, c, bias = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c, bias))
     prefetch_type = ir.FunctionType(ir.VoidType(), [b.type, I32, I32, I32])
     prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), prefetch_type)
     row = c
@@ -92,6 +105,7 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, done)
 
     builder.position_at_end(done)
+    line = [builder.load(_vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
     builder.cbranch(builder.icmp_signed("!=", accumulate, I64(0)), add, store)
     for block in (add, store):
         builder.position_at_end(block)
@@ -101,7 +115,7 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
                 place, total = _vector_at(builder, row, I64(n * LANES)), totals[m][n]
                 if block is add:
                     total = builder.fadd(builder.load(place, align=4), total)
-                builder.store(total, place, align=4)
+                builder.store(builder.fadd(total, line[n]), place, align=4)
             row = builder.gep(row, [ldc])
         builder.branch(end)
     builder.position_at_end(end)
@@ -109,10 +123,10 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     return function
 
 
-@native(10)
+@native(11)
 def _fast_tile(module: ir.Module, name: str) -> ir.Function:
-    """void tile(rows, vectors, a, lda, b, ldb, c, ldc, k, accumulate): a switch over all sizes."""
-    function = ir.Function(module, signature_of(10), name)
+    """void tile(rows, vectors, a, lda, b, ldb, c, ldc, k, accumulate, bias): a switch over all sizes."""
+    function = ir.Function(module, signature_of(11), name)
     builder = ir.IRBuilder(function.append_basic_block())
     rows, vectors, *rest = function.args
     end = function.append_basic_block("end")
@@ -131,9 +145,9 @@ def _fast_tile(module: ir.Module, name: str) -> ir.Function:
 
 def tile(
     rows: int, vectors: int, a: Any, a_at: int, lda: int, b: Any, b_at: int, ldb: int,
-    c: Any, c_at: int, ldc: int, k: int, accumulate: bool,
+    c: Any, c_at: int, ldc: int, k: int, accumulate: bool, bias: Any = None,
 ) -> None:  # fmt: skip
-    """C (+)= A B for one tile.
+    """C (+)= A B + bias for one tile.
 
     Parameters
     ----------
@@ -149,6 +163,8 @@ def tile(
         At least 1.
     accumulate : bool
         Add to C instead of overwriting it.
+    bias : flat array, optional
+        At least vectors * LANES numbers, added to every row of the result while it is in registers.
     """
     columns = vectors * LANES
     for m in range(rows):
@@ -159,23 +175,37 @@ def tile(
             factor, line = a[a_at + i * lda + m], b[b_at + i * ldb : b_at + i * ldb + columns]
             for n in range(columns):
                 row[n] += factor * line[n]
+        if bias is not None:
+            for n in range(columns):
+                row[n] += bias[n]
 
 
 _plain_tile = numba.njit(tile, fastmath={"contract"}, **OPTIONS)
 
-# The micro-kernel for float32 where there is one, else the loops. (Numba wants lambdas without annotations.)
+
+def _address(x: Any) -> Any:
+    """Where an array begins, 0 for None; in compiled code alone."""
+    raise NotImplementedError
+
+
+# (Numba wants lambdas without annotations.)
+overload(_address, jit_options=OPTIONS)(
+    lambda x: (lambda x: x.ctypes.data) if isinstance(x, types.Array) else (lambda x: 0)
+)
+
+# The micro-kernel for float32 where there is one, else the loops.
 overload(tile, jit_options=OPTIONS)(
-    lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate: (
+    lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
         (
-            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate: _fast_tile(
-                (rows, vectors, a.ctypes.data + 4 * a_at, lda, b.ctypes.data + 4 * b_at, ldb,
-                 c.ctypes.data + 4 * c_at, ldc, k, int(accumulate))
+            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
+                _fast_tile((rows, vectors, a.ctypes.data + 4 * a_at, lda, b.ctypes.data + 4 * b_at, ldb,
+                            c.ctypes.data + 4 * c_at, ldc, k, int(accumulate), _address(bias)))
             )
         )
         if TARGET is not PLAIN and a.dtype == b.dtype == c.dtype == types.float32
         else (
-            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate: _plain_tile(
-                rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate
+            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
+                _plain_tile(rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias)
             )
         )
     )
