@@ -47,9 +47,7 @@ def layer_forward(x: Array, p: Layer, run: Run, i: int, *, first: bool = False) 
 
     cu_seqlens, heads = run.batch.cu_seqlens, config.num_attention_heads
     if first:
-        context = ops.first_token_attention(
-            x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads
-        )  # [T, H] -> [B, H]
+        context = ops.first_token_attention(x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads)  # [B, H]
         x, c1, c2 = x[run.batch.first_tokens], None, None
     else:
         qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
