@@ -55,7 +55,7 @@ class SimilarityTask(Measurable):
         """
         encoder = SentenceEncoder.from_pretrained(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
-        cosines = (first.astype(np.float64) * second).sum(1)
+        cosines = (first * second).sum(1)
         return {
             "spearman": metrics.spearman(cosines, examples.labels or []),
             "pearson": metrics.pearson(cosines, examples.labels or []),
