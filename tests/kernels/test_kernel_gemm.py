@@ -245,11 +245,14 @@ CHECK = """
 import numpy as np
 from minidistil import kernels, ops
 from minidistil.kernels.gemm import matmul, native
+from minidistil.kernels.pointwise import BIAS
 assert native.TARGET is native.{target}, native.TARGET
 rng = np.random.default_rng(0)
 f = lambda *shape: rng.standard_normal(shape).astype(np.float32)
-a, b = f(37, 1030), f(75, 1030)
-assert np.linalg.norm(matmul(a, b, transpose_b=True) - a @ b.T) < 1e-5 * np.linalg.norm(a @ b.T)
+a, b, bias = f(37, 1030), f(75, 1030), 30 * f(75)
+for given, added in (({{}}, 0), ({{"kind": BIAS, "bias": bias}}, bias)):
+    want = a @ b.T + added
+    assert np.linalg.norm(matmul(a, b, transpose_b=True, **given) - want) < 1e-5 * np.linalg.norm(want)
 qkv, dout, cu = f(45, 3 * 40), f(45, 40), np.array([0, 1, 8, 45], np.int32)
 for name in ("forward", "backward"):
     results = []
