@@ -104,7 +104,7 @@ def _tickets(
     own = rows_packed.size == 0
     strips = _ceil(_ceil(M, blocks), ROWS)  # panels of A in the largest block
     buffer = np.empty(strips * depth * LANES + LANES, np.float32) if own else rows_packed
-    edge, line = np.empty(ROWS * COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
+    edge, added = np.empty(ROWS * COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
     direct = packed.size == 0
     source = np.empty(depth * COLUMNS, np.float32) if direct else packed
     for ticket in range(start, stop):
@@ -123,7 +123,7 @@ def _tickets(
                 c0 = p * COLUMNS
                 columns = min(COLUMNS, N - c0)
                 for j in range(columns):
-                    line[j] = bias[c0 + j] if last and kind != NOTHING else 0
+                    added[j] = bias[c0 + j] if last and kind != NOTHING else 0
                 b_at = 0 if direct else (p * K + k0) * COLUMNS
                 if direct:
                     pack_panel(b, b_transposed, p, k0, k1, source, 0)
@@ -133,10 +133,10 @@ def _tickets(
                     a_at = s * depth * LANES if own else (s * K + k0) * LANES
                     if columns == COLUMNS:
                         tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
-                             flat, row * N + c0, N, k1 - k0, add, line)  # fmt: skip
+                             flat, row * N + c0, N, k1 - k0, add, added)  # fmt: skip
                         continue
                     tile(rows, VECTORS, buffer, a_at, LANES, source, b_at, COLUMNS,
-                         edge, 0, COLUMNS, k1 - k0, False, line)  # fmt: skip
+                         edge, 0, COLUMNS, k1 - k0, False, added)  # fmt: skip
                     for i in range(rows):
                         for j in range(columns):
                             given = edge[i * COLUMNS + j]

@@ -105,7 +105,7 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, done)
 
     builder.position_at_end(done)
-    line = [builder.load(_vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
+    added = [builder.load(_vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
     builder.cbranch(builder.icmp_signed("!=", accumulate, I64(0)), add, store)
     for block in (add, store):
         builder.position_at_end(block)
@@ -115,7 +115,7 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
                 place, total = _vector_at(builder, row, I64(n * LANES)), totals[m][n]
                 if block is add:
                     total = builder.fadd(builder.load(place, align=4), total)
-                builder.store(builder.fadd(total, line[n]), place, align=4)
+                builder.store(builder.fadd(total, added[n]), place, align=4)
             row = builder.gep(row, [ldc])
         builder.branch(end)
     builder.position_at_end(end)
