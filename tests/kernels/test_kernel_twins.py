@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil import kernels, ops, threads
+from minidistil.kernels.gemm.native import PLAIN, TARGET
 from minidistil.ops.dropout import Mask
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -135,6 +136,7 @@ def test_attention_of_first_tokens_is_that_of_all_tokens(width, heads, dtype, le
         assert_close([backend.first_token_attention(*given)], [wanted], TOLERANCE[dtype])
 
 
+@pytest.mark.skipif(TARGET is PLAIN, reason="the queries are BLAS's, whose bits depend on the number of rows")
 def test_attention_of_first_tokens_has_the_same_bits_in_any_batch(thread_count):
     lengths = (3, 8, 1, 70, 5)
     x, cu, weight, bias, heads = first_token(Inputs(4, "float32", lengths), 96, 2)
