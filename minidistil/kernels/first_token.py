@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
-from minidistil.kernels import scalar
 from minidistil.kernels.gemm import PackedWeight
 from minidistil.kernels.jit import summing
 from minidistil.kernels.linear import linear_forward
 from minidistil.kernels.parallel import run
+from minidistil.kernels.softmax import softmax_row
 from minidistil.kernels.workspace import empty
 
 Array = npt.NDArray[np.floating[Any]]
@@ -59,21 +59,9 @@ def _weighted_sum(x: Array, weights: Array, out: Array) -> None:
 
 
 @summing
-def _softmax(s: Array, scale: Any) -> None:
-    top, total = s.max(), s.dtype.type(0)
-    for j in range(s.shape[0]):
-        s[j] = scalar.exp((s[j] - top) * scale)
-    for j in range(s.shape[0]):
-        total += s[j]
-    factor = 1 / total
-    for j in range(s.shape[0]):
-        s[j] *= factor
-
-
-@summing
 def _first_token(
-    x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array, scale: Any,
-    heads: int, out: Array, start: int, stop: int,
+    x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array, heads: int,
+    out: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook: s_j = (W_k^T q) . x_j,  p = softmax(s),  o = W_v (sum_j p_j x_j) + b_v."""
     H, S = x.shape[1], cu.shape[0] - 1
@@ -86,7 +74,7 @@ def _first_token(
         columns = slice(h * D, (h + 1) * D)
         _weighted_sum(key[columns], query[b, columns], across)
         _dots(x[begin:end], across, p)
-        _softmax(p, scale)
+        softmax_row(p)
         _weighted_sum(x[begin:end], p, mean)
         _dots(value[columns], mean, out[b, columns])
         out[b, columns] += bias[columns]
@@ -95,10 +83,10 @@ def _first_token(
 @summing
 def _run_first_token(
     pool: Any, x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array,
-    scale: Any, heads: int, out: Array,
+    heads: int, out: Array,
 ) -> None:  # fmt: skip
-    run(pool, _first_token, (x, cu, longest, query, key, value, bias, scale, heads, out),
-        heads * (cu.shape[0] - 1), 2)  # fmt: skip
+    arguments = (x, cu, longest, query, key, value, bias, heads, out)
+    run(pool, _first_token, arguments, heads * (cu.shape[0] - 1), 2)
 
 
 def first_token_attention(
@@ -108,11 +96,11 @@ def first_token_attention(
     H = x.shape[1]
     whole = weight.array if isinstance(weight, PackedWeight) else weight
     query, _ = linear_forward(x[cu_seqlens[:-1]], whole[:H], bias[:H])  # [B, H]
+    query *= x.dtype.type(1 / math.sqrt(H // num_heads))
     out = empty((len(cu_seqlens) - 1, H), x.dtype)
     longest = int((cu_seqlens[1:] - cu_seqlens[:-1]).max(initial=0))
-    scale = x.dtype.type(1 / math.sqrt(H // num_heads))
     _run_first_token(
-        threads.pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :], scale,
+        threads.pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :],
         num_heads, out,
     )  # fmt: skip
     return out

@@ -30,9 +30,8 @@ def encoder(tmp_path_factory):
 def cosines(encoder):
     model = SentenceEncoder.from_pretrained(encoder)
     first, second = (model.encode(side).astype(float) for side in (FIRST, SECOND))
-    return (first * second).sum(1) / np.sqrt(
-        (first**2).sum(1) * (second**2).sum(1)
-    )  # float32 is not quite 1 long
+    # In float32 a vector is not quite 1 long.
+    return (first * second).sum(1) / np.sqrt((first**2).sum(1) * (second**2).sum(1))
 
 
 def write(path, rows):
