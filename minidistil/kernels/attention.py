@@ -12,7 +12,9 @@ the backward pass computes P^T from them again (Dao et al. 2022, "FlashAttention
 column of scores fits into a CPU's cache, so the running maximum of that paper is not needed).
 
 The rows of one head lie far apart, a page or so each, where the processor does not look ahead by itself. For
-short sequences waiting for them took as long as computing with them, so each job asks for the next one's.
+short sequences waiting for them took as long as computing with them, so each job asks for the next one's, and
+that is the next head of the same sequence: in the same pages, and with luck in a cache. Threads get equal
+shares of the work, not of the jobs.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ import numpy.typing as npt
 
 from minidistil import threads
 from minidistil.kernels import scalar
+from minidistil.kernels.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.gemm.pack import pack_across, prefetch_rows
-from minidistil.kernels.jit import summing
-from minidistil.kernels.parallel import run
+from minidistil.kernels.jit import exact, summing
+from minidistil.kernels.parallel import PARTS_PER_THREAD, THREADS, run
 from minidistil.kernels.random import Drop, drop_of, fill_factors
 from minidistil.kernels.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
@@ -38,8 +41,25 @@ Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
 
+SCORES = 64  # what a query costs besides its scores, in scores: packing, and waiting for memory
 
-GROUP = 8 * LANES  # numbers of P^T that the pointwise loops handle at a time, a whole number of its rows
+
+@exact
+def _shares(pool: Any, cu: Any, heads: int) -> Any:
+    """Cut the jobs into shares of about the same work: share i is jobs shares[i] to shares[i + 1]."""
+    S = cu.shape[0] - 1
+    parts = max(1, min(heads * S // 2, PARTS_PER_THREAD * pool[THREADS]))
+    total, before, part = 0, 0, 0
+    for b in range(S):
+        total += heads * (cu[b + 1] - cu[b]) * (cu[b + 1] - cu[b] + SCORES)
+    shares = np.full(parts + 1, heads * S)
+    for b in range(S):
+        each = (cu[b + 1] - cu[b]) * (cu[b + 1] - cu[b] + SCORES)
+        while part * total < (before + heads * each) * parts:  # part * total / parts is where it begins
+            shares[part] = b * heads + (part * total - before * parts) // (each * parts)
+            part += 1
+        before += heads * each
+    return shares
 
 
 @summing
@@ -62,7 +82,7 @@ def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at:
 @summing
 def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> None:
     """Ask for what a job reads of x [tokens, parts * H]."""
-    h, b = job // (cu.shape[0] - 1), job % (cu.shape[0] - 1)
+    h, b = job % (H // D), job // (H // D)
     for part in range(parts):
         prefetch_rows(x, (cu[b] * parts + part) * H + h * D, parts * H, cu[b + 1] - cu[b], D)
 
@@ -119,15 +139,6 @@ def _add_outer(
 
 
 @summing
-def _scale_rows(x: Array, at: int, step: int, count: int, D: int, factors: Array) -> None:
-    """Row j of x [count, D] times factors[j]."""
-    for j in range(count):
-        row, factor = x[at + j * step : at + j * step + D], factors[j]
-        for d in range(D):
-            row[d] *= factor
-
-
-@summing
 def _repeat(x: Array, width: int) -> None:
     """The first `width` numbers again and again, up to GROUP."""
     for j in range(width, GROUP):
@@ -147,63 +158,57 @@ def _factors(
 
 
 @summing
-def _softmax_down(p: Array, n: int, width: int, scale: Any, top: Array, total: Array) -> None:
-    """p [L, width] = exp(scale (p - top)): `top` is the maximum of each column, `total` the new sum.
+def _softmax_down(
+    p: Array, n: int, width: int, scale: Any, top: Array, total: Array, inverse: Array
+) -> None:  # fmt: skip
+    """p [L, width] = exp(scale (p - top)) / total: maximum and sum of each column, and what p is times.
 
-    Both have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is set to 0.
-
-    The maximum goes to `total` too, since LLVM makes a masked store of `x = y if y > x else x`, which takes a
-    Zen 3 with AVX2 longer than the exponentials.
+    These three have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is 0.
     """
     size = _up(n, GROUP)
     p[n:size] = -np.inf
+    column_maxima(p, size, width, top)
+    subtract_row(p, size, top)
+    _exp(p[:size], scale)
+    column_sums(p, size, width, total)
     for j in range(GROUP):
-        top[j] = p[j]
-    for g in range(GROUP, size, GROUP):
-        group = p[g : g + GROUP]
-        for j in range(GROUP):
-            total[j] = top[j] = group[j] if group[j] > top[j] else top[j]
-    for r in range(width, GROUP, width):
-        for j in range(width):
-            total[j] = top[j] = top[r + j] if top[r + j] > top[j] else top[j]
-    _repeat(top, width)
-    total[:] = 0
-    for g in range(0, size, GROUP):
-        group = p[g : g + GROUP]
-        for j in range(GROUP):
-            group[j] = scalar.exp((group[j] - top[j]) * scale)
-        for j in range(GROUP):
-            total[j] += group[j]
-    for r in range(width, GROUP, width):
-        for j in range(width):
-            total[j] += total[r + j]
+        inverse[j] = 1 / total[j]
+    multiply_row(p, size, inverse)
 
 
 @summing
-def _multiply(x: Array, y: Array, n: int) -> None:
-    x, y = x[:n], y[:n]
+def _exp(x: Array, scale: Any) -> None:
+    """x = exp(scale x)."""
+    for i in range(x.shape[0]):
+        x[i] = scalar.exp(x[i] * scale)
+
+
+@summing
+def _multiply(x: Array, y: Array, n: int, factor: Any = 1) -> None:
+    """x = factor x y, the first n numbers."""
+    x, y, factor = x[:n], y[:n], x.dtype.type(factor)
     for j in range(n):
-        x[j] *= y[j]
+        x[j] *= y[j] * factor
 
 
 @summing
 def _forward(
     qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array, sums: Array,
-    drop: Drop, start: int, stop: int,
+    drop: Drop, shares: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
     H, kind = out.shape[1], qkv.dtype
-    D, S = H // heads, cu.shape[0] - 1
+    D = H // heads
     P = _up(D, LANES)
     keys, queries = np.empty(_up(longest, ROWS) // ROWS * P * LANES, kind), np.empty(P * COLUMNS, kind)
     p = np.empty(_up(longest * COLUMNS, GROUP), kind)
-    top, total, inverse = np.empty(GROUP, kind), np.empty(GROUP, kind), np.empty(COLUMNS, kind)
+    top, total, inverse = np.empty(GROUP, kind), np.empty(GROUP, kind), np.empty(GROUP, kind)
     drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
     factors = np.empty(longest * COLUMNS if drop.on else 0, kind)
     flat, out_flat = qkv.reshape(-1), out.reshape(-1)
     # Heads whose width is no multiple of a vector are computed on copies that are.
     padded = np.zeros((4, longest * P if P > D else 0), kind)
-    for job in range(start, stop):
-        h, b = job // S, job % S  # neighbouring jobs are heads of different sequences, long and short mixed
+    for job in range(shares[start], shares[stop]):
+        h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
         q, k, v, to = flat, flat, flat, out_flat
@@ -216,23 +221,20 @@ def _forward(
             _copy_head(flat, v_at, step, L, D, v, 0, P)
             q_at, k_at, v_at, step, to_at, to_step = 0, 0, 0, P, 0, P
         _pack_keys(k, k_at, step, L, P, keys)
-        if job + 1 < stop:
+        if job + 1 < shares[stop]:
             _prefetch_job(flat, 3, H, D, cu, job + 1)
         for first in range(0, L, COLUMNS):
             count = min(COLUMNS, L - first)
             width = _up(count, LANES)
             _pack_queries(q, q_at + first * step, step, count, P, width, queries)
             _times_queries(keys, L, P, queries, width, p)
-            _softmax_down(p, L * width, width, scale, top, total)
+            _softmax_down(p, L * width, width, scale, top, total, inverse)
             for j in range(count):
                 tops[h, begin + first + j], sums[h, begin + first + j] = top[j] * scale, total[j]
-                inverse[j] = 1 / total[j]  # kept, or the compiler divides each number of the row
             if drop.on:
                 _factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
-            here = to_at + first * to_step
-            _sum_over_keys(p, width, count, L, v, v_at, step, P, to, here, to_step)
-            _scale_rows(to, here, to_step, count, P, inverse)
+            _sum_over_keys(p, width, count, L, v, v_at, step, P, to, to_at + first * to_step, to_step)
         if P > D:
             _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
 
@@ -240,7 +242,7 @@ def _forward(
 @summing
 def _backward(
     dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
-    sums: Array, dqkv: Array, drop: Drop, start: int, stop: int,
+    sums: Array, dqkv: Array, drop: Drop, shares: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook, a block of queries at a time, f being the dropout factors:
 
@@ -248,7 +250,7 @@ def _backward(
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
     """
     H, kind = out.shape[1], qkv.dtype
-    D, S = H // heads, cu.shape[0] - 1
+    D = H // heads
     P = _up(D, LANES)
     panels = _up(longest, ROWS) // ROWS * P * LANES
     keys, values, packed = np.empty(panels, kind), np.empty(panels, kind), np.empty(COLUMNS * LANES, kind)
@@ -270,8 +272,8 @@ def _backward(
         dqkv.reshape(-1),
     )
     padded = np.zeros((6, longest * P if P > D else 0), kind)
-    for job in range(start, stop):
-        h, b = job // S, job % S
+    for job in range(shares[start], shares[stop]):
+        h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
         q_at, step, o_at, o_step = begin * 3 * H + h * D, 3 * H, begin * H + h * D, H
@@ -287,7 +289,7 @@ def _backward(
             q_at, k_at, v_at, o_at, to_at, step, o_step, to_step = 0, 0, 0, 0, 0, P, P, P
         _pack_keys(k, k_at, step, L, P, keys)
         _pack_keys(v, v_at, step, L, P, values)
-        if job + 1 < stop:
+        if job + 1 < shares[stop]:
             _prefetch_job(flat, 3, H, D, cu, job + 1)
             _prefetch_job(out_flat, 1, H, D, cu, job + 1)
             _prefetch_job(dout_flat, 1, H, D, cu, job + 1)
@@ -297,6 +299,7 @@ def _backward(
             count = min(COLUMNS, L - first)
             width = _up(count, LANES)
             n, o_here = L * width, o_at + first * o_step
+            size = _up(n, GROUP)
             _pack_queries(q, q_at + first * step, step, count, P, width, queries)
             _pack_queries(do, o_here, o_step, count, P, width, douts)
             _pack_queries(o, o_here, o_step, count, P, width, outs)
@@ -304,26 +307,19 @@ def _backward(
             _times_queries(values, L, P, douts, width, ds)
             for j in range(width):  # columns past the last query repeat it
                 query = begin + first + min(j, count - 1)
-                total[j] = tops[h, query] + np.log(sums[h, query])
-            p[n : _up(n, GROUP)] = 0
-            ds[n : _up(n, GROUP)] = 0
-            along[:width] = 0
-            _multiply(outs, douts, P * width)
-            for d in range(P):
-                row = outs[d * width : (d + 1) * width]
-                for j in range(width):
-                    along[j] += row[j]
+                total[j] = (tops[h, query] + np.log(sums[h, query])) / scale
             _repeat(total, width)
-            _repeat(along, width)
+            p[n:size] = 0
+            ds[n:size] = 0
+            _multiply(outs, douts, P * width)
+            column_sums(outs, P * width, width, along)
             if drop.on:
                 _factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(ds, factors, n)
-            for g in range(0, n, GROUP):
-                p_group, ds_group = p[g : g + GROUP], ds[g : g + GROUP]
-                for j in range(GROUP):
-                    p_group[j] = scalar.exp(p_group[j] * scale - total[j])
-                for j in range(GROUP):
-                    ds_group[j] = p_group[j] * (ds_group[j] - along[j]) * scale
+            subtract_row(p, size, total)
+            _exp(p[:size], scale)
+            subtract_row(ds, size, along)
+            _multiply(ds, p, n, scale)
             if drop.on:
                 _multiply(p, factors, n)
             _add_outer(p, width, L, count, packed, do, o_here, o_step, P, dv)
@@ -341,8 +337,9 @@ def _run_forward(
     pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
     sums: Array, drop: Drop,
 ) -> None:  # fmt: skip
-    arguments = (qkv, cu, longest, heads, scale, out, tops, sums, drop)
-    run(pool, _forward, arguments, heads * (cu.shape[0] - 1), 2)
+    shares = _shares(pool, cu, heads)
+    arguments = (qkv, cu, longest, heads, scale, out, tops, sums, drop, shares)
+    run(pool, _forward, arguments, len(shares) - 1, 1)
 
 
 @summing
@@ -350,8 +347,9 @@ def _run_backward(
     pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array,
     tops: Array, sums: Array, dqkv: Array, drop: Drop,
 ) -> None:  # fmt: skip
-    arguments = (dout, qkv, cu, longest, heads, scale, out, tops, sums, dqkv, drop)
-    run(pool, _backward, arguments, heads * (cu.shape[0] - 1), 2)
+    shares = _shares(pool, cu, heads)
+    arguments = (dout, qkv, cu, longest, heads, scale, out, tops, sums, dqkv, drop, shares)
+    run(pool, _backward, arguments, len(shares) - 1, 1)
 
 
 def attention_forward(

@@ -5,9 +5,17 @@ import os
 
 import pytest
 
+from minidistil import threads
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         for item in items:
             item.add_marker(pytest.mark.filterwarnings("ignore::RuntimeWarning"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pool():
+    """The pool makes native functions known, which a test may call without any other kernel before it."""
+    return threads.pool()

@@ -15,7 +15,7 @@ from minidistil.kernels import gemm
 from minidistil.kernels.gemm import PackedWeight, blas, blocked, matmul
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.native import AVX2, AVX512, COLUMNS, LANES, PLAIN, ROWS, TARGET, VECTORS
-from minidistil.kernels.gemm.pack import pack_across, pack_along, transpose_block
+from minidistil.kernels.gemm.pack import pack_across, pack_along, transpose_blocks
 from minidistil.kernels.jit import exact
 from minidistil.kernels.pointwise import BIAS, GELU, GELU_TANH, NOTHING, RELU
 from minidistil.ops.fused import ACTIVATIONS
@@ -201,21 +201,21 @@ def test_every_tile(dtype):
 
 
 @exact
-def turned(source, step, rows, target, target_step, lines):
-    transpose_block(source, 3, step, rows, target, 5, target_step, lines)
+def turned(source, step, rows, target, width, blocks):
+    transpose_blocks(source, 3, step, rows, target, 5, width, blocks)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_block_is_turned(dtype):
-    source = np.random.default_rng(0).standard_normal((LANES, 40)).astype(dtype)
+def test_blocks_are_turned(dtype):
+    source = np.random.default_rng(0).standard_normal((LANES, 60)).astype(dtype)
     for rows in (1, 5, LANES):
-        for lines in (0, 1, 7, LANES):
-            target = np.zeros(5 + LANES * 21, dtype)
-            turned(source.reshape(-1), 40, rows, target, 21, lines)
-            got = target[5:].reshape(LANES, 21)
-            for j in range(lines):
-                for i in range(LANES):
-                    assert got[j, i] == source[min(i, rows - 1), 3 + j]
+        for blocks in (1, 2, 3):
+            lines = blocks * LANES
+            target = np.zeros(5 + (lines + 1) * 21, dtype)
+            turned(source.reshape(-1), 60, rows, target, 21, blocks)
+            got = target[5:].reshape(lines + 1, 21)
+            for i in range(LANES):
+                assert (got[:lines, i] == source[min(i, rows - 1), 3 : 3 + lines]).all()
             got[:lines, :LANES] = 0
             assert not target.any()
 

@@ -1,5 +1,6 @@
 """Guards against getting slower without noticing: counts of what is done, since times cannot be trusted."""
 
+import itertools
 import math
 import os
 import re
@@ -10,6 +11,7 @@ from llvmlite import binding, ir
 
 from minidistil.config import BertConfig
 from minidistil.errors import UsageError
+from minidistil.kernels import attention, parallel
 from minidistil.kernels.gemm import blas, blocked, micro, native
 from minidistil.kernels.workspace import workspace
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
@@ -141,3 +143,22 @@ def test_the_tile_stays_in_registers():
     loop = max(parts, key=lambda part: len(re.findall(r"\bvfmadd", part)))
     assert len(re.findall(r"\bvfmadd", loop)) == native.ROWS * native.VECTORS
     assert "rsp" not in loop
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize(
+    "lengths", [[1], [512], [5, 0, 9], [512] + 50 * [9], 50 * [9] + [512], [128] * 8, [0], []]
+)
+def test_threads_share_attention_by_its_work(lengths, threads):
+    """Every job with work once and in order; no share has more than an equal one and a job."""
+    heads, pool = 12, np.zeros(parallel.STATE_SIZE, np.int64)
+    pool[parallel.THREADS] = threads
+    shares = attention._shares(pool, np.cumsum([0, *lengths]).astype(np.int32), heads)
+    work = np.repeat([n * (n + attention.SCORES) for n in lengths], heads)
+    parts = len(shares) - 1
+    assert not work[: shares[0]].any()
+    assert shares[-1] == len(work)
+    assert (np.diff(shares) >= 0).all()
+    assert parts <= max(1, min(len(work) // 2, threads * parallel.PARTS_PER_THREAD))
+    for begin, end in itertools.pairwise(shares):
+        assert work[begin:end].sum() <= work.sum() / parts + work.max(initial=0)

@@ -43,18 +43,26 @@ Array = npt.NDArray[np.floating[Any]]
 
 @native(6)
 def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
-    """void transpose(source, step, rows, target, target_step, lines), in vector registers."""
+    """void transpose(source, step, rows, target, width, blocks), in vector registers; blocks >= 1."""
     function = ir.Function(module, signature_of(6), name)
-    builder = ir.IRBuilder(function.append_basic_block())
-    source, step, rows, target, target_step, lines = function.args
+    start, loop, end = (function.append_basic_block(n) for n in ("start", "loop", "end"))
+    builder = ir.IRBuilder(start)
+    source, step, rows, target, width, blocks = function.args
     source, target = (builder.inttoptr(address, F32.as_pointer()) for address in (source, target))
     vector = ir.VectorType(F32, LANES)
     last = builder.sub(rows, I64(1))
-    block = []
+    lines = []
     for i in range(LANES):
         row = builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
-        place = builder.gep(source, [builder.mul(row, step)])
-        block.append(builder.load(builder.bitcast(place, vector.as_pointer()), align=4))
+        lines.append(builder.gep(source, [builder.mul(row, step)]))
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    left, k, to = builder.phi(I64), builder.phi(I64), builder.phi(target.type)
+    block = []
+    for line in lines:
+        place = builder.bitcast(builder.gep(line, [k]), vector.as_pointer())
+        block.append(builder.load(place, align=4))
     # Swap the off-diagonal quarters of the block, then those of its quarters, and so on: log2(LANES) rounds.
     distance = LANES // 2
     while distance:
@@ -67,53 +75,50 @@ def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
                     mask = ir.Constant(ir.VectorType(I32, LANES), order)
                     block[line] = builder.shuffle_vector(upper, lower, mask)
         distance //= 2
-    end = function.append_basic_block("end")
+    place = to
     for j in range(LANES):
-        more = function.append_basic_block()
-        builder.cbranch(builder.icmp_signed("<", I64(j), lines), more, end)
-        builder.position_at_end(more)
-        place = builder.gep(target, [builder.mul(target_step, I64(j))])
         builder.store(block[j], builder.bitcast(place, vector.as_pointer()), align=4)
-    builder.branch(end)
+        place = builder.gep(place, [width])
+    fewer = builder.sub(left, I64(1))
+    for phi, at_first, later in (
+        (left, blocks, fewer),
+        (k, I64(0), builder.add(k, I64(LANES))),
+        (to, target, place),
+    ):
+        phi.add_incoming(at_first, start)
+        phi.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, end)
     builder.position_at_end(end)
     builder.ret_void()
     return function
 
 
-def transpose_block(
-    source: Any, at: int, step: int, rows: int, target: Any, target_at: int, target_step: int, lines: int
+def transpose_blocks(
+    source: Any, at: int, step: int, rows: int, target: Any, target_at: int, width: int, blocks: int
 ) -> None:
-    """target[target_at + j * target_step + i] = source[at + i * step + j], i < LANES, j < lines.
+    """target[target_at + k * width + i] = source[at + i * step + k], i < LANES, k < blocks * LANES.
 
-    The arrays are flat. Only `rows` >= 1 rows of the source are read, LANES numbers of each; in place of
-    the others the last one is repeated. `lines` <= LANES lines of the target are written, LANES numbers each.
+    The arrays are flat. Only `rows` >= 1 rows of the source are read; in place of the others the last one is
+    repeated. There is at least one block.
     """
-    for j in range(lines):
+    for k in range(blocks * LANES):
         for i in range(LANES):
-            target[target_at + j * target_step + i] = source[at + min(i, rows - 1) * step + j]
+            target[target_at + k * width + i] = source[at + min(i, rows - 1) * step + k]
 
 
-_plain_transpose = numba.njit(transpose_block, **OPTIONS)
+_plain_transpose = numba.njit(transpose_blocks, **OPTIONS)
 
-
-overload(transpose_block, jit_options=OPTIONS)(
-    lambda source, at, step, rows, target, target_at, target_step, lines: (
+overload(transpose_blocks, jit_options=OPTIONS)(
+    lambda source, at, step, rows, target, target_at, width, blocks: (
         (
-            lambda source, at, step, rows, target, target_at, target_step, lines: _fast_transpose(
-                (
-                    source.ctypes.data + 4 * at,
-                    step,
-                    rows,
-                    target.ctypes.data + 4 * target_at,
-                    target_step,
-                    lines,
-                )
+            lambda source, at, step, rows, target, target_at, width, blocks: _fast_transpose(
+                (source.ctypes.data + 4 * at, step, rows, target.ctypes.data + 4 * target_at, width, blocks)
             )
         )
         if TARGET is not PLAIN and source.dtype == target.dtype == types.float32
         else (
-            lambda source, at, step, rows, target, target_at, target_step, lines: _plain_transpose(
-                source, at, step, rows, target, target_at, target_step, lines
+            lambda source, at, step, rows, target, target_at, width, blocks: _plain_transpose(
+                source, at, step, rows, target, target_at, width, blocks
             )
         )
     )
@@ -128,10 +133,10 @@ def pack_across(
 
     That is across the stored rows. What lies at rows <= i < LANES is undefined.
     """
-    whole = depth // LANES * LANES
-    for k in range(0, whole, LANES):
-        transpose_block(source, at + k, step, rows, packed, begin + k * width, width, LANES)
-    for k in range(whole, depth):
+    blocks = depth // LANES
+    if blocks:
+        transpose_blocks(source, at, step, rows, packed, begin, width, blocks)
+    for k in range(blocks * LANES, depth):
         for i in range(rows):
             packed[begin + k * width + i] = source[at + i * step + k]
 
