@@ -26,9 +26,9 @@ GRAIN = 16  # least rows of a thread's share
 
 @pointwise
 def _gelu(z: Array) -> None:
-    half, one, root = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(math.sqrt(0.5))
+    half, root = z.dtype.type(0.5), z.dtype.type(math.sqrt(0.5))
     for c in range(z.shape[0]):
-        z[c] = z[c] * (half * (one + scalar.erf(z[c] * root)))
+        z[c] = half * z[c] + half * z[c] * scalar.erf(z[c] * root)
 
 
 @pointwise
