@@ -88,7 +88,9 @@ class TextClassification(Pipeline):
         limit = self.model.config.max_position_embeddings
         parts = Dataset.in_parts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
         return [
-            self._prediction(row, threshold) for part in parts for row in predict_logits(self.model, part)
+            prediction
+            for part in parts
+            for prediction in self._predictions(predict_logits(self.model, part), threshold)
         ]
 
     @property
@@ -97,18 +99,23 @@ class TextClassification(Pipeline):
         multi = config.problem_type == "multi_label_classification"
         return config.problem_type == "regression" or (config.num_labels == 1 and not multi)
 
-    def _prediction(self, logits: npt.NDArray[np.floating[Any]], threshold: float | None) -> Prediction:
+    def _predictions(
+        self, logits: npt.NDArray[np.floating[Any]], threshold: float | None
+    ) -> list[Prediction]:
         config = self.model.config
         names = label_names(config)
+        many = config.problem_type == "multi_label_classification"
         if self._regression:
             values, threshold = logits, None
-        elif config.problem_type == "multi_label_classification":
-            values, least = 1 / (1 + np.exp(-logits)), 0.5 if threshold is None else threshold
-            chosen = [name for name, value in zip(names, values, strict=True) if value >= least]
-            scores = dict(zip(names, values.tolist(), strict=True))
-            return Prediction(", ".join(chosen), float(values.max()), scores)
+        elif many:
+            values, threshold = 1 / (1 + np.exp(-logits)), 0.5 if threshold is None else threshold
         else:
-            values = softmax_forward(logits.astype(np.float64))[0]
-        best = int(values.argmax())
-        label = NONE if threshold is not None and values[best] < threshold else names[best]
-        return Prediction(label, float(values[best]), dict(zip(names, values.tolist(), strict=True)))
+            values, _ = softmax_forward(logits.astype(np.float64))
+        predictions = []
+        for row, best in zip(values.tolist(), values.argmax(1).tolist(), strict=True):
+            if many:
+                label = ", ".join(name for name, value in zip(names, row, strict=True) if value >= threshold)
+            else:
+                label = NONE if threshold is not None and row[best] < threshold else names[best]
+            predictions.append(Prediction(label, row[best], dict(zip(names, row, strict=True))))
+        return predictions

@@ -16,8 +16,9 @@ from minidistil.errors import InputError
 from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
-# Texts tokenised ahead of the model: milliseconds of the tokenizer's time, seconds of its own.
-PART = 512
+# Texts tokenised ahead of the model: milliseconds of the tokenizer's time, seconds of its own. It waits for
+# the first of them, so there they are few, and then twice as many each time.
+FIRST_PART, PART = 128, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +82,10 @@ class Dataset:
         encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
 
         def parts() -> Iterator[Self]:
-            first = 0
-            while len(part := cls._of(islice(encodings, PART), first)):
+            first, size = 0, FIRST_PART
+            while len(part := cls._of(islice(encodings, size), first)):
                 yield part
-                first += len(part)
+                first, size = first + len(part), min(2 * size, PART)
 
         return ahead(parts())
 

@@ -26,7 +26,7 @@ from minidistil.text.tokenizer_files import SPECIAL_TOKENS, read_tokenizer
 log = logging.getLogger("minidistil")
 
 DEFAULT_MAX_LENGTH = 512
-CHUNK = 1024  # texts a call of the Rust library; bounds the memory its Encoding objects take
+CHUNK = 128  # texts a call of the Rust library; bounds the memory its Encoding objects take
 
 Int32 = npt.NDArray[np.int32]
 Truncation = bool | Literal["error"]

@@ -171,20 +171,21 @@ def test_sorted_batches(lengths, budget):
         assert len(batches[-1]) == 1 or sizes[batches[-1]].sum() <= budget
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 6, 7])
-def test_parts_are_the_whole(tokenizer, monkeypatch, caplog, count):
+@pytest.mark.parametrize("sizes", [[], [1], [1, 2], [1, 2, 3], [1, 2, 3, 1]], ids=sum)
+def test_parts_are_the_whole(tokenizer, monkeypatch, caplog, sizes):
+    monkeypatch.setattr("minidistil.text.dataset.FIRST_PART", 1)
     monkeypatch.setattr("minidistil.text.dataset.PART", 3)
-    texts = ["a b", "c d a b c d", "", "d", "a c", "b c d a b c", "a"][:count]
+    texts = ["a b", "c d a b c d", "", "d", "a c", "b c d a b c", "a"][: sum(sizes)]
     pairs = [f"{text} d" for text in texts]
     whole = Dataset.from_texts(tokenizer, texts, pairs, max_length=6)
     warned = caplog.text
     caplog.clear()
     parts = list(Dataset.in_parts(tokenizer, texts, pairs, max_length=6))
-    assert [len(part) for part in parts] == [3] * (count // 3) + [count % 3] * (count % 3 > 0)
+    assert [len(part) for part in parts] == sizes
     for name in ("input_ids", "token_type_ids", "lengths", "example_ids"):
         joined = [getattr(part, name) for part in parts]
         np.testing.assert_array_equal(np.concatenate([[], *joined]), getattr(whole, name))
     assert caplog.text.partition("WARN")[2] == warned.partition("WARN")[2], "one warning, whatever the parts"
-    assert ("truncated" in warned) == (count > 0), "so that it could be lost"
+    assert ("truncated" in warned) == bool(sizes), "so that it could be lost"
     with pytest.raises(InputError, match="text 1 has"):
         list(Dataset.in_parts(tokenizer, ["a", "b " * 9, "c"], max_length=6, truncation=False))
