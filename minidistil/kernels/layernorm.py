@@ -33,29 +33,30 @@ def _normalise(
     factors = np.empty(H + 3, x.dtype)
     for t in range(start, stop):
         x_row, row, out_row = x[t], normed[t] if kept else own, out[t]
-        for c in range(H):
-            row[c] = x_row[c]
         if drop.on:
             fill_factors(factors, H, drop, t, 0)
             for c in range(H):
-                row[c] *= factors[c]
+                row[c] = x_row[c] * factors[c]
+            x_row = row
+        mean, variance = x.dtype.type(0), x.dtype.type(0)
         if has_residual:
             residual_row = residual[t]
             for c in range(H):
-                row[c] += residual_row[c]
-        mean = x.dtype.type(0)
-        for c in range(H):
-            mean += row[c]
+                row[c] = x_row[c] + residual_row[c]
+                mean += row[c]
+        else:
+            for c in range(H):
+                row[c] = x_row[c]
+                mean += row[c]
         mean /= size
-        variance = x.dtype.type(0)
         for c in range(H):
-            row[c] -= mean
-            variance += row[c] * row[c]
+            deviation = row[c] - mean
+            variance += deviation * deviation
         r = one / np.sqrt(variance / size + eps)
         if kept:
             rstd[t] = r
         for c in range(H):
-            row[c] *= r
+            row[c] = (row[c] - mean) * r
             out_row[c] = row[c] * weight[c] + bias[c]
 
 
