@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import overload
 
-from minidistil.kernels.gemm.native import F32, I64, LANES, PLAIN, TARGET, native, signature_of
+from minidistil.kernels.gemm.native import F32, I64, LANES, PLAIN, TARGET, go_round, native, signature_of
 from minidistil.kernels.jit import OPTIONS
 
 Array = npt.NDArray[np.floating[Any]]
@@ -52,15 +52,12 @@ def _fold(
         combine(builder, result, builder.load(place, align=4))
         for result, place in zip(before, _places(builder, group), strict=True)
     ]
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, later in (
-        (left, groups, fewer),
+    first = ir.Constant(VECTOR, [neutral] * LANES)
+    carried = (
         (group, x, builder.gep(group, [I64(GROUP)])),
-        *((b, ir.Constant(VECTOR, [neutral] * LANES), a) for b, a in zip(before, after, strict=True)),
-    ):
-        phi.add_incoming(at_first, start)
-        phi.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, done)
+        *((result, first, later) for result, later in zip(before, after, strict=True)),
+    )
+    go_round(builder, start, loop, done, left, groups, carried)
 
     builder.position_at_end(done)
     while len(after) > 2:
@@ -100,14 +97,7 @@ def _each_row(module: ir.Module, name: str, combine: Callable[[ir.IRBuilder, Any
     left, group = builder.phi(I64), builder.phi(x.type)
     for place, value in zip(_places(builder, group), values, strict=True):
         builder.store(combine(builder, builder.load(place, align=4), value), place, align=4)
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, later in (
-        (left, groups, fewer),
-        (group, x, builder.gep(group, [I64(GROUP)])),
-    ):
-        phi.add_incoming(at_first, start)
-        phi.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, end)
+    go_round(builder, start, loop, end, left, groups, [(group, x, builder.gep(group, [I64(GROUP)]))])
     builder.position_at_end(end)
     builder.ret_void()
     return function

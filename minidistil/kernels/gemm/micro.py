@@ -32,6 +32,7 @@ from minidistil.kernels.gemm.native import (
     ROWS,
     TARGET,
     VECTORS,
+    go_round,
     native,
     signature_of,
 )  # fmt: skip
@@ -93,16 +94,13 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
         first = builder.insert_element(undefined, number, I32(0))
         broadcast = builder.shuffle_vector(first, undefined, everywhere)
         totals.append([builder.call(fma, [broadcast, line[n], sums[m][n]]) for n in range(vectors)])
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, later in (
-        (left, k, fewer),
+    zero = ir.Constant(VECTOR, None)
+    carried = (
         (a_row, a, builder.gep(a_row, [lda])),
         (b_row, b, builder.gep(b_row, [ldb])),
-        *((sums[m][n], ir.Constant(VECTOR, None), totals[m][n]) for m in range(rows) for n in range(vectors)),
-    ):
-        phi.add_incoming(at_first, start)
-        phi.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, done)
+        *((sums[m][n], zero, totals[m][n]) for m in range(rows) for n in range(vectors)),
+    )
+    go_round(builder, start, loop, done, left, k, carried)
 
     builder.position_at_end(done)
     added = [builder.load(_vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]

@@ -7,7 +7,7 @@ every kernel that uses them they would be compiled again and again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,20 @@ def native(arguments: int) -> Callable[[Any], Any]:
 
 def signature_of(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [I64] * arguments)
+
+
+def go_round(
+    builder: ir.IRBuilder, start: Any, loop: Any, end: Any, left: Any, times: Any, carried: Iterable[Any]
+) -> None:
+    """Go back to the block `loop`, which was entered from `start`, until it has run `times` >= 1 times.
+
+    `left` counts down. `carried` has other phi nodes of the loop, each with its first and its next value.
+    """
+    fewer = builder.sub(left, I64(1))
+    for phi, at_first, later in ((left, times, fewer), *carried):
+        phi.add_incoming(at_first, start)
+        phi.add_incoming(later, builder.block)
+    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, end)
 
 
 @intrinsic

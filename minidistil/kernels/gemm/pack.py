@@ -32,6 +32,7 @@ from minidistil.kernels.gemm.native import (
     PLAIN,
     READ_INTO_LEVEL_2,
     TARGET,
+    go_round,
     native,
     signature_of,
 )  # fmt: skip
@@ -79,15 +80,8 @@ def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
     for j in range(LANES):
         builder.store(block[j], builder.bitcast(place, vector.as_pointer()), align=4)
         place = builder.gep(place, [width])
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, later in (
-        (left, blocks, fewer),
-        (k, I64(0), builder.add(k, I64(LANES))),
-        (to, target, place),
-    ):
-        phi.add_incoming(at_first, start)
-        phi.add_incoming(later, loop)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, end)
+    carried = (k, I64(0), builder.add(k, I64(LANES))), (to, target, place)
+    go_round(builder, start, loop, end, left, blocks, carried)
     builder.position_at_end(end)
     builder.ret_void()
     return function
@@ -164,17 +158,10 @@ def _copy_lines(module: ir.Module, name: str) -> ir.Function:
     more = builder.add(v, I64(1))
     builder.cbranch(builder.icmp_signed("<", more, vectors), vector_, next_)
     builder.position_at_end(next_)
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, later in (
-        (left, depth, fewer),
-        (from_, source, builder.gep(from_, [step])),
-        (to, target, builder.gep(to, [width])),
-    ):
-        phi.add_incoming(at_first, start)
-        phi.add_incoming(later, next_)
     v.add_incoming(I64(0), line)
     v.add_incoming(more, vector_)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), line, end)
+    carried = (from_, source, builder.gep(from_, [step])), (to, target, builder.gep(to, [width]))
+    go_round(builder, start, line, end, left, depth, carried)
     builder.position_at_end(end)
     builder.ret_void()
     return function
