@@ -17,21 +17,29 @@ from llvmlite import ir
 from numba import types
 from numba.extending import overload
 
-from minidistil.kernels.gemm.native import F32, I64, LANES, PLAIN, TARGET, go_round, native, signature_of
+from minidistil.kernels.gemm.native import (
+    F32,
+    I64,
+    LANES,
+    PLAIN,
+    TARGET,
+    VECTOR,
+    go_round,
+    native,
+    signature_of,
+    vector_at,
+)  # fmt: skip
 from minidistil.kernels.jit import OPTIONS
 
 Array = npt.NDArray[np.floating[Any]]
 
 REGISTERS = 8
 GROUP = REGISTERS * LANES  # the matrix is filled up to a multiple of it, with what changes no result
-VECTOR = ir.VectorType(F32, LANES)
 
 
 def _places(builder: ir.IRBuilder, base: Any) -> list[Any]:
     """Where the vectors of a group are."""
-    return [
-        builder.bitcast(builder.gep(base, [I64(v * LANES)]), VECTOR.as_pointer()) for v in range(REGISTERS)
-    ]
+    return [vector_at(builder, base, I64(v * LANES)) for v in range(REGISTERS)]
 
 
 def _fold(
@@ -151,41 +159,37 @@ def multiply_row(x: Any, size: int, row: Any) -> None:
             x[g + c] *= row[c]
 
 
-_plain_maxima = numba.njit(column_maxima, **OPTIONS)
-_plain_sums = numba.njit(column_sums, **OPTIONS)
-_plain_subtract = numba.njit(subtract_row, **OPTIONS)
-_plain_multiply = numba.njit(multiply_row, **OPTIONS)
-
-
 def _fast(*arrays: Any) -> bool:
     return TARGET is not PLAIN and all(array.dtype == types.float32 for array in arrays)
 
 
-overload(column_maxima, jit_options=OPTIONS)(
-    lambda x, size, width, out: (
-        (lambda x, size, width, out: _fast_maxima((x.ctypes.data, size // GROUP, width, out.ctypes.data)))
-        if _fast(x, out)
-        else (lambda x, size, width, out: _plain_maxima(x, size, width, out))
+def _overload_fold(function: Any, native_function: Any) -> None:
+    plain = numba.njit(function, **OPTIONS)
+    overload(function, jit_options=OPTIONS)(
+        lambda x, size, width, out: (
+            (
+                lambda x, size, width, out: native_function(
+                    (x.ctypes.data, size // GROUP, width, out.ctypes.data)
+                )
+            )
+            if _fast(x, out)
+            else (lambda x, size, width, out: plain(x, size, width, out))
+        )
     )
-)
-overload(column_sums, jit_options=OPTIONS)(
-    lambda x, size, width, out: (
-        (lambda x, size, width, out: _fast_sums((x.ctypes.data, size // GROUP, width, out.ctypes.data)))
-        if _fast(x, out)
-        else (lambda x, size, width, out: _plain_sums(x, size, width, out))
+
+
+def _overload_each_row(function: Any, native_function: Any) -> None:
+    plain = numba.njit(function, **OPTIONS)
+    overload(function, jit_options=OPTIONS)(
+        lambda x, size, row: (
+            (lambda x, size, row: native_function((x.ctypes.data, size // GROUP, row.ctypes.data)))
+            if _fast(x, row)
+            else (lambda x, size, row: plain(x, size, row))
+        )
     )
-)
-overload(subtract_row, jit_options=OPTIONS)(
-    lambda x, size, row: (
-        (lambda x, size, row: _fast_subtract((x.ctypes.data, size // GROUP, row.ctypes.data)))
-        if _fast(x, row)
-        else (lambda x, size, row: _plain_subtract(x, size, row))
-    )
-)
-overload(multiply_row, jit_options=OPTIONS)(
-    lambda x, size, row: (
-        (lambda x, size, row: _fast_multiply((x.ctypes.data, size // GROUP, row.ctypes.data)))
-        if _fast(x, row)
-        else (lambda x, size, row: _plain_multiply(x, size, row))
-    )
-)
+
+
+_overload_fold(column_maxima, _fast_maxima)
+_overload_fold(column_sums, _fast_sums)
+_overload_each_row(subtract_row, _fast_subtract)
+_overload_each_row(multiply_row, _fast_multiply)

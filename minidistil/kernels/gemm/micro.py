@@ -31,20 +31,17 @@ from minidistil.kernels.gemm.native import (
     READ_INTO_LEVEL_2,
     ROWS,
     TARGET,
+    VECTOR,
     VECTORS,
     go_round,
     native,
     signature_of,
+    vector_at,
 )  # fmt: skip
 from minidistil.kernels.jit import OPTIONS
 
-VECTOR = ir.VectorType(F32, LANES)
 AHEAD = 64  # rows of B: the processor itself looks ahead only to the end of a page
 WRITE = I32(1), I32(3), I32(1)  # write, keep in all caches, data
-
-
-def _vector_at(builder: ir.IRBuilder, base: Any, offset: Any) -> Any:
-    return builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
 
 
 def _zeros(module: ir.Module) -> Any:
@@ -82,7 +79,7 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     fma = module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
     left, a_row, b_row = builder.phi(I64), builder.phi(a.type), builder.phi(b.type)
     sums = [[builder.phi(VECTOR) for _ in range(vectors)] for _ in range(rows)]
-    line = [builder.load(_vector_at(builder, b_row, I64(n * LANES)), align=4) for n in range(vectors)]
+    line = [builder.load(vector_at(builder, b_row, I64(n * LANES)), align=4) for n in range(vectors)]
     for n in range(vectors):
         ahead = builder.add(builder.mul(ldb, I64(AHEAD)), I64(n * LANES))
         builder.call(prefetch, [builder.gep(b_row, [ahead]), *READ_INTO_LEVEL_2])
@@ -103,14 +100,14 @@ def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Functi
     go_round(builder, start, loop, done, left, k, carried)
 
     builder.position_at_end(done)
-    added = [builder.load(_vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
+    added = [builder.load(vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
     builder.cbranch(builder.icmp_signed("!=", accumulate, I64(0)), add, store)
     for block in (add, store):
         builder.position_at_end(block)
         row = c
         for m in range(rows):
             for n in range(vectors):
-                place, total = _vector_at(builder, row, I64(n * LANES)), totals[m][n]
+                place, total = vector_at(builder, row, I64(n * LANES)), totals[m][n]
                 if block is add:
                     total = builder.fadd(builder.load(place, align=4), total)
                 builder.store(builder.fadd(total, added[n]), place, align=4)

@@ -74,6 +74,7 @@ def detect() -> Target:
 
 TARGET = detect()
 LANES, ROWS, VECTORS, COLUMNS = TARGET.lanes, TARGET.rows, TARGET.vectors, TARGET.columns
+VECTOR = ir.VectorType(F32, LANES)
 
 _writers: dict[str, tuple[int, Callable[[ir.Module, str], ir.Function]]] = {}
 
@@ -107,6 +108,11 @@ def native(arguments: int) -> Callable[[Any], Any]:
 
 def signature_of(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [I64] * arguments)
+
+
+def vector_at(builder: ir.IRBuilder, base: Any, offset: Any) -> Any:
+    """Where the vector of the LANES numbers from base[offset] on is."""
+    return builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
 
 
 def go_round(

@@ -32,9 +32,11 @@ from minidistil.kernels.gemm.native import (
     PLAIN,
     READ_INTO_LEVEL_2,
     TARGET,
+    VECTOR,
     go_round,
     native,
     signature_of,
+    vector_at,
 )  # fmt: skip
 from minidistil.kernels.jit import OPTIONS, exact
 from minidistil.kernels.parallel import run
@@ -50,7 +52,6 @@ def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
     builder = ir.IRBuilder(start)
     source, step, rows, target, width, blocks = function.args
     source, target = (builder.inttoptr(address, F32.as_pointer()) for address in (source, target))
-    vector = ir.VectorType(F32, LANES)
     last = builder.sub(rows, I64(1))
     lines = []
     for i in range(LANES):
@@ -62,8 +63,7 @@ def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
     left, k, to = builder.phi(I64), builder.phi(I64), builder.phi(target.type)
     block = []
     for line in lines:
-        place = builder.bitcast(builder.gep(line, [k]), vector.as_pointer())
-        block.append(builder.load(place, align=4))
+        block.append(builder.load(vector_at(builder, line, k), align=4))
     # Swap the off-diagonal quarters of the block, then those of its quarters, and so on: log2(LANES) rounds.
     distance = LANES // 2
     while distance:
@@ -78,7 +78,7 @@ def _fast_transpose(module: ir.Module, name: str) -> ir.Function:
         distance //= 2
     place = to
     for j in range(LANES):
-        builder.store(block[j], builder.bitcast(place, vector.as_pointer()), align=4)
+        builder.store(block[j], builder.bitcast(place, VECTOR.as_pointer()), align=4)
         place = builder.gep(place, [width])
     carried = (k, I64(0), builder.add(k, I64(LANES))), (to, target, place)
     go_round(builder, start, loop, end, left, blocks, carried)
@@ -145,7 +145,6 @@ def _copy_lines(module: ir.Module, name: str) -> ir.Function:
     builder = ir.IRBuilder(start)
     source, step, depth, target, width, vectors = function.args
     source, target = (builder.inttoptr(address, F32.as_pointer()) for address in (source, target))
-    pointer = ir.VectorType(F32, LANES).as_pointer()
     builder.branch(line)
     builder.position_at_end(line)
     left, from_, to = builder.phi(I64), builder.phi(source.type), builder.phi(target.type)
@@ -153,8 +152,7 @@ def _copy_lines(module: ir.Module, name: str) -> ir.Function:
     builder.position_at_end(vector_)
     v = builder.phi(I64)
     at = builder.mul(v, I64(LANES))
-    given = builder.load(builder.bitcast(builder.gep(from_, [at]), pointer), align=4)
-    builder.store(given, builder.bitcast(builder.gep(to, [at]), pointer), align=4)
+    builder.store(builder.load(vector_at(builder, from_, at), align=4), vector_at(builder, to, at), align=4)
     more = builder.add(v, I64(1))
     builder.cbranch(builder.icmp_signed("<", more, vectors), vector_, next_)
     builder.position_at_end(next_)
@@ -212,16 +210,10 @@ def _ask_for_rows(module: ir.Module, name: str) -> ir.Function:
     more = builder.add(at, I64(CACHE_LINE))
     builder.cbranch(builder.icmp_signed("<", more, size), line, next_)
     builder.position_at_end(next_)
-    fewer = builder.sub(left, I64(1))
-    for phi, at_first, within, later in (
-        (row, address, row, builder.add(row, step)),
-        (at, I64(0), more, I64(0)),
-        (left, rows, left, fewer),
-    ):
-        phi.add_incoming(at_first, start)
+    for phi, within in ((row, row), (at, more), (left, left)):
         phi.add_incoming(within, line)
-        phi.add_incoming(later, next_)
-    builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), line, end)
+    carried = (row, address, builder.add(row, step)), (at, I64(0), I64(0))
+    go_round(builder, start, line, end, left, rows, carried)
     builder.position_at_end(end)
     builder.ret_void()
     return function
