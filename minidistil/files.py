@@ -14,13 +14,16 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import DataError, StorageError
+from minidistil.errors import ConfigError, DataError, MinidistilError, StorageError
 
+SMALL = 256 << 20  # bytes: the largest tokenizer.json known has 35 MB
+KINDS = {dict: "an object", list: "an array"}  # of JSON
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, beyond a limit on file size
 
 
@@ -80,6 +83,75 @@ def read_npy(path: str | Path) -> Any:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile, TokenError) as error:
         raise DataError(f"cannot be read: {error}", path=path) from error
+
+
+def read_small(path: str | Path, error: type[MinidistilError] = ConfigError, *, limit: int = SMALL) -> bytes:
+    """Content of a file that is read whole, such as a config or a vocabulary.
+
+    Only of a regular file: a FIFO would wait for a writer, a device might never end.
+
+    Parameters
+    ----------
+    path : str or Path
+        Links are followed.
+    error : class of MinidistilError
+        Raised, with the path in its message.
+    limit : int
+        Most bytes.
+
+    Raises
+    ------
+    error
+        No such file, no regular file, one that is larger than `limit`, or one that cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise error(f"{path} is not a regular file")
+            content = file.read(limit + 1)
+    except OSError as reason:  # of a directory too
+        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except ValueError as reason:  # a NUL in the path
+        raise error(f"cannot read {str(path)!r}: {reason}") from reason
+    if len(content) > limit:
+        raise error(f"{path} has more than {limit >> 20} MB: it is not what its name says")
+    return content
+
+
+def read_text(path: str | Path, error: type[MinidistilError] = ConfigError, *, limit: int = SMALL) -> str:
+    """Text of a file in UTF-8, without a byte-order mark; the rest as of `read_small`."""
+    try:
+        return read_small(path, error, limit=limit).decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} is not UTF-8 text: byte {reason.start} is invalid") from reason
+
+
+def read_json(
+    path: str | Path, error: type[MinidistilError] = ConfigError, *, kind: type = dict, limit: int = SMALL
+) -> Any:
+    """Content of a JSON file of the kind that is expected.
+
+    Parameters
+    ----------
+    path, error, limit
+        As of `read_small`.
+    kind : dict, list or object
+        What the file must hold; `object` is anything.
+
+    Raises
+    ------
+    error
+        What `read_small` raises it for; no JSON, JSON nested too deeply, another kind.
+    """
+    try:
+        value = json.loads(read_text(path, error, limit=limit))
+    except (ValueError, RecursionError) as reason:  # a number of 5,000 digits is a ValueError
+        why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
+        raise error(f"{path} is not JSON: {why}") from reason
+    if not isinstance(value, kind):
+        raise error(f"{path} must hold {KINDS[kind]} of JSON, not {type(value).__name__}")
+    return value
 
 
 def to_json(value: object, **options: Any) -> str:
