@@ -12,7 +12,7 @@ from benchmarks.figures import Result, Spread, goal_for
 from benchmarks.works import COMPILED, ENGINES, ORT, OURS, OVERALL, TORCH, Goal, Work, find
 from minidistil.files import atomic_write
 
-PAGE = Path("docs/performance.md")
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- begin: written by make bench -->", "<!-- end: written by make bench -->"
 
 TITLES = {OURS: "minidistil", TORCH: "PyTorch", COMPILED: "torch.compile", ORT: "ONNX Runtime"}

@@ -89,11 +89,13 @@ def report(request):
 
 
 @pytest.fixture(scope="session")
-def minilm():
-    """The directory of the real encoder."""
+def minilm(user_cache):
+    """The directory of the real encoder, in the user's cache: it is fetched once."""
     from minidistil.assets import fetch_minilm
 
-    return fetch_minilm()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIDISTIL_CACHE", str(user_cache))
+        return fetch_minilm()
 
 
 def pytest_terminal_summary(terminalreporter, config):
