@@ -104,3 +104,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'minidistil' has no attribute {name!r}")
     return getattr(importlib.import_module(f"minidistil.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, loaded or not: for completion and `help`."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -23,7 +23,7 @@ from typing import Any
 from minidistil.errors import ConfigError, DataError, MinidistilError, StorageError
 
 SMALL = 256 << 20  # bytes: the largest tokenizer.json known has 35 MB
-KINDS = {dict: "an object", list: "an array"}  # of JSON
+KINDS: dict[type, str] = {dict: "an object", list: "an array"}  # of JSON
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, beyond a limit on file size
 
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe, numbers
-    from minidistil.tasks.named import named_task
+    from minidistil.tasks.named import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
     if args.task == "glue":
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     examples = task.read(*args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:
-        print(to_json({"task": args.task, "examples": len(examples), **found}))
+        print(to_json({"task": task_name(args.task), "examples": len(examples), **found}))
         return 0
     for name, value in numbers(found).items():
         print(

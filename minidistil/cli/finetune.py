@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+    from minidistil.tasks.named import task_name
     from minidistil.text.readers import STDIN
 
     short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
@@ -59,11 +60,12 @@ def run(args: argparse.Namespace) -> int:
         return _glue(args, changes)
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
+    task = task_name(args.task)
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=changes)
 
     def make(seed: int, out: Path) -> FineTuning:
         return FineTuning(
-            args.model, args.task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
+            args.model, task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
             evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
         )  # fmt: skip
 

@@ -27,6 +27,9 @@ class ModelOutput(dict[str, Any]):
             have = ", ".join(self)
             raise AttributeError(f"this output has no {name!r}; it has: {have}") from None
 
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
 
 def unpack_attention(maps: list[Array], batch: Batch) -> Array:
     """B maps [A, L, L] -> one array [B, A, width, width], zero where there is no token."""

@@ -40,28 +40,38 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"minidistil.pipelines.{_HOMES[name]}"), name)
 
 
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+
 def pipeline_class(task: str) -> type[Pipeline]:
-    """The class for a task: a key of `PIPELINES`, or what `--task` of a fine-tuning takes, such as "sst2".
+    """Class for a task: a key of `PIPELINES`, or a name that `finetune` and `evaluate` take, such as "sst2".
 
     Raises
     ------
     UsageError
-        There is no such task.
+        There is no such task, or none that answers texts.
     """
-    if task not in PIPELINES:
-        task = _tag_of(task)
-    if task not in PIPELINES:
-        raise UsageError(f"task {task!r} is not supported; supported: {', '.join(PIPELINES)}")
-    kind: type[Pipeline] = __getattr__(PIPELINES[task][1])
+    tag = task if task in PIPELINES else _tag_of(task)
+    if tag not in PIPELINES:
+        verbs = " (`minidistil embed` gives vectors)" if tag in EMBEDDINGS else ""
+        raise UsageError(
+            f"task {task!r} is none that answers a text{verbs}; those that do: {', '.join(PIPELINES)}, and "
+            f"the tasks that finetune learns"
+        )
+    kind: type[Pipeline] = __getattr__(PIPELINES[tag][1])
     return kind
 
 
 def _tag_of(name: str) -> str:
-    """The predictor's name for a task that is named as files and metrics are."""
+    """Name of the predictor for a task by any of its names."""
     from minidistil.tasks.base import DataSettings
-    from minidistil.tasks.named import TASKS
+    from minidistil.tasks.named import TASKS, task_name
 
-    return getattr(TASKS[name].make(DataSettings()), "pipeline_tag", name) if name in TASKS else name
+    if name in EMBEDDINGS:
+        return name
+    known = task_name(name, more=(*PIPELINES, *EMBEDDINGS))
+    return getattr(TASKS[known].make(DataSettings()), "pipeline_tag", known)
 
 
 def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
@@ -70,7 +80,8 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     Parameters
     ----------
     task : str
-        A key of `PIPELINES`, the name of a task to learn, such as "sst2", or "embeddings".
+        A key of `PIPELINES`, a name that `finetune` and `evaluate` take, such as "sst2" or "ner", or
+        "embeddings".
     path_or_id : directory or hub id
     **options
         As for `Model.from_pretrained`; of "intents" and "faq" also what their classes take.

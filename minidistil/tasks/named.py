@@ -10,7 +10,7 @@ text. Toxic comments (Jigsaw, on Kaggle, 2018): csv with a column of 0 and 1 for
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -141,6 +141,41 @@ TASKS: dict[str, Named] = {
     "retrieval": Named(RetrievalTask),
 }
 
+# Other names of kinds: those of the hub, of transformers' pipelines, and those that people use.
+ALIASES = {
+    "text-classification": "classification",
+    "sentiment-analysis": "classification",
+    "sentiment": "classification",
+    "fill-mask": "masked-lm",
+    "mlm": "masked-lm",
+    "ner": "token-classification",
+    "qa": "question-answering",
+    "sentence-similarity": "similarity",
+}
+
+
+def task_name(name: str, *, more: Sequence[str] = ()) -> str:
+    """Key of `TASKS` for a task by any of its names.
+
+    Parameters
+    ----------
+    name : str
+    more : sequence of str
+        Further names that the caller takes, for the suggestion.
+
+    Raises
+    ------
+    UsageError
+        There is no such task; the message has the nearest name, or all.
+    """
+    known = ALIASES.get(name, name)
+    if known not in TASKS:
+        names = list(dict.fromkeys((*TASKS, "glue", *ALIASES, *more)))
+        near = difflib.get_close_matches(name, names, 1, 0.6)
+        hint = f" (did you mean {near[0]}?)" if near else f"; there are: {', '.join(names)}"
+        raise UsageError(f"there is no task {name!r}{hint}")
+    return known
+
 
 def named_task(
     name: str, data: DataSettings | None = None, settings: Mapping[str, Any] | None = None
@@ -150,7 +185,7 @@ def named_task(
     Parameters
     ----------
     name : str
-        A key of `TASKS`, such as "sst2" or "classification".
+        Of a task, such as "sst2", or of a kind of task, such as "classification" or "ner"; see `task_name`.
     data : DataSettings, optional
         What it says goes before what the name says.
     settings : mapping, optional
@@ -159,14 +194,11 @@ def named_task(
     Raises
     ------
     UsageError
-        There is no such task; the message names those there are.
+        There is no such task.
     ConfigError
         A setting that the task does not have, or of another kind, or of the data that does not count for it.
     """
-    if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, 1, 0.5)
-        hint = f" (did you mean {near[0]}?)" if near else f"; there are: {', '.join(TASKS)}"
-        raise UsageError(f"there is no task {name!r}{hint}")
+    name = task_name(name)
     given, usual = data or DataSettings(), DataSettings()
     said = [field.name for field in fields(usual) if getattr(given, field.name) != getattr(usual, field.name)]
     known = {

@@ -74,7 +74,7 @@ def test_the_head_says_what_is_done(places, tmp_path):
         pipeline("token-classification", make_classifier(tmp_path))
     with pytest.raises(ConfigError, match="does not answer questions"):
         pipeline("question-answering", places / "tokens")
-    with pytest.raises(UsageError, match="supported: text-classification, token-classification"):
+    with pytest.raises(UsageError, match="did you mean summarization"):
         pipeline("summaries", places / "tokens")
 
 

@@ -1,0 +1,61 @@
+"""Every verb knows a task by every one of its names."""
+
+import pytest
+from tiny import make_classifier
+
+from minidistil import pipeline
+from minidistil.cli.main import main
+from minidistil.errors import UsageError
+from minidistil.pipelines import PIPELINES, TextClassification, TokenClassification, pipeline_class
+from minidistil.tasks.named import ALIASES, TASKS, named_task, task_name
+
+
+@pytest.mark.parametrize("name", sorted({*TASKS, *ALIASES} - {"glue"}))
+def test_each_name_makes_a_task(name):
+    assert type(named_task(name)) is type(named_task(task_name(name)))
+
+
+@pytest.mark.parametrize("name", sorted({*PIPELINES} & {*TASKS, *ALIASES} - {"intents"}))
+def test_names_of_predictors_are_names_of_tasks_to_learn(name):
+    """All but intents, which an encoder answers from examples and a classifier from what it learnt."""
+    assert getattr(named_task(name), "pipeline_tag", name) == name
+
+
+def test_the_hubs_and_the_files_names_lead_to_one_predictor():
+    for name in ("text-classification", "classification", "sentiment-analysis", "sentiment", "sst2", "stsb"):
+        assert pipeline_class(name) is TextClassification
+    for name in ("token-classification", "ner", "conll2003"):
+        assert pipeline_class(name) is TokenClassification
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("clasification", "did you mean classification"),
+        ("text-clasification", "did you mean text-classification"),
+        ("nerr", "did you mean ner"),
+        ("sst3", "did you mean sst2"),
+        ("fillmask", "did you mean fill-mask"),
+        ("zebra", "there are: classification, "),
+    ],
+)
+def test_a_misspelt_name_gets_the_nearest_in_every_verb(name, hint):
+    for ask in (task_name, named_task, pipeline_class):
+        with pytest.raises(UsageError, match=hint):
+            ask(name)
+
+
+def test_a_task_that_answers_no_text_says_so():
+    with pytest.raises(UsageError, match="none that answers a text"):
+        pipeline_class("retrieval")
+    with pytest.raises(UsageError, match="minidistil embed"):
+        pipeline_class("embeddings")
+
+
+def test_a_classifier_is_asked_and_measured_under_the_hubs_name(tmp_path, capsys):
+    model = str(make_classifier(tmp_path))
+    assert pipeline("sentiment-analysis", model)("a warm film")[0].label in ("negative", "positive")
+    data = tmp_path / "dev.csv"
+    data.write_text("text,label\na warm film,positive\na dull film,negative\n")
+    assert main(["evaluate", model, "--task", "text-classification", "--data", str(data), "--json"]) == 0
+    assert '"task": "classification"' in capsys.readouterr().out
