@@ -183,7 +183,7 @@ def as_json(result: Comparison, sides: list[Side]) -> str:
 
 def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[Any]]) -> str:
     """A line a tensor; of gradients a line a part of the model, and each where the first divergence is."""
-    from minidistil.verify.compare import GRADIENT, part_of
+    from minidistil.verify.compare import GRADIENT, part_of, with_nearest
 
     lines = [f"{name}  {side.source}: {side.title}" for name, side in zip("AB", sides, strict=True)]
     if "attention_mask" in a:
@@ -207,9 +207,12 @@ def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[
             verdict += f": shape {list(t.shapes[0])} in A, {list(t.shapes[1])} in B"
         lines.append(f"{name:{width}}  {t.max_abs:8.1e}  {t.relative:8.1e}  {t.cosine:10.7f}{verdict}{note}")
     lines.append("")
-    for name, only in (("A", result.only_in_a), ("B", result.only_in_b)):
+    for name, only, others in (
+        ("A", result.only_in_a, result.only_in_b),
+        ("B", result.only_in_b, result.only_in_a),
+    ):
         if only:
-            lines.append(f"only in {name}, {len(only)}: {', '.join(only[:3])}{', ...' if only[3:] else ''}")
+            lines.append(f"only in {name}, {len(only)}: {with_nearest(only, others)}")
     if result.other_loss:
         lines.append("loss and gradients are left out: the two sides had different targets")
     failed = sum(not t.passed for t in result.tensors)

@@ -7,6 +7,7 @@ divergence points at the operation at fault and not at what it spoiled further o
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -249,9 +250,10 @@ def compare(a: Mapping[str, Array], b: Mapping[str, Array], *, tolerance: float)
     in_a, in_b = comparable(a), comparable(b)
     shared = [name for name in in_a if name in b]
     if not shared:
+        left_out = "; loss and gradients are left out, as the targets differ" if other_loss else ""
         raise InputError(
-            f"the two sides have no tensor in common that can be compared: "
-            f"A has {', '.join(in_a[:4]) or 'none'}; B has {', '.join(in_b[:4]) or 'none'}"
+            f"the two sides have no tensor in common that can be compared{left_out}. "
+            f"A has {with_nearest(in_a, in_b)}. B has {with_nearest(in_b, in_a)}"
         )
     mask = a.get("attention_mask", b.get("attention_mask"))
     norms = [float(np.linalg.norm(b[name])) for name in shared if name.startswith(GRADIENT)]
@@ -263,6 +265,17 @@ def compare(a: Mapping[str, Array], b: Mapping[str, Array], *, tolerance: float)
         other_loss=other_loss,
         tolerance=tolerance,
     )
+
+
+def with_nearest(names: Sequence[str], known: Sequence[str], most: int = 6) -> str:
+    """List of names that one side has; those of the smaller side each with the nearest of the other."""
+    others = [name for name in known if name not in names] if len(names) <= len(known) else []
+    parts = []
+    for name in names[:most]:
+        near = difflib.get_close_matches(name, others, 1, 0.7)
+        parts.append(f"{name} (did you mean {near[0]}?)" if near else name)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(parts) or "none") + more
 
 
 def order(name: str) -> tuple[int, int]:

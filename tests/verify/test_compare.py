@@ -191,8 +191,21 @@ def test_different_inputs_are_refused():
 
 
 def test_nothing_in_common_is_refused():
-    with pytest.raises(InputError, match="no tensor in common that can be compared: A has hidden"):
+    with pytest.raises(InputError, match=r"no tensor in common that can be compared.*\. A has hidden"):
         compare(capture(build("BertModel"), GIVEN), {"something": np.ones(3)}, tolerance=1)
+
+
+def test_names_that_only_one_side_has_are_listed_with_the_nearest_of_the_other():
+    known = [f"hidden_states.{i}" for i in range(8)] + ["logits"]
+    theirs = {name: np.ones(3) for name in ("hiden_states.3", "attentions.0", "logit")}
+    with pytest.raises(InputError) as error:
+        compare({name: np.ones(3) for name in known}, theirs, tolerance=1)
+    says = str(error.value)
+    assert "A has hidden_states.0, " in says
+    assert "hidden_states.5 and 3 more" in says
+    assert "hiden_states.3 (did you mean hidden_states.3?)" in says
+    assert "logit (did you mean logits?)" in says
+    assert "attentions.0," in says or says.endswith("attentions.0")
 
 
 # The verb
