@@ -18,7 +18,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minidistil.errors import ConfigError, DataError, MinidistilError, StorageError
 
@@ -229,29 +229,56 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 def only_writer(directory: Path) -> Iterator[None]:
     """Keep a second process out of a directory, which is made.
 
-    The lock goes with its process, however that ends.
+    The lock goes with its process, however that ends. Its file, and directories that were made and are
+    still empty, are removed.
 
     Raises
     ------
     StorageError
-        Another process has it, or the directory cannot be written.
+        Another process, or another thread, has it, or the directory cannot be written.
     """
+    directory = _absolute(directory)
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    lock = directory / ".lock"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = open(directory / ".lock", "ab")  # noqa: SIM115
+        file = _locked(lock)
     except OSError as error:
         raise storage_error(directory, error) from error
     with file:
         try:
+            yield
+        finally:
+            with suppress(OSError):  # the directory is gone, or its system removes no open file
+                if _is_at(file, lock):
+                    lock.unlink()
+                for place in made:
+                    place.rmdir()
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The open file at `path`, which this process alone has locked."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab")  # noqa: SIM115
+        try:
             import fcntl
-        except ImportError:  # Windows
-            pass
-        else:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StorageError(f"another process is writing {directory}; wait for it to end") from error
-        yield
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise StorageError(f"another process is writing {path.parent}; wait for it to end") from error
+        except (ImportError, OSError):  # Windows; a file system without locks
+            return file
+        if _is_at(file, path):
+            return file
+        file.close()  # whoever had it has removed it since it was opened
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -17,10 +17,10 @@ texts never meet them, and an interrupted run goes on from the last 2,048 exampl
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError, StorageError
-from minidistil.files import only_writer, storage_error, write_json
+from minidistil.files import only_writer, read_json, storage_error, write_json
 from minidistil.model.base import Model
 from minidistil.model.pooling import pool_forward
 from minidistil.packing import Batch
@@ -170,7 +170,9 @@ class TeacherCache:
     def _restore(self) -> tuple[int, dict[str, Any]]:
         """Examples that every output is there for, and what is written down of each file."""
         state = self.home / "done.json"
-        known: dict[str, Any] = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
+        known: dict[str, Any] = {}
+        with suppress(StorageError):  # a damaged one: what it told of is asked again
+            known = read_json(state, StorageError) if state.exists() else {}
         for column in self._columns.values():
             column.restore(known.get(column.path.name))
         return min(column.examples for column in self._columns.values()), known
@@ -267,10 +269,12 @@ class _Column:
     examples: int = 0
     size: int = 0
 
-    def restore(self, known: Mapping[str, int] | None) -> None:
+    def restore(self, known: Any) -> None:
         """Go on from what is written down, if that much is there."""
-        if known and self.path.exists() and self.path.stat().st_size >= known["bytes"]:
-            self.examples, self.size = known["examples"], known["bytes"]
+        there = self.path.stat().st_size if self.path.is_file() else 0
+        match known:
+            case {"examples": int(examples), "bytes": int(size)} if 0 < size <= there:
+                self.examples, self.size = examples, size
 
     def append(self, values: Array, rows: int, examples: int) -> None:
         """Add rows, `rows` being those of the whole array; written with plain writes, not through the map.

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import ConfigError, UsageError
-from minidistil.files import atomic_write, write_json
+from minidistil.errors import ConfigError, StorageError, UsageError
+from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.model.base import Model
 from minidistil.provenance import provenance
 from minidistil.recipes import dump, to_dict
@@ -115,7 +115,13 @@ class RecipeRun:
         ------
         ConfigError
             `out` holds another run.
+        StorageError
+            Another process is writing there, or `out` was removed under way.
         """
+        with only_writer(self.out):
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         self._claim()
         self.before_training()
         if not (self.result / "config.json").exists():
@@ -123,7 +129,9 @@ class RecipeRun:
             evaluate = self.evaluation(model)
             self._check_best(evaluate)
             self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()
-            shutil.copyfile(work / "metrics.jsonl", self.out / "metrics.jsonl")
+            log = finished_log(work)
+            with atomic_write(self.out / "metrics.jsonl") as temporary:
+                temporary.write_bytes(log)
             self.save(model)
         shutil.rmtree(self.out / "work", ignore_errors=True)
         report = self.report()
@@ -136,8 +144,11 @@ class RecipeRun:
         if not ((self.result / "config.json").exists() and report.exists()):
             return None
         self._claim()
-        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        return found
+        try:
+            found: dict[str, Any] = read_json(report)
+        except ConfigError:
+            return None  # damaged: it is measured again
+        return found if isinstance(found.get("models"), dict) else None
 
     def has_learnt(self) -> bool:
         """Whether there is a checkpoint, or the model."""
@@ -158,7 +169,7 @@ class RecipeRun:
         path, identity = self.out / "run.json", self.identity()
         recipe = json.loads(json.dumps(to_dict(self.recipe)))
         if path.exists():
-            before, ours = json.loads(path.read_text(encoding="utf-8")), {"recipe": recipe, **identity}
+            before, ours = read_json(path), {"recipe": recipe, **identity}
             differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
             if not differing:
                 return
@@ -174,6 +185,23 @@ class RecipeRun:
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
         write_json(path, about)
+
+
+def finished_log(work: Path) -> bytes:
+    """The metrics.jsonl of a training that has come to its end.
+
+    Raises
+    ------
+    StorageError
+        It is gone, with the directory that it was in.
+    """
+    try:
+        return (work / "metrics.jsonl").read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"{work / 'metrics.jsonl'} is gone ({error.strerror}): the directory was removed, renamed or "
+            "replaced while the run went on; put it back, and start again to go on from its last checkpoint"
+        ) from error
 
 
 def sizes(model: Model) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, UsageError
-from minidistil.files import write_json
+from minidistil.files import only_writer, write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
@@ -307,7 +307,14 @@ def over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -
     ------
     ConfigError
         `out` holds another run.
+    StorageError
+        Another process is writing there.
     """
+    with only_writer(out):
+        return _over_seeds(make, seeds, out)
+
+
+def _over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) -> dict[str, Any]:
     if (out / "run.json").exists():
         raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
     runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]

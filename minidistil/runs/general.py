@@ -8,7 +8,6 @@ Beside what every run leaves (`minidistil.runs.base`) there are
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, DataError
-from minidistil.files import write_json
+from minidistil.files import read_json, write_json
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
@@ -319,7 +318,7 @@ class GeneralDistillation(MaskedLMRun):
         path = self.out / "teacher.json"
         if not path.exists():
             write_json(path, self.describe(self.teacher, "teacher"))
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = read_json(path)
         return facts
 
     def report(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Started again with the same arguments it goes on: a task that is done is not rep
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import textwrap
@@ -21,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from minidistil.errors import ConfigError, DataError
-from minidistil.files import atomic_write, write_json
+from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, numbers, over_seeds
@@ -146,7 +145,13 @@ class Glue:
             `out` holds another run.
         DataError
             A file is not what it should be; nothing has been learnt yet.
+        StorageError
+            Another process is writing there.
         """
+        with only_writer(self.out):
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         if (self.out / "run.json").exists():
             raise ConfigError(f"{self.out} holds a single run: choose another --out, or remove it")
         places = {name: self._places(name) for name in self.files}
@@ -308,9 +313,13 @@ def best_model(place: str | Path, name: str) -> Path:
 
 
 def _judged(path: Path, name: str) -> float:
-    models = json.loads((path / "report.json").read_text(encoding="utf-8"))["models"]
-    value = models.get("student", models.get("model"))[GLUE[name].primary]
-    return 0.0 if value is None else float(value)  # null is what is not defined, see `macro`
+    report = read_json(path / "report.json")
+    try:
+        models = report["models"]
+        value = models.get("student", models.get("model"))[GLUE[name].primary]
+        return 0.0 if value is None else float(value)  # null is what is not defined, see `macro`
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path / 'report.json'} is no report on {name}") from error
 
 
 def read_report(place: str | Path) -> dict[str, Any]:
@@ -322,15 +331,14 @@ def read_report(place: str | Path) -> dict[str, Any]:
         There is none, or it is on something else.
     """
     path = Path(place) / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        if report["task"] != "glue":
-            raise KeyError("glue")
-        models = report["models"]
-        found: dict[str, Any] = models.get("student") or models["model"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{path} is no report on GLUE as a whole") from error
-    return found
+    report = read_json(path)
+    models = report.get("models")
+    found = (models.get("student") or models.get("model")) if isinstance(models, dict) else None
+    tasks = found.get("tasks") if isinstance(found, dict) else None
+    if report.get("task") != "glue" or not isinstance(tasks, dict):
+        raise ConfigError(f"{path} is no report on GLUE as a whole")
+    summary_of: dict[str, Any] = dict(found or {})
+    return summary_of
 
 
 def spread_summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:

@@ -28,14 +28,16 @@ from minidistil.config import load_config
 from minidistil.corpora import movie_split, other_texts
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import ConfigError
-from minidistil.files import atomic_write, write_json
+from minidistil.errors import ConfigError, StorageError
+from minidistil.files import atomic_write, only_writer, read_json, read_small, write_json
 from minidistil.model.base import Model
 from minidistil.model.bert import BertForSequenceClassification
 from minidistil.progress import Progress
+from minidistil.runs.base import finished_log
 from minidistil.tasks.classification import accuracy, predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.log import parse_records
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -107,23 +109,24 @@ class ReviewDistillation:
 
     def __init__(self, out: Path, settings: ReviewSettings, *, quiet: bool = False) -> None:
         self.out, self.settings, self.quiet = out, settings, quiet
-        self._claim()
+        self._check_place()
 
-    def _claim(self) -> None:
-        """Write down whose directory this is, or check that it is ours."""
-        path = self.out / "settings.json"
-        ours = json.loads(json.dumps(dataclasses.asdict(self.settings)))
+    def _check_place(self) -> None:
+        """A ConfigError if the directory is that of another run."""
+        path, ours = self.out / "settings.json", self._plain_settings()
         if path.exists():
-            theirs = json.loads(path.read_text(encoding="utf-8"))
+            theirs = read_json(path)
             differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
             if differing:
                 changes = ", ".join(f"{k} {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in differing)
                 raise ConfigError(
                     f"{self.out} holds another run ({changes}): choose another --out, or remove it"
                 )
-            return
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json(path, ours)
+
+    def _plain_settings(self) -> dict[str, Any]:
+        """As JSON gives them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        return plain
 
     # Inputs
 
@@ -163,7 +166,21 @@ class ReviewDistillation:
     # Stages
 
     def run(self) -> dict[str, Any]:
-        """Do what is left to do; returns the report, which is also in `report.json`."""
+        """Do what is left to do; returns the report, which is also in `report.json`.
+
+        Raises
+        ------
+        ConfigError
+            `out` holds a run with other settings.
+        StorageError
+            Another process is writing there.
+        """
+        with only_writer(self.out):
+            self._check_place()
+            write_json(self.out / "settings.json", self._plain_settings())
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         self._stage("teacher", self._train_teacher)
         self._stage("alone", self._train_alone)
         self._stage("student", self._train_student)
@@ -176,16 +193,16 @@ class ReviewDistillation:
         work = self.out / "work" / name
         if not (self.out / name / "config.json").exists():
             model, card = train(work)
-            self._gather_metrics(name, work / "metrics.jsonl")
+            self._gather_metrics(name, work)
             model.save_pretrained(self.out / name, tokenizer=self.tokenizer, card=card.render())
         shutil.rmtree(work, ignore_errors=True)
 
-    def _gather_metrics(self, stage: str, path: Path) -> None:
+    def _gather_metrics(self, stage: str, work: Path) -> None:
         """Put a stage's records into the job's `metrics.jsonl`, in place of any it had there."""
         target = self.out / "metrics.jsonl"
-        old = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
-        records = [r for r in map(json.loads, old) if r["stage"] != stage]
-        records += [{"stage": stage, **json.loads(r)} for r in path.read_text(encoding="utf-8").splitlines()]
+        old = read_small(target, StorageError) if target.exists() else b""
+        records = [r for r in parse_records(old) if r.get("stage") != stage]
+        records += [{"stage": stage, **r} for r in parse_records(finished_log(work))]
         with atomic_write(target) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from minidistil.errors import CheckpointError
-from minidistil.files import atomic_directory, sha256_file
+from minidistil.files import atomic_directory, read_json, sha256_file, storage_error
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 logger = logging.getLogger(__name__)
@@ -90,6 +93,12 @@ def save_checkpoint(
         The disk is full or cannot be written. The checkpoints before are intact, nothing partial is left.
     """
     path = run_dir / position.directory
+    in_the_way = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    if os.path.lexists(path):  # damaged, or it would have been resumed from; perhaps no directory at all
+        try:
+            os.rename(path, in_the_way)
+        except OSError as error:
+            raise storage_error(path, error) from error
     with atomic_directory(path) as temporary:
         write_safetensors(temporary / MODEL, model)
         write_safetensors(temporary / OPTIMIZER, optimizer)
@@ -101,6 +110,7 @@ def save_checkpoint(
     ahead = [other for where, other in _checkpoints(run_dir) if where > position]
     for old in (*ahead, *behind[:-keep]):
         shutil.rmtree(old, ignore_errors=True)
+    remove(in_the_way)
     return path
 
 
@@ -129,7 +139,7 @@ def load_latest(run_dir: Path, fingerprint: Mapping[str, Any]) -> Checkpoint | N
             logger.warning("%s is damaged (%s): going back to the checkpoint before", path, problem)
             damaged.append(path.name)
             continue
-        saved = json.loads((path / STATE).read_text(encoding="utf-8"))
+        saved = read_json(path / STATE, CheckpointError)
         differences = list(_differences("", saved["fingerprint"], json.loads(json.dumps(fingerprint))))
         if differences:
             raise CheckpointError(
@@ -148,10 +158,16 @@ def remove_leftovers(run_dir: Path) -> None:
     """Remove what a killed process was writing."""
     for path in list(run_dir.glob(".*")):
         if _LEFTOVER.fullmatch(path.name):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there and can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _checkpoints(run_dir: Path) -> list[tuple[Position, Path]]:
@@ -167,17 +183,21 @@ def _checkpoints(run_dir: Path) -> list[tuple[Position, Path]]:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        expected = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["sha256"]
-        if set(expected) != {MODEL, OPTIMIZER, STATE}:
+        expected = read_json(path / MANIFEST, CheckpointError).get("sha256")
+        if not isinstance(expected, dict) or set(expected) != {MODEL, OPTIMIZER, STATE}:
             return f"{MANIFEST} does not name its files"
         for name, digest in expected.items():
+            if (path / name).exists() and not (path / name).is_file():
+                return f"{name} is not a regular file"
             if sha256_file(path / name) != digest:
                 return f"{name} is not what was written"
+        saved = read_json(path / STATE, CheckpointError)
     except OSError as error:
         return f"{Path(error.filename).name if error.filename else path.name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
-        return f"{MANIFEST} cannot be read"
-    return None
+    except CheckpointError as error:
+        return str(error)
+    parts = [saved.get(part) for part in ("state", "fingerprint")]
+    return None if all(isinstance(part, dict) for part in parts) else f"{STATE} lacks a part"
 
 
 def _differences(where: str, then: Any, now: Any) -> Iterator[str]:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from minidistil.files import atomic_write, storage_error
+from minidistil.errors import StorageError
+from minidistil.files import atomic_write, read_small, storage_error
 
 WALL_FIELDS = ("seconds", "tokens_per_second", "examples_per_second")  # all that differs between equal runs
+LARGEST = 16 << 30  # bytes of a log: of 10^8 steps, a line each
 
 
 class MetricsLog:
@@ -44,8 +46,8 @@ class MetricsLog:
         if path is None:
             return
         if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            self.records = [record for line in lines if (record := _parse(line)) and record["step"] <= step]
+            written = parse_records(read_small(path, StorageError, limit=LARGEST))
+            self.records = [record for record in written if record["step"] <= step]
             with atomic_write(path) as temporary:
                 temporary.write_text("".join(map(_line, self.records)), encoding="utf-8")
         with self._storage_errors():
@@ -80,10 +82,16 @@ class MetricsLog:
             raise storage_error(Path(self.path or ""), error) from error
 
 
+def parse_records(content: bytes) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl; a line that is none is left out."""
+    lines = content.decode(errors="replace").splitlines()
+    return [record for line in lines if (record := _parse(line))]
+
+
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 

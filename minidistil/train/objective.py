@@ -73,8 +73,8 @@ class Objective(Protocol):
         """Weight of each term; 1 for a term that is not named."""
         ...
 
-    def counts(self, batch: Batch) -> Mapping[str, int]:
-        """How many items each term averages over in this micro-batch."""
+    def counts(self, batch: Batch) -> Mapping[str, float]:
+        """How many items, or what weight of them, each term averages over in this micro-batch."""
         ...
 
     def __call__(
@@ -89,8 +89,8 @@ class Objective(Protocol):
         batch : Batch
             One micro-batch.
         totals : mapping of str to float
-            Count of each term over the window. At least 1, so that dividing is safe for a term that nothing
-            counts for.
+            Count of each term over the window; 1 in place of 0, so that dividing is safe for a term that
+            nothing counts for.
         dropout : Dropout or None
             The masks of this optimiser step; None for no dropout.
         grads : Arena

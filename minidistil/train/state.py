@@ -6,8 +6,11 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from minidistil.errors import CheckpointError, ConfigError
+from minidistil.recipes import build
 from minidistil.train.checkpoint import Position
 from minidistil.train.objective import Objective, Trainable, TrainingData
 from minidistil.train.settings import TrainSettings
@@ -18,10 +21,10 @@ BOOKKEEPING = ("save_every", "keep", "log_every")
 
 @dataclass
 class Interval:
-    """Sums since the last line of the log."""
+    """Sums since the last line of the log; `asked` counts the steps that a term of the loss had a part in."""
 
-    steps: int = 0
     losses: dict[str, float] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     examples: int = 0
     seconds: float = 0.0
@@ -44,8 +47,10 @@ class TrainState:
     interval : Interval
     seconds : float
         Time spent on steps, over all processes that had a part in the run.
-    first_loss : float or None
-        Of the first step, to tell whether it diverges.
+    usual : tuple of float
+        Sizes of the first losses, to tell whether it diverges.
+    beyond : int
+        Steps in a row whose loss was far beyond them.
     metrics : dict
         Result of the last evaluation.
     best_step, best_value, stale
@@ -60,7 +65,8 @@ class TrainState:
     sums: dict[str, float] = field(default_factory=dict)
     interval: Interval = field(default_factory=Interval)
     seconds: float = 0.0
-    first_loss: float | None = None
+    usual: tuple[float, ...] = ()
+    beyond: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None
@@ -69,8 +75,20 @@ class TrainState:
     stopped_early: bool = False
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainState:
-        return cls(**{**values, "interval": Interval(**values["interval"])})
+    def from_dict(cls, values: Mapping[str, Any], path: Path) -> TrainState:
+        """The state of the checkpoint at `path`.
+
+        Raises
+        ------
+        CheckpointError
+            It is not what this version writes.
+        """
+        try:
+            return build(cls, values, str(path))
+        except ConfigError as error:
+            raise CheckpointError(
+                f"{error}; remove {path} to go on from the checkpoint before, or from the start"
+            ) from error
 
     @property
     def position(self) -> Position:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import CheckpointError, ConfigError, DataError, TrainingError
+from minidistil.files import only_writer
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
 from minidistil.ops.dropout import Dropout
@@ -40,7 +42,9 @@ from minidistil.train.settings import Every, TrainSettings
 from minidistil.train.state import Interval, TrainResult, TrainState, fingerprint
 from minidistil.weights.safetensors_file import SafetensorsFile
 
-DIVERGED = 1e4  # times the first loss, or 1 if that was less: no run comes back from there
+DIVERGED = 1e4  # times what the loss usually was at first, or 1 if that was less
+STEPS = 10  # in a row beyond it: one batch of outliers is no divergence, and no run comes back from so many
+USUAL = 20  # losses that say what is usual
 
 
 class Trainer:
@@ -122,12 +126,17 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C or SIGTERM, once the state is saved.
         TrainingError
-            The loss or the gradient is NaN or Inf, or the loss is ten thousand times what it was at first.
+            The loss or the gradient is NaN or Inf, or the loss was ten thousand times what it was at first
+            for ten steps in a row.
         CheckpointError
             `out` holds another run, or only damaged checkpoints.
         StorageError
-            The disk is full.
+            The disk is full, or another process is writing to `out`.
         """
+        with nullcontext() if self.out is None else only_writer(self.out):
+            return self._train()
+
+    def _train(self) -> TrainResult:
         self._resume()
         state = self.state
         with (
@@ -137,14 +146,15 @@ class Trainer:
         ):
             while not state.finished:
                 batches = self._window()
-                totals = self._totals(batches)
-                self._accumulate(batches, totals, interrupted)
-                losses = {term: value / totals[term] for term, value in state.sums.items()}
-                losses["loss"] = sum(self._weight(term) * value for term, value in losses.items())
-                self._check_divergence(losses["loss"])
+                counts = self._counts(batches)
+                self._accumulate(batches, counts, interrupted)
+                losses = {term: state.sums[term] / count for term, count in counts.items() if count}
+                if losses:  # nothing may be asked in a step, as where no word could be masked
+                    losses["loss"] = sum(self._weight(term) * value for term, value in losses.items())
+                    self._check_divergence(losses["loss"])
                 grad_norm, factor = self._update()
                 self._advance(batches, losses)
-                progress.update(1, loss=losses["loss"])
+                progress.update(1, **{name: losses[name] for name in ("loss",) if name in losses})
                 self._report(grad_norm, self.settings.lr * factor, progress)
             if interrupted():  # too late to stop this run, but not what would come after it
                 raise KeyboardInterrupt(f"finished all the same, after step {state.step}")
@@ -176,22 +186,23 @@ class Trainer:
         window = self._epoch_indices[start : start + self.settings.accumulation]
         return [self._epoch_data.batch(i) for i in window]
 
-    def _totals(self, batches: list[Batch]) -> dict[str, float]:
-        """How many items each term averages over in this window; 1 where there are none."""
-        counts: dict[str, int] = {}
+    def _counts(self, batches: list[Batch]) -> dict[str, float]:
+        """How much each term averages over in this window."""
+        counts: dict[str, float] = {}
         for batch in batches:
             for term, count in self.objective.counts(batch).items():
-                counts[term] = counts.get(term, 0) + count
-        return {term: float(max(count, 1)) for term, count in counts.items()}
+                counts[term] = counts.get(term, 0.0) + count
+        return counts
 
     def _weight(self, term: str) -> float:
         return self.objective.weights.get(term, 1.0)
 
     def _accumulate(
-        self, batches: list[Batch], totals: dict[str, float], interrupted: Callable[[], bool]
+        self, batches: list[Batch], counts: dict[str, float], interrupted: Callable[[], bool]
     ) -> None:
         """Forward and backward of every micro-batch that is not yet in the gradient."""
         state = self.state
+        totals = {term: count or 1.0 for term, count in counts.items()}
         dropout = Dropout(self.settings.seed, state.step) if self.settings.dropout else None
         if state.micro == 0:
             self.grads.flat.fill(0)
@@ -209,14 +220,24 @@ class Trainer:
             self._count_seconds(began)
 
     def _check_divergence(self, loss: float) -> None:
-        """Stop a run whose loss has exploded, though it is still a number."""
+        """Stop a run whose loss has exploded, though it is still a number.
+
+        What is usual is the median of the first losses that were not beyond it themselves. Targets may lie
+        far apart, so that a batch with the largest is far from the first batch, whatever is learnt.
+        """
         state = self.state
-        state.first_loss = loss if state.first_loss is None else state.first_loss
-        if loss > DIVERGED * max(abs(state.first_loss), 1.0):
+        usual = statistics.median(state.usual) if state.usual else abs(loss)
+        if not abs(loss) > DIVERGED * max(usual, 1.0):
+            state.beyond = 0
+            if len(state.usual) < USUAL:
+                state.usual = (*state.usual, abs(loss))
+            return
+        state.beyond += 1
+        if state.beyond >= STEPS and self.settings.lr > 0:
             longest = max(self.optimizer.trained, key=lambda name: float(np.linalg.norm(self.grads[name])))
             raise TrainingError(
                 self._trouble(
-                    f"the loss diverges: it is {loss:.3g} and began at {state.first_loss:.3g}; the longest "
+                    f"the loss diverges: it is {loss:.3g} and began at {state.usual[0]:.3g}; the longest "
                     f"gradient is that of {longest}"
                 )
             )
@@ -242,9 +263,9 @@ class Trainer:
     def _advance(self, batches: list[Batch], losses: dict[str, float]) -> None:
         """The step is done: on to the next window, or the next epoch."""
         state, interval = self.state, self.state.interval
-        interval.steps += 1
         for term, value in losses.items():
             interval.losses[term] = interval.losses.get(term, 0.0) + value
+            interval.asked[term] = interval.asked.get(term, 0) + 1
         interval.tokens += sum(batch.num_tokens for batch in batches)
         interval.examples += sum(batch.num_examples for batch in batches)
         state.step, state.micro, state.sums = state.step + 1, 0, {}
@@ -274,10 +295,10 @@ class Trainer:
 
     def _log_training(self, grad_norm: float, lr: float) -> None:
         state, interval = self.state, self.state.interval
-        losses = {name: value / interval.steps for name, value in interval.losses.items()}
+        losses = {name: value / interval.asked[name] for name, value in interval.losses.items()}
         values = {
             "epoch": self._epochs_done(),
-            "loss": losses.pop("loss"),
+            "loss": losses.pop("loss", None),
             **losses,
             "lr": lr,
             "grad_norm": grad_norm,
@@ -371,7 +392,7 @@ class Trainer:
         if checkpoint is None:
             self.log = MetricsLog(self.out / "metrics.jsonl", step=-1)
             return
-        self.state = TrainState.from_dict(checkpoint.state)
+        self.state = TrainState.from_dict(checkpoint.state, checkpoint.path)
         model, optimizer = checkpoint.model, checkpoint.optimizer
         for name, target in self.model.params.items():
             copy_into(target, model, name)

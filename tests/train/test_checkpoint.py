@@ -11,6 +11,7 @@ import pytest
 from train_toy import SETTINGS, ToyObjective, digest, toy_trainer
 
 from minidistil.errors import CheckpointError, StorageError
+from minidistil.files import sha256_file
 from minidistil.train.checkpoint import Position, load_latest, remove_leftovers, save_checkpoint
 
 RUN = {"settings": {"lr": 0.1}}
@@ -234,3 +235,39 @@ def test_moments_and_gradient_are_saved_by_name(tmp_path):
     saved = load_file(path / "optimizer.safetensors")
     assert set(saved) == {f"{kind}.{name}" for kind in ("m", "v", "grad") for name in trained}
     assert saved["grad.weight"].any()
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"sha256": 3}', "[]", "9" * 5000])
+@pytest.mark.parametrize("file", ["manifest.json", "trainer_state.json"])
+def test_json_of_any_kind_is_damage(tmp_path, caplog, file, content):
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    (path / file).write_text(content)
+    sign(path)
+    if file == "manifest.json":
+        (path / file).write_text(content)
+    assert load_latest(tmp_path, RUN).path.name == "checkpoint-1"
+    assert "checkpoint-2 is damaged" in caplog.text
+
+
+def sign(path):
+    names = ("model.safetensors", "optimizer.safetensors", "trainer_state.json")
+    digests = {name: sha256_file(path / name) for name in names}
+    (path / "manifest.json").write_text(json.dumps({"format": 1, "sha256": digests}))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: (shutil.rmtree(path), path.write_text("a file")),
+        lambda path: ((path / "trainer_state.json").unlink(), (path / "trainer_state.json").mkdir()),
+        lambda path: (shutil.rmtree(path), path.symlink_to("nowhere")),
+    ],
+)
+def test_what_is_in_the_place_of_a_checkpoint_gives_way(tmp_path, harm):
+    save(tmp_path, 1)
+    harm(save(tmp_path, 2))
+    assert load_latest(tmp_path, RUN).path.name == "checkpoint-1"
+    save(tmp_path, 2)
+    assert load_latest(tmp_path, RUN).path.name == "checkpoint-2"
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint-1", "checkpoint-2"}

@@ -43,7 +43,7 @@ def test_records_after_the_checkpoint_are_cut(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "torn", ['{"kind": "train", "st', "\x00\x00\x00", "[1]\n", '{"loss": 1}\n', "\udcff"]
+    "torn", ['{"kind": "train", "st', "[" * 100_000, "\x00\x00\x00", "[1]\n", '{"loss": 1}\n', "\udcff"]
 )
 def test_a_torn_line_is_dropped(tmp_path, torn):
     path = tmp_path / "metrics.jsonl"

@@ -12,7 +12,8 @@ import pytest
 import train_toy
 from train_toy import SETTINGS, ToyObjective, digest, toy_data, toy_trainer, without_wall_time
 
-from minidistil.errors import CheckpointError
+from minidistil.errors import CheckpointError, StorageError
+from minidistil.files import only_writer, sha256_file
 
 MICRO_BATCHES = 14  # two epochs of 26 examples in fours: windows of 3, 3 and 1
 
@@ -268,3 +269,38 @@ def test_signalled_process_saves_and_exits_130(tmp_path, undisturbed, number):
 def start(out, *args):
     command = [sys.executable, train_toy.__file__, str(out), *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+STATE = {
+    "step": "one",
+    "sums": [1],
+    "metrics": {"a": "b"},
+    "interval": 3,
+    "usual": "x",
+    "finished": 1,
+    "old": 0,
+}
+
+
+@pytest.mark.parametrize("key", STATE)
+def test_a_state_of_other_types_is_refused(tmp_path, key):
+    toy_trainer(tmp_path).train()
+    newest = tmp_path / "checkpoint-6"
+    saved = json.loads((newest / "trainer_state.json").read_text())
+    saved["state"][key] = STATE[key]
+    (newest / "trainer_state.json").write_text(json.dumps(saved))
+    manifest = json.loads((newest / "manifest.json").read_text())
+    manifest["sha256"]["trainer_state.json"] = sha256_file(newest / "trainer_state.json")
+    (newest / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=rf"checkpoint-6: .*{key}.*remove"):
+        toy_trainer(tmp_path).train()
+
+
+def test_one_process_at_a_time(tmp_path, undisturbed):
+    with only_writer(tmp_path / "run"), pytest.raises(StorageError, match="another process is writing"):
+        toy_trainer(tmp_path / "run").train()
+    assert not (tmp_path / "run").exists()
+    trainer = toy_trainer(tmp_path / "run")
+    trainer.train()
+    assert digest(trainer) == undisturbed[0]
+    assert not (tmp_path / "run" / ".lock").exists()

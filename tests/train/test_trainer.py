@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +67,30 @@ def test_counts_are_uneven_and_sometimes_zero():
 def test_a_window_without_labels_is_an_ordinary_step():
     data = toy_data().with_targets(labels=np.full(26, -100))
     result = toy_trainer(data=data).train()
-    assert all(r["classes"] == 0 and math.isfinite(r["loss"]) for r in result.history if "lr" in r)
+    steps = [r for r in result.history if "lr" in r]
+    assert steps
+    assert all("classes" not in r and math.isfinite(r["loss"]) for r in steps)
+
+
+def test_the_log_has_means_over_the_steps_that_asked_for_something():
+    class Now(ToyObjective):
+        """Asks nothing but in the third and the fifth step."""
+
+        step, weights = 0, {"classes": 2.0}
+
+        def counts(self, batch):
+            self.step += 1
+            return {"classes": 4 if self.step in (3, 5) else 0}
+
+        def __call__(self, model, batch, totals, dropout, grads):
+            assert totals == {"classes": 4.0 if self.step in (3, 5) else 1.0}
+            return {"classes": 4.0 * self.step if self.step in (3, 5) else 0.0}
+
+    settings = replace(SETTINGS, accumulation=1, max_steps=8, log_every=2, eval_every=None)
+    result = toy_trainer(settings=settings, objective=Now(), evaluate=None).train()
+    assert [(r["loss"], r.get("classes")) for r in result.history] == [
+        (None, None), (6.0, 3.0), (10.0, 5.0), (None, None)
+    ]  # fmt: skip
 
 
 def test_the_last_window_of_an_epoch_may_be_shorter():
@@ -244,19 +268,49 @@ def test_a_gradient_that_is_not_finite_is_named(tmp_path):
     assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
 
 
-def test_a_loss_that_explodes_stops_the_run(tmp_path):
-    def harm(sums, grads):
-        sums["size"] = 1e9
-        grads["gain"][1] = 1e7
-        grads["still"][0] = 1e9
+class Exploding(ToyObjective):
+    """Gives huge losses at some steps of one micro-batch; after so many presses Ctrl-C."""
 
-    pattern = r"step 3 .*the loss diverges: it is .* and began at .*; the longest gradient is that of gain\."
+    def __init__(self, steps, stop=None):
+        super().__init__()
+        self.left, self.stop = list(steps), stop
+
+    def __call__(self, model, batch, totals, dropout, grads):
+        sums = super().__call__(model, batch, totals, dropout, grads)
+        self.stop = self.stop and self.stop - 1
+        if self.stop == 0:
+            self.stop = None
+            signal.raise_signal(signal.SIGINT)
+        if self.left.pop(0):
+            sums["size"] = 1e9
+            grads["gain"][1] = 1e7
+            grads["still"][0] = 1e9
+        return sums
+
+
+Exploding.__name__ = "ToyObjective"
+LONG = replace(SETTINGS, accumulation=1, max_steps=40, eval_every=None)
+
+
+def test_a_loss_that_explodes_stops_the_run(tmp_path):
+    pattern = r"step 15 .*the loss diverges: it is .* and began at .*; the longest gradient is that of gain\."
     with pytest.raises(TrainingError, match=pattern):
-        toy_trainer(tmp_path, objective=Poisoned(7, harm)).train()
-    healed, reference = toy_trainer(tmp_path), toy_trainer()
-    healed.train()
-    reference.train()
-    assert digest(healed) == digest(reference)
+        toy_trainer(tmp_path, LONG, objective=Exploding([0] * 5 + [1] * 35)).train()
+    with pytest.raises(TrainingError, match=r"step 11 .* and began at"):  # at once, and however it goes on
+        toy_trainer(settings=LONG, objective=Exploding([0] + [1] * 39)).train()
+
+
+def test_some_large_losses_are_no_divergence():
+    toy_trainer(settings=LONG, objective=Exploding([0] * 4 + ([1] * 9 + [0]) * 4)).train()
+    toy_trainer(settings=replace(LONG, lr=0.0), objective=Exploding([0] * 4 + [1] * 36)).train()
+
+
+def test_a_divergence_is_seen_across_a_stop(tmp_path):
+    kinds = [0] * 5 + [1] * 35
+    with pytest.raises(KeyboardInterrupt):
+        toy_trainer(tmp_path, LONG, objective=Exploding(kinds, stop=9)).train()
+    with pytest.raises(TrainingError, match=r"step 15 .*diverges"):
+        toy_trainer(tmp_path, LONG, objective=Exploding(kinds[9:])).train()
 
 
 def test_no_checkpoint_of_parameters_that_are_not_finite(tmp_path):
