@@ -109,3 +109,12 @@ def test_the_way_back_to_toml(tmp_path):
 
 def test_recipes_are_shipped():
     assert "distilbert" in shipped()
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 20_000, "a = " + "9" * 5000, "a = \x00", "\ufeff[train\n"])
+def test_what_is_no_toml_is_said_of_its_file(tmp_path, text):
+    (tmp_path / "r.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"r\.toml is not TOML: "):
+        load_recipe(Recipe, file=tmp_path / "r.toml")
+    with pytest.raises(ConfigError, match=r"train\.lr"):
+        load_recipe(Recipe, changes=[f"train.lr={text.removeprefix('a = ')}"])

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from minidistil.errors import ConfigError
+from minidistil.files import read_text
 
 T = TypeVar("T")
 NOTHING = "none"
+NOT_TOML = (ValueError, RecursionError)  # a number of 5,000 digits is a ValueError, deep nesting the other
 
 
 def shipped() -> list[str]:
@@ -66,11 +68,7 @@ def load_recipe(
         text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
         _merge(values, _parse(text, f"recipe {name}"))
     if file is not None:
-        try:
-            text = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {file}: {error}") from error
-        given = _parse(text, str(file))
+        given = _parse(read_text(file), str(file))
         build(schema, given, str(file))  # so that a mistake is blamed on the file
         _merge(values, given)
     for change in changes:
@@ -138,7 +136,7 @@ def _literal(value: Any) -> str:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except NOT_TOML as error:
         raise ConfigError(f"{where} is not TOML: {error}") from error
 
 
@@ -146,7 +144,7 @@ def _value(text: str) -> Any:
     """A value as TOML has it, or, where it is none, a word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except NOT_TOML:
         return text
 
 
