@@ -37,14 +37,18 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from minidistil.distill.explain import explain, mask_some, table
+    from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
     from minidistil.model import load_model
     from minidistil.model.token_heads import MaskedLMHead
     from minidistil.packing import Batch
     from minidistil.text.tokenizer import Tokenizer
+    from minidistil.weights.hub import resolve
 
     teacher, student = load_model(args.teacher), load_model(args.student)
-    tokenizer = Tokenizer.from_pretrained(args.teacher)
+    tokenizer = Tokenizer.from_pretrained(resolve(args.teacher))
+    own = saved_tokenizer(resolve(args.student)) or tokenizer
+    check_same_ids(own, tokenizer, args.text, names=(args.student, args.teacher))
     limit = min(model.config.max_position_embeddings for model in (teacher, student))
     encodings = tokenizer.iter_encode(args.text, max_length=limit)
     batch = Batch.from_sequences([encoding.ids for encoding in encodings])

@@ -57,18 +57,17 @@ SENTENCES = [
 
 
 def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str, list[list[float]] | None]:
-    from minidistil.errors import ConfigError
+    from minidistil.distill.vocabulary import check_same_ids
     from minidistil.model import load_model
     from minidistil.packing import Batch
     from minidistil.report.similarity import layer_similarity
     from minidistil.text.tokenizer import Tokenizer
+    from minidistil.weights.hub import resolve
 
     ours, theirs = load_model(student), load_model(teacher)
     limit = min(model.config.max_position_embeddings for model in (ours, theirs))
-    tokenizer = Tokenizer.from_pretrained(teacher)
-    if Tokenizer.from_pretrained(student).content_hash() != tokenizer.content_hash():
-        raise ConfigError(
-            f"{student} has another vocabulary than {teacher}: no token of one is one of the other"
-        )
-    batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts or SENTENCES, max_length=limit)])
+    tokenizer, texts = Tokenizer.from_pretrained(resolve(teacher)), texts or SENTENCES
+    own = Tokenizer.from_pretrained(resolve(student))
+    check_same_ids(own, tokenizer, texts, names=(student, teacher))
+    batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts, max_length=limit)])
     return layer_similarity(ours, theirs, [batch])

@@ -43,6 +43,7 @@ class Distillation:
     - soft: T^2 KL(teacher || student) at temperature T over the rows of the scores: sequences for a
       classifier, tokens for a token classifier or a masked LM, starts and ends for question answering,
       the choices of each example for multiple choice. It needs no labels.
+      Labels of teacher and student are matched by their names.
     - hard: the student's own loss against the labels in the batch.
     - logits: squared difference of the scores as they are; for regression, and for labels of which any number
       may hold, whose scores no softmax compares.
@@ -90,6 +91,7 @@ class Distillation:
         self.terms: dict[str, Term] = {}
         self._read(weights)
         self._check()
+        self._order = self._columns()
         wanted = (
             [] if teacher is None else [s for t in self.terms.values() for s in t.specs(student, teacher)]
         )
@@ -133,7 +135,8 @@ class Distillation:
                 raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
             if isinstance(head, SequenceHead) and student.config.num_labels == 1:
                 raise ConfigError("soft labels are for classes; for a regression use the term logits")
-            if student.config.problem_type == "multi_label_classification":
+            kinds = {model.config.problem_type for model in (student, teacher) if model is not None}
+            if "multi_label_classification" in kinds:
                 raise ConfigError(
                     "soft labels are one class of several; for several labels use the term logits"
                 )
@@ -145,6 +148,39 @@ class Distillation:
             if term.inside and teacher is None:
                 raise ConfigError(f"the term {name} needs the teacher itself")
             term.check(student, teacher)
+
+    def _columns(self) -> npt.NDArray[np.intp] | None:
+        """Where the student's labels are among the teacher's; None if they are in the same order.
+
+        Raises
+        ------
+        ConfigError
+            Another number of labels, or labels of other names. LABEL_0, LABEL_1, ..., which a config has that
+            was not told any, are no names.
+        """
+        student, teacher = self.student, self.teacher
+        if teacher is None or not self.weights.keys() & {"soft", "logits"}:
+            return None
+        heads = student.heads[0], teacher.heads[0] if teacher.heads else None
+        if not any(all(isinstance(head, kind) for head in heads) for kind in (SequenceHead, TokenHead)):
+            return None
+        ours, theirs = (
+            [model.config.id2label[i] for i in range(model.config.num_labels)] for model in (student, teacher)
+        )
+        if len(ours) != len(theirs):
+            raise ConfigError(
+                f"the teacher has {len(theirs)} labels ({', '.join(theirs[:8])}), the student {len(ours)} "
+                f"({', '.join(ours[:8])}): give the student's config the teacher's id2label"
+            )
+        unnamed = [f"LABEL_{i}" for i in range(len(ours))]
+        if ours == theirs or len(ours) == 1 or unnamed in (ours, theirs):
+            return None
+        if sorted(ours) != sorted(theirs):
+            raise ConfigError(
+                f"the teacher's labels are {', '.join(theirs[:8])}, the student's {', '.join(ours[:8])}: "
+                "give the student's config the teacher's id2label"
+            )
+        return np.array([theirs.index(label) for label in ours])
 
     def compared(self) -> list[str]:
         """Which of the teacher's outputs are compared, by the names of `minidistil.distill.teacher_cache`."""
@@ -165,6 +201,8 @@ class Distillation:
         """What makes one objective differ from another, for a run's identity."""
         options = {name: dataclasses.asdict(term) for name, term in self.terms.items()}
         settings = {"weights": self.weights, "temperature": self.temperature, "terms": options}
+        if self._order is not None:
+            settings["labels"] = self._order.tolist()
         return settings if self.soft_on == "all" else {**settings, "soft_on": self.soft_on}
 
     def counts(self, batch: Batch) -> dict[str, int]:
@@ -295,11 +333,17 @@ class Distillation:
         if not inside and wanted <= carried.keys():
             return carried
         if self.outputs is not None:
-            return self.outputs(batch) | carried
+            return self._as_ours(self.outputs(batch)) | carried
         if self.teacher is None:
             missing = " and ".join(f"`teacher_{name}`" for name in sorted(wanted - carried.keys()))
             raise InputError(f"this objective needs a teacher, or {missing} in the batch")
-        return self.teacher.forward(batch, keep_cache=False, **asked)[0] | carried
+        return self._as_ours(self.teacher.forward(batch, keep_cache=False, **asked)[0]) | carried
+
+    def _as_ours(self, said: dict[str, Any]) -> dict[str, Any]:
+        """The teacher's outputs, their scores in the order of the student's labels."""
+        if self._order is None or "logits" not in said:
+            return said
+        return {**said, "logits": said["logits"][:, self._order]}
 
 
 def _rows_of_scores(model: Model, batch: Batch, scores: Array) -> Array:

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
+from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
 from minidistil.text.groups import GroupedDataset
 from minidistil.text.masking import MaskedDataset
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -34,6 +36,9 @@ class DistillationTrainer(Trainer):
         Terms and their weights, see `Distillation`; soft labels alone by default.
     temperature, soft_on
         As for `Distillation`.
+    tokenizers : pair of Tokenizer, optional
+        The student's and the teacher's. The teacher reads the student's tokens, so they must give the same
+        ids; without them only the sizes of the vocabularies are compared.
     keep : {"small", "all", "float16", "nothing"}
         Which of the teacher's outputs are kept. "small": scores and sentence vectors, if nothing else is
         compared, examples come more than once, and there is a place for them. "all": hidden states too, which
@@ -57,6 +62,7 @@ class DistillationTrainer(Trainer):
         weights: Mapping[str, float | Mapping[str, Any]] | None = None,
         temperature: float = 2.0,
         soft_on: Literal["all", "masked"] = "all",
+        tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
         keep: Literal["small", "all", "float16", "nothing"] = "small",
         top_k: int | None = None,
         kept_in: str | Path | None = None,
@@ -65,6 +71,8 @@ class DistillationTrainer(Trainer):
         label: str = "distilling",
         quiet: bool = False,
     ) -> None:
+        if tokenizers is not None:
+            check_same_ids(*tokenizers, names=("the student", "the teacher"))
         objective = Distillation(
             student, weights or {"soft": 1.0}, teacher=teacher, temperature=temperature, soft_on=soft_on
         )

@@ -236,6 +236,12 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = 
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += _differences(old, new, f"{path}{key}.")
+        elif old != new and (isinstance(new, Mapping) or _is_hash(old) or _is_hash(new)):
+            found.append(f"{path}{key} is not the same")
         elif old != new:
             found.append(f"{path}{key} is {old!r} there, {new!r} here")
     return found
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")

@@ -19,26 +19,32 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.config import ModelConfig, load_config
-from minidistil.distill.objective import needs_labels
+from minidistil.distill.objective import Distillation, needs_labels, weight_of
 from minidistil.distill.student import init_student
-from minidistil.distill.teacher_cache import weights_hash
+from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.distill.trainer import DistillationTrainer
+from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
 from minidistil.files import only_writer, write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
+from minidistil.model.heads import SequenceHead
 from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
+from minidistil.runs.sources import content
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.named import named_task
 from minidistil.tasks.scope import THRESHOLD
+from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.train.objective import ModelLoss, TrainingData
+from minidistil.train.objective import ModelLoss, TrainingData, check_positions
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
+
+APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
 
 
 @dataclass(frozen=True)
@@ -152,20 +158,50 @@ class FineTuning(RecipeRun):
         self.task.check_model(teacher, self._teacher)
         return teacher
 
+    @cached_property
+    def teacher_tokenizer(self) -> Tokenizer:
+        assert self._teacher is not None
+        return saved_tokenizer(resolve(self._teacher)) or self.tokenizer
+
+    @cached_property
+    def _for_teacher(self) -> Dataset | None:
+        """What a teacher reads that has another tokenizer, a row for each example; None if they share one.
+
+        Raises
+        ------
+        ConfigError
+            The student learns from it something of each token, or of other sequences.
+        """
+        found = difference(self.tokenizer, self.teacher_tokenizer)
+        if self.teacher is None or found is None:
+            return None
+        taught = {name for name, weight in self._terms.items() if weight_of(weight)}
+        if not (self.teacher.heads and isinstance(self.teacher.heads[0], SequenceHead) and taught <= APART):
+            raise ConfigError(
+                f"the teacher {self._teacher} has another vocabulary than {self.source}: {found}. Only "
+                f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
+                "two models with the same tokenizer"
+            )
+        data = self.task.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
+        assert isinstance(data, Dataset)
+        return data
+
     def identity(self) -> dict[str, Any]:
         return {
             "task": self.task_name,
-            "from": self.source,
+            "source": content(resolve(self.source)),
             "train": _hash(self.examples),
             "evaluate": None if self.held_out is None else _hash(self.held_out),
-            "teacher": None if self.teacher is None else weights_hash(self.teacher),
+            "teacher": None if self._teacher is None else content(resolve(self._teacher)),
         }
 
     def about(self) -> dict[str, Any]:
         _ = self._dataset  # a label that is unknown is found here
         if self.held_out is not None:
             self.task.dataset(self.tokenizer, self.held_out, self.config)
-        return {"examples": len(self.examples)}
+        if self.teacher is not None and self._for_teacher is None:
+            check_positions(self._dataset, self.teacher, f"the teacher {self._teacher}")
+        return {"from": self.source, "examples": len(self.examples)}
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -173,7 +209,8 @@ class FineTuning(RecipeRun):
         teacher, base = self.teacher, self._source_config
         base = base.replace(extra={k: v for k, v in base.extra.items() if k != THRESHOLD})  # of another head
         if teacher is not None:
-            return base.replace(problem_type=teacher.config.problem_type, id2label=teacher.config.id2label)
+            kind = self.task.problem_type or teacher.config.problem_type
+            return base.replace(problem_type=kind, id2label=teacher.config.id2label)
         return base.replace(**self.task.changes(self.examples))
 
     @cached_property
@@ -213,6 +250,8 @@ class FineTuning(RecipeRun):
         if self.teacher is None:
             return Trainer(model, ModelLoss(model), data, settings=settings, label="fine-tuning", **options)
         t = self.recipe.teaching
+        if self._for_teacher is not None:
+            return self._trainer_apart(model, data, self._for_teacher, **options)
         return DistillationTrainer(
             model,
             self.teacher,
@@ -221,6 +260,25 @@ class FineTuning(RecipeRun):
             weights=self._terms,
             temperature=t.temperature,
             label="learning from the teacher",
+            **options,
+        )
+
+    def _trainer_apart(
+        self, model: Model, data: TrainingData, asked: Dataset, *, out: Path, **options: Any
+    ) -> Trainer:
+        """With a teacher that reads the texts by its own tokenizer: it says all that it has to beforehand."""
+        assert self.teacher is not None
+        assert isinstance(data, Dataset)
+        said = TeacherCache(self.teacher, asked, out / "teacher_outputs", ["logits"], quiet=self.quiet)
+        objective = Distillation(model, self._terms, temperature=self.recipe.teaching.temperature)
+        return Trainer(
+            model,
+            objective,
+            data.with_targets(teacher_logits=said.whole("logits")),
+            settings=self.recipe.train,
+            identity={"teacher": weights_hash(self.teacher), **objective.settings()},
+            label="learning from the teacher",
+            out=out,
             **options,
         )
 
@@ -253,9 +311,11 @@ class FineTuning(RecipeRun):
         )
 
     def report(self) -> dict[str, Any]:
-        models = {"model" if self._teacher is None else "student": load_model(self.out)}
+        # Measured as it was saved: with its own tokenizer, wherever the source's may be by now.
+        ours = load_model(self.out), Tokenizer.from_pretrained(self.out)
+        models = {"model" if self._teacher is None else "student": ours}
         if self.teacher is not None:
-            models = {"teacher": self.teacher, **models}
+            models = {"teacher": (self.teacher, self.teacher_tokenizer), **models}
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.primary,
@@ -264,11 +324,11 @@ class FineTuning(RecipeRun):
             "examples": len(self.examples),
             "models": {},
         }
-        for name, model in models.items():
+        for name, (model, tokenizer) in models.items():
             facts = sizes(model)
             if self.held_out is not None:
                 began = time.perf_counter()
-                facts |= self.task.evaluate(model, self.tokenizer, self.held_out, quiet=self.quiet)
+                facts |= self.task.evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
             report["models"][name] = facts
         if self.held_out is not None:

@@ -19,7 +19,6 @@ import numpy as np
 
 from minidistil.distill.importance import head_importance, stream_sample
 from minidistil.distill.student import init_student
-from minidistil.distill.teacher_cache import weights_hash
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import read_json, write_json
@@ -27,6 +26,7 @@ from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.base import Model
 from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
+from minidistil.runs.sources import content
 from minidistil.tasks.masked_lm import MaskedLMTask, evaluate_masked_lm, masked_lm_head
 from minidistil.text.chunks import Sequences, Split, chunk
 from minidistil.text.corpus import Corpus
@@ -264,7 +264,7 @@ class GeneralDistillation(MaskedLMRun):
         return Tokenizer.from_pretrained(resolve(self.source))
 
     def identity(self) -> dict[str, Any]:
-        return {"teacher": weights_hash(self.teacher)}
+        return {"teacher": content(resolve(self.source))}
 
     def first_model(self) -> Model:
         s = self.recipe.student

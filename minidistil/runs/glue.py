@@ -39,6 +39,7 @@ from minidistil.tasks.glue import (
     write_submission,
 )
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.hub import resolve
 
 log = logging.getLogger("minidistil")
 
@@ -77,9 +78,9 @@ class GlueTuning(FineTuning):
         report = super().report()
         if self.files.also:
             for name, facts in report["models"].items():
-                model = self.teacher if name == "teacher" else load_model(self.out, mapped=True)
-                assert model is not None
-                facts |= also_measured(model, self.tokenizer, self.files, self.recipe.data, quiet=self.quiet)
+                place = self.out if name != "teacher" else resolve(str(self._teacher))
+                model, tokenizer = load_model(place, mapped=True), Tokenizer.from_pretrained(place)
+                facts |= also_measured(model, tokenizer, self.files, self.recipe.data, quiet=self.quiet)
         return report
 
 

@@ -37,6 +37,7 @@ from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
 from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
+from minidistil.runs.sources import content
 from minidistil.tasks.embeddings import embed
 from minidistil.tasks.neighbours import retrieval_accuracy
 from minidistil.text.dataset import Dataset
@@ -195,7 +196,7 @@ class PairsDistillation(RecipeRun):
     def identity(self) -> dict[str, Any]:
         held_out = self.held_out
         return {
-            "teacher": weights_hash(self.teacher),
+            "teacher": {**content(resolve(self.source)), "embedding": str(self.embedding)},
             "pairs": _hash(self.pairs),
             "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
         }

@@ -13,6 +13,7 @@ from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
 from minidistil.model.base import Model
 from minidistil.runs.base import freeze
 from minidistil.runs.general import DataSettings, MaskedLMRun
+from minidistil.runs.sources import content
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.vocabulary import train_wordpiece
@@ -102,7 +103,7 @@ class Pretraining(MaskedLMRun):
         )
 
     def identity(self) -> dict[str, Any]:
-        return {"from": self.source}
+        return {"source": None if self.source is None else content(resolve(self.source))}
 
     @property
     def positions(self) -> int:

@@ -136,6 +136,8 @@ class Task(Measurable):
         What the name of a model class for it ends with.
     pipeline_tag : str
         The hub's word for it.
+    problem_type : str or None
+        Of a model's config, if the task decides it.
     usual_length : int
         Most tokens of an example, if `data` does not say.
     data : DataSettings
@@ -145,6 +147,7 @@ class Task(Measurable):
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
     usual_length: ClassVar[int] = 128
+    problem_type: str | None = None
     data: DataSettings
 
     def max_length(self, config: ModelConfig) -> int:

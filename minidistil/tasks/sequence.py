@@ -64,6 +64,7 @@ class SequenceTask(Task):
         usual = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}
         self.problem, self.data, self.names = problem, data or DataSettings(), dict(names or {})
         self.primary = primary or usual[problem]
+        self.problem_type = TYPES[problem]
         if not self.data.separator:
             raise UsageError("data.separator is empty: something must stand between labels")
         if len(set(self.data.label_columns)) < len(self.data.label_columns):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.errors import InputError
 from minidistil.model.arena import Arena
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
+from minidistil.text.dataset import Dataset
 
 if TYPE_CHECKING:
     from minidistil.model.base import Model
@@ -59,6 +61,24 @@ class EpochData(Protocol):
 def data_of_epoch(dataset: TrainingData, epoch: int) -> TrainingData:
     """What the trainer takes batches from in an epoch: of most data, the data itself."""
     return dataset.for_epoch(epoch) if isinstance(dataset, EpochData) else dataset
+
+
+def check_positions(data: TrainingData, model: Model, what: str = "the model") -> None:
+    """Refuse data of which some sequence has more tokens than a model, called `what`, has positions.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    sequences = getattr(data, "sequences", None)  # of an example that has several
+    lengths = data.lengths if not isinstance(sequences, Dataset) else sequences.lengths
+    longest, room = int(lengths.max(initial=0)), model.config.max_position_embeddings
+    if longest > room:
+        raise InputError(
+            f"{what} takes {room} tokens, and the texts have up to {longest}: cut them, as "
+            f"data.max_length={room} does"
+        )
 
 
 class Objective(Protocol):

@@ -35,7 +35,7 @@ from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
-from minidistil.train.objective import Objective, Trainable, TrainingData, data_of_epoch
+from minidistil.train.objective import Objective, Trainable, TrainingData, check_positions, data_of_epoch
 from minidistil.train.optimizer import AdamW, copy_into
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import Every, TrainSettings
@@ -91,8 +91,12 @@ class Trainer:
                 "keep_best needs an evaluation to compare by and an output directory to save to"
             )
         if isinstance(model, Model):  # before anything is allocated
+            teacher = getattr(objective, "teacher", None)
+            check_positions(dataset, model)
+            if teacher is not None:
+                check_positions(dataset, teacher, "the teacher")
             largest = np.sort(dataset.lengths)[-settings.batch_size :]
-            plan_run(model, getattr(objective, "teacher", None), int(largest.sum())).check()
+            plan_run(model, teacher, int(largest.sum())).check()
         self.model, self.objective, self.dataset = model, objective, dataset
         self.settings, self.evaluate = settings, evaluate
         self.out = None if out is None else Path(out)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import random_dataset
+from tiny import make_tokenizer, random_dataset
 
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, init_student
@@ -19,7 +19,10 @@ from minidistil.model.pooling import pool_forward
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
 
 CONFIG = BertConfig(
     vocab_size=60,
@@ -230,3 +233,84 @@ def test_a_loss_of_two_outputs_is_counted_once():
     loss, expected = student.loss_and_grads(inputs, **answers)
     assert sums["hard"] / totals["hard"] == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(grads.flat, expected.flat, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForTokenClassification])
+@pytest.mark.parametrize("weights", [{"soft": 1.0}, {"logits": 1.0}, {"soft": 1.0, "hard": 0.5}])
+def test_labels_in_another_order_are_the_same_labels(kind, weights):
+    names, order = ["a", "b", "c"], [2, 0, 1]
+    config = CONFIG.replace(id2label=dict(enumerate(names)))
+    teacher = kind(config, dtype="float64", backend="numpy", seed=1)
+    same = kind(config, dtype="float64", backend="numpy", seed=2)
+    turned = kind(
+        config.replace(id2label={i: names[o] for i, o in enumerate(order)}), dtype="float64", backend="numpy"
+    )
+    turned.params.flat[:] = same.params.flat
+    for name in ("classifier.weight", "classifier.bias"):
+        turned.params[name][:] = same.params[name][order]
+    data = random_dataset(6, seed=1)
+    rows = data.num_tokens if kind is BertForTokenClassification else len(data)
+    labels, whole = np.random.default_rng(0).integers(0, 3, rows), np.arange(len(data))
+    inputs = data.batch(whole)
+    found = []
+    for student, own in ((same, labels), (turned, np.argsort(order)[labels])):
+        batch = inputs.with_targets(labels=own)
+        sums, grads = gradient(Distillation(student, weights, teacher=teacher), student, batch)
+        found.append((sums, grads["bert.embeddings.word_embeddings.weight"]))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9, atol=1e-15)
+
+
+def test_the_order_of_labels_is_part_of_what_is_learnt(teacher):
+    turned = BertForSequenceClassification(
+        CONFIG.replace(id2label={0: "pos", 1: "neg"}), dtype="float64", backend="numpy"
+    )
+    teacher.config = CONFIG.replace(id2label={0: "neg", 1: "pos"})
+    assert Distillation(turned, {"soft": 1}, teacher=teacher).settings()["labels"] == [1, 0]
+    teacher.config = turned.config
+    assert "labels" not in Distillation(turned, {"soft": 1}, teacher=teacher).settings()
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (["cat", "dog"], "labels are neg, pos, the student's cat, dog"),
+        (["neg", "pos", "other"], r"the teacher has 2 labels \(neg, pos\), the student 3"),
+        (["LABEL_0", "LABEL_1"], None),
+        (["neg", "pos"], None),
+    ],
+)
+@pytest.mark.parametrize("term", ["soft", "logits"])
+def test_labels_of_other_names_are_refused(teacher, names, refused, term):
+    teacher.config = CONFIG.replace(id2label={0: "neg", 1: "pos"})
+    config = CONFIG.replace(id2label=dict(enumerate(names)))
+    student = BertForSequenceClassification(config, dtype="float64", backend="numpy")
+    Distillation(student, {"cosine": 1.0, "hard": 1.0}, teacher=teacher)  # compares no scores
+    if refused is None:
+        Distillation(student, {term: 1.0}, teacher=teacher)
+        return
+    with pytest.raises(ConfigError, match=refused):
+        Distillation(student, {term: 1.0}, teacher=teacher)
+
+
+def test_tokenizers_that_give_other_ids_are_refused(teacher, student, tmp_path):
+    ours = make_tokenizer(tmp_path / "ours")
+    words = (tmp_path / "ours" / "vocab.txt").read_text().split()
+    words[-1], words[-2] = words[-2], words[-1]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "vocab.txt").write_text("\n".join(words) + "\n")
+    theirs, settings = Tokenizer.from_pretrained(tmp_path / "other"), TrainSettings(max_steps=1)
+    arguments = {"settings": settings, "quiet": True}
+    DistillationTrainer(student, teacher, dataset(), tokenizers=(ours, ours), **arguments)
+    with pytest.raises(ConfigError, match=f"token {len(words) - 2} is '{words[-2]}' there, '{words[-1]}'"):
+        DistillationTrainer(student, teacher, dataset(), tokenizers=(ours, theirs), **arguments)
+
+
+def test_texts_that_a_teacher_cannot_read_are_refused_at_once(student):
+    short = BertForSequenceClassification(
+        CONFIG.replace(max_position_embeddings=5), dtype="float64", backend="numpy"
+    )
+    with pytest.raises(InputError, match="the teacher takes 5 tokens, and the texts have up to 11"):
+        DistillationTrainer(student, short, dataset(), settings=TrainSettings(max_steps=1))
+    with pytest.raises(InputError, match="the model takes 5 tokens"):
+        Trainer(short, ModelLoss(short), dataset(), settings=TrainSettings(max_steps=1))

@@ -4,11 +4,12 @@ import json
 import shutil
 
 import pytest
-from tiny import make_encoder
+from tiny import CONFIG, make_encoder
 
 from minidistil.cli.main import main
-from minidistil.errors import DataError, StorageError
-from minidistil.files import only_writer
+from minidistil.errors import ConfigError, MinidistilError, StorageError
+from minidistil.files import only_writer, sha256_file
+from minidistil.model import BertForMaskedLM
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds
 from minidistil.runs.general import DistillationRecipe, GeneralDistillation
@@ -16,7 +17,9 @@ from minidistil.runs.glue import Glue
 from minidistil.runs.pairs import PairsDistillation, PairsRecipe
 from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
 from minidistil.runs.reviews import ReviewDistillation, ReviewSettings
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.trainer import Trainer
+from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 
 def glue(out, tmp_path):
@@ -51,7 +54,7 @@ def test_a_second_process_is_refused_and_changes_nothing(kind, tmp_path):
 
 
 def test_what_could_not_begin_leaves_no_mark(tmp_path):
-    with pytest.raises(DataError):
+    with pytest.raises(MinidistilError):
         RUNS["finetune"](tmp_path / "runs" / "out", tmp_path)
     assert not (tmp_path / "runs").exists()
 
@@ -117,3 +120,100 @@ def test_a_directory_that_goes_away_under_a_run(place, tmp_path, monkeypatch, ha
         out.unlink()
     job(place, out).run()
     assert (out / "model.safetensors").read_bytes() == (place / "done" / "model.safetensors").read_bytes()
+
+
+def save_again(place):
+    """The same content in other files: two shards, other spaces, another order of keys."""
+    tensors = load_tensors(place / "model.safetensors")
+    (place / "model.safetensors").unlink()
+    names, shards = sorted(tensors), {}
+    for i, part in enumerate((names[::2], names[1::2])):
+        shard = f"model-{i}.safetensors"
+        write_safetensors(place / shard, {name: tensors[name] for name in part}, {"format": "pt", "by": "us"})
+        shards |= dict.fromkeys(part, shard)
+    (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    config = json.loads((place / "config.json").read_text())
+    config = {**dict(reversed(config.items())), "transformers_version": "9.9", "_name_or_path": "elsewhere"}
+    (place / "config.json").write_text(json.dumps(config))
+
+
+def load_tensors(path):
+    file = SafetensorsFile(path)
+    return {name: file[name].copy() for name in file}
+
+
+def other_weights(place):
+    tensors = load_tensors(place / "model.safetensors")
+    tensors["embeddings.word_embeddings.weight"][3, 3] += 1e-3
+    write_safetensors(place / "model.safetensors", tensors)
+
+
+def other_tokenizer(place):
+    content = json.loads((place / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["good"], vocabulary["bad"] = vocabulary.get("bad", 9), vocabulary.get("good", 10)
+    vocabulary["warm"], vocabulary["dull"] = vocabulary["dull"], vocabulary["warm"]
+    (place / "tokenizer.json").write_text(json.dumps(content))
+
+
+def other_config(place):
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.4}))
+
+
+def kinds(source, place, out):
+    text = place / "text.txt"
+    text.write_text("the film is warm and funny and bright and the plot is dull with a cast of grim\n" * 9)
+    pairs = place / "pairs.tsv"
+    pairs.write_text("a\tb\n" + "the film\tthe plot\n" * 8)
+    small = ["train.max_steps=1", "train.batch_size=4", "data.max_length=16"]
+    masked = [*small, "data.shortest=3", "data.held_out=0.0"]
+    tuning = load_recipe(FineTuningRecipe, changes=small)
+    pretraining = load_recipe(PretrainingRecipe, changes=masked)
+    distillation = load_recipe(DistillationRecipe, changes=[*masked, "student.layers=first:2"])
+    translating = load_recipe(
+        PairsRecipe, changes=[*small, "data.source=a", "data.translation=b", "student.layers=first:2"]
+    )
+    return {
+        "finetune": lambda: FineTuning(str(source), "sst2", place / "train.tsv", tuning, out, quiet=True),
+        "pretrain": lambda: Pretraining(str(source), [text], pretraining, out, quiet=True),
+        "distill": lambda: GeneralDistillation(str(source), [text], distillation, out, quiet=True),
+        "pairs": lambda: PairsDistillation(str(source), [pairs], translating, out, quiet=True),
+    }
+
+
+@pytest.mark.parametrize("kind", ["finetune", "pretrain", "distill", "pairs"])
+def test_a_run_is_made_from_content_and_not_from_a_path(place, tmp_path, kind):
+    source = tmp_path / "source"
+    if kind == "distill":
+        tokenizer = Tokenizer.from_pretrained(place / "encoder")
+        BertForMaskedLM(CONFIG, seed=7).save_pretrained(source, tokenizer=tokenizer)
+        shutil.rmtree(tmp_path / "vocabulary", ignore_errors=True)
+    else:
+        shutil.copytree(place / "encoder", source)
+    shutil.copy(place / "train.tsv", tmp_path)
+    out = tmp_path / "out"
+    make = kinds(source, tmp_path, out)[kind]
+    make().run()
+    before = sha256_file(next(out.rglob("model.safetensors")))
+    save_again(source)
+    source.rename(tmp_path / "moved")
+    kinds(tmp_path / "moved", tmp_path, out)[kind]().run()
+    assert sha256_file(next(out.rglob("model.safetensors"))) == before
+    whole = tmp_path / "whole"
+    for harm, named in ((other_weights, "weights"), (other_tokenizer, "tokenizer"), (other_config, "config")):
+        shutil.rmtree(whole, ignore_errors=True)
+        if kind == "distill":
+            BertForMaskedLM(CONFIG, seed=7).save_pretrained(whole, tokenizer=tokenizer)
+            harm = other_masked_weights if named == "weights" else harm
+        else:
+            shutil.copytree(place / "encoder", whole)
+        harm(whole)
+        with pytest.raises(ConfigError, match=rf"holds another run .*{named} is not the same"):
+            kinds(whole, tmp_path, out)[kind]().run()
+
+
+def other_masked_weights(place):
+    tensors = load_tensors(place / "model.safetensors")
+    tensors["bert.embeddings.word_embeddings.weight"][3, 3] += 1e-3
+    write_safetensors(place / "model.safetensors", tensors)

@@ -1,0 +1,65 @@
+"""Whether a student and its teacher read the same token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from minidistil.errors import ConfigError
+from minidistil.text.tokenizer import Tokenizer
+
+TEXTS = 1000  # that two tokenizers are compared on
+# Capitals, accents, digits, punctuation and other scripts, on which tokenizers of one vocabulary may differ.
+PROBE = "The Café's 2nd floor, in ZÜRICH: 12.50 € (don't ask) 你好 naïve co-operation #mail@home.org"
+
+
+def check_same_ids(
+    ours: Tokenizer, theirs: Tokenizer, texts: Sequence[str] = (), *, names: Sequence[str]
+) -> None:
+    """Refuse a teacher that would read the student's token ids as other words.
+
+    Parameters
+    ----------
+    ours, theirs : Tokenizer
+        The student's and the teacher's.
+    texts : sequence of str
+        What they will read, of which the first 1,000 are compared.
+    names : sequence of str
+        What student and teacher are called.
+
+    Raises
+    ------
+    ConfigError
+        An id is another token, or a text has other ids.
+    """
+    found = difference(ours, theirs, texts)
+    if found is not None:
+        student, teacher = names
+        raise ConfigError(
+            f"{teacher} has another vocabulary than {student}: {found}. What one model says of a token tells "
+            "the other nothing; take two models with the same tokenizer"
+        )
+
+
+def saved_tokenizer(directory: Path) -> Tokenizer | None:
+    """The tokenizer of a model's directory; None of one that was saved without."""
+    there = any((directory / name).exists() for name in ("tokenizer.json", "vocab.txt"))
+    return Tokenizer.from_pretrained(directory) if there else None
+
+
+def difference(ours: Tokenizer, theirs: Tokenizer, texts: Sequence[str] = ()) -> str | None:
+    """How the ids of two tokenizers differ, in words; None if they are the same."""
+    if ours.content_hash() == theirs.content_hash():
+        return None
+    for i in range(min(ours.num_ids, theirs.num_ids)):
+        here, there = ours.id_to_token(i), theirs.id_to_token(i)
+        if here != there:
+            return f"token {i} is {there!r} there, {here!r} here"
+    if ours.vocab_size != theirs.vocab_size:
+        return f"{theirs.vocab_size} tokens there, {ours.vocab_size} here"
+    some = [PROBE, *islice(texts, TEXTS)]
+    for text, a, b in zip(some, ours.iter_encode(some), theirs.iter_encode(some), strict=True):
+        if a.ids != b.ids:
+            return f"it reads {text!r:.60} as other tokens"
+    return None

@@ -1,0 +1,47 @@
+"""What a run is made from: the content of a model's directory, wherever it lies and whatever it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from minidistil.config import load_config
+from minidistil.distill.vocabulary import saved_tokenizer
+from minidistil.weights.checkpoint import open_checkpoint
+
+VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")  # of config.json: say nothing
+
+
+def content(directory: Path) -> dict[str, str | None]:
+    """SHA-256 of what a model's directory says: its weights, its config, its tokenizer.
+
+    Files that are written otherwise, such as shards, or a model saved again, are the same content.
+    """
+    config = {k: v for k, v in load_config(directory).to_dict().items() if k not in VOLATILE}
+    tokenizer = saved_tokenizer(directory)
+    text = json.dumps(config, sort_keys=True, ensure_ascii=False)
+    return {
+        "weights": _weights(directory, _state(directory)),
+        "config": hashlib.sha256(text.encode()).hexdigest(),
+        "tokenizer": None if tokenizer is None else tokenizer.content_hash(),
+    }
+
+
+def _state(directory: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """What tells that the files of weights are still those that were read."""
+    stats = ((path.name, path.stat()) for path in sorted(directory.glob("*.safetensors*")))
+    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+
+
+@lru_cache(maxsize=8)  # the tasks of GLUE and several seeds begin from one model
+def _weights(directory: Path, state: object) -> str:
+    """SHA-256 over the tensors by name."""
+    checkpoint, digest = open_checkpoint(directory), hashlib.sha256()
+    for name in sorted(checkpoint):
+        values = checkpoint[name]
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(values.tobytes() if values.ndim == 0 else values.data)
+        checkpoint.release()
+    return digest.hexdigest()
