@@ -7,11 +7,33 @@ Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 
 class MinidistilError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    Parameters
+    ----------
+    message : str
+    remedy : sequence of (str, str)
+        Parameters of reading data that would help, and their values. The message ends with them, as the
+        caller spells them: `format=tsv`, or the option of the verb that was run.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str = "", *, remedy: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.told("{}={}".format)
+
+    def told(self, spell: Callable[[str, str], str]) -> str:
+        """The message, with the remedy spelled by a function of parameter and value."""
+        ways = ", or ".join(spell(*way) for way in self.remedy)
+        return super().__str__() + (f"; say {ways}" if ways else "")
 
 
 class UsageError(MinidistilError):
@@ -31,9 +53,16 @@ class WeightsError(MinidistilError):
 class DataError(MinidistilError):
     """A data file with a bad line or a missing column. `path` and `line` say where."""
 
-    def __init__(self, message: str, *, path: object = None, line: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: object = None,
+        line: int | None = None,
+        remedy: Sequence[tuple[str, str]] = (),
+    ) -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
-        super().__init__(where + message)
+        super().__init__(where + message, remedy=remedy)
         self.path, self.line = path, line
 
 

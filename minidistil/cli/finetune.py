@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
     from minidistil.tasks.named import task_name
-    from minidistil.text.readers import STDIN
+    from minidistil.text.sources import STDIN
 
     short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
     changes = [f"train.{name}={value}" for name, value in short.items() if value is not None]

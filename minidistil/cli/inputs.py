@@ -83,7 +83,8 @@ def inputs(
 
 
 def _of_arguments(args: argparse.Namespace, whole: bool) -> list[Input]:
-    from minidistil.text.readers import STDIN, read_examples
+    from minidistil.text.readers import read_examples
+    from minidistil.text.sources import STDIN
 
     texts: list[str] = []
     for text in args.texts or [STDIN]:
@@ -180,7 +181,7 @@ def read_choices(args: argparse.Namespace) -> list[Input]:
 def _whole_file(path: str) -> str:
     """A file that is one text."""
     from minidistil.errors import DataError
-    from minidistil.text.readers import read_text, shown_name
+    from minidistil.text.sources import read_text, shown_name
 
     text = read_text(path)
     if not text.strip():

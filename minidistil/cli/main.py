@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from minidistil import __version__
@@ -116,6 +116,21 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
+    """How a verb takes a parameter of reading data."""
+    if hasattr(args, "set"):
+        return "--set data.{}={}".format
+    if not hasattr(args, "format"):
+        return "{}={}".format
+    options = {"text": "--text-column", "pair": "--pair-column", "header": "--no-header"}
+
+    def spell(name: str, value: str) -> str:
+        option = options.get(name, f"--{name}")
+        return f"{option} {value}" if name != "header" else option if value == "false" else f"no {option}"
+
+    return spell
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     args = _parse(argv)
@@ -134,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except MinidistilError as error:
-        print(f"minidistil {args.verb}: {error}", file=sys.stderr)
+        print(f"minidistil {args.verb}: {error.told(_spelling(args))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as interrupt:
         print(f"minidistil {args.verb}: {str(interrupt) or 'interrupted'}", file=sys.stderr)

@@ -19,7 +19,7 @@ from minidistil.cli.inputs import (
 from minidistil.errors import UsageError
 from minidistil.pipelines import PIPELINES, Pipeline
 from minidistil.report import predictions as pages
-from minidistil.text.readers import json_object
+from minidistil.text.json_text import json_object
 
 if TYPE_CHECKING:
     from minidistil.pipelines import (

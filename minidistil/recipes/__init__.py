@@ -5,7 +5,9 @@ earlier, from the defaults, a recipe shipped with the package, a file of the use
 as `train.lr=3e-5`. A key that does not exist is an error, with a suggestion; so is a value of another kind.
 What was resolved can be written as TOML again (`dump`), and gives the same recipe.
 
-TOML has no word for nothing: "none" stands for it where a setting may be left out.
+TOML has no word for nothing: "none" stands for it where a setting may be left out. Where any word may be
+meant, as the name of a column or of a label (`ANY_TEXT`), "none" is that word, and nothing is said by leaving
+it out.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from minidistil.files import read_text
 T = TypeVar("T")
 NOTHING = "none"
 NOT_TOML = (ValueError, RecursionError)  # a number of 5,000 digits is a ValueError, deep nesting the other
+ANY_TEXT = {"any_text": True}  # metadata of a field that is None, or any word that the user has, "none" too
 
 
 def shipped() -> list[str]:
@@ -109,7 +112,11 @@ def _plain(value: Any) -> Any:
 def _dump_table(table: Any, path: str, lines: list[str]) -> None:
     """Keys first, then the tables inside, as TOML wants it."""
     items = (
-        {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+        {
+            field.name: getattr(table, field.name)
+            for field in dataclasses.fields(table)
+            if getattr(table, field.name) is not None or not field.metadata.get("any_text")
+        }
         if dataclasses.is_dataclass(table)
         else dict(table)
     )
@@ -162,13 +169,16 @@ def build(schema: type[T], values: Any, where: str, path: str = "") -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{blame}{path} is {values!r}: expected a table")
     hints = get_type_hints(schema)
-    names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
     given = {}
     for key, value in values.items():
         full = f"{path}.{key}" if path else key
-        if key not in names:
+        if key not in fields:
             raise ConfigError(f"{blame}there is no setting {full}{_elsewhere(key, schema, path)}")
-        given[key] = _convert(hints[key], value, where, full)
+        hint = hints[key]
+        if fields[key].metadata.get("any_text") and value is not None:
+            hint = Union[tuple(kind for kind in get_args(hint) if kind is not type(None))]  # noqa: UP007
+        given[key] = _convert(hint, value, where, full)
     return schema(**given)
 
 

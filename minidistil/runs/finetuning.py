@@ -148,7 +148,7 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def held_out(self) -> Any:
-        return None if self._evaluate is None else self.task.read(self._evaluate)
+        return None if self._evaluate is None else self.task.like(self.examples).read(self._evaluate)
 
     @cached_property
     def teacher(self) -> Model | None:
@@ -189,9 +189,9 @@ class FineTuning(RecipeRun):
     def identity(self) -> dict[str, Any]:
         return {
             "task": self.task_name,
-            "source": content(resolve(self.source)),
             "train": _hash(self.examples),
             "evaluate": None if self.held_out is None else _hash(self.held_out),
+            "source": content(resolve(self.source)),
             "teacher": None if self._teacher is None else content(resolve(self._teacher)),
         }
 
@@ -443,8 +443,9 @@ def _cell(key: str, value: Any, decimals: int = 4) -> str:
 
 
 def _hash(examples: Any) -> str:
-    """SHA-256 of what the examples say, wherever their file is."""
-    content = {k: v for k, v in dataclasses.asdict(examples).items() if k != "path"}
+    """SHA-256 of what the examples say, wherever their file is and whatever it calls its columns."""
+    where = ("path", "columns", "ids")
+    content = {k: v for k, v in dataclasses.asdict(examples).items() if k not in where}
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
     ).hexdigest()

@@ -35,12 +35,11 @@ from minidistil.errors import ConfigError
 from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
-from minidistil.recipes import to_dict
+from minidistil.recipes import ANY_TEXT, to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.runs.sources import content
 from minidistil.tasks.embeddings import embed
-from minidistil.tasks.neighbours import paired, retrieval_accuracy
-from minidistil.tasks.sentence_encoder import prompt_tokens
+from minidistil.tasks.neighbours import retrieval_accuracy
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations
@@ -90,8 +89,8 @@ class PairsData:
         How many of the held-out pairs are used while it trains.
     """
 
-    source: str | None = None
-    translation: str | None = None
+    source: str | None = field(default=None, metadata=ANY_TEXT)
+    translation: str | None = field(default=None, metadata=ANY_TEXT)
     max_length: int = 128
     measured: int = 1000
 
@@ -160,7 +159,7 @@ class PairsDistillation(RecipeRun):
 
     @cached_property
     def embedding(self) -> Embedding:
-        return read_embedding(resolve(self.source), self.teacher.config.hidden_size)
+        return read_embedding(resolve(self.source))
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -190,22 +189,7 @@ class PairsDistillation(RecipeRun):
             )  # fmt: skip
 
     def _tokenise(self, tokenizer: Tokenizer, texts: list[str]) -> Dataset:
-        """Tokens of texts, as the encoder reads them: lowered if it lowers, after its default prompt."""
-        before = self.embedding.prompt()
-        texts = [before + text for text in texts] if before else texts
-        return Dataset.from_texts(self._reader(tokenizer), texts, max_length=self.recipe.data.max_length)
-
-    def _reader(self, tokenizer: Tokenizer) -> Tokenizer:
-        return tokenizer.lowered() if self.embedding.lower_case else tokenizer
-
-    def _skipped(self, tokenizer: Tokenizer) -> int:
-        """Tokens of the default prompt that are not pooled."""
-        return prompt_tokens(self._reader(tokenizer), self.embedding.prompt(), self._written)
-
-    @property
-    def _written(self) -> Embedding:
-        """What the student's directory says of its vectors: what the teacher's does, but for the length."""
-        return self.embedding._replace(max_length=self.recipe.data.max_length)
+        return Dataset.from_texts(tokenizer, texts, max_length=self.recipe.data.max_length)
 
     # What a run asks
 
@@ -238,8 +222,7 @@ class PairsDistillation(RecipeRun):
         """Both sides, each with the vector that the teacher gives the first."""
         sources, translations = self.pairs
         asked = self._tokenise(self.teacher_tokenizer, sources)
-        skip = self._skipped(self.teacher_tokenizer)
-        name = f"pooled.{self.embedding.pooling}" + (f".{skip}" if skip else "")
+        name = f"pooled.{self.embedding.pooling}"
         cache = TeacherCache(
             self.teacher, asked, self.out / "work" / "teacher_outputs", [name], quiet=self.quiet
         )
@@ -248,9 +231,7 @@ class PairsDistillation(RecipeRun):
         return both.with_targets(teacher_pooled=np.concatenate([vectors, vectors]))
 
     def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
-        term: dict[str, Any] = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
-        if skip := self._skipped(self.tokenizer):
-            term["skip"] = skip
+        term = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
         objective = Distillation(model, {"embedding": {"weight": 1.0, **term}})
         return Trainer(
             model,
@@ -267,26 +248,21 @@ class PairsDistillation(RecipeRun):
             return None
         some = tuple(side[: self.recipe.data.measured] for side in self.held_out)
         datasets = [self._tokenise(self.tokenizer, side) for side in some]
-        skip = self._skipped(self.tokenizer)
-        return lambda: self._retrieval(model, datasets, skip)
+        return lambda: self._retrieval(model, datasets)
 
-    def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
-        """How often a sentence finds its translation, and the other way round, by cosine."""
-        about, width = self.embedding, self.embedding.width(model.config.hidden_size)
-        there, back = (
-            embed(
-                model, side, pooling=about.pooling, normalize=about.normalize, skip=skip, layers=about.layers
-            )[:, :width]
-            for side in datasets
-        )
+    def _retrieval(self, model: Model, datasets: Sequence[Dataset]) -> dict[str, float]:
+        """How often a sentence finds its translation, and the other way round."""
+        there, back = (embed(model, side, pooling=self.embedding.pooling) for side in datasets)
         return {
             "to_translation": retrieval_accuracy(there, back),
             "to_source": retrieval_accuracy(back, there),
-            "cosine": float(paired(there, back, "cosine").mean()),
+            "cosine": float((there * back).sum(1).mean()),
         }
 
     def save(self, model: Model) -> None:
-        write_embedding(self.out / "model", self._written, model.config.hidden_size)
+        length = self.recipe.data.max_length
+        about = self.embedding._replace(max_length=length)
+        write_embedding(self.out / "model", about, model.config.hidden_size)
         super().save(model)  # last, since its config.json says that the model is there
 
     def card(self) -> ModelCard:
@@ -307,8 +283,7 @@ class PairsDistillation(RecipeRun):
         for name, (model, tokenizer) in models.items():
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
-                sides = [self._tokenise(tokenizer, side) for side in self.held_out]
-                facts |= self._retrieval(model, sides, self._skipped(tokenizer))
+                facts |= self._retrieval(model, [self._tokenise(tokenizer, side) for side in self.held_out])
             report["models"][name] = facts
         if self.held_out is not None:
             report["held_out_pairs"] = len(self.held_out[0])

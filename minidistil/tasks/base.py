@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,8 +14,10 @@ from minidistil.config import DistilBertConfig, ModelConfig
 from minidistil.errors import ConfigError, DataError
 from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
+from minidistil.recipes import ANY_TEXT
 from minidistil.text.labels import label_name
-from minidistil.text.readers import LABELS, Column, Examples, read_examples
+from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
+from minidistil.text.tables import FORMATS, Column, suffix_of
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
@@ -40,24 +42,24 @@ class DataSettings:
     header : bool or None
         Whether the first line of a csv or tsv names the columns; None: as the task's files have it, else yes.
     skip_broken : bool or None
-        Whether lines of a csv or tsv with too few or too many cells are left out, and counted, instead of
-        refused; None: as the task's files need it, else no.
-    skip_label : str or None
-        Examples with this label are left out, and counted.
+        Whether lines of a csv or tsv with too few or too many cells, and rows without a text, are left out,
+        and counted, instead of refused; None: as the task's files need it, else no.
+    skip_label : str, int or None
+        Examples with this label are left out, and counted; with "" those without a label.
     separator : str
         Between the labels of an example that may have several.
     max_length : int or None
         Most tokens of an example; longer ones are cut. None: what is usual for the kind of task.
     """
 
-    text: Column | None = None
-    pair: Column | None = None
-    label: Column | None = None
+    text: Column | None = field(default=None, metadata=ANY_TEXT)
+    pair: Column | None = field(default=None, metadata=ANY_TEXT)
+    label: Column | None = field(default=None, metadata=ANY_TEXT)
     label_columns: tuple[str, ...] = ()
     format: str | None = None
     header: bool | None = None
     skip_broken: bool | None = None
-    skip_label: str | None = None
+    skip_label: Column | None = field(default=None, metadata=ANY_TEXT)
     separator: str = ","
     max_length: int | None = None
 
@@ -69,24 +71,105 @@ class DataSettings:
     def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
         """The examples of a table, but for those to be left out, which a warning counts.
 
+        Parameters
+        ----------
+        path : str or Path
+        usual_labels : sequence of str
+            Where to look for the label, if no column is named.
+
         Raises
         ------
         DataError
             As of `read_examples`; or nothing is left.
         """
-        examples = read_examples(
+        return self._without_skipped(self._read(path, usual_labels=usual_labels))
+
+    def _read(self, path: str | Path, **more: Any) -> Examples:
+        return read_examples(
             path, text=self.text, pair=self.pair, label=self.label, label_columns=self.label_columns,
             format=self.format, header=self.named_columns, skip_broken=bool(self.skip_broken),
-            usual_labels=usual_labels,
+            usual_ids=IDS, **more,
         )  # fmt: skip
+
+    def _without_skipped(self, examples: Examples, *also: str) -> Examples:
+        """Examples but for those with `skip_label`, or one of these names."""
         if self.skip_label is None or examples.labels is None:
             return examples
-        kept = [i for i, label in enumerate(examples.labels) if label_name(label) != self.skip_label]
+        skipped = {label_name(self.skip_label), *also}
+        kept = [i for i, label in enumerate(examples.labels) if label_name(label) not in skipped]
         if not kept:
             raise DataError(f"every example in it is labelled {self.skip_label!r}", path=examples.path)
-        if skipped := len(examples) - len(kept):
-            log.warning("%s: left out %d examples labelled %r", examples.path, skipped, self.skip_label)
+        if left_out := len(examples) - len(kept):
+            log.warning("%s: left out %d examples labelled %r", examples.path, left_out, self.skip_label)
         return examples.subset(kept)
+
+    def format_of(self, path: str | Path) -> str | None:
+        """What is said of the format of a file; None: its name tells."""
+        return self.format
+
+    def like(self, columns: Mapping[str, str], roles: Sequence[str]) -> Self:
+        """The same settings for another file, which is to be read as one with these columns was.
+
+        Parameters
+        ----------
+        columns : mapping of str to str
+            Columns by role, as of `Examples`.
+        roles : sequence of str
+            Those that count.
+        """
+        unsaid: dict[str, Any] = {
+            role: column for role, column in columns.items() if role in roles and getattr(self, role) is None
+        }
+        return replace(self, **unsaid)
+
+
+@dataclass(frozen=True)
+class NamedData(DataSettings):
+    """Settings of a task by its name: those that nobody set are of its authors' files.
+
+    A table whose name tells another format is not the authors' file, but has the same examples, as the
+    `datasets` library hands them out. There the authors' columns are looked for before the usual ones, and
+    examples without a label are left out where the authors have a word for them.
+
+    Attributes
+    ----------
+    known : tuple of str
+        The settings that are the authors'.
+    empty : bool
+        Whether an empty text is an example: where something is said of every row.
+    """
+
+    known: tuple[str, ...] = ()
+    empty: bool = False
+
+    def _other_format(self, path: str | Path) -> bool:
+        told = FORMATS.get(suffix_of(path), "text")  # .txt tells nothing: authors name tables so
+        return "format" in self.known and told not in ("text", self.format)
+
+    def format_of(self, path: str | Path) -> str | None:
+        return None if self._other_format(path) else self.format
+
+    def _read(self, path: str | Path, **more: Any) -> Examples:
+        return super()._read(path, empty=self.empty, **more)
+
+    def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
+        if not self._other_format(path):
+            return super().read(path, usual_labels=usual_labels)
+        roles = [role for role in ("text", "pair", "label") if role in self.known]
+        names = {role: str(getattr(self, role)) for role in roles}
+        layout: dict[str, Any] = dict.fromkeys((*roles, "format", "header"))
+        free = replace(self, **{key: value for key, value in layout.items() if key in self.known})
+        examples = free._read(
+            path,
+            usual_texts=(*(names[role] for role in roles if role == "text"), *TEXTS),
+            usual_pairs=(*((names["text"], names["pair"]) for role in roles if role == "pair"), *PAIRS),
+            usual_labels=(*(names[role] for role in roles if role == "label"), *usual_labels),
+        )
+        if "pair" in roles and examples.pairs is None:
+            raise DataError(
+                "which column holds the second text?", path=examples.path, remedy=(("pair", "NAME"),)
+            )
+        return free._without_skipped(examples, *([""] if "skip_label" in self.known else []))
 
 
 class Measurable(ABC):
@@ -154,6 +237,19 @@ class Task(Measurable):
         """Most tokens of an example, as far as the model takes them."""
         wanted = self.usual_length if self.data.max_length is None else self.data.max_length
         return min(wanted, config.max_position_embeddings)
+
+    def like(self, examples: Any) -> Self:
+        """The same task, reading other files by the columns that these examples were read by."""
+        other = copy.copy(self)
+        other.data = self.data.like(getattr(examples, "columns", {}), self.reads)
+        return other
+
+    def to_predict(self) -> Self:
+        """The same task, reading files whose rows are all to be answered: without labels, empty texts too."""
+        other = self.without_labels()
+        if isinstance(other.data, NamedData):
+            other.data = replace(other.data, empty=True)
+        return other
 
     def without_labels(self) -> Self:
         """The same task, reading files whose labels are not needed and may be missing."""

@@ -32,7 +32,9 @@ from minidistil.model import load_model
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.sequence import SequenceTask
-from minidistil.text.readers import Column, Examples, lines_of, read_examples
+from minidistil.text.readers import Examples, read_examples
+from minidistil.text.sources import lines_of
+from minidistil.text.tables import Column
 from minidistil.text.tokenizer import Tokenizer
 
 MISMATCHED, DIAGNOSTIC = "mismatched", "ax"

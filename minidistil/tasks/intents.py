@@ -30,8 +30,10 @@ from minidistil.tasks.scope import (
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.dataset import Dataset
+from minidistil.text.json_text import parse_json
 from minidistil.text.labels import LabelMap, class_labels
-from minidistil.text.readers import Examples, opened, parse_json
+from minidistil.text.readers import Examples
+from minidistil.text.sources import opened
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
 from minidistil.errors import ConfigError, UsageError
 from minidistil.recipes import build
-from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.base import DataSettings, Measurable, NamedData
 from minidistil.tasks.choices import ChoiceTask
 from minidistil.tasks.faq import FaqSettings, FaqTask
 from minidistil.tasks.intents import IntentTask
@@ -204,7 +204,8 @@ def named_task(
     known = {
         key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
     }
-    found, own = replace(given, **known), TASKS[name].settings
+    values = {field.name: getattr(given, field.name) for field in fields(usual)}
+    found, own = NamedData(**{**values, **known}, known=tuple(known)), TASKS[name].settings
     if own is None and settings:
         raise ConfigError(f"there is no setting task.{next(iter(settings))}: {name} has none of its own")
     task = TASKS[name].make(found, *([] if own is None else [build(own, settings or {}, "", "task")]))

@@ -35,21 +35,26 @@ class QuestionTask(Task):
     Parameters
     ----------
     data : DataSettings
-        Of which `max_length` counts.
+        Of which `format` and `max_length` count.
     """
 
     kind: ClassVar[str] = "question-answering"
-    reads: ClassVar[tuple[str, ...]] = ("max_length",)
+    reads: ClassVar[tuple[str, ...]] = ("format", "max_length")
     head: ClassVar[str] = "ForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
     usual_length: ClassVar[int] = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary, self._labelled = "f1", True
+        self.primary, self._labelled, self._empty = "f1", True, False
 
     def read(self, path: str | Path) -> Questions:
-        return read_squad(path, labelled=self._labelled)
+        return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)
+
+    def to_predict(self) -> Self:
+        other = super().to_predict()
+        other._empty = True
+        return other
 
     def without_labels(self) -> Self:
         other = super().without_labels()

@@ -17,7 +17,8 @@ from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.neighbours import cosines, directions
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
 from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.text.readers import json_object, lines_of, shown_name
+from minidistil.text.json_text import json_object
+from minidistil.text.sources import lines_of, shown_name
 
 # As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
 QUERY = ("query", "anchor", "question")

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
-from minidistil.text.readers import opened, parse_json, shown_name
+from minidistil.text.json_text import read_json
+from minidistil.text.sources import shown_name
+from minidistil.text.tables import format_of, listed, read_rows, suffix_of
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,23 @@ class Questions:
         return len(self.ids)
 
 
-def read_squad(path: str | Path, *, labelled: bool = True) -> Questions:
+def read_squad(
+    path: str | Path, *, labelled: bool = True, format: str | None = None, empty: bool = False
+) -> Questions:
     """Read the JSON of SQuAD 1.1 or 2.0 (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822).
 
     Parameters
     ----------
     path : str or Path
-        "-" is standard input; `.gz` is unpacked on the way.
+        "-" is standard input; `.gz` is unpacked on the way. Also a table (JSON lines, an array of objects,
+        Parquet) of "id", "context", "question" and "answers", as the `datasets` library hands SQuAD out:
+        those are an object with the lists "text" and "answer_start", both empty where there is no answer.
     labelled : bool
         Whether each question must have its answers, or say that there is none.
+    format : "json", "jsonl" or "parquet", optional
+        Default: what the file's name says, else JSON.
+    empty : bool
+        Whether a question may be empty.
 
     Raises
     ------
@@ -51,36 +61,40 @@ def read_squad(path: str | Path, *, labelled: bool = True) -> Questions:
         the question is named.
     """
     name = shown_name(path)
-    with opened(path, name) as file:
-        raw = file.read()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-        what = "this is UTF-16" if utf16 else f"byte {error.start} is not UTF-8"
-        raise DataError(f"{what}; save the file as UTF-8", path=name) from error
-    content = parse_json(text, name)
     found = Questions([], [], [], [], name)
     seen = set()
-    for context, question in _questions(content, name):
+    for context, question in _questions(path, name, format):
         key = str(question["id"])
         if key in seen:
             raise DataError(f"two questions have the id {key!r}", path=name)
         seen.add(key)
-        if not question["question"].strip():
+        if not question["question"].strip() and not empty:
             raise DataError(f"question {key} is empty", path=name)
         found.ids.append(key)
         found.questions.append(question["question"].strip())
         found.contexts.append(context)
-        unanswered = question.get("is_impossible") or ("answers" not in question and not labelled)
-        found.answers.append([] if unanswered else _answers(question, context, name))
+        found.answers.append(_answers(question, context, name) if labelled or "answers" in question else [])
     if not found.ids:
         raise DataError("there are no questions in it", path=name)
     return found
 
 
-def _questions(content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _questions(path: str | Path, name: str, format: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Questions with their contexts."""
+    if format is None and suffix_of(path) in (".jsonl", ".ndjson", ".parquet"):
+        format = format_of(path, None)
+    if format not in (None, "json"):
+        for line, row in read_rows(path, format=format):
+            if not all(isinstance(row.get(key), str) for key in ("context", "question")):
+                what = 'texts "context" and "question" are expected'
+                raise DataError(f"{what}; this line has: {listed(list(row))}", path=name, line=line)
+            yield row["context"], {"id": line, **row}
+        return
+    content = read_json(path, name)
     try:
+        if isinstance(content, list):  # of rows
+            rows = [{"context": row["context"], "qas": [row]} for row in content]
+            content = {"data": [{"paragraphs": rows}]}
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
@@ -96,30 +110,38 @@ def _questions(content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _answers(question: dict[str, Any], context: str, name: str) -> list[tuple[int, str]]:
+    """The right ones; none of a question that says that it has none."""
+
+    def bad(message: str) -> DataError:
+        return DataError(f"question {question['id']}{message}", path=name)
+
+    impossible = question.get("is_impossible")
+    if not isinstance(impossible, bool | None):
+        raise bad(f": is_impossible is true or false, not {impossible!r:.60}")
     if "answers" not in question:
-        raise DataError(
-            f'question {question["id"]} has neither "answers" nor "is_impossible": true', path=name
-        )
+        if impossible:
+            return []
+        raise bad(' has neither "answers" nor "is_impossible": true')
     given, found = question["answers"], []
+    if isinstance(given, dict) and given.keys() == {"text", "answer_start"}:
+        texts, starts = given["text"], given["answer_start"]
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise bad(f": as many texts as starts of answers are expected, not {given!r:.80}")
+        given = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(given, list):
-        raise DataError(
-            f"question {question['id']}: a list of answers is expected, not {given!r:.80}", path=name
-        )
+        raise bad(f": a list of answers is expected, not {given!r:.80}")
+    if impossible and given:
+        raise bad(f" is_impossible, and has answers, such as {given[0]!r:.80}: one of the two is a mistake")
     for answer in given:
         start, text = (
             answer.get(key) if isinstance(answer, dict) else None for key in ("answer_start", "text")
         )
         if not isinstance(start, int) or isinstance(start, bool) or not isinstance(text, str):
-            raise DataError(
-                f'question {question["id"]}: an answer has "text" and "answer_start", not {answer!r:.80}',
-                path=name,
-            )
+            raise bad(f': an answer has "text" and "answer_start", not {answer!r:.80}')
         if not text or start < 0 or context[start : start + len(text)] != text:
             there = context[max(0, start) : max(0, start) + len(text)]
-            raise DataError(
-                f"question {question['id']}: the answer {text!r:.60} is not at character {start}, where the "
-                f"context has {there!r:.60}",
-                path=name,
+            raise bad(
+                f": the answer {text!r:.60} is not at character {start}, where the context has {there!r:.60}"
             )
         found.append((start, text))
     return found

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidistil.errors import DataError
-from minidistil.text.readers import Column, find_column, read_rows, shown_name
+from minidistil.text.readers import ids_of
+from minidistil.text.sources import shown_name
+from minidistil.text.tables import Column, find_column, is_missing, listed, read_rows
 
 # Where to look when no column is named.
 STARTS = {"sent1": "sent2", "ctx_a": "ctx_b", "context": "question", "article": "question"}
@@ -54,6 +56,7 @@ class Choices:
     labels: list[int | None]
     lines: list[int]
     path: str
+    ids: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.contexts)
@@ -67,6 +70,7 @@ def read_choices(
     label: Column | None = None,
     format: str | None = None,
     header: bool = True,
+    empty: bool = False,
 ) -> Choices:
     """Read examples from csv, tsv, jsonl or parquet.
 
@@ -78,6 +82,8 @@ def read_choices(
         `CHOICES`, or columns such as ending0, ending1, ... in the order of their numbers.
     path, format, header
         As for `minidistil.text.readers.read_examples`.
+    empty : bool
+        Whether a context may be empty, and labels do not count.
 
     Raises
     ------
@@ -87,12 +93,13 @@ def read_choices(
     name = shown_name(path)
     found = Choices([], [], [], [], [], name)
     for line, row in read_rows(path, format=format, header=header):
-        example = choice_row(row, text=text, start=start, label=label, path=name, line=line)
+        example = choice_row(row, text=text, start=start, label=label, path=name, line=line, empty=empty)
         found.contexts.append(example.context)
         found.starts.append(example.start)
         found.choices.append(example.choices)
         found.labels.append(example.label)
         found.lines.append(line)
+        found.ids.append(ids_of(row))
     if not found.contexts:
         raise DataError("there are no examples in it", path=name)
     return found
@@ -106,6 +113,7 @@ def choice_row(
     label: Column | None = None,
     path: str,
     line: int,
+    empty: bool = False,
 ) -> ChoiceRow:
     """One example from a row; see `read_choices`. `path` and `line` are for messages."""
 
@@ -115,26 +123,25 @@ def choice_row(
     def column(asked: Column | None, *usual: str) -> str | None:
         if asked is None:
             return next((c for c in usual if c in row), None)
-        try:
-            return find_column(asked, list(row), path)
-        except DataError as error:
-            raise bad(str(error).removeprefix(f"{path}: ")) from error
+        return find_column(asked, list(row), path, line)
 
     text_column = column(text, *TEXTS)
     if text_column is None:
-        raise bad(f"which column holds the context? There are: {', '.join(row)}")
+        raise bad(f"which column holds the context? There are: {listed(list(row))}")
     start_column = column(start, *([STARTS[text_column]] if text_column in STARTS else []))
     values = {c: row[c] for c in (text_column, start_column) if c is not None}
     for name, value in values.items():
-        if not isinstance(value, str):
+        if empty and is_missing(value):
+            values[name] = ""
+        elif not isinstance(value, str):
             raise bad(f"column {name!r} should hold text, not {value!r:.60}")
-    if not values[text_column].strip():
+    if not empty and not values[text_column].strip():
         raise bad("the context is empty")
     choices = _choices(row)
     if choices is None:
         raise bad(
             f"where are the choices? A list under one of {', '.join(CHOICES)}, or columns such as ending0, "
-            f"ending1 are expected; there are: {', '.join(row)}"
+            f"ending1 are expected; there are: {listed(list(row))}"
         )
     if not all(isinstance(choice, str) for choice in choices):
         raise bad(f"choices are texts, not {choices!r:.60}")
@@ -143,7 +150,7 @@ def choice_row(
             raise bad(f"choice {i} is empty")
     if len(choices) < 2:
         raise bad(f"{len(choices) or 'no'} choice: there is nothing to choose from")
-    label_column = column(label, *LABELS)
+    label_column = None if empty else column(label, *LABELS)
     right = None if label_column is None else _label(row[label_column])
     if isinstance(right, str) or (right is not None and not 0 <= right < len(choices)):
         raise bad(f"label {right!r}: the choices are 0 to {len(choices) - 1}")

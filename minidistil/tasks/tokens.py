@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +47,28 @@ class TokenTask(Task):
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary = "f1"
+        self.primary, self._labelled = "f1", True
 
     def read(self, path: str | Path) -> Tagged:
         column = -1 if self.data.label is None else self.data.label
         if not str(column).removeprefix("-").isdecimal():
             raise UsageError(f"data.label is {column!r}: the column of the tag is a number, counted from 0")
-        return read_tagged(path, column=int(column), format=self.data.format)
+        return read_tagged(
+            path, column=int(column), format=self.data.format_of(path), labelled=self._labelled
+        )
+
+    def without_labels(self) -> Self:
+        other = super().without_labels()
+        other._labelled = False
+        return other
 
     def changes(self, examples: Tagged) -> dict[str, Any]:
+        if examples.numbers is not None:
+            raise DataError(
+                "its tags are numbers, and nothing says what they are called: write names, or take a parquet "
+                "file whose schema has them",
+                path=examples.path,
+            )
         types = sorted({entity.type for marked in examples.entities for entity in marked})
         if not types:
             raise DataError("no entity is marked in it: there is nothing to learn", path=examples.path)
@@ -69,6 +82,7 @@ class TokenTask(Task):
         data = windows.dataset()
         if not labelled:
             return data
+        examples = examples.named(config.id2label)
         labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
         ids = {tag: i for i, tag in config.id2label.items()}
         for i in range(len(examples)):
@@ -142,6 +156,7 @@ class TokenTask(Task):
 
         Words are those of the file; of running text, the tokenizer's.
         """
+        examples = examples.named(model.config.id2label)
         self._check_types(model.config, examples)
         found = self.predict(model, tokenizer, examples.texts, examples=examples, quiet=quiet)
         gold, predicted = [], []

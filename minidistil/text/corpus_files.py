@@ -16,7 +16,8 @@ from typing import IO, NamedTuple
 from minidistil.errors import DataError
 from minidistil.files import sha256_file
 from minidistil.progress import Progress
-from minidistil.text.readers import json_object, opened
+from minidistil.text.json_text import json_object
+from minidistil.text.sources import opened
 
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 PIECE = 1 << 16  # bytes: long enough for a page of text, short enough that two cores share a book

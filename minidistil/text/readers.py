@@ -1,36 +1,30 @@
-"""Texts, pairs and labels out of CSV, TSV, JSONL, Parquet and plain text, from files, .gz or stdin.
+"""Texts, pairs and labels out of CSV, TSV, JSON, Parquet and plain text, from files, .gz or stdin.
 
 Every complaint names the file and the line.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import gzip
-import json
 import logging
-import sys
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-from minidistil.errors import DataError, UsageError
+from minidistil.errors import DataError
+from minidistil.text.sources import shown_name
+from minidistil.text.tables import (
+    Column,
+    cell_of,
+    column_among,
+    format_of,
+    is_missing,
+    listed,
+    nearest_column,
+    read_rows,
+)
 
 log = logging.getLogger("minidistil")
-
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "text",
-}
-STDIN = "-"
 
 # Where to look when no column is named: GLUE's words, and what people write.
 PAIRS = (
@@ -43,10 +37,8 @@ PAIRS = (
 TEXTS = ("text", "sentence1", "question1", "premise", "question", "sentence")  # QNLI has the last two
 CLASSES = ("label", "labels", "intent")
 LABELS = (*CLASSES, "score")
+IDS = ("id", "_id", "idx", "index", "guid", "uid", "uuid")  # what files call a row, in any case
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-
-Column = str | int
-Row = tuple[int, Mapping[str, Any]]  # line number from 1, and the row
 
 
 @dataclass(frozen=True)
@@ -65,6 +57,10 @@ class Examples:
         The line each example begins on, from 1.
     path : str
         For messages.
+    columns : dict of str to str
+        The columns that were read, by what they were read for: "text", "pair", "label".
+    ids : list of dict
+        Of each row what it is called, by the column that says so; empty where none does.
     """
 
     texts: list[str]
@@ -72,6 +68,8 @@ class Examples:
     labels: list[Any] | None
     lines: list[int]
     path: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    ids: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -82,7 +80,8 @@ class Examples:
         texts, lines = [self.texts[i] for i in rows], [self.lines[i] for i in rows]
         pairs = None if self.pairs is None else [self.pairs[i] for i in rows]
         labels = None if self.labels is None else [self.labels[i] for i in rows]
-        return Examples(texts, pairs, labels, lines, self.path)
+        ids = [self.ids[i] for i in rows] if self.ids else []
+        return Examples(texts, pairs, labels, lines, self.path, self.columns, ids)
 
 
 def read_examples(
@@ -95,8 +94,11 @@ def read_examples(
     format: str | None = None,
     header: bool = True,
     skip_broken: bool = False,
+    empty: bool = False,
     usual_texts: Sequence[str] = TEXTS,
+    usual_pairs: Sequence[tuple[str, str]] = PAIRS,
     usual_labels: Sequence[str] = LABELS,
+    usual_ids: Sequence[str] = (),
 ) -> Examples:
     """Read examples from a file.
 
@@ -106,318 +108,196 @@ def read_examples(
         "-" is standard input. A name that ends in .gz is unpacked on the way, and so is what is piped in.
     text, pair, label : str or int, optional
         Columns, by name or by number from 0. Left out, they are looked for under usual names; a file
-        need have no pair and no label.
+        need have no pair and no label. Every row must have those that the first has, and no others of these.
     label_columns : sequence of str or int
         Of a file in which each label has a column, 0 or 1: those columns. A label is called as it is here.
     format : "csv", "tsv", "jsonl", "parquet" or "text", optional
         Default: what the file's name says; plain text for standard input. A csv follows the usual quoting; in
-        a tsv, as in GLUE, quotes mean nothing; plain text has one example a line. Parquet needs pyarrow.
+        a tsv, as in GLUE, quotes mean nothing; JSON is an object a line, or one array of objects; plain text
+        has one example a line. Parquet needs pyarrow.
     header : bool
-        Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ...
+        Whether the first line of a csv or tsv names the columns. If not, they are "0", "1", ..., and lines of
+        a tsv may have more cells than the first.
     skip_broken : bool
-        Leave out lines of a csv or tsv with too few or too many cells; one warning says how many.
+        Leave out lines of a csv or tsv with too few or too many cells, and rows without a text; one warning
+        says how many.
+    empty : bool
+        Whether an empty text is an example, as it is where something is predicted for every line. Otherwise
+        it is an error, and a blank line is nothing.
     usual_texts, usual_labels : sequence of str
         Where to look for the text and the label when no column is named. Without the latter there are none.
+    usual_pairs : sequence of (str, str)
+        Texts under these names have their pairs beside them under those.
+    usual_ids : sequence of str
+        Columns, in any case of their letters, to keep as `ids`.
 
     Raises
     ------
     DataError
         No such file, an empty one, a bad line, a missing column.
     """
-    name = shown_name(path)
+    name, kind = shown_name(path), format_of(path, format)
     wanted = {"text": text, "pair": pair, "label": label}
-    found = Examples([], None, None, [], name)
-    columns: dict[str, str] | None = None
+    usual = usual_texts, usual_pairs, usual_labels
+    roles = _Roles(wanted, label_columns, usual, name, kind, header)
+    texts: list[str] = []
+    pairs: list[str] = []
+    labels: list[Any] = []
+    lines: list[int] = []
+    ids: list[dict[str, Any]] = []
     broken: list[int] | None = [] if skip_broken else None
-    flags: dict[str, str] = {}
-    for line, row in read_rows(path, format=format, header=header, broken=broken):
-        if columns is None:
-            columns = _choose(wanted, list(row), name, usual_texts, usual_labels)
-            flags = {str(column): find_column(column, list(row), name) for column in label_columns}
-            labelled = "label" in columns or bool(flags)
-            found = Examples([], [] if "pair" in columns else None, [] if labelled else None, [], name)
+    for line, row in read_rows(path, format=kind, header=header, broken=broken, blank=empty):
+        columns = roles.of(row, line)
         values = {role: cell_of(row, column, name, line) for role, column in columns.items()}
         for role in values.keys() - {"label"}:
-            if not isinstance(values[role], str):
+            if is_missing(values[role]):
+                values[role] = ""
+            elif not isinstance(values[role], str):
                 raise DataError(
-                    f"column {columns[role]!r} should hold text, not {values[role]!r}", path=name, line=line
+                    f"column {columns[role]!r} should hold text, not {values[role]!r:.60}",
+                    path=name,
+                    line=line,
                 )
-        if not values["text"].strip() and not values.get("pair", "").strip():
-            raise DataError("the text is empty", path=name, line=line)
-        found.lines.append(line)
-        found.texts.append(values["text"])
-        if found.pairs is not None:
-            found.pairs.append(values["pair"])
-        if flags:
-            values["label"] = [label for label, column in flags.items() if _flag(row, column, name, line)]
-        if found.labels is not None:
-            found.labels.append(values["label"])
-    if broken and len(broken) > len(found):
-        what = f"{len(broken)} of {len(broken) + len(found)} lines have cells missing or to spare"
-        raise DataError(f"{what}: these are not the columns", path=name, line=broken[0])
-    if not found.texts:
+        if not empty and not values["text"].strip() and not values.get("pair", "").strip():
+            if broken is None:
+                raise DataError("the text is empty", path=name, line=line)
+            broken.append(line)
+            continue
+        lines.append(line)
+        texts.append(values["text"])
+        pairs.append(values.get("pair", ""))
+        labels.append(values.get("label"))
+        if roles.flags:
+            labels[-1] = [label for label, column in roles.flags.items() if _flag(row, column, name, line)]
+        if usual_ids:
+            ids.append(ids_of(row, usual_ids))
+    if broken and len(broken) > len(texts):
+        what = f"{len(broken)} of {len(broken) + len(texts)} lines have cells missing or to spare, or no text"
+        raise DataError(f"{what}: these are not the columns", path=name, line=min(broken))
+    if not texts:
         raise DataError("there are no examples in it", path=name)
     if broken:
         log.warning(
-            "%s: left out %d broken lines, with cells missing or to spare; the first is line %d",
-            name, len(broken), broken[0],
+            "%s: left out %d broken lines, with cells missing or to spare, or no text; the first is line %d",
+            name, len(broken), min(broken),
         )  # fmt: skip
-    return found
+    return Examples(
+        texts=texts,
+        pairs=pairs if "pair" in roles.columns else None,
+        labels=labels if "label" in roles.columns or roles.flags else None,
+        lines=lines,
+        path=name,
+        columns=roles.columns,
+        ids=ids,
+    )
 
 
-def read_rows(
-    path: str | Path, *, format: str | None = None, header: bool = True, broken: list[int] | None = None
-) -> Iterator[Row]:
-    """Rows of a file as they stand in it, with their lines. Parameters and errors as of `read_examples`.
+class _Roles:
+    """Which column of a file plays which role: the text, its pair, the label.
 
-    With `broken` lines of a table with cells missing or to spare are left out, and their numbers put there.
+    They are chosen by the first row. Objects may have other keys from row to row; one whose keys would have
+    been chosen otherwise is an error, so that nothing is dropped in silence.
+
+    Attributes
+    ----------
+    columns : dict of str to str
+        By role.
+    flags : dict of str to str
+        Columns that say yes or no, by their labels.
     """
-    kind, name = _format_of(path, format), shown_name(path)
-    with opened(path, name) as file:
-        yield from _rows(kind, file, name, header, broken)
 
+    def __init__(
+        self, wanted: Mapping[str, Column | None], flags: Sequence[Column],
+        usual: tuple[Sequence[str], Sequence[tuple[str, str]], Sequence[str]],
+        name: str, kind: str, header: bool,
+    ) -> None:  # fmt: skip
+        self._wanted = {role: column for role, column in wanted.items() if column is not None}
+        self._flags, self._name = flags, name
+        self._texts, self._pairs, self._labels = usual
+        self._kind, self._header, self._first = kind, header, 0
+        self._known: set[tuple[str, ...]] = set()
+        self.columns: dict[str, str] = {}
+        self.flags: dict[str, str] = {}
 
-def read_text(path: str | Path) -> str:
-    """A whole file as one text, every character as it stands but a byte order mark.
+    def of(self, row: Mapping[str, Any], line: int) -> dict[str, str]:
+        """The columns of a row, by role."""
+        keys = tuple(row)
+        if keys not in self._known:
+            if not self._known:
+                self._first, self.columns = line, self._choose(keys)
+                self.flags = {str(c): self._find("label", c, keys) for c in self._flags}
+            self._check(keys, line)
+            self._known.add(keys)
+        return self.columns
 
-    Raises
-    ------
-    DataError
-        No such file, not UTF-8.
-    """
-    return "".join(line for _, line in lines_of(path, shown_name(path)))
+    def _choose(self, columns: Sequence[str]) -> dict[str, str]:
+        """Those asked for, else those with a usual name."""
+        chosen = {role: self._find(role, column, columns) for role, column in self._wanted.items()}
+        chosen |= self._usual(columns)
+        if "text" not in chosen:
+            ways = self._ways(columns) or (("text", "NAME"), ("header", "false"))
+            what = f"which column holds the text? There are: {listed(columns)}{_between(self._kind, columns)}"
+            raise DataError(what, path=self._name, remedy=ways)
+        return chosen
 
-
-def shown_name(path: str | Path) -> str:
-    """What messages call a file."""
-    return "standard input" if str(path) == STDIN else str(path)
-
-
-def _format_of(path: str | Path, format: str | None) -> str:
-    if format is not None:
-        if format not in FORMATS.values():
-            raise UsageError(f"format {format!r} is none of {', '.join(dict.fromkeys(FORMATS.values()))}")
-        return format
-    if str(path) == STDIN:
-        return "text"
-    suffixes = [s.lower() for s in Path(path).suffixes]
-    suffix = next((s for s in reversed(suffixes) if s != ".gz"), "")
-    if suffix not in FORMATS:
-        raise UsageError(f"{path}: the name does not tell the format; say csv, tsv, jsonl, parquet or text")
-    return FORMATS[suffix]
-
-
-@contextmanager
-def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
-    """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
-    try:
-        if name != str(path):
-            with _unpacked(sys.stdin.buffer) as piped:
-                yield piped
-        elif name.lower().endswith(".gz"):
-            with gzip.open(path) as unpacked:
-                yield cast(IO[bytes], unpacked)
-        else:
-            with open(path, "rb") as file:
-                yield file
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"not a whole gzip file: {error}", path=name) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=name) from error
-
-
-def _unpacked(file: Any) -> Any:
-    """What is piped in, unpacked if it begins as a gzip file does."""
-    packed = hasattr(file, "peek") and file.peek(2)[:2] == b"\x1f\x8b"
-    return gzip.open(file) if packed else nullcontext(file)
-
-
-def lines_of(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1; `name` is for messages. Errors as of `read_examples`."""
-    with opened(path, name) as file:
-        yield from _lines(file, name)
-
-
-def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
-    """Decoded lines with their endings, numbered from 1."""
-    for number, raw in enumerate(file, 1):
-        if number == 1:
-            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
-            raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
-        if b"\0" in raw:
+    def _find(self, role: str, column: Column, columns: Sequence[str]) -> str:
+        found = column_among(column, columns)
+        if found is None:
+            unlabelled = " So this file has no labels, unless by another name." if role == "label" else ""
             raise DataError(
-                "there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8",
-                path=name,
-                line=number,
-            )
-        try:
-            yield number, raw.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"byte {error.start} of the line is not UTF-8 ({error.reason}); save the file as UTF-8",
-                path=name,
-                line=number,
-            ) from error
+                f"no column {str(column)!r}. There are: {listed(columns)}."
+                f"{nearest_column(column, columns) or unlabelled}{_between(self._kind, columns)}",
+                path=self._name, remedy=self._ways(columns, column),
+            )  # fmt: skip
+        return found
+
+    def _usual(self, keys: Sequence[str]) -> dict[str, str]:
+        """Columns under usual names, for the roles that none was asked for."""
+        found: dict[str, str | None] = {"label": next((c for c in self._labels if c in keys), None)}
+        if "text" not in self._wanted:
+            text = found["text"] = next((c for c in self._texts if c in keys), None)
+            found["pair"] = next((b for a, b in self._pairs if a == text and b in keys), None)
+        return {role: c for role, c in found.items() if c is not None and role not in self._wanted}
+
+    def _check(self, keys: Sequence[str], line: int) -> None:
+        """A DataError for a row that would have been read otherwise, had it been the first."""
+        for role, column in self._usual(keys).items():
+            before = self.columns.get(role)
+            if column != before and (
+                before is None or before in keys
+            ):  # one that is not there `cell_of` tells
+                what = f"has no {role}" if before is None else f"has {before!r} for the {role}"
+                raise DataError(
+                    f"the key {column!r} is here, and line {self._first}, by which columns are chosen, "
+                    f"{what}: every line needs the same keys",
+                    path=self._name, line=line, remedy=((role, "NAME"),),
+                )  # fmt: skip
+
+    def _ways(self, columns: Sequence[str], asked: Column | None = None) -> tuple[tuple[str, str], ...]:
+        """What to say where a column is not found since the file is something else than it was read as."""
+        if self._kind == "text" or (self._kind == "csv" and any("\t" in column for column in columns)):
+            return (("format", "tsv"),)
+        if not self._header and asked is not None and not str(asked).isdecimal():
+            return (("header", "true"),)
+        return ()
 
 
-def _rows(kind: str, file: IO[bytes], name: str, header: bool, broken: list[int] | None) -> Iterator[Row]:
-    """Rows of a file; numbers of lines with other numbers of cells are put into `broken`, if there is one."""
-    if kind == "parquet":
-        return _parquet(file, name)
-    lines = _lines(file, name)
-    if kind == "csv":
-        return _table(_csv_cells(lines, name), name, header, broken)
-    plain = ((number, line.rstrip("\r\n")) for number, line in lines if line.strip())
-    if kind == "tsv":
-        return _table(((number, line.split("\t")) for number, line in plain), name, header, broken)
-    if kind == "jsonl":
-        return ((number, json_object(line, name, number)) for number, line in plain)
-    return ((number, {"text": line}) for number, line in plain)
+def _between(kind: str, columns: Sequence[str]) -> str:
+    """A word on cells that are not between commas."""
+    if kind == "text":
+        return " This was read as plain text, a text a line"
+    if kind == "csv" and len(columns) == 1 and ";" in columns[0]:
+        return " Cells are expected between commas, not semicolons"
+    return ""
 
 
-def _parquet(file: IO[bytes], name: str) -> Iterator[Row]:
-    """Rows, numbered from 1."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UsageError(
-            "reading parquet needs pyarrow: pip install 'minidistil[parquet]', or save the table as jsonl"
-        ) from error
-    try:
-        number = 0
-        # Its end says where everything is, so it is read whole; standard input cannot be sought in.
-        for batch in parquet.ParquetFile(pyarrow.BufferReader(file.read())).iter_batches():
-            columns = [_parquet_cells(column, pyarrow.string()) for column in batch.columns]
-            for cells in zip(*columns, strict=True):
-                number += 1
-                yield number, dict(zip(batch.schema.names, cells, strict=True))
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"not a parquet file: {error}", path=name) from error
-
-
-def _parquet_cells(column: Any, text: Any) -> list[Any]:
-    """What a column holds, as Python has it; times that Python has no type for as text."""
-    try:
-        cells: list[Any] = column.to_pylist()
-    except UnicodeDecodeError:
-        raise
-    except (ValueError, OverflowError):
-        cells = column.cast(text).to_pylist()
-    return cells
-
-
-def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(2**31 - 1)  # a whole document may stand in a cell; the default is 128 KB
-    reader = csv.reader((line for _, line in lines), strict=True)
-    while True:
-        begins = reader.line_num + 1  # a quoted cell may hold line breaks
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise DataError(f"not valid CSV: {error}", path=name, line=begins) from error
-        if cells is None:
-            return
-        if any(cell.strip() for cell in cells):
-            yield begins, cells
-
-
-def _table(
-    rows: Iterator[tuple[int, list[str]]], name: str, header: bool, broken: list[int] | None
-) -> Iterator[Row]:
-    columns: list[str] | None = None
-    for line, cells in rows:
-        if columns is None:
-            columns = [cell.strip() for cell in cells] if header else [str(i) for i in range(len(cells))]
-            if header:
-                twice = next((name for name in columns if name and columns.count(name) > 1), None)
-                if twice is not None:
-                    raise DataError(f"two columns are called {twice!r}", path=name, line=line)
-                continue
-        if len(cells) != len(columns):
-            if broken is not None:
-                broken.append(line)
-                continue
-            raise DataError(
-                f"{len(cells)} cells where there should be {len(columns)} ({', '.join(columns)})",
-                path=name,
-                line=line,
-            )
-        yield line, dict(zip(columns, cells, strict=True))
-
-
-def parse_json(text: str, name: str, number: int = 1) -> Any:
-    """JSON that begins on line `number` of a file, or a DataError that names the line."""
-    try:
-        value = json.loads(text)
-        if "\\u" in text:  # only so can half of a surrogate pair be written
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        line = number + error.lineno - 1
-        raise DataError(
-            f"not valid JSON: {error.msg} at column {error.colno}", path=name, line=line
-        ) from error
-    except UnicodeEncodeError as error:
-        raise DataError(
-            "it holds half of a surrogate pair, which is not text", path=name, line=number
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
-        raise DataError(f"JSON that cannot be read: {error}", path=name, line=number) from error
-    return value
-
-
-def json_object(line: str, name: str, number: int) -> dict[str, Any]:
-    value = parse_json(line, name, number)
-    if not isinstance(value, dict):
-        raise DataError(
-            f"a JSON object a line is expected, not a {type(value).__name__}", path=name, line=number
-        )
-    return value
-
-
-def _choose(
-    wanted: Mapping[str, Column | None], columns: Sequence[str], name: str,
-    texts: Sequence[str], labels: Sequence[str],
-) -> dict[str, str]:  # fmt: skip
-    """Which column plays which role: those asked for, else those with a usual name."""
-    chosen = {role: find_column(c, columns, name) for role, c in wanted.items() if c is not None}
-    if "text" not in chosen:
-        usual = next((c for c in texts if c in columns), None)
-        if usual is None:
-            raise DataError(f"which column holds the text? There are: {', '.join(columns)}", path=name)
-        chosen["text"] = usual
-        second = next((b for a, b in PAIRS if a == usual and b in columns), None)
-        if second is not None:
-            chosen.setdefault("pair", second)
-    label = next((c for c in labels if c in columns), None)
-    if label is not None:
-        chosen.setdefault("label", label)
-    return chosen
-
-
-def find_column(column: Column, columns: Sequence[str], name: str) -> str:
-    """A column that was named, or numbered from 0.
-
-    Raises
-    ------
-    DataError
-        There is none.
-    """
-    if str(column) in columns:
-        return str(column)
-    if str(column).isdecimal() and int(column) < len(columns):
-        return columns[int(column)]
-    near = difflib.get_close_matches(str(column), columns, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise DataError(f"no column {str(column)!r}. There are: {', '.join(columns)}.{hint}", path=name)
-
-
-def cell_of(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
-    """What a row has in a column; a DataError where it lacks it."""
-    if column not in row:
-        raise DataError(f"no key {column!r}; this line has: {', '.join(row)}", path=name, line=line)
-    return row[column]
+def ids_of(row: Mapping[str, Any], usual: Sequence[str] = IDS) -> dict[str, Any]:
+    """What a row is called, by the columns that say so, as JSON can have it."""
+    found = {column: row[column] for column in row if column.lower() in usual}
+    return {
+        column: value if value is None or isinstance(value, (str, int, float)) else str(value)
+        for column, value in found.items()
+    }
 
 
 def _flag(row: Mapping[str, Any], column: str, name: str, line: int) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minidistil.errors import DataError, UsageError
-from minidistil.text.readers import Column, read_examples
+from minidistil.text.readers import read_examples
+from minidistil.text.tables import Column
 
 
 def read_translations(

@@ -1,0 +1,173 @@
+"""Bytes and lines of files of text, of what is piped in, and of what is packed in a .gz, in bounded memory.
+
+A line, and a file that must be read whole, have a largest size; so has what a packed file may unpack to.
+Every complaint names the file and the line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+from minidistil.errors import DataError
+
+STDIN = "-"
+LONGEST_LINE = 1 << 26  # bytes: a line, a cell or a JSON object must be held whole
+LONGEST_FILE = 1 << 30  # bytes of a file that is read whole: one JSON value, a document, a piped parquet
+MOST_BLANK = 1_000_000  # blank lines one after another
+# A .gz may unpack to so many bytes, and beyond that to so many times its own size: deflate reaches 1,032 on
+# what is all the same, text some ten.
+UNPACKED_FREELY, UNPACKED_TIMES = 1 << 26, 500
+
+
+def shown_name(path: str | Path) -> str:
+    """What messages call a file."""
+    return "standard input" if str(path) == STDIN else str(path)
+
+
+@contextmanager
+def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
+    try:
+        if name != str(path):
+            with _piped(sys.stdin.buffer, name) as piped:
+                yield piped
+        elif name.lower().endswith(".gz"):
+            with open(path, "rb") as packed:
+                yield unpacked(packed, name)
+        else:
+            with open(path, "rb") as file:
+                yield file
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"not a whole gzip file: {error}", path=name) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=name) from error
+
+
+def _piped(file: Any, name: str) -> Any:
+    """What is piped in, unpacked if it begins as a gzip file does."""
+    packed = hasattr(file, "peek") and file.peek(2)[:2] == b"\x1f\x8b"
+    return nullcontext(unpacked(file, name) if packed else file)
+
+
+def unpacked(packed: IO[bytes], name: str) -> IO[bytes]:
+    """What a gzip file holds, refused where it is out of all proportion to it."""
+    return io.BufferedReader(_Unpacked(packed, name), 1 << 17)
+
+
+class _Unpacked(io.RawIOBase):
+    """Reads a gzip file, and counts what goes in and what comes out."""
+
+    def __init__(self, packed: IO[bytes], name: str) -> None:
+        self._packed, self._name, self._in, self._out = packed, name, 0, 0
+        self._gzip = gzip.GzipFile(fileobj=self)  # reads its packed bytes from `read`
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Packed bytes, for the GzipFile."""
+        some = self._packed.read(size)
+        self._in += len(some)
+        return some
+
+    def readinto(self, into: Any) -> int:
+        """Unpacked bytes, for the BufferedReader."""
+        some = self._gzip.read1(len(into))
+        into[: len(some)] = some
+        self._out += len(some)
+        if self._out > max(UNPACKED_FREELY, UNPACKED_TIMES * self._in):
+            raise DataError(
+                f"it unpacks to more than {UNPACKED_TIMES} times its size, which no text does; unpack it "
+                "first if it is one",
+                path=self._name,
+            )
+        return len(some)
+
+
+def lines_of(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1; `name` is for messages.
+
+    Raises
+    ------
+    DataError
+        No such file, not UTF-8, a NUL byte, a line longer than `LONGEST_LINE`.
+    """
+    with opened(path, name) as file:
+        yield from decoded(file, name)
+
+
+def decoded(
+    file: IO[bytes], name: str, decode: Callable[[bytes], str] = bytes.decode
+) -> Iterator[tuple[int, str]]:
+    """Decoded lines with their endings, numbered from 1; errors as of `lines_of`."""
+    number = blank = 0
+    while raw := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(raw) > LONGEST_LINE:
+            raise DataError(
+                f"the line is longer than {LONGEST_LINE:,} bytes, the most that is read",
+                path=name,
+                line=number,
+            )
+        if number == 1:
+            if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
+            raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+        blank = blank + 1 if len(raw) < 3 and raw.isspace() else 0
+        if blank > MOST_BLANK:
+            raise DataError(f"more than {MOST_BLANK:,} blank lines: this is no text", path=name, line=number)
+        if b"\0" in raw:
+            raise DataError(
+                "there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8",
+                path=name,
+                line=number,
+            )
+        try:
+            line = decode(raw)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"byte {error.start} of the line is not UTF-8 ({error.reason}); save the file as UTF-8",
+                path=name,
+                line=number,
+            ) from error
+        yield number, line
+
+
+def read_text(path: str | Path) -> str:
+    """A whole file as one text, every character as it stands but a byte order mark.
+
+    Raises
+    ------
+    DataError
+        No such file, not UTF-8, larger than `LONGEST_FILE`.
+    """
+    return "".join(line for _, line in bounded(lines_of(path, shown_name(path)), shown_name(path)))
+
+
+def bounded(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, str]]:
+    """Lines that are kept all together: a DataError beyond `LONGEST_FILE`."""
+    size = 0
+    for number, line in lines:
+        size += len(line)
+        if size > LONGEST_FILE:
+            raise _too_large(name)
+        yield number, line
+
+
+def read_bytes(file: IO[bytes], name: str) -> bytes:
+    """All bytes of an open file; a DataError beyond `LONGEST_FILE`."""
+    content = file.read(LONGEST_FILE + 1)
+    if len(content) > LONGEST_FILE:
+        raise _too_large(name)
+    return content
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(f"larger than {LONGEST_FILE:,} bytes, the most that is read at once", path=name)
