@@ -170,7 +170,20 @@ def _defined(value: Any) -> Any:
 def write_json(path: str | Path, value: object) -> None:
     """Write JSON for people and programs, wholly or not at all; errors as of `atomic_write`."""
     with atomic_write(path) as temporary:
-        temporary.write_text(to_json(value, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(_pretty(_defined(value)) + "\n", encoding="utf-8")
+
+
+def _pretty(value: Any, indent: str = "") -> str:
+    """JSON with a line for each entry, a list of plain values in one."""
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        keys = (key if isinstance(key, str) else json.dumps(key) for key in value)
+        items = zip(keys, value.values(), strict=True)
+        lines = [f"{deeper}{to_json(key)}: {_pretty(item, deeper)}" for key, item in items]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        return "[\n" + ",\n".join(deeper + _pretty(item, deeper) for item in value) + f"\n{indent}]"
+    return to_json(value)
 
 
 @contextmanager

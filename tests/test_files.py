@@ -6,7 +6,7 @@ import os
 import pytest
 
 from minidistil.errors import ConfigError, WeightsError
-from minidistil.files import read_json, read_small, read_text
+from minidistil.files import read_json, read_small, read_text, write_json
 
 
 def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -67,3 +67,16 @@ def test_a_file_beyond_the_limit_is_not_read_on(tmp_path):
 def test_numbers_that_json_has_not_are_read_as_python_writes_them(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"a": float("inf")}))
     assert read_json(tmp_path / "a.json") == {"a": float("inf")}
+
+
+def test_what_is_written_is_read_again_and_a_row_is_a_line(tmp_path):
+    value = {
+        "a": [[1, 2.5], [3, None]],
+        "b": {"c": [], "d": {}, "e": ["x"]},
+        "f": [{"g": 1}, 2],
+        "h\n": "\u00fc",
+    }
+    write_json(tmp_path / "a.json", {**value, "i": (float("nan"), 1), 5: True})
+    assert read_json(tmp_path / "a.json") == {**value, "i": [None, 1], "5": True}
+    lines = (tmp_path / "a.json").read_text().splitlines()
+    assert lines[1:5] == ['  "a": [', "    [1, 2.5],", "    [3, null]", "  ],"]

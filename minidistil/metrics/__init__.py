@@ -3,7 +3,7 @@
 Shares are from 0 to 1; SQuAD's are percentages, as its scripts print them.
 """
 
-from minidistil.metrics.base import Average, ClassScores
+from minidistil.metrics.base import Average, ClassScores, retained
 from minidistil.metrics.classification import (
     accuracy,
     confusion_matrix,
@@ -65,6 +65,7 @@ __all__ = [
     "read_spans",
     "recall_at_k",
     "rejection_accuracy",
+    "retained",
     "rouge_l",
     "rouge_lsum",
     "rouge_n",

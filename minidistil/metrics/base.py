@@ -188,3 +188,19 @@ def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
             f"{name} has {out[tuple(bad[0])].item()} at index {bad[0].tolist()}: expected 0 or 1"
         )
     return out.astype(np.bool_)
+
+
+def retained(ours: float, theirs: float) -> float | None:
+    """Share of a teacher's score that its student has.
+
+    Parameters
+    ----------
+    ours, theirs : float
+        Scores of student and teacher, of which more is better.
+
+    Returns
+    -------
+    float or None
+        None where there is no such share: of what is below 0, not defined, or nothing.
+    """
+    return ours / theirs if ours >= 0 and theirs > 0 else None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+
+import numpy as np
+import numpy.typing as npt
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 40
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito, for every eye
 DASHES = ("", "6 3", "2 3", "8 3 2 3")  # and for print without colour
 
-Points = Sequence[tuple[float, float]]
+Points = Iterable[tuple[float, float]]
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -31,6 +34,8 @@ def line_chart(
 ) -> str:
     """Lines over a common x axis, with a legend below.
 
+    Of points that share a column of pixels the first, the last, the lowest and the highest are drawn.
+
     Parameters
     ----------
     series : mapping of str to (x, y) points
@@ -46,14 +51,17 @@ def line_chart(
         <figure> with an SVG that scales; every text escaped. Empty if there is nothing to draw.
     """
     levels = {k: v for k, v in (levels or {}).items() if math.isfinite(v)}
-    drawn = {k: [p for p in points if all(map(math.isfinite, p))] for k, points in series.items()}
-    drawn = {k: points for k, points in drawn.items() if points}
-    if not drawn:
+    given = {k: np.array(list(points), np.float64).reshape(-1, 2) for k, points in series.items()}
+    given = {k: points[np.isfinite(points).all(1)] for k, points in given.items()}
+    given = {k: points for k, points in given.items() if len(points)}
+    if not given:
         return ""
-    xs = [p[0] for points in drawn.values() for p in points]
-    ys = [p[1] for points in drawn.values() for p in points] + list(levels.values())
-    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
+    whole = np.concatenate(list(given.values()))
+    x0, x1 = float(whole[:, 0].min()), float(whole[:, 0].max())
+    heights = [float(whole[:, 1].min()), float(whole[:, 1].max()), *levels.values()]
+    y0, y1 = min(heights), max(heights)
     x1, margin = (x1 if x1 > x0 else x0 + 1), 0.05 * (y1 - y0 or abs(y1) or 1)
+    drawn = {k: _thinned(points, x0, x1).tolist() for k, points in given.items()}
     y0, y1 = y0 - margin, y1 + margin
 
     def across(value: float) -> float:
@@ -66,10 +74,12 @@ def line_chart(
     for value in ticks(y0, y1):
         parts.append(f'<path class="grid" d="M{LEFT} {down(value):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{down(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
+    steps = (whole[:, 0] == np.floor(whole[:, 0])).all()  # between which there is nothing
     for value in ticks(x0, x1, 6):
-        parts.append(
-            f'<text x="{across(value):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>'
-        )
+        if not steps or value == math.floor(value):
+            label = f"{value:,.0f}" if steps else f"{value:g}"
+            place = f'x="{across(value):.1f}" y="{HEIGHT - BOTTOM + 18}"'
+            parts.append(f'<text {place} text-anchor="middle">{label}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     parts.append(
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x)}</text>'
@@ -88,6 +98,21 @@ def line_chart(
         legend.append(f'<span><i class="dashed"></i>{escape(name)}</span>')
     parts.append("</svg>")
     return f"<figure>{''.join(parts)}<figcaption>{''.join(legend)}</figcaption></figure>"
+
+
+def _thinned(points: npt.NDArray[np.float64], x0: float, x1: float) -> npt.NDArray[np.float64]:
+    """Of points [N, 2] that many, and those of them, that make the same picture."""
+    width = WIDTH - LEFT - RIGHT
+    if len(points) <= 4 * width:
+        return points
+    columns = ((points[:, 0] - x0) / (x1 - x0) * width).astype(np.int64)
+    kept = []
+    for order in (np.argsort(columns, kind="stable"), np.lexsort((points[:, 1], columns))):
+        sorted_columns = columns[order]
+        ends = np.flatnonzero(np.append(sorted_columns[1:] != sorted_columns[:-1], True))
+        kept += [order[ends], order[np.append(0, ends[:-1] + 1)]]
+    thinned: npt.NDArray[np.float64] = points[np.unique(np.concatenate(kept))]
+    return thinned
 
 
 def heat_map(

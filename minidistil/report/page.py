@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from minidistil.metrics import retained
 from minidistil.recipes import dump
 from minidistil.report.chart import heat_map, line_chart
-from minidistil.report.run import RunRecord
+from minidistil.report.run import RunRecord, Stage, number
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --ink: #222; --paper: #fff; }
@@ -41,10 +42,10 @@ mark, .bar, .heat td { print-color-adjust: exact; }
 
 # Field of a model in report.json: heading, how it is written. Other numbers follow under their own names.
 FIELDS = {
-    "layers": ("layers", "{:d}"),
-    "parameters": ("parameters", "{:,d}"),
-    "words": ("words", "{:,d}"),
-    "bytes": ("bytes", "{:,d}"),
+    "layers": ("layers", "{:,}"),
+    "parameters": ("parameters", "{:,}"),
+    "words": ("words", "{:,}"),
+    "bytes": ("bytes", "{:,}"),
     "sentences_per_second": ("sentences/s", "{:.0f}"),
     "sequences_per_second": ("sequences/s", "{:.0f}"),
     "to_translation": ("to translation", "{:.1%}"),
@@ -55,7 +56,6 @@ FIELDS = {
     "accuracy": ("accuracy", "{:.1%}"),
     "retained": ("retained", "{:.1%}"),
 }
-APART = ("kind", "step", "epoch", "loss", "lr", "grad_norm", "tokens", "examples", "seconds")
 
 
 def page(run: RunRecord, similarity: Mapping[str, Any] | None = None) -> str:
@@ -67,7 +67,9 @@ def page(run: RunRecord, similarity: Mapping[str, Any] | None = None) -> str:
     similarity : mapping, optional
         From `layer_similarity`.
     """
-    parts = [_models(run), *(_stage(name, records, run) for name, records in run.metrics.items())]
+    parts = [_models(run), *(_stage(name, stage, run) for name, stage in run.stages.items())]
+    if run.seeds:
+        parts += [_seeds(run), _over_seeds(run)]
     if similarity:
         parts.append(_similarity(similarity))
     parts.append("<h2>Settings</h2>" + f"<pre>{escape(dump(run.settings))}</pre>")
@@ -99,15 +101,18 @@ def _models(run: RunRecord) -> str:
         return '<p class="note">This run has not finished.</p>'
     judged, teacher = str(run.report.get("primary", "accuracy")), models.get("teacher", {})
     shared = run.report.get("better") != "lower"  # there is no share of what is better for being less
-    for row in models.values():
-        if shared and judged in row and teacher.get(judged):
-            row.setdefault("retained", row[judged] / teacher[judged])
-    present = {f: None for row in models.values() for f, v in row.items() if isinstance(v, (int, float))}
+    theirs = _mean(teacher.get(judged)) if shared else None
+    for name, row in models.items():
+        ours = _mean(row.get(judged))
+        kept = None if ours is None or theirs is None else retained(ours, theirs)
+        if name != "teacher" and kept is not None:
+            row.setdefault("retained", kept)
+    present = {f: None for row in models.values() for f, v in row.items() if _mean(v) is not None}
     fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in models)
     lines = []
     for f in fields:
-        cells = "".join(f"<td>{_written(f, row[f]) if f in row else ''}</td>" for row in models.values())
+        cells = "".join(f"<td>{_written(f, row.get(f))}</td>" for row in models.values())
         lines.append(f'<tr><th scope="row">{escape(_heading(f))}</th>{cells}</tr>')
     note = f" Retained: share of the teacher's {escape(_heading(judged))}." if "retained" in fields else ""
     return (
@@ -120,45 +125,78 @@ def _heading(field: str) -> str:
     return FIELDS[field][0] if field in FIELDS else field.replace("_per_second", "/s").replace("_", " ")
 
 
-def _written(field: str, value: float) -> str:
-    """A number as its column has it."""
+def _mean(value: Any) -> float | None:
+    """A number, or the mean over seeds."""
+    return number(value.get("mean") if isinstance(value, Mapping) else value)
+
+
+def _written(field: str, value: Any) -> str:
+    """A number as its column has it, or a mean with the lowest and the highest."""
+    if isinstance(value, Mapping):
+        mean, low, high = (_written(field, value.get(key)) for key in ("mean", "lowest", "highest"))
+        return mean if low == high else f"{mean} ({low} to {high})"
+    if number(value) is None:
+        return ""
     if field in FIELDS:
         return FIELDS[field][1].format(value)
     return f"{value:.0f}" if field.endswith("per_second") else f"{value:.4g}"
 
 
-def _stage(name: str, records: Sequence[Mapping[str, Any]], run: RunRecord) -> str:
+def _stage(name: str, stage: Stage, run: RunRecord) -> str:
     """Curves of one training."""
-    train = [r for r in records if r.get("kind") == "train"]
-    evals = [r for r in records if r.get("kind") == "eval"]
-
-    def curve(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-        return [(float(r["step"]), float(r[key])) for r in rows if isinstance(r.get(key), (int, float))]
-
-    terms = sorted(
-        {k for r in train for k in r} - set(APART) - {k for r in train for k in r if "per_second" in k}
-    )
+    terms = sorted(stage.train.keys() - {"loss", "lr"})
     teacher = run.teacher
     if not teacher and not name:  # stages of a job are measured on less than its report is
         teacher = run.report.get("models", {}).get("teacher", {})
     parts = [f"<h2>Training{': ' + escape(name) if name else ''}</h2>"]
-    parts.append(line_chart({"loss": curve(train, "loss")}, x="step", y="loss"))
+    parts.append(line_chart({"loss": stage.train.get("loss", ())}, x="step", y="loss"))
     if len(terms) > 1:
-        parts += [line_chart({term: curve(train, term)}, x="step", y=term) for term in terms]
-    for metric in sorted({k for r in evals for k in r} - {"kind", "step", "epoch"}):
-        level = teacher.get(metric)
-        levels = {"teacher": float(level)} if isinstance(level, (int, float)) else None
-        points = curve(evals, metric)
-        if len(points) > 1 or not run.report:  # one point is in the table, once there is one
-            parts.append(line_chart({metric: points}, x="step", y=metric, levels=levels))
-    parts.append(line_chart({"learning rate": curve(train, "lr")}, x="step", y="learning rate"))
-    if train and isinstance(train[-1].get("seconds"), (int, float)):
-        tokens = sum(r.get("tokens", 0) for r in train)
-        seconds = train[-1]["seconds"]
-        rate = tokens / seconds if seconds else 0
+        parts += [line_chart({term: stage.train[term]}, x="step", y=term) for term in terms]
+    for metric in sorted(stage.eval):
+        level = number(teacher.get(metric))
+        levels = None if level is None else {"teacher": level}
+        parts.append(line_chart({metric: stage.eval[metric]}, x="step", y=metric, levels=levels))
+    parts.append(line_chart({"learning rate": stage.train.get("lr", ())}, x="step", y="learning rate"))
+    if stage.tokens and stage.seconds > 0:
         parts.append(
-            f'<p class="note">{tokens:,} tokens in {seconds / 60:.1f} minutes, {rate:,.0f} a second.</p>'
+            f'<p class="note">{stage.tokens:,} tokens in {stage.seconds / 60:.1f} minutes, '
+            f"{stage.tokens / stage.seconds:,.0f} a second.</p>"
         )
+    return "\n".join(parts)
+
+
+def _seeds(run: RunRecord) -> str:
+    """What each seed came to, by the metric that its task is judged by and by those that were measured."""
+    rows = {}
+    for name, seed in run.seeds.items():
+        models = seed.report.get("models", {})
+        rows[name] = models.get("student") or models.get("model") or {}
+    judged = str(run.report.get("primary", "accuracy"))
+    there = dict.fromkeys([judged, *(f for row in rows.values() for f in row)])
+    there = dict.fromkeys(f for f in there if f not in ("layers", "parameters", "bytes"))
+    fields = [f for f in there if any(number(row.get(f)) is not None for row in rows.values())]
+    head = "".join(f'<th scope="col">{escape(_heading(f))}</th>' for f in fields)
+    lines = [
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{_written(f, row.get(f))}</td>" for f in fields)
+        + "</tr>"
+        for name, row in rows.items()
+    ]
+    return (
+        f'<h2>Seeds</h2><div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'
+        '<p class="note">Each has a page of its own: minidistil report on its directory.</p>'
+    )
+
+
+def _over_seeds(run: RunRecord) -> str:
+    """The loss and what was measured, a line for each seed."""
+    stages = {name: stage for name, seed in run.seeds.items() for stage in seed.stages.values()}
+    parts = ["<h2>Training</h2>"]
+    losses = {name: stage.train.get("loss", ()) for name, stage in stages.items()}
+    parts.append(line_chart(losses, x="step", y="loss"))
+    for metric in sorted({metric for stage in stages.values() for metric in stage.eval}):
+        curves = {name: stage.eval.get(metric, ()) for name, stage in stages.items()}
+        parts += [f"<p>{escape(_heading(metric))}</p>", line_chart(curves, x="step", y=metric)]
     return "\n".join(parts)
 
 

@@ -1,13 +1,78 @@
-"""Reading the directory of a run: that of `minidistil distill`, `pretrain` or `demo`."""
+"""Reading the directory of a run: that of `minidistil distill`, `pretrain`, `finetune` or `demo`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
+from minidistil.files import read_json
+
+# Fields of a record that no curve is drawn of.
+APART = ("kind", "step", "epoch", "stage", "grad_norm", "tokens", "examples", "seconds")
+
+
+@dataclass
+class Curve:
+    """A number over steps, as two arrays that take 16 bytes a point."""
+
+    steps: array[float] = field(default_factory=lambda: array("d"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, step: float, value: float) -> None:
+        self.steps.append(step)
+        self.values.append(value)
+
+    def __iter__(self) -> Iterator[tuple[float, float]]:
+        return zip(self.steps, self.values, strict=True)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass
+class Stage:
+    """One training: curves of what was logged and of what was measured, and what it took.
+
+    Attributes
+    ----------
+    train, eval : dict of str to Curve
+    tokens : int
+    seconds : float
+    """
+
+    train: dict[str, Curve] = field(default_factory=dict)
+    eval: dict[str, Curve] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take in a record of metrics.jsonl; what is no number in it is left out."""
+        step, kind = number(record.get("step")), record.get("kind")
+        curves = {"train": self.train, "eval": self.eval}.get(kind) if isinstance(kind, str) else None
+        if step is None or curves is None:
+            return
+        for key, value in record.items():
+            if key not in APART and "per_second" not in key and (y := number(value)) is not None:
+                curves.setdefault(key, Curve()).add(step, y)
+        if kind == "train":
+            self.tokens += int(number(record.get("tokens")) or 0)
+            self.seconds = number(record.get("seconds")) or self.seconds
+
+
+def number(value: Any) -> float | None:
+    """A finite number as a float; None of anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -18,27 +83,30 @@ class RunRecord:
     ----------
     path : Path
     report : dict
-        report.json; empty while the run goes on.
-    settings : dict
+        report.json; empty while the run goes on. Its "models" are a mapping of mappings.
+    settings : mapping
         The resolved recipe.
-    made_with : dict
+    made_with : mapping
         Versions and the machine, if the run says.
-    metrics : dict of str to list of dict
-        Records of metrics.jsonl by stage; a run of one stage has the one "".
+    stages : dict of str to Stage
+        What metrics.jsonl says by stage; a run of one stage has the one "".
     teacher : dict
         The teacher on held-out text, if measured.
+    seeds : dict of str to RunRecord
+        Of several seeds, their runs by the names of their directories; the report is of all together.
     """
 
     path: Path
-    report: dict[str, Any]
-    settings: dict[str, Any]
-    made_with: dict[str, Any]
-    metrics: dict[str, list[dict[str, Any]]]
-    teacher: dict[str, Any]
+    report: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    made_with: Mapping[str, Any]
+    stages: Mapping[str, Stage]
+    teacher: Mapping[str, Any]
+    seeds: Mapping[str, RunRecord] = field(default_factory=dict)
 
 
 def read_run(path: str | Path) -> RunRecord:
-    """Read a run, finished or not.
+    """Read a run, finished or not, or the runs of several seeds.
 
     Raises
     ------
@@ -46,49 +114,69 @@ def read_run(path: str | Path) -> RunRecord:
         Not the directory of a run, or a file in it is damaged.
     """
     path = Path(path)
-    about, demo = _json(path / "run.json"), _json(path / "settings.json")
+    about, demo, report = (_json(path / name) for name in ("run.json", "settings.json", "report.json"))
+    models = _inside(report, "models", path / "report.json")
+    for name in models:
+        _inside(models, name, path / "report.json")
+    seeds = {}
     if not about and not demo:
-        raise DataError("holds no run: expected run.json or settings.json", path=path)
-    metrics: dict[str, list[dict[str, Any]]] = {}
-    for file in (path / "metrics.jsonl", path / "work" / "metrics.jsonl"):
-        if file.exists() and not metrics:
-            for record in _lines(file):
-                metrics.setdefault(str(record.pop("stage", "")), []).append(record)
+        within = sorted(path.glob("*/run.json"), key=lambda p: (len(p.parent.name), p.parent.name))
+        seeds = {p.parent.name: read_run(p.parent) for p in within if p.parent.name.startswith("seed-")}
+        if not seeds:
+            others = dict.fromkeys(p.parent.name for p in (*within, *sorted(path.glob("*/report.json"))))
+            found = f"; these directories in it hold one: {', '.join(others)}" if others else ""
+            raise DataError(f"holds no run: expected run.json or settings.json{found}", path=path)
+    first = next(iter(seeds.values()), None)
     return RunRecord(
         path=path,
-        report=_json(path / "report.json"),
-        settings=about.get("recipe", demo),
-        made_with=about.get("made_with", {}),
-        metrics=metrics,
+        report=report,
+        settings=first.settings if first else _inside(about, "recipe", path / "run.json") or demo,
+        made_with=first.made_with if first else _inside(about, "made_with", path / "run.json"),
+        stages=_read_stages(path),
         teacher=_json(path / "teacher.json"),
+        seeds=seeds,
     )
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", path=path) from error
-    if not isinstance(value, dict):
-        raise DataError("is not a JSON object", path=path)
-    return value
+    found: dict[str, Any] = read_json(path, DataError) if path.exists() else {}
+    return found
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _inside(values: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
+    """A table inside of a JSON object, empty if there is none."""
+    found = values.get(key, {})
+    if not isinstance(found, Mapping):
+        raise DataError(f"{key!r} is {found!r:.60}: an object is expected", path=path)
+    return found
+
+
+def _read_stages(path: Path) -> dict[str, Stage]:
+    """What was logged, a record at a time, so that a long log needs little memory."""
+    stages: dict[str, Stage] = {}
+    for file in (path / "metrics.jsonl", path / "work" / "metrics.jsonl"):
+        if file.is_file() and not stages:
+            for record in _records(file):
+                stages.setdefault(str(record.get("stage", "")), Stage()).add(record)
+    return stages
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Records, but for a last line that is being written."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    records = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(json.loads(line))
-            if not isinstance(records[-1], dict):
-                raise DataError("is not a JSON object", path=path, line=number)
-        except ValueError as error:
-            if number == len(lines):
-                break
-            raise DataError(f"is not JSON: {error}", path=path, line=number) from error
-    return records
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    if not line.endswith("\n"):
+                        return
+                    why = "nested too deeply" if isinstance(error, RecursionError) else error
+                    raise DataError(f"is not JSON: {why}", path=path, line=number) from error
+                if not isinstance(record, dict):
+                    raise DataError("is not a JSON object", path=path, line=number)
+                yield record
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path) from error

@@ -142,6 +142,7 @@ class PairsDistillation(RecipeRun):
         quiet: bool = False,
     ) -> None:
         super().__init__(recipe, out, quiet=quiet)
+        recipe.train.check_best(())
         self.source, self._paths, self._held_out_paths = teacher, pairs, held_out
 
     # Inputs

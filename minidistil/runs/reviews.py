@@ -30,6 +30,7 @@ from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, StorageError
 from minidistil.files import atomic_write, only_writer, read_json, read_small, write_json
+from minidistil.metrics import retained
 from minidistil.model.base import Model
 from minidistil.model.bert import BertForSequenceClassification
 from minidistil.progress import Progress
@@ -289,7 +290,7 @@ class ReviewDistillation:
         """Sizes, speed and accuracy of the three models, and what the student keeps of its teacher."""
         models = {name: self._load(name) for name in STAGES}
         held_out = self.data[2]
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for name, model in models.items():
             rows[name] = {
                 "layers": model.config.num_hidden_layers,
@@ -300,7 +301,7 @@ class ReviewDistillation:
         for name, rate in self._speeds(models).items():
             rows[name]["sentences_per_second"] = rate
         for row in rows.values():
-            row["retained"] = row["accuracy"] / rows["teacher"]["accuracy"]
+            row["retained"] = retained(row["accuracy"], rows["teacher"]["accuracy"])
         return {
             "settings": dataclasses.asdict(self.settings),
             "encoder": load_config(self.encoder).to_dict(),
@@ -340,7 +341,7 @@ def table(report: dict[str, Any]) -> str:
                 f"{row['bytes'] / 1e6:.1f} MB",
                 f"{row['sentences_per_second']:.0f}",
                 f"{row['accuracy']:.1%}",
-                f"{row['retained']:.1%}",
+                "" if row["retained"] is None else f"{row['retained']:.1%}",
             )
         )
     lines = [

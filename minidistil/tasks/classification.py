@@ -17,6 +17,8 @@ from minidistil.tasks.by_token import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 
+READABLE = 200  # classes of a matrix, or mistakes of a list, that somebody may look at
+
 
 def predict_logits(
     model: Model, dataset: Dataset, *, progress: Progress | None = None
@@ -68,8 +70,9 @@ def class_scores(
     -------
     dict
         Accuracy; F1 of one of two classes ("f1"), and the mean over classes ("f1_macro"); Matthews
-        correlation; the confusion matrix [C, C], its rows the right classes; of each class precision, recall,
-        F1 and how many there are ("classes").
+        correlation; the confusion matrix [C, C], its rows the right classes ("confusion"), or, of more than
+        200 classes, the most frequent mistakes ("confusions"); of each class precision, recall, F1 and how
+        many there are ("classes").
     """
     scores = metrics.precision_recall_f1(labels, chosen, len(names))
     found: dict[str, Any] = {
@@ -79,8 +82,24 @@ def class_scores(
     }
     if len(names) == 2:
         found["f1"] = float(scores.f1[positive])
-    found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
+    if len(names) <= READABLE:
+        found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
+    else:
+        found["confusions"] = _most_confused(labels, chosen, names)
     return {**found, "classes": by_name(scores, names)}
+
+
+def _most_confused(
+    labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The right class, the one chosen, and how often, of the most frequent mistakes."""
+    wrong = labels != chosen
+    pairs, counts = np.unique(labels[wrong] * len(names) + chosen[wrong], return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:READABLE]
+    return [
+        {"label": names[pair // len(names)], "chosen": names[pair % len(names)], "examples": count}
+        for pair, count in zip(pairs[most].tolist(), counts[most].tolist(), strict=True)
+    ]
 
 
 def label_scores(

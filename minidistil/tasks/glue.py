@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
+from minidistil.metrics import retained
 from minidistil.model import load_model
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import named_task
@@ -276,14 +277,10 @@ def retention(summed: Mapping[str, Any], against: Mapping[str, Any]) -> dict[str
         if common
     }
     return {
-        "tasks": {name: _share(ours[name]["primary"], theirs[name]["primary"]) for name in common},
-        **{mean: _share(*pair) for mean, pair in means.items()},
+        "tasks": {name: retained(ours[name]["primary"], theirs[name]["primary"]) for name in common},
+        **{mean: retained(*pair) for mean, pair in means.items()},
         "measured": len(common),
     }
-
-
-def _share(ours: float, theirs: float) -> float | None:
-    return ours / theirs if theirs > 0 else None
 
 
 def write_submission(

@@ -54,8 +54,8 @@ class TrainSettings:
         Whether more of that metric is better.
     patience : int or None
         Stop after so many evaluations in a row without a better `keep_best`.
-    log_every : int
-        Steps between two lines of the log.
+    log_every : int or None
+        Steps between two lines of the log; None: 10, or in a run of less than 100 steps a tenth of them.
     """
 
     epochs: int = 3
@@ -78,7 +78,7 @@ class TrainSettings:
     keep_best: str | None = None
     best_is: Literal["max", "min"] = "max"
     patience: int | None = None
-    log_every: int = 10
+    log_every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "max_steps", "batch_size", "accumulation", "keep", "patience", "log_every"):
@@ -105,10 +105,13 @@ class TrainSettings:
             raise ConfigError("patience needs keep_best: the name of the metric that must get better")
 
     def check_best(self, lower_is_better: Sequence[str]) -> None:
-        """A ConfigError if the most of a metric would be kept of which less is better."""
-        if self.keep_best in lower_is_better and self.best_is == "max":
-            best = self.keep_best
-            raise ConfigError(f"less {best} is better: train.keep_best={best} goes with train.best_is=min")
+        """A ConfigError if the worst would be kept: the most of what less is better of, or the least."""
+        best, lower = self.keep_best, self.keep_best in lower_is_better
+        if best is not None and lower != (self.best_is == "min"):
+            less, right = ("less", "min") if lower else ("more", "max")
+            raise ConfigError(
+                f"{less} {best} is better: train.keep_best={best} goes with train.best_is={right}"
+            )
 
     def warmup_steps(self, total: int) -> int:
         """Number of warm-up steps in a run of `total` steps."""

@@ -105,6 +105,7 @@ class Trainer:
         per_epoch = -(-len(first) // settings.accumulation)
         self.total = settings.max_steps or settings.epochs * per_epoch
         self.warmup = settings.warmup_steps(self.total)
+        self._log_every = settings.log_every or min(10, max(1, self.total // 10))
         self.optimizer = AdamW(
             model.params,
             model.backend,
@@ -284,7 +285,7 @@ class Trainer:
         """Log, evaluate and save, whatever is due after this step; always all three at the end."""
         s = self.settings
         evaluating = self.evaluate is not None and self._due(s.eval_every)
-        if evaluating or self._due(s.log_every):
+        if evaluating or self._due(self._log_every):
             self._log_training(grad_norm, lr)
         if evaluating:
             self._evaluate(progress)

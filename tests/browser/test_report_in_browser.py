@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from minidistil.report.page import page
-from minidistil.report.run import RunRecord
+from minidistil.report.run import RunRecord, Stage
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:
@@ -53,12 +53,15 @@ def place(tmp_path_factory):
                "accuracy": 0.8, "sequences_per_second": 123.4}
         for name in ("teacher", "student")
     }  # fmt: skip
+    stage = Stage()
+    for record in records:
+        stage.add(record)
     run = RunRecord(
         path=here / "a<b>&c",
         report={"models": models},
         settings={"note": EVIL, "train": {"lr": 1e-4, "long": "x" * 300}},
         made_with={"numpy": EVIL, "processor": "p" * 200},
-        metrics={"": records},
+        stages={"": stage},
         teacher=models["teacher"],
     )
     grid = [[0.1 * ((i + j) % 10) for j in range(13)] for i in range(7)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_what_is_no_run(tmp_path, run):
     with pytest.raises(DataError, match="holds no run"):
         read_run(tmp_path)
     (run / "report.json").write_text("{")
-    with pytest.raises(DataError, match=r"report\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"report\.json is not JSON"):
         read_run(run)
     (run / "report.json").write_text("{}")
     (run / "metrics.jsonl").write_text('{"kind": \n{"kind": "train"}\n')
@@ -190,6 +191,109 @@ def test_cka_is_what_its_definition_says():
     assert mean_cosine(x, -2 * x) == pytest.approx(-1)
     with pytest.raises(InputError, match="as many rows"):
         linear_cka(x, y[:3])
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "share"),
+    [(-0.0552, -0.2733, None), (0.5, -0.1, None), (0.0, 0.5, None), (0.5, 0.25, "50.0%"), (0.5, 0.0, "0.0%")],
+)
+def test_there_is_no_share_of_what_is_below_0(run, teacher, student, share):
+    models = {"teacher": {"pearson": teacher}, "student": {"pearson": student}}
+    (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
+    html = page(read_run(run))
+    assert ("retained" in html) == (share is not None)
+    assert share is None or f"<td>{share}</td>" in html
+
+
+WRONG = [
+    ("report.json", "models", [1]),
+    ("report.json", "models", {"teacher": 3}),
+    (
+        "report.json",
+        "models",
+        {"teacher": {"layers": 1.5, "parameters": "x", "bytes": None, "accuracy": [1]}},
+    ),
+    ("report.json", "models", {"teacher": {"accuracy": 10**400}, "student": {"accuracy": True}}),
+    ("report.json", "primary", ["a"]),
+    ("run.json", "recipe", "x"),
+    ("run.json", "made_with", [1]),
+    ("run.json", "recipe", {"a": [None, {"b": 1}]}),
+    ("teacher.json", "accuracy", {"a": 1}),
+    ("metrics.jsonl", "step", "x"),
+    ("metrics.jsonl", "step", None),
+    ("metrics.jsonl", "tokens", "x"),
+    ("metrics.jsonl", "tokens", 1e300),
+    ("metrics.jsonl", "seconds", [3]),
+    ("metrics.jsonl", "loss", 10**400),
+    ("metrics.jsonl", "kind", {"a": 1}),
+    ("metrics.jsonl", "stage", ["a"]),
+]
+
+
+@pytest.mark.parametrize(("file", "key", "value"), WRONG)
+def test_values_of_other_types_are_drawn_without_or_named(run, capsys, file, key, value):
+    if file == "metrics.jsonl":
+        line = {"kind": "train", "step": 9, "loss": 1.0, "tokens": 1, "seconds": 1.0, key: value}
+        whole = (run / file).read_text().rpartition("\n")[0]
+        (run / file).write_text(whole + "\n" + json.dumps(line) + "\n")
+    else:
+        (run / file).write_text(json.dumps({**json.loads((run / file).read_text()), key: value}))
+    code = main(["report", str(run)])
+    said = capsys.readouterr().err
+    assert code in (0, 3)
+    assert "Traceback" not in said
+    assert code == 0 or (len(said.splitlines()) == 1 and file in said)
+    if code == 0:
+        read((run / "report.html").read_text())
+
+
+def test_several_seeds_are_one_page(run, tmp_path, capsys):
+    place = tmp_path / "seeds"
+    for seed in range(3):
+        shutil.copytree(run, place / f"seed-{seed}")
+        models = {"model": {"layers": 3, "accuracy": 0.7 + 0.1 * seed}}
+        (place / f"seed-{seed}" / "report.json").write_text(json.dumps({"models": models}))
+    spread = {"layers": {"mean": 3, "lowest": 3, "highest": 3},
+              "accuracy": {"mean": 0.8, "lowest": 0.7, "highest": 0.9}}  # fmt: skip
+    (place / "report.json").write_text(json.dumps({"seeds": 3, "models": {"model": spread}}))
+    assert main(["report", str(place)]) == 0
+    reader = read((place / "report.html").read_text())
+    text = " ".join(reader.text)
+    assert "80.0% (70.0% to 90.0%)" in text
+    assert [name for name in reader.text if name.startswith("seed-")][:3] == ["seed-0", "seed-1", "seed-2"]
+    assert reader.tags.count("svg") == 3, "loss and two metrics, a line for each seed"
+    assert (place / "report.html").read_text().count('class="line"') == 9
+    (place / "seed-0").rename(place / "rte")
+    for seed in (1, 2):
+        shutil.rmtree(place / f"seed-{seed}")
+    assert main(["report", str(place)]) == 3
+    assert "these directories in it hold one: rte" in capsys.readouterr().err
+
+
+def test_a_long_run_is_a_light_page(run):
+    n, low = 60_000, 31_234
+    with open(run / "metrics.jsonl", "w") as file:
+        for step in range(1, n + 1):
+            loss = 1 / step + (-7 if step == low else 0)
+            file.write(f'{{"kind": "train", "step": {step}, "loss": {loss}, "lr": 1e-4}}\n')
+    (run / "report.json").write_text('{"models": {}}')
+    html = page(read_run(run))
+    assert len(html) < 60_000
+    path = html.split('class="line"')[1].split('d="M')[1].split('"')[0]
+    points = [tuple(map(float, pair.split())) for pair in path.split("L")]
+    assert len(points) < 4 * 640
+    assert (points[0][0], points[-1][0]) == (58, 628), "from the first step to the last"
+    deepest = max(points, key=lambda point: point[1])
+    assert deepest[0] == pytest.approx(58 + (low - 1) / (n - 1) * 570, abs=0.06)
+
+
+def test_charts_of_short_runs_have_whole_steps():
+    chart = line_chart({"a": [(10, 1.0)]}, x="step", y="a")
+    assert re.findall(r'middle">([^<]*)<', chart) == ["10", "11", "step"]
+    chart = line_chart({"a": [(1, 1.0), (4, 2.0)]}, x="step", y="a")
+    assert re.findall(r'middle">([^<]*)<', chart) == ["1", "2", "3", "4", "step"]
+    chart = line_chart({"a": [(0.25, 1.0), (0.5, 2.0)]}, x="epoch", y="a")
+    assert "0.3" in re.findall(r'middle">([^<]*)<', chart)
 
 
 def test_charts():

@@ -362,6 +362,16 @@ def test_what_is_refused(place, tmp_path, capsys):
     assert not (tmp_path / "o").exists(), "nothing half-written is left"
 
 
+@pytest.mark.parametrize(
+    ("best", "direction", "right"),
+    [("accuracy", "min", "max"), ("f1", "min", "max"), ("calibration_error", "max", "min")],
+)
+def test_the_worst_is_never_kept(place, tmp_path, best, direction, right):
+    with pytest.raises(ConfigError, match=f"{best} is better: .* goes with train.best_is={right}"):
+        job(place, tmp_path / "k", f"train.keep_best={best}", f"train.best_is={direction}")
+    job(place, tmp_path / "k", f"train.keep_best={best}", f"train.best_is={right}")
+
+
 def test_standard_input_is_read_once(place, tmp_path, capsys):
     command = [
         "finetune",

@@ -38,6 +38,19 @@ def test_classes_are_scored_as_by_scikit_learn():
     )
 
 
+def test_of_many_classes_the_most_frequent_mistakes_are_listed():
+    names = [f"c{i}" for i in range(201)]
+    labels, chosen = np.arange(201), np.arange(201)
+    chosen[:5] = 7
+    labels[1:3] = 0
+    found = class_scores(labels, chosen, names)
+    assert "confusion" not in found
+    assert found["confusions"] == [
+        {"label": label, "chosen": "c7", "examples": n} for label, n in (("c0", 3), ("c3", 1), ("c4", 1))
+    ]
+    assert "confusions" not in class_scores(labels % 3, chosen % 3, names[:3])
+
+
 def test_f1_is_of_the_same_class_whatever_the_order_of_a_models_labels():
     task, rng = named_task("sms", DataSettings()), np.random.default_rng(0)
     spam, logits = rng.random(200) < 0.2, rng.normal(size=(200, 2))

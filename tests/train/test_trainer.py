@@ -153,6 +153,16 @@ def test_what_is_logged():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("steps", "given", "logged"),
+    [(6, None, [1, 2, 3, 4, 5, 6]), (40, None, [4 * i for i in range(1, 11)]), (40, 30, [30, 40])],
+)
+def test_a_short_run_is_logged_ten_times(steps, given, logged):
+    settings = replace(SETTINGS, max_steps=steps, accumulation=1, log_every=given)
+    result = toy_trainer(settings=settings, evaluate=None).train()
+    assert [r["step"] for r in result.history] == logged
+
+
 @pytest.mark.parametrize(("every", "steps"), [(None, [6]), (4, [4, 6]), ("epoch", [3, 6])])
 def test_when_evaluation_runs(every, steps):
     result = toy_trainer(settings=replace(SETTINGS, eval_every=every)).train()
