@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from minidistil.errors import ConfigError
+from minidistil.weights.modules import encoder_directory
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -292,9 +293,9 @@ def config_from_dict(values: Mapping[str, Any], source: object = "config.json") 
 
 
 def load_config(path: Path) -> ModelConfig:
-    """Read config.json. `path` is the file or the directory that holds it."""
+    """Read config.json. `path` is the file, or a directory of which `encoder_directory` says where it is."""
     if path.is_dir():
-        path = path / "config.json"
+        path = encoder_directory(path) / "config.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -5,7 +5,8 @@ A cache holds *outputs* of a teacher, each an array with one row for a token or 
     logits, start_logits, end_logits        scores of its head
     last_hidden_state, hidden_states.3      after the last layer, after layer 3 (0: the embeddings)
     qkv.2                                   queries, keys and values of the third layer
-    pooled.mean                             one vector for a sequence (mean, cls or max)
+    pooled.mean                             one vector for a sequence, see `minidistil.model.pooling`
+    pooled.mean.3                           the same without the first three tokens, those of a prompt
     features                                of a masked LM: what its decoder makes scores over words of
     top_k.50                                of a masked LM: the 50 likeliest words and their scores
 
@@ -218,7 +219,8 @@ class TeacherCache:
                 columns |= {f"words.{which}": words, f"scores.{which}": self._kept(output, scores)}
                 continue
             if kind == "pooled":
-                values = pool_forward(given["last_hidden_state"], batch, which)[0]
+                pooling, _, skip = which.partition(".")
+                values = pool_forward(given["last_hidden_state"], batch, pooling, skip=int(skip or 0))[0]
             elif kind not in given:
                 raise InputError(f"{type(teacher).__name__} has no {kind}")
             else:

@@ -33,7 +33,7 @@ from minidistil.losses import (
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.base import Model
 from minidistil.model.heads import target
-from minidistil.model.pooling import Pooling, check_pooling, pool_backward, pool_forward
+from minidistil.model.pooling import pool_backward, pool_forward, pooling_kinds
 from minidistil.packing import Batch
 
 Array = npt.NDArray[np.floating[Any]]
@@ -314,12 +314,23 @@ class Relations(OfAttention):
 
 @dataclass(frozen=True)
 class Pooled(Term):
-    """A term over one vector for each sequence, pooled from the last hidden states."""
+    """A term over one vector for each sequence, pooled from the last hidden states.
 
-    pooling: Pooling = "mean"
+    Attributes
+    ----------
+    pooling, skip
+        See `minidistil.model.pooling.pool_forward`.
+    """
+
+    pooling: str = "mean"
+    skip: int = 0
+
+    def pooled(self, states: Array, batch: Batch) -> tuple[Array, Any]:
+        """One vector for each sequence, and the cache for `pool_backward`."""
+        return pool_forward(states, batch, self.pooling, skip=self.skip)
 
     def check(self, student: Model, teacher: Model | None) -> None:
-        check_pooling(self.pooling)
+        pooling_kinds(self.pooling)
 
     def count(self, batch: Batch) -> int:
         return batch.num_sequences
@@ -336,7 +347,7 @@ class Embedding(Pooled):
     kind: Literal["cosine", "mse"] = "cosine"
 
     def compares(self, student: Model, teacher: Model) -> list[str]:
-        return [f"pooled.{self.pooling}"]
+        return [f"pooled.{self.pooling}" + (f".{self.skip}" if self.skip else "")]
 
     def check(self, student: Model, teacher: Model | None) -> None:
         super().check(student, teacher)
@@ -344,11 +355,11 @@ class Embedding(Pooled):
             _same_width("embedding", student, teacher)
 
     def __call__(self, given: Given, scale: float, gradients: Gradients) -> float:
-        pooled, cache = pool_forward(given.student["last_hidden_state"], given.batch, self.pooling)
+        pooled, cache = self.pooled(given.student["last_hidden_state"], given.batch)
         if "pooled" in given.teacher:
             theirs = given.teacher["pooled"]
         else:
-            theirs, _ = pool_forward(given.teacher["last_hidden_state"], given.batch, self.pooling)
+            theirs, _ = self.pooled(given.teacher["last_hidden_state"], given.batch)
         loss = cosine(pooled, theirs) if self.kind == "cosine" else mean_squared_error(pooled, theirs)
         gradients.add("last_hidden_state", pool_backward(scale * loss.grad, cache))
         return loss.sum
@@ -362,7 +373,7 @@ class Triplet(Pooled):
     mining: Literal["batch_hard", "all"] = "batch_hard"
 
     def __call__(self, given: Given, scale: float, gradients: Gradients) -> float:
-        pooled, cache = pool_forward(given.student["last_hidden_state"], given.batch, self.pooling)
+        pooled, cache = self.pooled(given.student["last_hidden_state"], given.batch)
         labels = target(given.batch, "labels")
         loss = triplet_margin(pooled, labels, margin=self.margin, mining=self.mining)
         # The micro-batch's own mean: which triplets there are is known only now. Each sequence counts for it.

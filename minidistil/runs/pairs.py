@@ -39,7 +39,8 @@ from minidistil.recipes import ANY_TEXT, to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.runs.sources import content
 from minidistil.tasks.embeddings import embed
-from minidistil.tasks.neighbours import retrieval_accuracy
+from minidistil.tasks.neighbours import paired, retrieval_accuracy
+from minidistil.tasks.sentence_encoder import prompt_tokens
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations
@@ -160,7 +161,7 @@ class PairsDistillation(RecipeRun):
 
     @cached_property
     def embedding(self) -> Embedding:
-        return read_embedding(resolve(self.source))
+        return read_embedding(resolve(self.source), self.teacher.config.hidden_size)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -190,7 +191,22 @@ class PairsDistillation(RecipeRun):
             )  # fmt: skip
 
     def _tokenise(self, tokenizer: Tokenizer, texts: list[str]) -> Dataset:
-        return Dataset.from_texts(tokenizer, texts, max_length=self.recipe.data.max_length)
+        """Tokens of texts, as the encoder reads them: lowered if it lowers, after its default prompt."""
+        before = self.embedding.prompt()
+        texts = [before + text for text in texts] if before else texts
+        return Dataset.from_texts(self._reader(tokenizer), texts, max_length=self.recipe.data.max_length)
+
+    def _reader(self, tokenizer: Tokenizer) -> Tokenizer:
+        return tokenizer.lowered() if self.embedding.lower_case else tokenizer
+
+    def _skipped(self, tokenizer: Tokenizer) -> int:
+        """Tokens of the default prompt that are not pooled."""
+        return prompt_tokens(self._reader(tokenizer), self.embedding.prompt(), self._written)
+
+    @property
+    def _written(self) -> Embedding:
+        """What the student's directory says of its vectors: what the teacher's does, but for the length."""
+        return self.embedding._replace(max_length=self.recipe.data.max_length)
 
     # What a run asks
 
@@ -223,7 +239,8 @@ class PairsDistillation(RecipeRun):
         """Both sides, each with the vector that the teacher gives the first."""
         sources, translations = self.pairs
         asked = self._tokenise(self.teacher_tokenizer, sources)
-        name = f"pooled.{self.embedding.pooling}"
+        skip = self._skipped(self.teacher_tokenizer)
+        name = f"pooled.{self.embedding.pooling}" + (f".{skip}" if skip else "")
         cache = TeacherCache(
             self.teacher, asked, self.out / "work" / "teacher_outputs", [name], quiet=self.quiet
         )
@@ -232,7 +249,9 @@ class PairsDistillation(RecipeRun):
         return both.with_targets(teacher_pooled=np.concatenate([vectors, vectors]))
 
     def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
-        term = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
+        term: dict[str, Any] = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
+        if skip := self._skipped(self.tokenizer):
+            term["skip"] = skip
         objective = Distillation(model, {"embedding": {"weight": 1.0, **term}})
         return Trainer(
             model,
@@ -249,21 +268,26 @@ class PairsDistillation(RecipeRun):
             return None
         some = tuple(side[: self.recipe.data.measured] for side in self.held_out)
         datasets = [self._tokenise(self.tokenizer, side) for side in some]
-        return lambda: self._retrieval(model, datasets)
+        skip = self._skipped(self.tokenizer)
+        return lambda: self._retrieval(model, datasets, skip)
 
-    def _retrieval(self, model: Model, datasets: Sequence[Dataset]) -> dict[str, float]:
-        """How often a sentence finds its translation, and the other way round."""
-        there, back = (embed(model, side, pooling=self.embedding.pooling) for side in datasets)
+    def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
+        """How often a sentence finds its translation, and the other way round, by cosine."""
+        about, width = self.embedding, self.embedding.width(model.config.hidden_size)
+        there, back = (
+            embed(
+                model, side, pooling=about.pooling, normalize=about.normalize, skip=skip, layers=about.layers
+            )[:, :width]
+            for side in datasets
+        )
         return {
             "to_translation": retrieval_accuracy(there, back),
             "to_source": retrieval_accuracy(back, there),
-            "cosine": float((there * back).sum(1).mean()),
+            "cosine": float(paired(there, back, "cosine").mean()),
         }
 
     def save(self, model: Model) -> None:
-        length = self.recipe.data.max_length
-        about = self.embedding._replace(max_length=length)
-        write_embedding(self.out / "model", about, model.config.hidden_size)
+        write_embedding(self.out / "model", self._written, model.config.hidden_size)
         super().save(model)  # last, since its config.json says that the model is there
 
     def card(self) -> ModelCard:
@@ -284,7 +308,8 @@ class PairsDistillation(RecipeRun):
         for name, (model, tokenizer) in models.items():
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
-                facts |= self._retrieval(model, [self._tokenise(tokenizer, side) for side in self.held_out])
+                sides = [self._tokenise(tokenizer, side) for side in self.held_out]
+                facts |= self._retrieval(model, sides, self._skipped(tokenizer))
             report["models"][name] = facts
         if self.held_out is not None:
             report["held_out_pairs"] = len(self.held_out[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError
 from minidistil.model.base import Model
-from minidistil.model.pooling import Pooling, check_pooling, pool_forward
+from minidistil.model.pooling import pool_forward, pooling_kinds
+from minidistil.model.sentence_layers import Layer, Normalize, unit
 from minidistil.progress import Progress
 from minidistil.tasks.by_token import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -17,13 +19,17 @@ from minidistil.text.dataset import Dataset
 
 Array = npt.NDArray[np.floating[Any]]
 
+__all__ = ["as_vectors", "embed", "unit"]
+
 
 def embed(
     model: Model,
     dataset: Dataset,
     *,
-    pooling: Pooling = "mean",
+    pooling: str = "mean",
     normalize: bool = True,
+    skip: int = 0,
+    layers: Sequence[Layer] = (),
     progress: Progress | None = None,
 ) -> Array:
     """A vector for every example, [N, H], in the dataset's order.
@@ -33,10 +39,12 @@ def embed(
     model : Model
         Any encoder, with or without a head.
     dataset : Dataset
-    pooling : {"mean", "cls", "max"}
-        See `minidistil.model.pooling`.
+    pooling, skip
+        See `minidistil.model.pooling.pool_forward`.
     normalize : bool
-        Scale to length 1, so that a dot product is a cosine.
+        Scale to length 1 in the end, so that a dot product is a cosine.
+    layers : sequence of Layer
+        Applied to what is pooled, in their order.
     progress : Progress, optional
         Counts examples.
 
@@ -44,23 +52,23 @@ def embed(
     ------
     InputError
         Vectors that are not finite.
+    UsageError
+        An unknown pooling.
     """
-    check_pooling(pooling)
-    vectors = np.zeros((len(dataset), model.config.hidden_size), model.params.dtype)
+    kinds = len(pooling_kinds(pooling))
+    vectors = np.zeros((len(dataset), kinds * model.config.hidden_size), model.params.dtype)
     for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
         batch = dataset.batch(rows)
         outputs, _ = model.forward(batch, logits=False, keep_cache=False)
-        vectors[rows] = pool_forward(outputs["last_hidden_state"], batch, pooling)[0]
+        vectors[rows] = pool_forward(outputs["last_hidden_state"], batch, pooling, skip=skip)[0]
         require_finite(vectors[rows])
         if progress is not None:
             progress.update(len(rows))
-    return unit(vectors) if normalize else vectors
-
-
-def unit(vectors: Array) -> Array:
-    """Rows scaled to length 1; a row of zeros stays."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), vectors.dtype)
+    for layer in [*layers, *([Normalize()] if normalize else [])]:
+        vectors = layer(vectors, model.backend)
+    if layers:
+        require_finite(vectors)
+    return vectors
 
 
 def as_vectors(name: str, vectors: npt.ArrayLike) -> npt.NDArray[Any]:

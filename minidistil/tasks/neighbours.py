@@ -1,15 +1,17 @@
-"""Which vectors are near each other: exact search by cosine, and pairs that are nearly alike.
+"""Which vectors are near each other: exact search, and pairs that are nearly alike.
 
 Work is done in blocks of rows against blocks of rows, so memory grows with what is found and not with the
-square of the number of vectors. Cosines are summed in float64 and rounded to multiples of 2^-24, float32's
-spacing below 1: equal vectors then have equal scores wherever they stand, and a tie is a tie whatever order a
-sum was made in. A vector of zeros points nowhere; its cosine with anything is 0.
+square of the number of vectors. Scores are summed in float64 and rounded: cosines to multiples of 2^-24,
+float32's spacing below 1, others to float32. Equal vectors then have equal scores wherever they stand, and a
+tie is a tie whatever order a sum was made in. A vector of zeros points nowhere; its cosine with anything is
+0. A distance is a score with its sign turned, so that more is always nearer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from minidistil.errors import InputError, UsageError
 from minidistil.progress import Progress
 from minidistil.tasks.embeddings import as_vectors, unit
+from minidistil.weights.sentence_transformers import Similarity
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -24,6 +27,14 @@ Float32 = npt.NDArray[np.float32]
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 512, 4096  # 2 million cosines, 16 MB
 
 UNIT = 2.0**-24  # what cosines are multiples of
+
+# Least and most that a score can be, and what it is called.
+RANGES = {
+    "cosine": (-1.0, 1.0, "a cosine"),
+    "dot": (-math.inf, math.inf, "a dot product"),
+    "euclidean": (-math.inf, 0.0, "a distance with its sign turned, 0 or less"),
+    "manhattan": (-math.inf, 0.0, "a distance with its sign turned, 0 or less"),
+}
 
 # A score and an index in one integer, the score above: no two are equal, so the largest few are the same
 # whatever finds them, and of equal scores the lower index is the larger number.
@@ -39,7 +50,7 @@ class Hits(NamedTuple):
     indices : int64 [Q, k]
         Rows of the corpus, nearest first.
     scores : float32 [Q, k]
-        Their cosines.
+        How near they are.
     """
 
     indices: Int64
@@ -60,17 +71,24 @@ class Pairs(NamedTuple):
 
 
 def search(
-    queries: npt.ArrayLike, corpus: npt.ArrayLike, k: int = 5, *, progress: Progress | None = None
+    queries: npt.ArrayLike,
+    corpus: npt.ArrayLike,
+    k: int = 5,
+    *,
+    similarity: Similarity = "cosine",
+    progress: Progress | None = None,
 ) -> Hits:
-    """The k vectors of a corpus with the largest cosine to each query; of equal ones the first.
+    """The k vectors of a corpus that are nearest to each query; of equally near ones the first.
 
     Parameters
     ----------
     queries : float [Q, H]
     corpus : float [N, H]
-        Of any length; they are scaled here.
+        Of any length; for cosines they are scaled here.
     k : int
         At least 1; where the corpus has fewer, all are found.
+    similarity : {"cosine", "dot", "euclidean", "manhattan"}
+        What makes vectors near; `SentenceEncoder.embedding.similarity` is what an encoder was made for.
     progress : Progress, optional
         Counts queries.
 
@@ -79,7 +97,7 @@ def search(
     InputError
         Other shapes, a NaN, an Inf.
     UsageError
-        k below 1.
+        k below 1, or an unknown similarity.
     """
     q, c = as_vectors("queries", queries), as_vectors("the corpus", corpus)
     if q.shape[1] != c.shape[1]:
@@ -89,10 +107,10 @@ def search(
     k = min(k, len(c))
     found = np.zeros((len(q), k), np.int64)
     for rows in blocks(len(q), ROWS_AT_ONCE):
-        some = directions(q[rows])
+        some = prepared(q[rows], similarity)
         best = np.zeros((len(some), 0), np.int64)
         for columns in blocks(len(c), COLUMNS_AT_ONCE):
-            scores = (cosines(some, directions(c[columns])) / UNIT).astype(np.int64)
+            scores = _in_order(similarities(some, prepared(c[columns], similarity), similarity))
             keys = scores << INDEX_BITS | (LAST_INDEX - np.arange(columns.start, columns.stop))
             best = np.concatenate([best, keys], axis=1)
             if best.shape[1] > k:
@@ -100,17 +118,25 @@ def search(
         found[rows] = np.sort(best, axis=1)[:, ::-1]
         if progress is not None:
             progress.update(len(some))
-    return Hits(LAST_INDEX - (found & LAST_INDEX), ((found >> INDEX_BITS) * UNIT).astype(np.float32))
+    return Hits(LAST_INDEX - (found & LAST_INDEX), _as_scores(found >> INDEX_BITS))
 
 
-def duplicates(vectors: npt.ArrayLike, threshold: float, *, progress: Progress | None = None) -> Pairs:
-    """All pairs i < j whose cosine is at least `threshold`, best first, then by i and j.
+def duplicates(
+    vectors: npt.ArrayLike,
+    threshold: float,
+    *,
+    similarity: Similarity = "cosine",
+    progress: Progress | None = None,
+) -> Pairs:
+    """All pairs i < j whose score is at least `threshold`, best first, then by i and j.
 
     Parameters
     ----------
     vectors : float [N, H]
     threshold : float
-        From -1 to 1. There are N^2 / 2 pairs, and a low threshold keeps them all.
+        Of a cosine from -1 to 1. There are N^2 / 2 pairs, and a low threshold keeps them all.
+    similarity
+        As of `search`. The score of a distance is below 0.
     progress : Progress, optional
         Counts vectors.
 
@@ -119,23 +145,30 @@ def duplicates(vectors: npt.ArrayLike, threshold: float, *, progress: Progress |
     InputError
         Other shapes, a NaN, an Inf.
     UsageError
-        A threshold that no cosine has.
+        A threshold that no score has, or an unknown similarity.
     """
     x = as_vectors("vectors", vectors)
-    if not -1 <= threshold <= 1:
-        raise UsageError(f"the threshold is a cosine, from -1 to 1, not {threshold}")
-    least = np.rint(threshold / UNIT) * UNIT
+    check_threshold(threshold, similarity)
+    least = np.rint(threshold / UNIT) * UNIT if similarity == "cosine" else np.float32(threshold)
     pairs, scores = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.float32)]
     for rows in blocks(len(x), ROWS_AT_ONCE):
-        some = directions(x[rows])
+        some = prepared(x[rows], similarity)
         for columns in blocks(len(x), COLUMNS_AT_ONCE, begin=rows.start):
-            found = cosines(some, directions(x[columns])).astype(np.float32)
+            found = similarities(some, prepared(x[columns], similarity), similarity).astype(np.float32)
             i, j = np.nonzero(np.triu(found >= least, 1 + rows.start - columns.start))
             pairs.append(np.stack([i + rows.start, j + columns.start], axis=1))
             scores.append(found[i, j])
         if progress is not None:
             progress.update(len(some))
     return best_first(np.concatenate(pairs), np.concatenate(scores))
+
+
+def check_threshold(threshold: float, similarity: Similarity, name: str = "the threshold") -> None:
+    """A UsageError for a least score that no two vectors can have."""
+    least, most, what = RANGES[similarity]
+    if not least <= threshold <= most or math.isinf(threshold):
+        of = f", from {least:g} to {most:g}" if similarity == "cosine" else ""
+        raise UsageError(f"{name} is {what}{of}, not {threshold}")
 
 
 def best_first(pairs: Int64, scores: npt.NDArray[np.floating[Any]]) -> Pairs:
@@ -159,12 +192,73 @@ def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArr
     return np.asarray(np.rint(a @ b.T / UNIT) * UNIT, np.float64)
 
 
-def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
-    """Share of queries whose nearest answer by cosine is their own, the one in the same row.
+def prepared(vectors: npt.NDArray[Any], similarity: Similarity) -> npt.NDArray[np.float64]:
+    """Vectors as `similarities` takes them: in float64, for cosines of length 1."""
+    return directions(vectors) if similarity == "cosine" else np.asarray(vectors, np.float64)
+
+
+def similarities(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], similarity: Similarity
+) -> npt.NDArray[np.float64]:
+    """Scores [A, B] of vectors [A, H] and [B, H] that are `prepared`, which float32 has room for.
+
+    Raises
+    ------
+    UsageError
+        An unknown similarity.
+    """
+    if similarity == "cosine":
+        return cosines(a, b)
+    if similarity == "dot":
+        scores = a @ b.T
+    elif similarity == "euclidean":
+        scores = _by_rows(a, b, lambda apart: -np.sqrt((apart * apart).sum(1)))
+    elif similarity == "manhattan":
+        scores = _by_rows(a, b, lambda apart: -np.abs(apart).sum(1))
+    else:
+        raise UsageError(f"similarity is {similarity!r}: expected one of {', '.join(get_args(Similarity))}")
+    return scores.astype(np.float32).astype(np.float64)
+
+
+def paired(a: npt.NDArray[Any], b: npt.NDArray[Any], similarity: Similarity) -> npt.NDArray[np.float64]:
+    """Scores [N] of the vectors in the same row of both, [N, H], in float64, not rounded."""
+    x, y = prepared(a, similarity), prepared(b, similarity)
+    if similarity in ("cosine", "dot"):
+        return np.asarray((x * y).sum(1))
+    apart = np.abs(x - y)
+    return np.asarray(-apart.sum(1) if similarity == "manhattan" else -np.sqrt((apart * apart).sum(1)))
+
+
+def _by_rows(
+    a: npt.NDArray[np.float64],
+    b: npt.NDArray[np.float64],
+    of: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+) -> npt.NDArray[np.float64]:
+    """`of` each vector's differences to all others: exactly 0 for equal ones, unlike squares of products."""
+    return np.array([of(b - row) for row in a]).reshape(len(a), len(b))
+
+
+def _in_order(scores: npt.NDArray[np.float64]) -> Int64:
+    """Integers of 32 bits that are in the order of float32 scores; `_as_scores` turns them back."""
+    bits = (scores + 0.0).astype(np.float32).view(np.int32).astype(np.int64)  # of two zeros one
+    return np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+def _as_scores(numbers: Int64) -> Float32:
+    bits = np.where(numbers < 0, numbers ^ 0x7FFFFFFF, numbers)
+    return np.ascontiguousarray(bits.astype(np.int32)).view(np.float32)
+
+
+def retrieval_accuracy(
+    queries: npt.ArrayLike, answers: npt.ArrayLike, *, similarity: Similarity = "cosine"
+) -> float:
+    """Share of queries whose nearest answer is their own, the one in the same row.
 
     Parameters
     ----------
     queries, answers : float [N, H]
+    similarity
+        As of `search`.
 
     Raises
     ------
@@ -181,7 +275,8 @@ def retrieval_accuracy(queries: npt.ArrayLike, answers: npt.ArrayLike) -> float:
         raise InputError(
             f"expected two arrays [N, H] of the same shape, not {list(q.shape)}, {list(a.shape)}"
         )
-    q, a, hits = directions(q), directions(a), 0
+    q, a, hits = prepared(q, similarity), prepared(a, similarity), 0
     for rows in blocks(len(q), ROWS_AT_ONCE):
-        hits += int((cosines(q[rows], a).argmax(1) == np.arange(rows.start, rows.stop)).sum())
+        nearest = similarities(q[rows], a, similarity).argmax(1)
+        hits += int((nearest == np.arange(rows.start, rows.stop)).sum())
     return hits / len(q)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from minidistil.files import atomic_directory
 from minidistil.model import load_model
 from minidistil.model.base import Model
-from minidistil.model.pooling import check_pooling
+from minidistil.model.pooling import pooling_kinds
 from minidistil.progress import Progress
 from minidistil.tasks.embeddings import embed
 from minidistil.text.dataset import Dataset
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
@@ -31,8 +31,8 @@ class SentenceEncoder:
         Any encoder, with or without a head.
     tokenizer : Tokenizer
     embedding : Embedding
-        How tokens are pooled, whether vectors have length 1, and where texts are cut: never beyond what
-        the model takes. By default the mean, length 1, and there.
+        How tokens are pooled, what follows, what comes before a text, and where texts are cut: never beyond
+        the model's positions; if it does not say, where the tokenizer does. By default the mean, length 1.
 
     Raises
     ------
@@ -42,44 +42,63 @@ class SentenceEncoder:
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
         embedding = Embedding() if embedding is None else embedding
-        room = min(model.config.max_position_embeddings, tokenizer.model_max_length)
-        length = room if embedding.max_length is None else min(embedding.max_length, room)
-        check_pooling(embedding.pooling)
+        length = tokenizer.model_max_length if embedding.max_length is None else embedding.max_length
+        room = model.config.max_position_embeddings
+        pooling_kinds(embedding.pooling)
         self.model, self.tokenizer = model, tokenizer
-        self.embedding = embedding._replace(max_length=length)
+        self.embedding = embedding._replace(max_length=room if length is None else min(length, room))
+        self._reader = tokenizer.lowered() if embedding.lower_case else tokenizer
 
     @classmethod
-    def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
+    def from_pretrained(
+        cls,
+        path_or_id: str | Path,
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        **options: Any,
+    ) -> Self:
         """Load a directory or a hub id, of sentence-transformers or of any encoder.
 
         Parameters
         ----------
         path_or_id : directory or hub id
             What its sentence-transformers files say is followed; see `read_embedding`.
+        prompt, prompt_name : str, optional
+            A text to put before every text, or the name of one of the directory's prompts, in place of its
+            default one; "" is none.
         **options
-            `pooling`, `normalize` and `max_length` in place of the directory's, others as for
+            `pooling`, `normalize` and other fields of `Embedding` in place of the directory's, others as for
             `Model.from_pretrained`.
 
         Raises
         ------
         ConfigError, WeightsError, MissingAssetError, UsageError
         """
-        path = resolve(str(path_or_id))
+        path = resolve(str(path_or_id), revision=options.pop("revision", None))
         changes = {name: options.pop(name) for name in Embedding._fields if name in options}
-        embedding = read_embedding(path)._replace(**changes)
         model = load_model(path, **{"mapped": True, **options}).eval()
-        return cls(model, Tokenizer.from_pretrained(path), embedding)
+        embedding = read_embedding(path, model.config.hidden_size)._replace(**changes)
+        return cls(model, Tokenizer.from_pretrained(path), embedding.with_prompt(prompt, prompt_name))
 
     @property
     def width(self) -> int:
         """Numbers in a vector."""
-        return self.model.config.hidden_size
+        return self.embedding.width(self.model.config.hidden_size)
 
-    def __call__(self, texts: str | Sequence[str]) -> npt.NDArray[np.float32]:
+    def __call__(self, texts: str | Sequence[str], **options: Any) -> npt.NDArray[np.float32]:
         """The vector of one text, float32 [H], or of several, [N, H]; see `encode`."""
-        return self.encode([texts])[0] if isinstance(texts, str) else self.encode(texts)
+        vectors = self.encode([texts] if isinstance(texts, str) else texts, **options)
+        return np.asarray(vectors[0] if isinstance(texts, str) else vectors)
 
-    def encode(self, texts: Sequence[str], *, quiet: bool = True) -> npt.NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        quiet: bool = True,
+    ) -> npt.NDArray[np.float32]:
         """A vector for every text, float32 [N, H], in their order.
 
         Batches are made by length inside. What a text's vector is does not depend on the others or on their
@@ -89,6 +108,9 @@ class SentenceEncoder:
         Parameters
         ----------
         texts : sequence of str
+        prompt, prompt_name : str, optional
+            A text to put before each of them, or the name of one of the encoder's prompts. By default its
+            default prompt, if it has one; "" is none.
         quiet : bool
             Show no progress.
 
@@ -97,15 +119,27 @@ class SentenceEncoder:
         InputError
             Something that is not text.
         UsageError
-            A max_length that leaves no room for a token.
+            A max_length that leaves no room for a token, or an unknown prompt.
         """
-        pooling, normalize, length = self.embedding
+        about = self.embedding
+        before = about.prompt(prompt, prompt_name)
+        if before:
+            check_texts("texts", texts)
         vectors = np.zeros((len(texts), self.width), np.float32)
+        asked = [before + text for text in texts] if before else texts
+        skip = prompt_tokens(self._reader, before, about)
         with Progress(len(texts), "embedding", "text", quiet=quiet) as progress:
-            for part in Dataset.in_parts(self.tokenizer, texts, max_length=length):
-                vectors[part.example_ids] = embed(
-                    self.model, part, pooling=pooling, normalize=normalize, progress=progress
+            for part in Dataset.in_parts(self._reader, asked, max_length=about.max_length):
+                found = embed(
+                    self.model,
+                    part,
+                    pooling=about.pooling,
+                    normalize=about.normalize,
+                    skip=skip,
+                    layers=about.layers,
+                    progress=progress,
                 )
+                vectors[part.example_ids] = found[:, : self.width]
         return vectors
 
     def save(self, directory: str | Path) -> None:
@@ -126,6 +160,14 @@ class SentenceEncoder:
         )
         with atomic_directory(directory) as staging:
             self.model.save_pretrained(staging, tokenizer=self.tokenizer, card=card.render())
-            write_embedding(staging, self.embedding, self.width)
+            write_embedding(staging, self.embedding, self.model.config.hidden_size)
             if (Path(directory) / "README.md").exists():
                 (staging / "README.md").unlink()
+
+
+def prompt_tokens(tokenizer: Tokenizer, prompt: str, embedding: Embedding) -> int:
+    """How many tokens of a text, from the first, are not pooled: [CLS] and those of the prompt, or none."""
+    if embedding.include_prompt or not prompt:
+        return 0
+    ids = tokenizer.encode([prompt], max_length=embedding.max_length).input_ids[0]
+    return len(ids) - (int(ids[-1]) in tokenizer.special_ids)  # the last ends the text

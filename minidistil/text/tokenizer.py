@@ -6,6 +6,7 @@ vocab.txt, around which BERT's pipeline is built (see tokenizer_files.py).
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -18,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import tokenizers
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
@@ -114,13 +116,28 @@ class Tokenizer:
             A hub id that cannot be fetched.
         """
         from minidistil.weights.hub import resolve
+        from minidistil.weights.modules import encoder_directory
 
-        directory = Path(resolve(path_or_id, revision=revision))
+        directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))
         rust, special, config = read_tokenizer(directory)
         limit = config.get("model_max_length")
         if not (isinstance(limit, int) and 2 < limit < 10**6):  # transformers writes 10^30 for "unknown"
             limit = DEFAULT_MAX_LENGTH
         return cls(rust, special_tokens=special, model_max_length=limit)
+
+    def lowered(self) -> Self:
+        """The same tokenizer, to which upper case is lower case; itself if it is that anyway.
+
+        As sentence-transformers has it: special tokens in a text stay, accents too.
+        """
+        if _lowers(json.loads(self._rust.to_str()).get("normalizer")):
+            return self
+        rust = tokenizers.Tokenizer.from_str(self._rust.to_str())
+        before = [] if rust.normalizer is None else [rust.normalizer]
+        rust.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.Lowercase(), *before])
+        other = copy.copy(self)
+        other._rust, other._lock = rust, threading.Lock()
+        return other
 
     # Vocabulary
 
@@ -376,6 +393,14 @@ class Tokenizer:
         for name, content in self.files(token_type_ids=token_type_ids).items():
             with atomic_write(directory / name) as temporary:
                 temporary.write_bytes(content)
+
+
+def _lowers(normalizer: Any) -> bool:
+    """Whether the description of a normalizer, or a part of it, makes upper case lower."""
+    if not isinstance(normalizer, dict):
+        return False
+    lowers = normalizer.get("type") == "Lowercase" or normalizer.get("lowercase") is True
+    return lowers or any(map(_lowers, normalizer.get("normalizers", ())))
 
 
 def _without_spaces(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import WeightsError
+from minidistil.weights.modules import encoder_directory
 from minidistil.weights.safetensors_file import SafetensorsFile
 
 SINGLE = "model.safetensors"
@@ -91,6 +92,7 @@ def open_checkpoint(directory: str | Path) -> Checkpoint:
         raise WeightsError(f"{directory} does not exist; a directory holding {SINGLE} was expected")
     if not directory.is_dir():
         raise WeightsError(f"{directory} is a file; give the directory that holds config.json and {SINGLE}")
+    directory = encoder_directory(directory)
     single = directory / SINGLE
     if single.exists():
         file = SafetensorsFile(single)

@@ -10,22 +10,29 @@ from typing import cast
 from minidistil.errors import MissingAssetError, UsageError, WeightsError
 from minidistil.files import storage_error
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
+from minidistil.weights.modules import encoder_directory
 
 # `name` or `org/name`, the characters the hub allows.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
-# Never "*.bin" and the like: what is not fetched cannot be loaded by mistake.
-ALLOW_PATTERNS = (
+# Of a model, and of the steps of a sentence encoder, which have folders of any name ("*" crosses them).
+_EVERYWHERE = (
     "config.json",
-    "*.safetensors",
     INDEX,
     "tokenizer*.json",
     "vocab.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "sentence_*_config.json",
+)
+
+# Never "*.bin" and the like: what is not fetched cannot be loaded by mistake.
+ALLOW_PATTERNS = (
+    *_EVERYWHERE,
+    *(f"*/{name}" for name in _EVERYWHERE),
+    "*.safetensors",
     "modules.json",
-    "1_Pooling/*",
-    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 )
 
 
@@ -125,7 +132,8 @@ def _fetch(name: str, revision: str | None) -> Path:
 
 
 def _has_weights(directory: Path) -> bool:
-    return (directory / SINGLE).exists() or (directory / INDEX).exists()
+    place = encoder_directory(directory)
+    return (place / SINGLE).exists() or (place / INDEX).exists()
 
 
 def _unreachable(name: str, command: str, error: BaseException) -> MissingAssetError:

@@ -1,0 +1,50 @@
+"""modules.json of sentence-transformers: the steps of an encoder of texts, and the folder of each."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from minidistil.errors import ConfigError
+from minidistil.files import read_json
+
+MODULES = "modules.json"
+ENCODER = "Transformer"
+
+
+class Module(NamedTuple):
+    """A step of `modules.json`: the last part of its type, and its folder."""
+
+    kind: str
+    folder: Path
+
+
+def read_modules(directory: Path) -> list[Module]:
+    """Steps of a directory; none without `modules.json`.
+
+    Raises
+    ------
+    ConfigError
+        Not a list of steps with types and folders inside the directory.
+    """
+    path = directory / MODULES
+    if not path.exists():
+        return []
+    modules = []
+    for i, module in enumerate(read_json(path, kind=list)):
+        if not isinstance(module, dict) or not isinstance(module.get("type"), str):
+            raise ConfigError(f'{path}: entry {i} must be an object with "type", not {module!r:.80}')
+        inside, name = module.get("path", ""), module["type"]
+        parts = PurePosixPath(inside).parts if isinstance(inside, str) else ("..",)
+        if ".." in parts or "/" in parts or any(sign in inside for sign in "\\:\0"):
+            raise ConfigError(
+                f'{path}: "path" of entry {i} is {inside!r:.80}: a folder in {directory} is expected'
+            )
+        kind = name.rpartition(".")[2] if name.startswith("sentence_transformers.") else name
+        modules.append(Module(kind, directory / inside))
+    return modules
+
+
+def encoder_directory(directory: Path) -> Path:
+    """Where model and tokenizer lie: in the directory itself, or in the folder that `modules.json` says."""
+    return next((module.folder for module in read_modules(directory) if module.kind == ENCODER), directory)

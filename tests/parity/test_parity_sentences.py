@@ -1,0 +1,136 @@
+"""Sentence encoders that sentence-transformers saved, and ours that it loads: the same vectors, both ways."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from tiny import make_encoder
+
+sentence_transformers = pytest.importorskip("sentence_transformers")
+
+import torch  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
+from sentence_transformers.sentence_transformer import modules as m  # noqa: E402
+from torch import nn  # noqa: E402
+
+from minidistil.model.pooling import KINDS  # noqa: E402
+from minidistil.model.sentence_layers import ACTIVATIONS  # noqa: E402
+from minidistil.tasks.neighbours import search  # noqa: E402
+from minidistil.tasks.sentence_encoder import SentenceEncoder  # noqa: E402
+
+TEXTS = [
+    "the Warm film",
+    "",
+    "a dull plot with the tired cast",
+    "Lovely " * 40,
+    "is",
+    "FUNNY [MASK] and bright",
+]
+PROMPTS = {"query": "the film is ", "passage": "a plot : "}
+W = 24
+
+
+def pooled(*modes, **options):
+    return lambda: [m.Pooling(W, modes, **options)]
+
+
+def after(*layers):
+    """Layers, after the mean; several at random, but not at the identity."""
+    return lambda: [m.Pooling(W, "mean"), *(layer() for layer in layers)]
+
+
+def layer_norm(width):
+    layer = m.LayerNorm(width)
+    torch.nn.init.normal_(layer.norm.weight)
+    torch.nn.init.normal_(layer.norm.bias)
+    return layer
+
+
+DENSE = lambda **o: m.Dense(W, 7, **o)
+PROMPT = {"prompts": PROMPTS, "default_prompt_name": "query"}
+CASES = {
+    "cls": (pooled("cls"), {"similarity_fn_name": "manhattan"}),
+    "every pooling": (pooled(*KINDS), {"similarity_fn_name": "dot"}),
+    "several, in the order of the old form": (pooled("cls", "max", "weightedmean"), {}),
+    "every pooling without the prompt": (pooled(*KINDS, include_prompt=False), PROMPT),
+    "default prompt": (pooled("max"), {**PROMPT, "similarity_fn_name": "euclidean"}),
+    "every activation": (
+        after(
+            *(
+                lambda name=name: m.Dense(W, W, activation_function=getattr(nn, name)())
+                for name in ACTIVATIONS
+            )
+        ),
+        {},
+    ),
+    "residuals": (
+        after(lambda: DENSE(bias=False, use_residual=True), lambda: m.Dense(7, 7, use_residual=True)),
+        {},
+    ),
+    "Normalize first": (after(m.Normalize, DENSE), {}),
+    "LayerNorm": (after(DENSE, lambda: layer_norm(7), lambda: m.Dropout(0.5), m.Normalize), {}),
+    "fewer numbers": (after(m.Normalize), {"truncate_dim": 5}),
+}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return make_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def same(ours, theirs):
+    np.testing.assert_allclose(ours.encode(TEXTS), theirs.encode(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(
+        ours.encode(TEXTS, prompt="the plot "), theirs.encode(TEXTS, prompt="the plot "), atol=1e-5
+    )
+    for name in set(theirs.prompts) & set(ours.embedding.prompts):
+        expected = theirs.encode(TEXTS, prompt_name=name)
+        np.testing.assert_allclose(ours.encode(TEXTS, prompt_name=name), expected, atol=1e-5)
+    vectors = theirs.encode(TEXTS)
+    scores = theirs.similarity(vectors[:2], vectors).numpy()
+    found = search(vectors[:2], vectors, len(TEXTS), similarity=ours.embedding.similarity)
+    by_rows = np.take_along_axis(scores, found.indices, 1)
+    np.testing.assert_allclose(found.scores, by_rows, atol=1e-4)
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_ways(case, encoder, tmp_path):
+    steps, options = CASES[case]
+    torch.manual_seed(1)
+    first = m.Transformer(str(encoder))
+    theirs = SentenceTransformer(modules=[first, *steps()], device="cpu", **options).eval()
+    theirs.save(str(tmp_path / "theirs"))
+    ours = SentenceEncoder.from_pretrained(tmp_path / "theirs")
+    same(ours, theirs)
+    ours.save(tmp_path / "ours")
+    same(SentenceEncoder.from_pretrained(tmp_path / "ours"), theirs)
+    again = SentenceTransformer(str(tmp_path / "ours"), device="cpu").eval()
+    same(ours, again)
+    assert again.similarity_fn_name == theirs.similarity_fn_name
+
+
+@pytest.mark.parametrize("length", [None, 9, 24])
+@pytest.mark.parametrize("limit", [None])
+@pytest.mark.parametrize("lower", [False, True])
+def test_where_texts_are_cut_and_lowered(length, limit, lower, encoder, tmp_path):
+    """The directory's length goes before the tokenizer's, that before the positions."""
+    theirs = SentenceTransformer(modules=[m.Transformer(str(encoder)), m.Pooling(W, "mean")], device="cpu")
+    theirs.save(str(tmp_path))
+    for name, changes in (
+        ("sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": lower}),
+        ("tokenizer_config.json", {"model_max_length": limit, "do_lower_case": False}),
+    ):
+        values = json.loads((tmp_path / name).read_text()) | changes
+        kept = {key: value for key, value in values.items() if value is not None}
+        (tmp_path / name).write_text(json.dumps(kept))
+    theirs = SentenceTransformer(str(tmp_path), device="cpu").eval()
+    ours = SentenceEncoder.from_pretrained(tmp_path)
+    assert ours.embedding.max_length == theirs.max_seq_length
+    same(ours, theirs)
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
