@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import as_array, as_int32, as_mask, check_bounds, check_field
 from minidistil.errors import InputError
 
 IntArray = npt.NDArray[np.integer[Any]]
@@ -24,6 +25,9 @@ IntArray = npt.NDArray[np.integer[Any]]
 @dataclass(frozen=True)
 class Batch:
     """Packed sequences.
+
+    Nothing is checked when one is made, since its arrays may change afterwards: a model calls `check` before
+    it computes.
 
     Attributes
     ----------
@@ -59,6 +63,25 @@ class Batch:
     width: int
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cu_groups: IntArray | None = None
+
+    def check(self) -> None:
+        """Refuse fields that do not fit each other: a kernel would read and write outside memory.
+
+        Raises
+        ------
+        InputError
+            Naming the field.
+        """
+        check_field("Batch", "input_ids", self.input_ids, np.int32)
+        check_field("Batch", "cu_seqlens", self.cu_seqlens, np.int32)
+        tokens, sequences = len(self.input_ids), len(self.cu_seqlens) - 1
+        check_bounds("Batch", "cu_seqlens", self.cu_seqlens, tokens)
+        for name in ("token_type_ids", "position_ids", "columns"):
+            check_field("Batch", name, getattr(self, name), np.int32, tokens)
+        check_field("Batch", "example_ids", self.example_ids, np.int64, sequences)
+        if self.cu_groups is not None:
+            check_field("Batch", "cu_groups", self.cu_groups, np.int64)
+            check_bounds("Batch", "cu_groups", self.cu_groups, sequences)
 
     @property
     def num_tokens(self) -> int:
@@ -110,7 +133,7 @@ class Batch:
             An empty sequence; ids that are no integers, or outside of any vocabulary; token types, or ids of
             examples, that are not as many.
         """
-        ids = [_integers("sequence", i, s) for i, s in enumerate(input_ids)]
+        ids = _sequences("sequence", input_ids)
         lengths = np.array([len(s) for s in ids], dtype=np.int32)
         if (lengths == 0).any():
             raise InputError(
@@ -122,20 +145,22 @@ class Batch:
         flat = np.concatenate(ids) if ids else np.zeros(0, np.int32)
         types = np.zeros(total, np.int32)
         if token_type_ids is not None:
-            kinds = [_integers("token types of sequence", i, s) for i, s in enumerate(token_type_ids)]
+            kinds = _sequences("token types of sequence", token_type_ids)
             if [len(s) for s in kinds] != lengths.tolist():
                 raise InputError("token_type_ids must have one for each token of each sequence")
             types[:] = np.concatenate(kinds or [types])
         positions = np.arange(total, dtype=np.int32) - np.repeat(cu[:-1], lengths)
-        who = np.arange(len(ids)) if example_ids is None else np.asarray(example_ids)
-        if len(who) != len(ids):
-            raise InputError(f"{len(who)} example_ids for {len(ids)} sequences")
+        who = np.arange(len(ids)) if example_ids is None else as_array("example_ids", example_ids)
+        if who.shape != (len(ids),):
+            raise InputError(f"{who.size} example_ids for {len(ids)} sequences")
+        if who.size and (who.dtype.kind not in "iu" or who.max() >= 2**63):
+            raise InputError(f"example_ids must be integers that int64 holds, not {who.dtype}")
         return cls(
             input_ids=flat,
             cu_seqlens=cu,
             token_type_ids=types,
             position_ids=positions,
-            example_ids=np.asarray(who, dtype=np.int64),
+            example_ids=who.astype(np.int64, copy=False),
             columns=positions,
             width=int(lengths.max(initial=0)),
             targets=dict(targets or {}),
@@ -155,36 +180,40 @@ class Batch:
         """
         try:
             ids = np.atleast_2d(np.asarray(input_ids))
-        except ValueError as error:  # rows of different lengths
+        except (ValueError, TypeError) as error:  # rows of different lengths
             raise InputError(
                 "rows of input_ids have different lengths: pad them and give an attention_mask, or use "
                 "Batch.from_sequences"
             ) from error
-        if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
             raise InputError(f"input_ids must be integers of shape [B, L], not {ids.dtype} {list(ids.shape)}")
 
-        def like_ids(name: str, value: npt.ArrayLike | None, default: int) -> npt.NDArray[Any]:
-            if value is None:
-                return np.full(ids.shape, default)
-            array = np.atleast_2d(np.asarray(value))
+        def like_ids(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            array = np.atleast_2d(array)
             if name == "position_ids" and array.shape == (1, ids.shape[1]):
                 array = np.broadcast_to(array, ids.shape)
             if array.shape != ids.shape:
                 raise InputError(f"{name} has shape {list(array.shape)}, input_ids has {list(ids.shape)}")
             return array
 
-        mask = like_ids("attention_mask", attention_mask, 1) != 0  # [B, L]
+        def integers(name: str, value: npt.ArrayLike | None, default: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return default if value is None else like_ids(name, as_int32(name, value))
+
+        if attention_mask is None:
+            mask = np.ones(ids.shape, np.bool_)  # [B, L]
+        else:
+            mask = like_ids("attention_mask", as_mask("attention_mask", attention_mask))
         lengths = mask.sum(1)
         if (lengths == 0).any():
             raise InputError(
                 f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to"
             )
-        columns = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
-        positions = columns if position_ids is None else like_ids("position_ids", position_ids, 0)
-        types = like_ids("token_type_ids", token_type_ids, 0)
+        columns = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
+        positions = integers("position_ids", position_ids, columns)
+        types = integers("token_type_ids", token_type_ids, np.zeros(ids.shape, np.int32))
         cu = np.zeros(len(ids) + 1, np.int32)
         np.cumsum(lengths, out=cu[1:])
-        wide = ids[mask]
+        wide = ids[mask]  # what stands for padding does not matter
         if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(np.int32).max):
             raise InputError(
                 f"token id {int(wide.min() if wide.min() < 0 else wide.max())} is outside any vocabulary"
@@ -192,10 +221,10 @@ class Batch:
         return cls(
             input_ids=wide.astype(np.int32),
             cu_seqlens=cu,
-            token_type_ids=types[mask].astype(np.int32),
-            position_ids=positions[mask].astype(np.int32),
-            example_ids=np.arange(len(ids)),
-            columns=columns[mask].astype(np.int32),
+            token_type_ids=types[mask],
+            position_ids=positions[mask],
+            example_ids=np.arange(len(ids), dtype=np.int64),
+            columns=columns[mask],
             width=ids.shape[1],
         )
 
@@ -203,15 +232,27 @@ class Batch:
         """The same batch with more targets."""
         return replace(self, targets={**self.targets, **targets})
 
-    def pack(self, padded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """[B, L, ...] -> [T, ...]: keep the real tokens."""
+    def pack(self, padded: npt.NDArray[Any], name: str = "the array") -> npt.NDArray[Any]:
+        """[B, L, ...] -> [T, ...]: keep the real tokens. `name` is for the message of the InputError."""
         if padded.shape[:2] != (self.num_sequences, self.width):
             expected = f"[{self.num_sequences}, {self.width}, ...]"
-            raise InputError(f"expected an array of shape {expected}, got {list(padded.shape)}")
+            raise InputError(f"{name} must have shape {expected}, not {list(padded.shape)}")
         return padded[self.rows, self.columns]
 
     def unpack(self, packed: npt.NDArray[Any], fill: float = 0) -> npt.NDArray[Any]:
-        """[T, ...] -> [B, L, ...], with `fill` where there is no token."""
+        """[T, ...] -> [B, L, ...], with `fill` where there is no token.
+
+        Raises
+        ------
+        InputError
+            Not one row for each token; columns that do not rise within a sequence, or beyond `width`.
+        """
+        if len(packed) != self.num_tokens:
+            raise InputError(f"expected {self.num_tokens} rows, one for each token, not {len(packed)}")
+        rises = self.columns[1:] > self.columns[:-1]
+        rises[self.cu_seqlens[1:-1] - 1] = True
+        if not rises.all() or ((self.columns < 0) | (self.columns >= self.width)).any():
+            raise InputError(f"Batch: columns must rise within each sequence, from 0 to {self.width - 1}")
         out = np.full((self.num_sequences, self.width, *packed.shape[1:]), fill, packed.dtype)
         out[self.rows, self.columns] = packed
         return out
@@ -227,25 +268,37 @@ class Batch:
         """[G, C] -> [B]."""
         return by_group[self._groups]
 
-    @cached_property
-    def _groups(self) -> tuple[IntArray, IntArray]:
-        """Of each sequence its group, and which of it; int64 [B] each."""
+    @property
+    def group_sizes(self) -> IntArray:
+        """int64 [G]: sequences of each example."""
         if self.cu_groups is None:
             raise InputError(
                 "choices are compared within an example: give input_ids of shape [B, C, L], or a Batch with "
                 "cu_groups"
             )
-        rows = np.repeat(np.arange(self.num_examples), np.diff(self.cu_groups))
-        return rows, np.arange(self.num_sequences) - self.cu_groups[rows]
+        return np.diff(self.cu_groups)
+
+    @cached_property
+    def _groups(self) -> tuple[IntArray, IntArray]:
+        """Of each sequence its group, and which of it; int64 [B] each."""
+        rows = np.repeat(np.arange(self.num_examples), self.group_sizes)
+        return rows, np.arange(self.num_sequences) - np.asarray(self.cu_groups)[rows]
+
+
+def _sequences(what: str, rows: Sequence[npt.ArrayLike]) -> list[IntArray]:
+    try:
+        return [_integers(what, i, row) for i, row in enumerate(rows)]
+    except TypeError as error:
+        raise InputError(
+            f"lists of integers are expected, one for each sequence, not {rows!r:.60}"
+        ) from error
 
 
 def _integers(what: str, i: int, values: npt.ArrayLike) -> IntArray:
     """Ids of one sequence, int32 [n], if they are integers that fit."""
-    array = np.asarray(values)
-    if array.ndim == 1 and array.dtype == np.int32:  # as data sets have them, for every batch
-        return array
-    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or not array.size):
+    if isinstance(values, np.ndarray) and values.dtype == np.int32 and values.ndim == 1:
+        return values  # as data sets have them, for every batch
+    array = as_array(f"{what} {i}", values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InputError(f"{what} {i} must be integers [n], not {array.dtype} {list(array.shape)}")
-    if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
-        raise InputError(f"{what} {i} holds {int(array.max())}, which is outside any vocabulary")
-    return np.asarray(array, np.int32)
+    return as_int32(f"{what} {i}", array)

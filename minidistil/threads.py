@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import is_integer
 from minidistil.errors import UsageError
 
 _lock = threading.Lock()
@@ -60,9 +61,9 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use `n` threads from now on. Results do not depend on it, bit for bit."""
     global _count
-    if n < 1:
-        raise UsageError(f"the number of threads must be at least 1, not {n}")
-    _count = n
+    if not is_integer(n) or n < 1:
+        raise UsageError(f"the number of threads must be an integer of at least 1, not {n!r}")
+    _count = int(n)
     _drop_pool()
 
 

@@ -202,6 +202,7 @@ def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
         threads.get_num_threads()
 
 
-def test_no_threads_is_refused():
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", None, True])
+def test_no_threads_is_refused(n):
     with pytest.raises(UsageError, match="at least 1"):
-        threads.set_num_threads(0)
+        threads.set_num_threads(n)

@@ -14,11 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import did_you_mean
 from minidistil.errors import UsageError
 
 Role = Literal["weight", "bias", "norm", "embedding"]
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
+
+
+class UnknownParameterError(UsageError, KeyError):
+    """A name that no parameter has; a `KeyError` too, as of any mapping."""
+
+    __str__ = Exception.__str__  # a KeyError puts quotes around its message
 
 
 @dataclass(frozen=True)
@@ -162,10 +169,20 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         view = self._view(name)
         return _read_only(view) if self.packed or name in self._mapped else view
 
+    def __setitem__(self, name: str, values: object) -> None:
+        """Refused: a parameter is a view into the arena, and its values are set in place."""
+        raise UsageError(f"a parameter keeps its place: write params[{name!r}][:] = values")
+
     def _view(self, name: str) -> npt.NDArray[Any]:
         if name not in self._views and name in self._by_name:
             self._views[name] = np.zeros(self._by_name[name].shape, self.dtype)
-        return self._views[name]
+        try:
+            return self._views[name]
+        except KeyError:
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: object) -> UnknownParameterError:
+        return UnknownParameterError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """A parameter, or a fused group, as kernels read it: never to be written to."""
@@ -213,6 +230,8 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         return name in self._by_name  # and not by asking for it, which would make what is not yet there
 
     def spec(self, name: str) -> ParameterSpec:
+        if name not in self._by_name:
+            raise self._unknown(name)
         return self._by_name[name]
 
     @property

@@ -10,16 +10,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_names
 from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.backend import get_backend
+from minidistil.model.checks import check_backward, check_batch, check_dropout, check_grads, checked_douts
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
 from minidistil.model.heads import Head, Losses, PooledHead, Pooler
 from minidistil.model.naming import embedding_views, encoder_specs, layer_views
-from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.model.pretrained import Pretrained
-from minidistil.model.run import Run
+from minidistil.model.rectangular import Rectangular
+from minidistil.model.run import Cache, Run
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
@@ -28,7 +30,7 @@ Array = npt.NDArray[np.floating[Any]]
 DTYPES = ("float32", "float64")
 
 
-class Model(Pretrained):
+class Model(Rectangular, Pretrained):
     """Base of all models. Use a class such as `BertForSequenceClassification`.
 
     Parameters
@@ -112,28 +114,16 @@ class Model(Pretrained):
     # Computing
 
     def check(self, batch: Batch) -> None:
-        """Refuse a batch whose ids lie outside the tables: a kernel would read outside memory.
+        """Refuse a batch whose fields do not fit, or whose ids lie outside the tables.
 
         Raises
         ------
+        UsageError
+            No `Batch`.
         InputError
-            Naming the sequence and the first bad value.
+            Naming the field; or the sequence and the first bad value.
         """
-        limits = [
-            ("token id", batch.input_ids, self.config.vocab_size, "vocabulary"),
-            ("position", batch.position_ids, self.config.max_position_embeddings, "positions"),
-        ]
-        if self.config.type_vocab_size:
-            limits.append(("token type", batch.token_type_ids, self.config.type_vocab_size, "token types"))
-        for what, values, limit, table in limits:
-            bad = np.flatnonzero((values < 0) | (values >= limit))
-            if len(bad):
-                t = int(bad[0])
-                where = f"sequence {batch.rows[t]}, token {batch.places[t]}"
-                advice = "; truncate the text" if what == "position" else ""
-                raise InputError(
-                    f"{where}: {what} {values[t]} is outside the model's {limit} {table}{advice}"
-                )
+        check_batch(batch, self.config)
 
     def forward(
         self,
@@ -173,9 +163,16 @@ class Model(Pretrained):
         -------
         outputs : dict
             Packed: "last_hidden_state" [T, H] and the heads' outputs.
-        cache : for `backward`
+        cache : Cache or None
+            For `backward`.
+
+        Raises
+        ------
+        UsageError, InputError
+            See `check`; a dropout that is none.
         """
         self.check(batch)
+        check_dropout(dropout)
         inside = keep_cache or hidden_states or attentions or qkv
         first = scores_only and dropout is None and not inside and self._reads_first_tokens()
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
@@ -197,10 +194,12 @@ class Model(Pretrained):
             else:
                 self.params.release()  # of a mapped model no more than a layer is in memory
         outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
+        shapes = {"last_hidden_state": x.shape}
         head_caches = []
         for head in self.heads:
             out, c = head.forward(x, self.params, run)
             outputs.update(out)
+            shapes |= {name: value.shape for name, value in out.items()}
             head_caches.append(c if keep_cache else None)
         self.params.release()
         if hidden_states:
@@ -209,19 +208,15 @@ class Model(Pretrained):
             outputs["attentions"] = maps
         if qkv:
             outputs["qkv"] = projections
-        return outputs, (caches, head_caches, x.shape) if keep_cache else None
+        if not keep_cache:
+            return outputs, None
+        return outputs, Cache(batch, type(self), config, self.params.dtype, caches, head_caches, shapes)
 
     def _reads_first_tokens(self) -> bool:
         pooled = all(isinstance(head, Pooler | PooledHead) for head in self.heads)
         return pooled and bool(self.heads) and self.config.num_hidden_layers > 0
 
-    def _own(self, dout: Any) -> Any:
-        """A gradient, or a mapping of them, as kernels take it: in the model's dtype, row after row."""
-        if isinstance(dout, Mapping):
-            return {key: self._own(part) for key, part in dout.items()}
-        return np.ascontiguousarray(dout, self.params.dtype)
-
-    def backward(self, douts: Mapping[str, Any], cache: Any, grads: Arena) -> None:
+    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Arena) -> None:
         """Add the gradient of every parameter that is not frozen to `grads`.
 
         Parameters
@@ -232,14 +227,20 @@ class Model(Pretrained):
         cache : from `forward`
         grads : Arena
             Same layout as `params`.
+
+        Raises
+        ------
+        UsageError
+            An output that there is not; a cache or an arena of another model.
+        InputError
+            A gradient of another shape than its output.
         """
-        caches, head_caches, shape = cache
-        douts = {name: self._own(dout) for name, dout in douts.items()}
-        ops = self.backend
-        dx = np.zeros(shape, self.params.dtype)
+        check_backward(cache, type(self), self.config, self.params, grads)
+        douts, caches, ops = checked_douts(douts, cache), cache.layers, self.backend
+        dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
         if "last_hidden_state" in douts:
             dx += douts["last_hidden_state"]
-        for head, c in zip(self.heads, head_caches, strict=True):
+        for head, c in zip(self.heads, cache.heads, strict=True):
             dhead = head.backward(douts, c, grads, ops)
             if dhead is not None:
                 dx += dhead
@@ -266,58 +267,6 @@ class Model(Pretrained):
         encoder = (spec.name for spec in encoder_specs(self.config, self.naming))
         return any(not name.startswith(above) and name not in self.frozen for name in encoder)
 
-    def __call__(
-        self,
-        input_ids: npt.ArrayLike,
-        attention_mask: npt.ArrayLike | None = None,
-        token_type_ids: npt.ArrayLike | None = None,
-        position_ids: npt.ArrayLike | None = None,
-        *,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-        **targets: npt.ArrayLike,
-    ) -> ModelOutput:
-        """Run rectangular input [B, L] in evaluation mode, as in transformers.
-
-        Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output.
-        """
-        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        outputs, _ = self.forward(
-            batch, hidden_states=output_hidden_states, attentions=output_attentions, keep_cache=False
-        )
-        result = ModelOutput()
-        if targets:
-            counts = self.loss_counts(batch)
-            result["loss"] = sum(
-                value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
-            )
-        by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
-        for name, value in outputs.items():
-            if name == "hidden_states":
-                result[name] = tuple(batch.unpack(state) for state in value)
-            elif name == "attentions":
-                result[name] = tuple(unpack_attention(layer, batch) for layer in value)
-            else:
-                result[name] = batch.unpack(value) if name in by_token else value
-        return result
-
-    def pack(
-        self,
-        input_ids: npt.ArrayLike,
-        attention_mask: npt.ArrayLike | None = None,
-        token_type_ids: npt.ArrayLike | None = None,
-        position_ids: npt.ArrayLike | None = None,
-        **targets: npt.ArrayLike,
-    ) -> Batch:
-        """The packed form of rectangular input; targets of shape [B, L] of token heads are packed too."""
-        batch = Batch.from_padded(input_ids, attention_mask, token_type_ids, position_ids)
-        packed = {}
-        for name, value in targets.items():
-            array = np.asarray(value)
-            by_token = name == "labels" and any(head.token_outputs for head in self.heads)
-            packed[name] = batch.pack(array) if by_token else array
-        return batch.with_targets(**packed)
-
     def losses(
         self,
         outputs: dict[str, Any],
@@ -332,7 +281,7 @@ class Model(Pretrained):
         outputs : from `forward`
         batch : Batch
         scales : mapping of str to float, optional
-            Factor of each term's sum in what the gradients are of; 1 by default.
+            Factor of each term's sum in what the gradients are of; 1 for a term that is not named.
         grads : Arena, optional
             Needed if `outputs` come without logits: the gradients of the last layer are added here.
 
@@ -340,9 +289,20 @@ class Model(Pretrained):
         -------
         Losses
             The sum of each term, and the gradients by the outputs, for `backward`.
+
+        Raises
+        ------
+        UsageError
+            A model without a loss, an unknown term, an arena of another model.
+        InputError
+            Targets that are missing, or of another shape, dtype or range; outputs of another batch.
         """
-        run = Run(batch, self.config, self.backend)
-        scales = dict.fromkeys(self.loss_counts(batch), 1.0) if scales is None else scales
+        self.check(batch)
+        if grads is not None:
+            check_grads(self.params, grads)
+        run, counts = Run(batch, self.config, self.backend), self.loss_counts(batch)
+        check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
+        scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}
         sums: dict[str, float] = {}
         douts: dict[str, Any] = {}
         for head in self.heads:
@@ -356,41 +316,6 @@ class Model(Pretrained):
     def loss_counts(self, batch: Batch) -> dict[str, int]:
         """How many items each term of `losses` averages over, known before the forward pass."""
         return {name: n for head in self.heads for name, n in head.counts(batch, self.config).items()}
-
-    def loss_and_grads(
-        self,
-        input_ids: npt.ArrayLike,
-        attention_mask: npt.ArrayLike | None = None,
-        token_type_ids: npt.ArrayLike | None = None,
-        position_ids: npt.ArrayLike | None = None,
-        *,
-        dropout: Dropout | None = None,
-        **targets: npt.ArrayLike,
-    ) -> tuple[float, Arena]:
-        """The mean loss of rectangular input and its gradient for every parameter.
-
-        Parameters
-        ----------
-        input_ids, attention_mask, token_type_ids, position_ids : integers [B, L]
-        dropout : Dropout, optional
-            Training mode. None computes the gradient of evaluation mode.
-        **targets
-            `labels` [B], [B, C] or [B, L]; `start_positions`, `end_positions` [B]; `next_sentence_label` [B].
-
-        Returns
-        -------
-        loss : float
-            Sum over the heads' terms of each term's mean.
-        grads : Arena
-            `grads["bert.encoder.layer.0.attention.self.query.weight"]`; zeros for frozen parameters.
-        """
-        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        outputs, cache = self.forward(batch, dropout=dropout, logits=False)
-        scales = {term: 1 / max(count, 1) for term, count in self.loss_counts(batch).items()}
-        grads = self.params.like()
-        terms = self.losses(outputs, batch, scales, grads)
-        self.backward(terms.douts, cache, grads)
-        return sum(scales[term] * value for term, value in terms.sums.items()), grads
 
     # Predicting and training
 
@@ -417,6 +342,8 @@ class Model(Pretrained):
             How many tensors are frozen now. A pattern that matches nothing is an error.
         """
         for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise UsageError(f"patterns are given one by one, freeze('a*', 'b*'), not as {pattern!r:.60}")
             matched = fnmatch.filter(self.params, pattern)
             if not matched:
                 raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import as_array
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
-from minidistil.model.heads import Array, Losses, Outputs, PooledHead, target
+from minidistil.model.heads import Array, Losses, Outputs, PooledHead, integer_target, output_of
 from minidistil.model.outputs import ModelOutput
 from minidistil.model.run import Run
 from minidistil.packing import Batch
@@ -43,7 +44,18 @@ class ChoiceHead(PooledHead):
         return super().backward({self.output: douts[self.output][:, None]}, cache, grads, ops)
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"choice": int((target(batch, "labels") != IGNORE_INDEX).sum())}
+        return {"choice": int((self._chosen(batch) != IGNORE_INDEX).sum())}
+
+    def _chosen(self, batch: Batch) -> npt.NDArray[Any]:
+        """[G]: number of the right choice of each example, or -100."""
+        sizes, labels = batch.group_sizes, integer_target(batch, self.labels, batch.num_examples)
+        bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= sizes)))
+        if len(bad):
+            g = int(bad[0])
+            raise InputError(
+                f"{self.labels}: label {labels[g]} of example {g}, which has choices 0 to {sizes[g] - 1}"
+            )
+        return labels
 
     def losses(
         self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
@@ -52,15 +64,9 @@ class ChoiceHead(PooledHead):
 
         Scores that a smaller group lacks are minus infinity: exp gives them no probability and no gradient.
         """
-        batch, labels = run.batch, target(run.batch, "labels")
-        scores = batch.group(outputs[self.output], fill=-np.inf)  # [B] -> [G, C]
-        sizes = np.diff(np.asarray(batch.cu_groups))
-        if labels.shape == sizes.shape:  # other shapes are refused below
-            bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= sizes)))
-            if len(bad):
-                g = int(bad[0])
-                raise InputError(f"label {labels[g]} of example {g}, which has choices 0 to {sizes[g] - 1}")
-        loss = cross_entropy(scores, labels)
+        batch, labels = run.batch, self._chosen(run.batch)
+        logits = output_of(outputs, self.output, batch.num_sequences)
+        loss = cross_entropy(batch.group(logits, fill=-np.inf), labels)  # [B] -> [G, C]
         return Losses({"choice": loss.sum}, {self.output: batch.ungroup(loss.grad) * scales["choice"]})
 
 
@@ -79,7 +85,8 @@ class ChoiceModel(Model):
         **targets: npt.ArrayLike,
     ) -> Batch:
         """The packed form of rectangular input; `labels` are [B]."""
-        shape = np.shape(input_ids)
+        input_ids = as_array("input_ids", input_ids)
+        shape = input_ids.shape
         if len(shape) != 3:
             return super().pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
         if shape[1] == 0:
@@ -91,20 +98,21 @@ class ChoiceModel(Model):
             _one_below_the_other("position_ids", position_ids, shape),
             **targets,
         )
-        return replace(batch, cu_groups=np.arange(shape[0] + 1) * shape[1])
+        return replace(batch, cu_groups=np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
 
     def __call__(self, input_ids: npt.ArrayLike, *arguments: Any, **options: Any) -> ModelOutput:
         """As `Model.__call__`; of input [B, C, L] the `logits` are [B, C], states and maps of B * C rows."""
+        input_ids = as_array("input_ids", input_ids)
         result = super().__call__(input_ids, *arguments, **options)
-        if np.ndim(input_ids) == 3:
-            result["logits"] = result["logits"].reshape(np.shape(input_ids)[:2])
+        if input_ids.ndim == 3:
+            result["logits"] = result["logits"].reshape(input_ids.shape[:2])
         return result
 
 
 def _one_below_the_other(name: str, value: Any, shape: tuple[int, ...]) -> Any:
     """[B, C, L] -> [B * C, L]; what has fewer dimensions, or is not given, as it is."""
-    if np.ndim(value) != 3:
+    if value is None or (array := as_array(name, value)).ndim != 3:
         return value
-    if np.shape(value) != shape:
-        raise InputError(f"{name} has shape {list(np.shape(value))}, input_ids has {list(shape)}")
-    return np.reshape(value, (shape[0] * shape[1], shape[2]))
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {list(array.shape)}, input_ids has {list(shape)}")
+    return array.reshape(shape[0] * shape[1], shape[2])

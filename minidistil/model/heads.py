@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import did_you_mean
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
@@ -45,14 +46,18 @@ class Losses(NamedTuple):
 
 
 class Head(Protocol):
-    """What the model asks of a head. `token_outputs` names the outputs with a row for each token.
+    """What the model asks of a head.
 
+    `token_outputs` names the outputs with a row for each token, `target_names` what the loss needs. `counts`
+    refuses targets of another shape, dtype or range.
     `losses` takes what `forward` gave, and for each term the factor of its sum in the whole loss; it may add
     to the gradients of the head's own parameters by itself and leave them out of what it returns.
     """
 
     @property
     def token_outputs(self) -> tuple[str, ...]: ...
+    @property
+    def target_names(self) -> tuple[str, ...]: ...
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
 
@@ -72,7 +77,51 @@ def target(batch: Batch, name: str) -> npt.NDArray[Any]:
     if name not in batch.targets:
         have = ", ".join(sorted(batch.targets)) or "none"
         raise InputError(f"the loss of this model needs {name!r}; the batch has: {have}")
-    return batch.targets[name]
+    return np.asarray(batch.targets[name])
+
+
+def integer_target(batch: Batch, name: str, rows: int) -> npt.NDArray[Any]:
+    """A target of the batch, if it holds `rows` integers.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    values = target(batch, name)
+    if values.shape != (rows,) or (rows and values.dtype.kind not in "iu"):
+        raise InputError(
+            f"{name} must be integers of shape [{rows}], not {values.dtype} {list(values.shape)}"
+        )
+    return values
+
+
+def class_target(batch: Batch, name: str, rows: int, classes: int) -> npt.NDArray[Any]:
+    """A target of the batch, if it holds `rows` classes, from 0 to `classes` - 1 or -100 for none.
+
+    Raises
+    ------
+    InputError
+        Naming it, and the first label that is none.
+    """
+    values = integer_target(batch, name, rows)
+    bad = np.flatnonzero((values != IGNORE_INDEX) & ((values < 0) | (values >= classes)))
+    if len(bad):
+        raise InputError(
+            f"{name}: label {values[bad[0]]} at index {bad[0]} is out of range: expected 0 to {classes - 1}, "
+            f"or {IGNORE_INDEX} for a row without a label"
+        )
+    return values
+
+
+def output_of(outputs: Mapping[str, Any], name: str, rows: int) -> Array:
+    """An output of `rows` rows, or an InputError."""
+    if name not in outputs:
+        raise InputError(f"the loss is of the output {name!r}{did_you_mean(name, outputs)}")
+    values: Array = outputs[name]
+    if len(values) != rows:
+        raise InputError(f"the output {name!r} has {len(values)} rows, and the batch {rows}")
+    return values
 
 
 def scatter_first(dfirst: Array, batch: Batch) -> Array:
@@ -80,13 +129,6 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
     dx = np.zeros((batch.num_tokens, dfirst.shape[1]), dfirst.dtype)
     dx[batch.first_tokens] = dfirst
     return dx
-
-
-def classification_count(labels: npt.NDArray[Any], config: ModelConfig) -> int:
-    """Sequences for one label each, matrix entries for many labels or regression."""
-    if problem_type(labels, config) == "single_label_classification":
-        return int((labels != IGNORE_INDEX).sum())
-    return int(labels.size)
 
 
 def problem_type(labels: npt.NDArray[Any], config: ModelConfig) -> str:
@@ -113,6 +155,7 @@ class Pooler:
     dense: str
     activation: str = "tanh"
     token_outputs: ClassVar[tuple[str, ...]] = ()
+    target_names: ClassVar[tuple[str, ...]] = ()
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
@@ -151,7 +194,12 @@ class PooledHead:
     pooler: Pooler
     classifier: str = "classifier"
     output: str = "logits"
+    labels: str = "labels"
     token_outputs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return (self.labels,)
 
     def num_outputs(self, config: ModelConfig) -> int:
         return config.num_labels
@@ -187,28 +235,37 @@ class PooledHead:
 class SequenceHead(PooledHead):
     """Classification of sequences with one label or many, and regression."""
 
-    labels: str = "labels"
-
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"classification": classification_count(target(batch, self.labels), config)}
+        """Sequences for one label each, matrix entries for many labels or regression."""
+        kind, labels = self._target(batch, config)
+        single = kind == "single_label_classification"
+        return {"classification": int((labels != IGNORE_INDEX).sum()) if single else labels.size}
+
+    def _target(self, batch: Batch, config: ModelConfig) -> tuple[str, npt.NDArray[Any]]:
+        """The problem, and labels that fit it: classes [B], or numbers [B, C]."""
+        labels, shape = target(batch, self.labels), (batch.num_sequences, config.num_labels)
+        kind = problem_type(labels, config)
+        if kind == "single_label_classification":
+            return kind, class_target(batch, self.labels, *shape)
+        if labels.shape != shape and labels.shape != shape[:1] * (shape[1] == 1):
+            raise InputError(
+                f"{self.labels} have shape {list(labels.shape)}, the model's outputs {list(shape)}"
+            )
+        if labels.size and (labels.dtype.kind not in "biuf" or not np.isfinite(labels).all()):
+            raise InputError(f"{self.labels} must be finite numbers; they are {labels.dtype}: {labels!s:.60}")
+        return kind, labels.reshape(shape)
 
     def losses(
         self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
-        logits, labels = outputs[self.output], target(run.batch, self.labels)
-        kind = problem_type(labels, run.config)
+        logits = output_of(outputs, self.output, run.batch.num_sequences)
+        kind, labels = self._target(run.batch, run.config)
         if kind == "single_label_classification":
             loss = cross_entropy(logits, labels)
-        elif labels.size != logits.size:
-            raise InputError(
-                f"labels have shape {list(labels.shape)}, the model's outputs {list(logits.shape)}"
-            )
+        elif kind == "multi_label_classification":
+            loss = binary_cross_entropy(logits, labels.astype(logits.dtype))
         else:
-            wanted = labels.reshape(logits.shape).astype(logits.dtype)
-            if kind == "multi_label_classification":
-                loss = binary_cross_entropy(logits, wanted)
-            else:
-                loss = mean_squared_error(logits.reshape(-1), wanted.reshape(-1))
+            loss = mean_squared_error(logits.reshape(-1), labels.astype(logits.dtype).reshape(-1))
         grad = loss.grad.reshape(logits.shape) * scales["classification"]
         return Losses({"classification": loss.sum}, {self.output: grad})
 
@@ -226,10 +283,14 @@ class NextSentenceHead(SequenceHead):
         return 0.0
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"next_sentence": int((target(batch, self.labels) != IGNORE_INDEX).sum())}
+        return {"next_sentence": int((self._classes(batch) != IGNORE_INDEX).sum())}
+
+    def _classes(self, batch: Batch) -> npt.NDArray[Any]:
+        return class_target(batch, self.labels, batch.num_sequences, 2)
 
     def losses(
         self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
-        loss = cross_entropy(outputs[self.output], target(run.batch, self.labels))
+        logits = output_of(outputs, self.output, run.batch.num_sequences)
+        loss = cross_entropy(logits, self._classes(run.batch))
         return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})

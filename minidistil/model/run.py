@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.ops.dropout import Dropout, Mask
@@ -13,6 +16,32 @@ from minidistil.packing import Batch
 
 # Sites where a layer drops something; with (seed, step, layer) they name a mask.
 EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)
+
+
+class Cache(NamedTuple):
+    """All that `Model.backward` needs of a forward pass.
+
+    Attributes
+    ----------
+    batch : Batch
+    kind : type
+        Class of the model.
+    config : ModelConfig
+    dtype : dtype
+        Of the model's parameters.
+    layers, heads : list
+        What each layer, the embeddings before them, and each head kept.
+    shapes : mapping of str to tuple of int
+        Of the outputs that may have a gradient, "last_hidden_state" the first.
+    """
+
+    batch: Batch
+    kind: type
+    config: ModelConfig
+    dtype: npt.DTypeLike
+    layers: list[Any]
+    heads: list[Any]
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)

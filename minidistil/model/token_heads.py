@@ -14,7 +14,7 @@ from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.model.heads import Array, Losses, Outputs, target
+from minidistil.model.heads import Array, Losses, Outputs, class_target, integer_target, output_of
 from minidistil.model.naming import linear_specs, norm_specs
 from minidistil.model.run import HEAD_SITE, Run
 from minidistil.packing import Batch
@@ -26,6 +26,7 @@ class TokenHead:
 
     classifier: str = "classifier"
     token_outputs: ClassVar[tuple[str, ...]] = ("logits",)
+    target_names: ClassVar[tuple[str, ...]] = ("labels",)
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.classifier, config.num_labels, config.hidden_size)
@@ -49,12 +50,15 @@ class TokenHead:
         return np.asarray(ops.dropout_backward(dy, drop))
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"tokens": int((target(batch, "labels") != IGNORE_INDEX).sum())}
+        labels = class_target(batch, "labels", batch.num_tokens, config.num_labels)
+        return {"tokens": int((labels != IGNORE_INDEX).sum())}
 
     def losses(
         self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
-        loss = cross_entropy(outputs["logits"], target(run.batch, "labels"))
+        batch = run.batch
+        labels = class_target(batch, "labels", batch.num_tokens, run.config.num_labels)
+        loss = cross_entropy(output_of(outputs, "logits", batch.num_tokens), labels)
         return Losses({"tokens": loss.sum}, {"logits": loss.grad * scales["tokens"]})
 
 
@@ -67,6 +71,7 @@ class SpanHead:
     """
 
     token_outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
+    target_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs("qa_outputs", 2, config.hidden_size)
@@ -97,7 +102,7 @@ class SpanHead:
     @staticmethod
     def _inside(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
         """bool [B]: answers truncated away are not counted."""
-        positions = target(batch, name)
+        positions = integer_target(batch, name, batch.num_sequences)
         return (positions >= 0) & (positions < batch.lengths)
 
     def losses(
@@ -106,7 +111,8 @@ class SpanHead:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
         batch, total, douts = run.batch, 0.0, {}
         for name in ("start", "end"):
-            logits, positions = outputs[f"{name}_logits"], target(batch, f"{name}_positions")
+            logits = output_of(outputs, f"{name}_logits", batch.num_tokens)
+            positions = integer_target(batch, f"{name}_positions", batch.num_sequences)
             grad = np.zeros_like(logits)
             for b in np.flatnonzero(self._inside(batch, f"{name}_positions")):
                 rows = slice(batch.cu_seqlens[b], batch.cu_seqlens[b + 1])
@@ -126,6 +132,7 @@ class MaskedLMHead:
     bias: str
     word: str
     output: str = "logits"
+    target_names: ClassVar[tuple[str, ...]] = ("labels",)
 
     @property
     def token_outputs(self) -> tuple[str, ...]:
@@ -179,21 +186,24 @@ class MaskedLMHead:
         return np.asarray(dx)
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {"masked_lm": int((target(batch, "labels") != IGNORE_INDEX).sum())}
+        labels = class_target(batch, "labels", batch.num_tokens, config.vocab_size)
+        return {"masked_lm": int((labels != IGNORE_INDEX).sum())}
 
     def losses(
         self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
     ) -> Losses:
         """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
-        labels, scale = target(run.batch, "labels"), scales["masked_lm"]
+        tokens, scale = run.batch.num_tokens, scales["masked_lm"]
+        labels = class_target(run.batch, "labels", tokens, run.config.vocab_size)
         if self.output in outputs:
-            loss = cross_entropy(outputs[self.output], labels)
+            loss = cross_entropy(output_of(outputs, self.output, tokens), labels)
             return Losses({"masked_lm": loss.sum}, {self.output: loss.grad * scale})
         if grads is None:
             raise UsageError("outputs without logits need `grads`: the last layer's gradients go there")
         weight, bias = self.decoder_names(run.config)
+        features = output_of(outputs, "features", tokens)
         sums, dfeatures = run.ops.vocabulary_losses(
-            outputs["features"], *params.linear(weight, bias), labels=labels, label_scale=scale,
+            features, *params.linear(weight, bias), labels=labels, label_scale=scale,
             dweight=grads[weight], dbias=grads[bias],
         )[:2]  # fmt: skip
         return Losses({"masked_lm": sums.labels}, {"features": dfeatures})

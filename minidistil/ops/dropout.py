@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.errors import UsageError
 from minidistil.ops.rng import derive_key, philox
 
 Array = npt.NDArray[np.floating[Any]]
@@ -44,6 +45,11 @@ class Dropout:
 
     seed: int
     step: int
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "step"):
+            if not isinstance(value := getattr(self, name), int | np.integer):
+                raise UsageError(f"the {name} of a Dropout is an integer, not {value!r}")
 
     def mask(self, rate: float, layer: int, site: int, example: IntArray, position: IntArray) -> Mask | None:
         """The mask of one site of one layer; None where nothing is dropped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.ahead import ahead
-from minidistil.errors import InputError
+from minidistil.arguments import as_array, check_bounds, check_field, check_names
+from minidistil.errors import InputError, UsageError
 from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
 # Texts tokenised ahead of the model: milliseconds of the tokenizer's time, seconds of its own. It waits for
 # the first of them, so there they are few, and then twice as many each time.
 FIRST_PART, PART = 128, 512
+
+# What heads and objectives take.
+TARGETS = (
+    "labels", "next_sentence_label", "start_positions", "end_positions",
+    "teacher_logits", "teacher_start_logits", "teacher_end_logits", "teacher_pooled",
+)  # fmt: skip
+OWN = "; with_targets adds what an objective of your own needs"
+FROM_TEXTS = ("tokenizer", "texts", "pairs", "max_length", "truncation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +56,13 @@ class Dataset:
     token_targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, rows in self.targets.items():
-            if len(rows) != len(self):
-                raise InputError(f"target {name!r} has {len(rows)} rows for {len(self)} examples")
-        for name, rows in self.token_targets.items():
-            if len(rows) != self.num_tokens:
-                raise InputError(f"target {name!r} has {len(rows)} rows for {self.num_tokens} tokens")
+        check_field("Dataset", "input_ids", self.input_ids, np.int32)
+        check_field("Dataset", "token_type_ids", self.token_type_ids, np.int32, self.num_tokens)
+        check_field("Dataset", "offsets", self.offsets, np.int64)
+        check_bounds("Dataset", "offsets", self.offsets, self.num_tokens, empty=True)
+        check_field("Dataset", "example_ids", self.example_ids, np.int64, len(self))
+        check_targets(self.targets, len(self), "examples")
+        check_targets(self.token_targets, self.num_tokens, "tokens")
 
     @classmethod
     def from_texts(
@@ -64,7 +75,22 @@ class Dataset:
         truncation: Truncation = True,
         **targets: npt.ArrayLike,
     ) -> Self:
-        """Tokenise texts (see `Tokenizer.encode`); `targets` have one row for each text."""
+        """Tokenise texts (see `Tokenizer.encode`).
+
+        Parameters
+        ----------
+        **targets : array [N, ...]
+            A row for each text, under the names of `TARGETS`; what an objective of your own needs has other
+            names, and is added by `with_targets`.
+
+        Raises
+        ------
+        UsageError
+            A target of another name.
+        InputError
+            See `Tokenizer.encode`; not as many rows as texts.
+        """
+        check_names("from_texts", "argument", targets, [*FROM_TEXTS, *TARGETS], OWN)
         encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
         return cls._of(encodings).with_targets(**targets)
 
@@ -130,9 +156,7 @@ class Dataset:
 
     def subset(self, indices: npt.ArrayLike) -> Self:
         """The examples at `indices` (integers, or a mask), in that order, under their own ids."""
-        chosen = np.asarray(indices)
-        chosen = chosen if chosen.size else np.zeros(0, np.int64)
-        rows = np.arange(len(self))[chosen]  # negative ones counted from the end; range checked
+        rows = rows_at(indices, len(self))
         starts, lengths = self.offsets[rows], self.lengths[rows]
         offsets = _offsets(lengths)
         # Token j of the result is token j - offsets[i] of its example i, which began at starts[i].
@@ -149,11 +173,12 @@ class Dataset:
 
     def with_targets(self, **targets: npt.ArrayLike) -> Self:
         """The same examples with more targets."""
-        return replace(self, targets={**self.targets, **{n: np.asarray(v) for n, v in targets.items()}})
+        more = {name: as_array(name, values) for name, values in targets.items()}
+        return replace(self, targets={**self.targets, **more})
 
     def with_token_targets(self, **targets: npt.ArrayLike) -> Self:
         """The same examples with more targets of tokens."""
-        more = {name: np.asarray(values) for name, values in targets.items()}
+        more = {name: as_array(name, values) for name, values in targets.items()}
         return replace(self, token_targets={**self.token_targets, **more})
 
     def content_hash(self) -> str:
@@ -172,6 +197,38 @@ class Dataset:
             digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
             digest.update(little.tobytes())
         return digest.hexdigest()
+
+
+def check_targets(targets: Mapping[str, npt.NDArray[Any]], rows: int, of: str) -> None:
+    """Refuse targets of another number of rows, or under a name that is all but one of `TARGETS`.
+
+    Raises
+    ------
+    InputError, UsageError
+    """
+    for name, values in targets.items():
+        if not isinstance(values, np.ndarray) or not values.ndim:
+            raise InputError(f"target {name!r} must be an array of a row for each of the {rows} {of}")
+        if len(values) != rows:
+            raise InputError(f"target {name!r} has {len(values)} rows for {rows} {of}")
+        if name not in TARGETS and (near := difflib.get_close_matches(name, TARGETS, 1, 0.8)):
+            raise UsageError(f"target {name!r} is one that nothing takes: did you mean {near[0]}?")
+
+
+def rows_at(indices: npt.ArrayLike, length: int) -> npt.NDArray[np.int64]:
+    """Which rows of `length` are meant by integers (negative ones count from the end) or by a mask.
+
+    Raises
+    ------
+    InputError
+        No such row, or neither integers nor a mask.
+    """
+    chosen = as_array("indices", indices)
+    try:
+        rows: npt.NDArray[np.int64] = np.arange(length)[chosen if chosen.size else np.zeros(0, np.int64)]
+    except IndexError as error:
+        raise InputError(f"indices of {length} examples: {error}") from error
+    return rows
 
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError
+from minidistil.arguments import check_bounds, check_field
 from minidistil.packing import Batch
-from minidistil.text.dataset import Dataset
+from minidistil.text.dataset import Dataset, check_targets, rows_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,10 @@ class GroupedDataset:
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (np.diff(self.offsets) < 1).any() or self.offsets[-1] != len(self.sequences):
-            raise InputError("each example has at least one sequence, and each sequence an example")
-        for name, rows in self.targets.items():
-            if len(rows) != len(self):
-                raise InputError(f"target {name!r} has {len(rows)} rows for {len(self)} examples")
+        check_field("GroupedDataset", "offsets", self.offsets, np.int64)
+        # Each example has at least one sequence, and each sequence an example.
+        check_bounds("GroupedDataset", "offsets", self.offsets, len(self.sequences))
+        check_targets(self.targets, len(self), "examples")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,9 +50,9 @@ class GroupedDataset:
 
     def batch(self, indices: npt.ArrayLike) -> Batch:
         """The examples at `indices`, packed, in groups, with their rows of every target."""
-        rows = np.arange(len(self))[np.asarray(indices)]
+        rows = rows_at(indices, len(self))
         sizes = np.diff(self.offsets)[rows]
-        cu = np.append(0, np.cumsum(sizes))
+        cu = np.append(0, np.cumsum(sizes))  # int64
         # Sequence j of the batch is sequence j - cu[i] of its example i, which began at offsets[rows[i]].
         members = np.arange(cu[-1]) + np.repeat(self.offsets[rows] - cu[:-1], sizes)
         batch = replace(self.sequences.batch(members), cu_groups=cu)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args
 
+from minidistil.arguments import did_you_mean
 from minidistil.errors import ConfigError
 
 ScheduleName = Literal["linear", "constant", "cosine"]
 Every = int | Literal["epoch"] | None
+
+# Names in the TrainingArguments of transformers, for hints.
+ELSEWHERE = {
+    "learning_rate": "lr", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation", "adam_epsilon": "eps", "max_grad_norm": "clip",
+    "lr_scheduler_type": "schedule", "warmup_ratio": "warmup", "warmup_steps": "warmup",
+    "eval_steps": "eval_every", "evaluation_strategy": "eval_every", "eval_strategy": "eval_every",
+    "save_steps": "save_every", "save_strategy": "save_every", "save_total_limit": "keep",
+    "metric_for_best_model": "keep_best", "logging_steps": "log_every",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,24 +91,44 @@ class TrainSettings:
     patience: int | None = None
     log_every: int | None = None
 
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuse an unknown name with a ConfigError that says which one was meant."""
+        names = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in names:
+                meant = ELSEWHERE.get(name)
+                hint = f" (did you mean {meant}?)" if meant else did_you_mean(name, names)
+                raise ConfigError(f"TrainSettings has no setting {name!r}{hint}")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for name in ("epochs", "max_steps", "batch_size", "accumulation", "keep", "patience", "log_every"):
             value = getattr(self, name)
-            _check(value is None or (isinstance(value, int) and value >= 1), name, value, "an integer >= 1")
+            good = _integer(value, 1) or (value is None and name in ("max_steps", "patience"))
+            _check(good, name, value, "an integer >= 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
-            good = value is None or value == "epoch" or (isinstance(value, int) and value >= 1)
+            good = value is None or value == "epoch" or _integer(value, 1)
             _check(good, name, value, 'an integer >= 1, "epoch", or nothing')
-        _check(self.seed >= 0, "seed", self.seed, "an integer >= 0")
-        _check(0 <= self.lr < math.inf, "lr", self.lr, "a number >= 0")
-        _check(all(0 <= beta < 1 for beta in self.betas), "betas", self.betas, "two numbers in [0, 1)")
-        _check(0 < self.eps < math.inf, "eps", self.eps, "a number > 0")
-        _check(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "a number >= 0")
-        _check(self.clip is None or self.clip > 0, "clip", self.clip, "a number > 0, or nothing")
+        _check(_integer(self.seed, 0), "seed", self.seed, "an integer >= 0")
+        _check(_number(self.lr) and self.lr >= 0, "lr", self.lr, "a number >= 0")
+        pair = isinstance(self.betas, Sequence) and len(self.betas) == 2
+        good = pair and all(_number(beta) and 0 <= beta < 1 for beta in self.betas)
+        _check(good, "betas", self.betas, "two numbers in [0, 1)")
+        _check(_number(self.eps) and self.eps > 0, "eps", self.eps, "a number > 0")
+        good = _number(self.weight_decay) and self.weight_decay >= 0
+        _check(good, "weight_decay", self.weight_decay, "a number >= 0")
+        good = self.clip is None or (_number(self.clip, infinite=True) and self.clip > 0)
+        _check(good, "clip", self.clip, "a number > 0, or nothing")
         if isinstance(self.warmup, int):
-            _check(self.warmup >= 0, "warmup", self.warmup, "a number of steps >= 0")
+            _check(_integer(self.warmup, 0), "warmup", self.warmup, "a number of steps >= 0")
         else:
-            _check(0 <= self.warmup <= 1, "warmup", self.warmup, "a share of all steps in [0, 1]")
+            good = _number(self.warmup) and 0 <= self.warmup <= 1
+            _check(good, "warmup", self.warmup, "a share of all steps in [0, 1]")
+        for name in ("group_by_length", "dropout"):
+            _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        good = self.keep_best is None or isinstance(self.keep_best, str)
+        _check(good, "keep_best", self.keep_best, "the name of a metric, or nothing")
         schedules = get_args(ScheduleName)
         _check(self.schedule in schedules, "schedule", self.schedule, "one of " + ", ".join(schedules))
         _check(self.best_is in ("max", "min"), "best_is", self.best_is, '"max" or "min"')
@@ -116,6 +147,16 @@ class TrainSettings:
     def warmup_steps(self, total: int) -> int:
         """Number of warm-up steps in a run of `total` steps."""
         return self.warmup if isinstance(self.warmup, int) else math.ceil(total * self.warmup)
+
+
+def _integer(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object, *, infinite: bool = False) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) or (infinite and value == math.inf)
 
 
 def _check(good: bool, name: str, value: object, expected: str) -> None:

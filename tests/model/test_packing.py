@@ -99,7 +99,7 @@ def test_targets_are_added_without_touching_the_batch():
         (lambda: Batch.from_sequences([[1, 2], [3]], [[0], [0, 1]]), "one for each token"),
         (lambda: Batch.from_sequences([[1, 2, 3]], [[1]]), "one for each token"),
         (lambda: Batch.from_sequences([[1], [2]], example_ids=[4]), "1 example_ids for 2 sequences"),
-        (lambda: Batch.from_padded([[1, 2]]).pack(np.zeros((2, 1))), r"shape \[1, 2, \.\.\.\], got \[2, 1\]"),
+        (lambda: Batch.from_padded([[1, 2]]).pack(np.zeros((2, 1))), r"shape \[1, 2, \.\.\.\], not \[2, 1\]"),
     ],
 )
 def test_what_is_refused(make, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,9 +28,8 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture
 def data(tokenizer):
-    return Dataset.from_texts(
-        tokenizer, TEXTS, labels=np.array([1, 0, 1, 0]), logits=np.arange(8.0).reshape(4, 2)
-    )
+    data = Dataset.from_texts(tokenizer, TEXTS, labels=np.array([1, 0, 1, 0]))
+    return data.with_targets(logits=np.arange(8.0).reshape(4, 2))
 
 
 def test_batch_is_what_encode_gives(tokenizer, data):
@@ -59,7 +59,7 @@ def test_subset_keeps_names(data):
     again = part.subset(np.array([False, True, False]))
     assert again.example_ids.tolist() == [1]
     assert again.input_ids.tolist() == [2, 3]
-    with pytest.raises(IndexError):
+    with pytest.raises(InputError, match="indices of 4 examples"):
         data.subset([4])
 
 
@@ -189,3 +189,39 @@ def test_parts_are_the_whole(tokenizer, monkeypatch, caplog, sizes):
     assert ("truncated" in warned) == bool(sizes), "so that it could be lost"
     with pytest.raises(InputError, match="text 1 has"):
         list(Dataset.in_parts(tokenizer, ["a", "b " * 9, "c"], max_length=6, truncation=False))
+
+
+def test_names_of_targets_are_checked(tokenizer, data):
+    with pytest.raises(UsageError, match=r"'lables' \(did you mean labels\?\).*with_targets"):
+        Dataset.from_texts(tokenizer, TEXTS, lables=[1, 0, 1, 0])
+    with pytest.raises(UsageError, match=r"'max_len' \(did you mean max_length\?\)"):
+        Dataset.from_texts(tokenizer, TEXTS, max_len=3)
+    with pytest.raises(UsageError, match="'lables' is one that nothing takes: did you mean labels"):
+        data.with_targets(lables=[1, 0, 1, 0])
+    with pytest.raises(UsageError, match="'start_position' is one that nothing takes"):
+        data.with_token_targets(start_position=data.input_ids)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_ids": [1, 2]}, "input_ids must be an array int32"),
+        ({"input_ids": np.zeros(12)}, "input_ids must be an array int32"),
+        ({"token_type_ids": np.zeros(3, np.int32)}, "token_type_ids has 3 entries"),
+        ({"offsets": np.array([0, 9, 3, 8, 12])}, "offsets must rise from 0"),
+        ({"offsets": np.array([0, 4, 6, 12, 13])}, "offsets must rise from 0"),
+        ({"example_ids": np.arange(3)}, "example_ids has 3 entries"),
+        ({"targets": {"labels": [1, 0, 1, 0]}}, "'labels' must be an array of a row for each"),
+        ({"targets": {"labels": np.array(1)}}, "'labels' must be an array of a row"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fields_that_do_not_fit(data, change, message):
+    with pytest.raises(InputError, match=message):
+        replace(data, **change)
+
+
+@pytest.mark.parametrize("indices", [[0, 9], [0.5], ["a"], [True, False], [[0], [1, 2]]])
+def test_rows_that_there_are_not(data, indices):
+    with pytest.raises(InputError, match="indices"):
+        data.batch(indices)

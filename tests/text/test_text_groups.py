@@ -59,9 +59,9 @@ def test_the_hash_sees_everything(data):
 
 
 def test_what_does_not_fit():
-    with pytest.raises(InputError, match="at least one sequence"):
+    with pytest.raises(InputError, match="offsets must rise from 0 to 20"):
         GroupedDataset(random_dataset(20), np.array([0, 2, 2, 20]))
-    with pytest.raises(InputError, match="each sequence an example"):
+    with pytest.raises(InputError, match="offsets must rise from 0 to 20"):
         GroupedDataset(random_dataset(20), np.array([0, 2, 19]))
     with pytest.raises(InputError, match="'labels' has 1 rows for 2 examples"):
         GroupedDataset(random_dataset(20), np.array([0, 2, 20]), {"labels": np.array([0])})

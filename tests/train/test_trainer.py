@@ -15,6 +15,7 @@ from minidistil.ops.dropout import Dropout
 from minidistil.text.batching import epoch_batches
 from minidistil.train.optimizer import AdamW
 from minidistil.train.schedule import schedule
+from minidistil.train.settings import TrainSettings
 
 
 def test_two_steps_by_hand():
@@ -364,3 +365,26 @@ def test_every_example_once_an_epoch():
         assert sorted(itertools.chain.from_iterable(ids for _, ids in epoch)) == list(range(26))
     assert [step for step, _ in seen] == [0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4, 5]
     assert seen[:7] != seen[7:]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", "x"), ("lr", True), ("lr", float("nan")), ("betas", 1), ("betas", (0.9,)),
+        ("seed", None), ("seed", 1.5), ("epochs", True), ("epochs", "3"), ("epochs", None), ("warmup", "x"),
+        ("clip", "x"), ("eps", None), ("weight_decay", [1]), ("dropout", 1), ("group_by_length", "no"),
+        ("eval_every", True), ("keep_best", 3),
+    ],
+)  # fmt: skip
+def test_settings_of_another_type_are_named(name, value):
+    with pytest.raises(ConfigError, match=f"^{name} is .*: expected"):
+        TrainSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("learning_rate", "lr"), ("epoch", "epochs"), ("max_grad_norm", "clip"), ("sed", "seed")],
+)
+def test_settings_of_another_name_are_refused_with_the_nearest(name, meant):
+    with pytest.raises(ConfigError, match=rf"no setting '{name}' \(did you mean {meant}\?\)"):
+        TrainSettings(**{name: 1})

@@ -1,0 +1,119 @@
+"""Checks in front of the kernels: of a batch before the forward pass, of gradients before the backward pass.
+
+A kernel trusts what it is given, and reads and writes outside memory where that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.arguments import as_array, check_names
+from minidistil.config import ModelConfig
+from minidistil.errors import InputError, UsageError
+from minidistil.model.arena import Arena
+from minidistil.model.run import Cache
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+def check_batch(batch: Batch, config: ModelConfig) -> None:
+    """Refuse a batch whose fields do not fit, or whose ids lie outside a model's tables.
+
+    Raises
+    ------
+    UsageError
+        No `Batch`.
+    InputError
+        Naming the field; or the sequence and the first bad value.
+    """
+    if not isinstance(batch, Batch):
+        raise UsageError(
+            f"a Batch is expected, not {type(batch).__name__}: arrays go to the model itself, as "
+            "model(input_ids, attention_mask), and model.pack makes a Batch of them"
+        )
+    batch.check()
+    limits = [
+        ("token id", batch.input_ids, config.vocab_size, "vocabulary"),
+        ("position", batch.position_ids, config.max_position_embeddings, "positions"),
+    ]
+    if config.type_vocab_size:
+        limits.append(("token type", batch.token_type_ids, config.type_vocab_size, "token types"))
+    for what, values, limit, table in limits:
+        outside = values.view(np.uint32) >= limit  # as unsigned, what is negative is beyond it too
+        if np.count_nonzero(outside):
+            t = int(np.flatnonzero(outside)[0])
+            where = f"sequence {batch.rows[t]}, token {batch.places[t]}"
+            advice = "; truncate the text" if what == "position" else ""
+            raise InputError(f"{where}: {what} {values[t]} is outside the model's {limit} {table}{advice}")
+
+
+def check_dropout(dropout: Dropout | None) -> None:
+    """A UsageError for what names no masks, such as a rate."""
+    if not isinstance(dropout, Dropout | None):
+        raise UsageError(
+            f"dropout is a Dropout(seed, step), which names the masks, or None, not {dropout!r:.40}; "
+            "the rates are in the model's config"
+        )
+
+
+def check_backward(cache: Cache, kind: type, config: ModelConfig, params: Arena, grads: Arena) -> None:
+    """A UsageError unless a model can go back from `cache`, and add to `grads`."""
+    if not isinstance(cache, Cache):
+        raise UsageError(f"cache is what forward gave with keep_cache=True, not {type(cache).__name__}")
+    if cache.kind is not kind or cache.config != config or cache.dtype != params.dtype:
+        raise UsageError("cache is from the forward pass of another model")
+    check_batch(cache.batch, config)  # its arrays may have changed since
+    check_grads(params, grads)
+
+
+def check_grads(params: Arena, grads: Arena) -> None:
+    """A UsageError unless `grads` are laid out as `params`."""
+    if not isinstance(grads, Arena) or grads.specs != params.specs or grads.dtype != params.dtype:
+        raise UsageError("grads must be an arena laid out as the model's params: params.like() makes one")
+
+
+def checked_douts(douts: Mapping[str, Any], cache: Cache) -> dict[str, Any]:
+    """Gradients of outputs as kernels take them: in the model's dtype, row after row.
+
+    Raises
+    ------
+    UsageError
+        An output that the forward pass did not have.
+    InputError
+        Another shape than the output's, or no numbers.
+    """
+    layers, (tokens, width) = len(cache.layers) - 1, cache.shapes["last_hidden_state"]
+    inside = {"hidden_states": (layers + 1, width), "qkv": (layers, 3 * width)}
+    check_names("backward", "gradient of", douts, [*cache.shapes, *inside])
+    found: dict[str, Any] = {}
+    for name, dout in douts.items():
+        if name not in inside:
+            found[name] = _gradient(name, dout, cache.shapes[name], cache.dtype)
+            continue
+        count, columns = inside[name]
+        if not isinstance(dout, Mapping) or not all(i in range(count) for i in dout):
+            raise UsageError(
+                f"the gradient of {name} is a mapping of numbers from 0 to {count - 1} to arrays, not "
+                f"{dict.fromkeys(dout, ...) if isinstance(dout, Mapping) else type(dout).__name__}"
+            )
+        found[name] = {
+            int(i): _gradient(f"{name}[{i}]", part, (tokens, columns), cache.dtype)
+            for i, part in dout.items()
+        }
+    return found
+
+
+def _gradient(name: str, value: npt.ArrayLike, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    array = as_array(f"the gradient of {name}", value)
+    if array.shape != shape or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"the gradient of {name} must be numbers of shape {list(shape)}, as the output is, not "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    return np.ascontiguousarray(array, dtype)

@@ -1,0 +1,164 @@
+"""Models called with rectangular arrays, as in transformers: padded [B, L] with an attention mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from minidistil.arguments import as_array, check_names
+from minidistil.model.arena import Arena
+from minidistil.model.heads import Head, Losses
+from minidistil.model.outputs import ModelOutput, unpack_attention
+from minidistil.model.run import Cache
+from minidistil.ops.dropout import Dropout
+from minidistil.packing import Batch
+
+
+class Rectangular:
+    """The calls of every model that take arrays: they pack them, and compute on the `Batch`."""
+
+    heads: ClassVar[tuple[Head, ...]]
+    params: Arena
+
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        dropout: Dropout | None = None,
+        hidden_states: bool = False,
+        attentions: bool = False,
+        logits: bool = True,
+        keep_cache: bool = True,
+    ) -> tuple[dict[str, Any], Any]:
+        raise NotImplementedError
+
+    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Arena) -> None:
+        raise NotImplementedError
+
+    def losses(
+        self,
+        outputs: dict[str, Any],
+        batch: Batch,
+        scales: Mapping[str, float] | None = None,
+        grads: Arena | None = None,
+    ) -> Losses:
+        raise NotImplementedError
+
+    def loss_counts(self, batch: Batch) -> dict[str, int]:
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        **targets: npt.ArrayLike,
+    ) -> ModelOutput:
+        """Run rectangular input [B, L] in evaluation mode, as in transformers.
+
+        Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output.
+
+        Raises
+        ------
+        UsageError
+            A target, or another argument, that the model does not take.
+        InputError
+            Arrays of another shape, dtype or range.
+        """
+        targets = self._targets(targets, "output_hidden_states", "output_attentions")
+        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
+        counts = self.loss_counts(batch) if targets else {}
+        outputs, _ = self.forward(
+            batch, hidden_states=output_hidden_states, attentions=output_attentions, keep_cache=False
+        )
+        result = ModelOutput()
+        if targets:
+            result["loss"] = sum(
+                value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
+            )
+        by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
+        for name, value in outputs.items():
+            if name == "hidden_states":
+                result[name] = tuple(batch.unpack(state) for state in value)
+            elif name == "attentions":
+                result[name] = tuple(unpack_attention(layer, batch) for layer in value)
+            else:
+                result[name] = batch.unpack(value) if name in by_token else value
+        return result
+
+    def pack(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        **targets: npt.ArrayLike,
+    ) -> Batch:
+        """The packed form of rectangular input; targets of shape [B, L] of token heads are packed too.
+
+        Raises
+        ------
+        UsageError, InputError
+            As of calling the model.
+        """
+        targets = self._targets(targets)
+        batch = Batch.from_padded(input_ids, attention_mask, token_type_ids, position_ids)
+        by_token = any(head.token_outputs for head in self.heads)
+        packed = {name: as_array(name, value) for name, value in targets.items()}
+        if by_token and "labels" in packed:
+            packed["labels"] = batch.pack(packed["labels"], "labels")
+        return batch.with_targets(**packed)
+
+    def _targets(self, targets: Mapping[str, npt.ArrayLike], *others: str) -> dict[str, Any]:
+        """Those that are given, if the heads take them; `others` are further arguments of the call."""
+        names = [name for head in self.heads for name in head.target_names]
+        known = ["input_ids", "attention_mask", "token_type_ids", "position_ids", *others, *names]
+        check_names(type(self).__name__, "argument", targets, known)
+        return {name: value for name, value in targets.items() if value is not None}
+
+    def loss_and_grads(
+        self,
+        input_ids: npt.ArrayLike,
+        attention_mask: npt.ArrayLike | None = None,
+        token_type_ids: npt.ArrayLike | None = None,
+        position_ids: npt.ArrayLike | None = None,
+        *,
+        dropout: Dropout | None = None,
+        **targets: npt.ArrayLike,
+    ) -> tuple[float, Arena]:
+        """The mean loss of rectangular input and its gradient for every parameter.
+
+        Parameters
+        ----------
+        input_ids, attention_mask, token_type_ids, position_ids : integers [B, L]
+        dropout : Dropout, optional
+            Training mode. None computes the gradient of evaluation mode.
+        **targets
+            `labels` [B], [B, C] or [B, L]; `start_positions`, `end_positions` [B]; `next_sentence_label` [B].
+
+        Returns
+        -------
+        loss : float
+            Sum over the heads' terms of each term's mean.
+        grads : Arena
+            `grads["bert.encoder.layer.0.attention.self.query.weight"]`; zeros for frozen parameters.
+
+        Raises
+        ------
+        UsageError, InputError
+            As of calling the model.
+        """
+        targets = self._targets(targets, "dropout")
+        batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
+        scales = {term: 1 / max(count, 1) for term, count in self.loss_counts(batch).items()}
+        outputs, cache = self.forward(batch, dropout=dropout, logits=False)
+        grads = self.params.like()
+        terms = self.losses(outputs, batch, scales, grads)
+        self.backward(terms.douts, cache, grads)
+        return sum(scales[term] * value for term, value in terms.sums.items()), grads
