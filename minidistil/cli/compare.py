@@ -136,10 +136,12 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
     import numpy as np
 
     from minidistil.packing import Batch
+    from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(next(side.source for side in sides if side.model is not None))
-    encoded = tokenizer.encode(texts)
+    limit = min(sequence_length(tokenizer, side.model.config) for side in sides if side.model is not None)
+    encoded = tokenizer.encode(texts, max_length=limit)
     batch = Batch.from_sequences(encoded.input_ids)
     types = np.concatenate(encoded.token_type_ids)
     return given | {

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.model import load_model
     from minidistil.model.token_heads import MaskedLMHead
     from minidistil.packing import Batch
+    from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     tokenizer = Tokenizer.from_pretrained(resolve(args.teacher))
     own = saved_tokenizer(resolve(args.student)) or tokenizer
     check_same_ids(own, tokenizer, args.text, names=(args.student, args.teacher))
-    limit = min(model.config.max_position_embeddings for model in (teacher, student))
+    limit = min(sequence_length(tokenizer, model.config) for model in (teacher, student))
     encodings = tokenizer.iter_encode(args.text, max_length=limit)
     batch = Batch.from_sequences([encoding.ids for encoding in encodings])
     words = any(isinstance(head, MaskedLMHead) for head in student.heads)

@@ -61,13 +61,14 @@ def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str
     from minidistil.model import load_model
     from minidistil.packing import Batch
     from minidistil.report.similarity import layer_similarity
+    from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve
 
     ours, theirs = load_model(student), load_model(teacher)
-    limit = min(model.config.max_position_embeddings for model in (ours, theirs))
     tokenizer, texts = Tokenizer.from_pretrained(resolve(teacher)), texts or SENTENCES
     own = Tokenizer.from_pretrained(resolve(student))
     check_same_ids(own, tokenizer, texts, names=(student, teacher))
+    limit = min(sequence_length(tokenizer, model.config) for model in (ours, theirs))
     batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts, max_length=limit)])
     return layer_similarity(ours, theirs, [batch])

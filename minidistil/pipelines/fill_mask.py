@@ -18,6 +18,7 @@ from minidistil.pipelines.base import Pipeline, as_list
 from minidistil.tasks.masked_lm import word_scores
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.filling import Span, fill, find_masks
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer, check_texts
 
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
@@ -166,7 +167,7 @@ class FillMask(Pipeline):
                 raise InputError(
                     f"text {i + 1} of {len(texts)} has no {own}: write it where a word is to be guessed"
                 )
-        limit = min(self.model.config.max_position_embeddings, self.tokenizer.model_max_length)
+        limit = sequence_length(self.tokenizer, self.model.config)
         encoded = self.tokenizer.encode([marked for _, marked in found], max_length=limit)
         ids = [row.astype(np.int64) for row in encoded.input_ids]
         places = [np.flatnonzero(row == self._mask_id) for row in ids]

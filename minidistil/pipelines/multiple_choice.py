@@ -11,6 +11,7 @@ from minidistil.model.choices import ChoiceHead
 from minidistil.pipelines.base import Pipeline, as_list, require_text
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -44,7 +45,7 @@ class MultipleChoice(Pipeline):
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         super().__init__(model, tokenizer)
-        self._task = ChoiceTask(DataSettings(max_length=model.config.max_position_embeddings))
+        self._task = ChoiceTask(DataSettings(max_length=sequence_length(tokenizer, model.config)))
 
     def __call__(
         self,

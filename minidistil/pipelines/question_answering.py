@@ -9,7 +9,6 @@ from minidistil.model.base import Model
 from minidistil.model.token_heads import SpanHead
 from minidistil.pipelines.base import Pipeline, as_list, require_text
 from minidistil.tasks.answers import Answers
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.questions import QuestionTask
 from minidistil.text.tokenizer import Tokenizer
 
@@ -23,8 +22,7 @@ class QuestionAnswering(Pipeline):
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         super().__init__(model, tokenizer)
-        length = min(384, model.config.max_position_embeddings)  # BERT's for SQuAD
-        self._task = QuestionTask(DataSettings(max_length=length))
+        self._task = QuestionTask()
 
     def __call__(
         self,

@@ -16,6 +16,7 @@ from minidistil.tasks.classification import predict_logits
 from minidistil.tasks.scope import NONE, stored_threshold
 from minidistil.tasks.sequence import label_names
 from minidistil.text.dataset import Dataset
+from minidistil.text.lengths import sequence_length
 
 
 class Prediction(NamedTuple):
@@ -85,7 +86,7 @@ class TextClassification(Pipeline):
             raise UsageError(f"the threshold is a probability, from 0 to 1, not {threshold}")
         elif self._regression:
             raise UsageError("a model of a number has no threshold")
-        limit = self.model.config.max_position_embeddings
+        limit = sequence_length(self.tokenizer, self.model.config)
         parts = Dataset.in_parts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
         return [
             prediction

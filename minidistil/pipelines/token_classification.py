@@ -11,6 +11,7 @@ from minidistil.pipelines.base import Pipeline, as_list
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.entities import Aggregation, Entity
 from minidistil.tasks.tokens import TokenTask
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -23,7 +24,7 @@ class TokenClassification(Pipeline):
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         super().__init__(model, tokenizer)
-        self._task = TokenTask(DataSettings(max_length=model.config.max_position_embeddings))
+        self._task = TokenTask(DataSettings(max_length=sequence_length(tokenizer, model.config)))
 
     def __call__(
         self, texts: str | Sequence[str], *, aggregation: Aggregation = "first"

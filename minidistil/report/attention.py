@@ -12,6 +12,7 @@ from minidistil.errors import UsageError
 from minidistil.model.base import Model
 from minidistil.report.chart import heat_map
 from minidistil.text.dataset import Dataset
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 TOKENS_SHOWN = 64  # more cannot be read on a page
@@ -44,7 +45,7 @@ def attention_map(
         raise UsageError(
             f"there is no head {head} of layer {layer}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}"
         )
-    length, pairs = model.config.max_position_embeddings, None if pair is None else [pair]
+    length, pairs = sequence_length(tokenizer, model.config), None if pair is None else [pair]
     dataset = Dataset.from_texts(tokenizer, [text], pairs, max_length=length)
     outputs, _ = model.forward(dataset.batch([0]), attentions=True, logits=False)
     tokens = [tokenizer.id_to_token(int(i)) or "?" for i in dataset.input_ids[:TOKENS_SHOWN]]

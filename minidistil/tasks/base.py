@@ -16,6 +16,7 @@ from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
 from minidistil.recipes import ANY_TEXT
 from minidistil.text.labels import label_name
+from minidistil.text.lengths import sequence_length
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
 from minidistil.text.tables import FORMATS, Column, suffix_of
 from minidistil.text.tokenizer import Tokenizer
@@ -233,10 +234,16 @@ class Task(Measurable):
     problem_type: str | None = None
     data: DataSettings
 
-    def max_length(self, config: ModelConfig) -> int:
-        """Most tokens of an example, as far as the model takes them."""
-        wanted = self.usual_length if self.data.max_length is None else self.data.max_length
-        return min(wanted, config.max_position_embeddings)
+    def max_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
+        """Most tokens of an example; see `sequence_length`.
+
+        Raises
+        ------
+        ConfigError
+            `data` asks for more than the model has positions.
+        """
+        wanted, usual = self.data.max_length, self.usual_length
+        return sequence_length(tokenizer, config, wanted, usual=usual, name="data.max_length")
 
     def like(self, examples: Any) -> Self:
         """The same task, reading other files by the columns that these examples were read by."""

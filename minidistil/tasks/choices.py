@@ -75,7 +75,7 @@ class ChoiceTask(Task):
         truncation: Truncation = True,
     ) -> GroupedDataset:
         """Tokens of contexts with their choices, each of which goes on with `starts[i]`."""
-        length = self.max_length(config)
+        length = self.max_length(tokenizer, config)
         sizes = [len(some) for some in choices]
         first = [context for context, n in zip(contexts, sizes, strict=True) for _ in range(n)]
         second = [

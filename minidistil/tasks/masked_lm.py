@@ -60,7 +60,7 @@ class MaskedLMTask(Task):
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
     ) -> MaskedDataset:
-        length = self.max_length(config)
+        length = self.max_length(tokenizer, config)
         corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
         nothing = DataError("it has no word of the vocabulary that could be masked", path=examples.path)
         if not len(corpus):

@@ -88,7 +88,7 @@ class QuestionTask(Task):
         Windows overlap by a third, short ones by up to a half: no answer of 30 tokens is cut by all of them
         where they have 128 tokens or more.
         """
-        length = min(self.max_length(config), tokenizer.model_max_length)
+        length = self.max_length(tokenizer, config)
         stride = max(length // 3, min(2 * (LONGEST_ANSWER - 1), length // 2))
         return cut_windows(
             tokenizer, contexts, questions, max_length=length, stride=stride,

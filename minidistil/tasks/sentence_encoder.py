@@ -16,6 +16,7 @@ from minidistil.model.pooling import pooling_kinds
 from minidistil.progress import Progress
 from minidistil.tasks.embeddings import embed
 from minidistil.text.dataset import Dataset
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer, check_texts
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
@@ -42,11 +43,11 @@ class SentenceEncoder:
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
         embedding = Embedding() if embedding is None else embedding
-        length = tokenizer.model_max_length if embedding.max_length is None else embedding.max_length
-        room = model.config.max_position_embeddings
+        wanted, positions = embedding.max_length, model.config.max_position_embeddings
+        length = sequence_length(tokenizer, model.config, None if wanted is None else min(wanted, positions))
         pooling_kinds(embedding.pooling)
         self.model, self.tokenizer = model, tokenizer
-        self.embedding = embedding._replace(max_length=room if length is None else min(length, room))
+        self.embedding = embedding._replace(max_length=length)
         self._reader = tokenizer.lowered() if embedding.lower_case else tokenizer
 
     @classmethod

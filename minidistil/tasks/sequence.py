@@ -98,7 +98,7 @@ class SequenceTask(Task):
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
     ) -> Dataset:
-        length = self.max_length(config)
+        length = self.max_length(tokenizer, config)
         data = Dataset.from_texts(tokenizer, examples.texts, examples.pairs, max_length=length)
         return data.with_targets(labels=self.targets(examples, config)) if labelled else data
 
@@ -126,7 +126,7 @@ class SequenceTask(Task):
 
     def logits(self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True) -> Array:
         """What a model says of examples, with or without labels: [N, C]."""
-        length = self.max_length(model.config)
+        length = self.max_length(tokenizer, model.config)
         parts = Dataset.in_parts(tokenizer, examples.texts, examples.pairs, max_length=length)
         with Progress(len(examples), "evaluating", "example", quiet=quiet) as progress:
             return np.concatenate([predict_logits(model, part, progress=progress) for part in parts])

@@ -191,7 +191,7 @@ class SummaryTask(Task):
 
     def windows(self, tokenizer: Tokenizer, texts: Sequence[str], config: ModelConfig) -> Windows:
         """Documents cut for a model."""
-        return cut_texts(tokenizer, texts, self.max_length(config))
+        return cut_texts(tokenizer, texts, self.max_length(tokenizer, config))
 
     def predict(self, encoder: SentenceEncoder, texts: Sequence[str], *, quiet: bool = True) -> list[Summary]:
         """Summaries of documents, in order; none depends on another.

@@ -105,7 +105,7 @@ class TokenTask(Task):
 
     def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
         """Texts cut for a model."""
-        return cut_texts(tokenizer, texts, self.max_length(config))
+        return cut_texts(tokenizer, texts, self.max_length(tokenizer, config))
 
     def predict(
         self,

@@ -21,6 +21,7 @@ from minidistil.packing import Batch
 from minidistil.progress import Progress
 from minidistil.tasks.neighbours import directions
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
@@ -114,7 +115,7 @@ def align(
     _check_method(method)
     if len(sources) != len(targets):
         raise InputError(f"{len(sources)} sentences but {len(targets)} translations")
-    room = model.config.max_position_embeddings
+    room = sequence_length(tokenizer, model.config)
     sides = [tokenizer.encode(texts, max_length=room, truncation="error") for texts in (sources, targets)]
     lengths = np.array([[len(ids) for ids in side.input_ids] for side in sides], np.int64).sum(0)
     found: dict[int, Alignment] = {}

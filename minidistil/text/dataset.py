@@ -92,7 +92,7 @@ class Dataset:
         """
         check_names("from_texts", "argument", targets, [*FROM_TEXTS, *TARGETS], OWN)
         encodings = tokenizer.iter_encode(texts, pairs, max_length=max_length, truncation=truncation)
-        return cls._of(encodings).with_targets(**targets)
+        return cls._of(tokenizer, encodings).with_targets(**targets)
 
     @classmethod
     def in_parts(
@@ -109,20 +109,20 @@ class Dataset:
 
         def parts() -> Iterator[Self]:
             first, size = 0, FIRST_PART
-            while len(part := cls._of(islice(encodings, size), first)):
+            while len(part := cls._of(tokenizer, islice(encodings, size), first)):
                 yield part
                 first, size = first + len(part), min(2 * size, PART)
 
         return ahead(parts())
 
     @classmethod
-    def _of(cls, encodings: Iterable[Any], first: int = 0) -> Self:
+    def _of(cls, tokenizer: Tokenizer, encodings: Iterable[Any], first: int = 0) -> Self:
         """Of what the tokenizer gives; the examples are numbered from `first`."""
         ids: list[npt.NDArray[np.int32]] = []
         types: list[npt.NDArray[np.int32]] = []
         for encoding in encodings:
             ids.append(np.array(encoding.ids, np.int32))
-            types.append(np.array(encoding.type_ids, np.int32))
+            types.append(tokenizer.types_of(encoding))
         nothing = np.zeros(0, np.int32)
         return cls(
             input_ids=np.concatenate([nothing, *ids]),

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import logging
-import threading
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,15 +23,26 @@ import tokenizers
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
-from minidistil.text.tokenizer_files import SPECIAL_TOKENS, read_tokenizer
+from minidistil.text.tokenizer_files import (
+    FLAGS,
+    SPECIAL_TOKENS,
+    TokenizerFiles,
+    library_errors,
+    read_tokenizer,
+)
+from minidistil.text.truncation import CutEncoding, Side, cut
 
 log = logging.getLogger("minidistil")
 
-DEFAULT_MAX_LENGTH = 512
 CHUNK = 128  # texts a call of the Rust library; bounds the memory its Encoding objects take
 
 Int32 = npt.NDArray[np.int32]
 Truncation = bool | Literal["error"]
+
+if hasattr(os, "register_at_fork"):
+    # The Rust library encodes on threads of its own, which a forked child has not. It then goes without,
+    # unless this variable asks for them: the child would wait for ever.
+    os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Encodings:
     Attributes
     ----------
     input_ids, token_type_ids : list of int32 [length]
-    raw : list of tokenizers.Encoding
+    raw : list of tokenizers.Encoding, or of CutEncoding where tokens were lost
         For what else the Rust library knows: `offsets`, `word_ids`, `sequence_ids`, `tokens`.
     truncated : int
         How many texts lost tokens.
@@ -76,17 +87,49 @@ class TokenSpans(NamedTuple):
     word_ids: npt.NDArray[np.int64]
 
 
+class Frame(NamedTuple):
+    """What a tokenizer puts around a text, or around two.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        Its special tokens, [CLS] and [SEP] of BERT, in their order.
+    types : tuple of int
+        Token types of the special tokens and of the texts, in their order: [CLS], the text, [SEP], ...
+    begins : bool
+        Whether a special token is the first of all.
+    """
+
+    ids: tuple[int, ...]
+    types: tuple[int, ...]
+    begins: bool
+
+
 class Tokenizer:
     """A tokenizer of the BERT family.
+
+    Several threads may use it at once, and so may forked children: nothing of it changes.
 
     Parameters
     ----------
     rust : tokenizers.Tokenizer
-        Any pipeline whose post-processor adds [CLS] and [SEP].
+        Any pipeline. Its post-processor decides what stands around a text, and so which tokens are cls_token
+        and sep_token; its model decides which is unk_token.
     special_tokens : mapping, optional
-        {"cls_token": "[CLS]", ...}; roles left out keep BERT's names.
-    model_max_length : int
-        Longest sequence the model takes, special tokens included.
+        {"mask_token": "[MASK]", ...}; roles left out keep BERT's names.
+    model_max_length : int, optional
+        Longest sequence that its files allow, special tokens included; None where they do not say.
+    truncation_side : {"right", "left"}
+        At which end a text that is too long is cut.
+    token_type_ids : bool
+        Whether the second text of a pair has token type 1. Without, all are 0.
+    saved : TokenizerFiles, optional
+        What it was read from, whose other settings are kept when it is saved.
+
+    Raises
+    ------
+    ConfigError
+        The Rust library cannot use the pipeline.
     """
 
     def __init__(
@@ -94,24 +137,38 @@ class Tokenizer:
         rust: Any,
         *,
         special_tokens: Mapping[str, str] | None = None,
-        model_max_length: int = DEFAULT_MAX_LENGTH,
+        model_max_length: int | None = None,
+        truncation_side: Side = "right",
+        token_type_ids: bool = True,
+        saved: TokenizerFiles | None = None,
     ) -> None:
         self._rust = rust
         # A tokenizer.json may carry the padding and truncation its author last used.
         rust.no_padding()
         rust.no_truncation()
-        self._lock = threading.Lock()  # truncation is a state of the Rust object
         self.special_tokens = {**SPECIAL_TOKENS, **(special_tokens or {})}
         self.model_max_length = model_max_length
+        self.truncation_side: Side = truncation_side
+        self.takes_token_types = token_type_ids
+        self._saved = saved
+        self.frames = {pair: self._frame(pair) for pair in (False, True)}
+        around = self.frames[False].ids if self.frames[False].begins else ()
+        unknown = rust.token_to_id(getattr(rust.model, "unk_token", None) or self.special_tokens["unk_token"])
+        for role, i in (("cls_token", around[:1]), ("sep_token", around[1:][-1:]), ("unk_token", (unknown,))):
+            for told in i:
+                if told is not None and rust.token_to_id(self.special_tokens[role]) != told:
+                    self.special_tokens[role] = rust.id_to_token(told)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, *, revision: str | None = None) -> Self:
         """Load from a directory or a hub id.
 
+        What its files say is followed as by transformers 5.24; see `read_tokenizer`.
+
         Raises
         ------
         ConfigError
-            No tokenizer files, or files that cannot be read.
+            No tokenizer files, files that cannot be read, or a kind of tokenizer that this is not.
         MissingAssetError
             A hub id that cannot be fetched.
         """
@@ -119,11 +176,36 @@ class Tokenizer:
         from minidistil.weights.modules import encoder_directory
 
         directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))
-        rust, special, config = read_tokenizer(directory)
-        limit = config.get("model_max_length")
-        if not (isinstance(limit, int) and 2 < limit < 10**6):  # transformers writes 10^30 for "unknown"
-            limit = DEFAULT_MAX_LENGTH
-        return cls(rust, special_tokens=special, model_max_length=limit)
+        files = read_tokenizer(directory)
+        return cls(
+            files.rust,
+            special_tokens=files.special_tokens,
+            model_max_length=files.model_max_length,
+            truncation_side=files.truncation_side,
+            token_type_ids=files.token_type_ids,
+            saved=files,
+        )
+
+    def _frame(self, pair: bool) -> Frame:
+        """What the post-processor puts around a letter, or around two."""
+        with library_errors("the tokenizer cannot encode"):
+            try:
+                found = self._rust.encode("a", "a" if pair else None)
+            except Exception:  # a pipeline that has no token for it, and none for the unknown
+                found = self._rust.encode("", "" if pair else None)
+        around = found.special_tokens_mask
+        types, owners = found.type_ids, found.sequence_ids
+        if not self.takes_token_types:
+            types = [0] * len(types)
+        return Frame(
+            ids=tuple(i for i, special in zip(found.ids, around, strict=True) if special),
+            types=tuple(
+                types[i]
+                for i, owner in enumerate(owners)
+                if i == 0 or owner is None or owner != owners[i - 1]
+            ),
+            begins=around[:1] == [1],
+        )
 
     def lowered(self) -> Self:
         """The same tokenizer, to which upper case is lower case; itself if it is that anyway.
@@ -136,7 +218,7 @@ class Tokenizer:
         before = [] if rust.normalizer is None else [rust.normalizer]
         rust.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.Lowercase(), *before])
         other = copy.copy(self)
-        other._rust, other._lock = rust, threading.Lock()
+        other._rust = rust
         return other
 
     # Vocabulary
@@ -196,7 +278,7 @@ class Tokenizer:
 
     def num_special_tokens(self, pair: bool) -> int:
         """How many [CLS], [SEP] and the like are put around a text, or around two."""
-        return int(self._rust.num_special_tokens_to_add(pair))
+        return len(self.frames[pair].ids)
 
     # Encoding
 
@@ -215,24 +297,36 @@ class Tokenizer:
         texts, pairs : sequences of str
             `pairs[i]` is the second sentence of `texts[i]`.
         max_length : int, optional
-            Longest result in tokens; never above `model_max_length`.
+            Longest result in tokens; by default `model_max_length`. Where neither is known nothing is cut.
         truncation : bool or "error"
-            True: cut what is longer (of a pair, the longer sentence first) and log one warning that
-            says how many. False or "error": raise.
+            True: cut what is longer (of a pair, the longer sentence first), at the end that
+            `truncation_side` says, and log one warning that says how many. False or "error": raise.
+
+        Notes
+        -----
+        A special token that is written in a text, such as "[SEP]", is that token, as in transformers.
 
         Raises
         ------
         InputError
             Something that is not text, unequal numbers of texts and pairs, or a text too long.
+        ConfigError
+            A tokenizer that puts no [CLS] before a text.
         """
         ids: list[Int32] = []
         types: list[Int32] = []
         raw: list[Any] = []
         for encoding in self.iter_encode(texts, pairs, max_length=max_length, truncation=truncation):
             ids.append(np.array(encoding.ids, np.int32))
-            types.append(np.array(encoding.type_ids, np.int32))
+            types.append(self.types_of(encoding))
             raw.append(encoding)
-        return Encodings(ids, types, raw, sum(bool(e.overflowing) for e in raw))
+        return Encodings(ids, types, raw, sum(isinstance(e, CutEncoding) for e in raw))
+
+    def types_of(self, encoding: Any) -> Int32:
+        """Token types of an encoding, as the model is fed them: int32 [length]."""
+        if self.takes_token_types:
+            return np.array(encoding.type_ids, np.int32)
+        return np.zeros(len(encoding), np.int32)
 
     def iter_encode(
         self,
@@ -250,34 +344,37 @@ class Tokenizer:
                 raise InputError(f"{len(texts)} texts but {len(pairs)} pairs")
         if truncation not in (True, False, "error"):
             raise UsageError(f'truncation must be True, False or "error", not {truncation!r}')
-        limit = self.model_max_length if max_length is None else min(max_length, self.model_max_length)
-        least = 1 + self.num_special_tokens(pairs is not None)
-        if limit < least:
+        limit = self.model_max_length if max_length is None else max_length
+        frame = self.frames[pairs is not None]
+        if not frame.begins:
+            raise ConfigError(
+                "the tokenizer puts no [CLS] before a text, which a model of this kind reads first: its "
+                "tokenizer.json lacks a post_processor (or names one of another kind of model)"
+            )
+        least = 1 + len(frame.ids)
+        if limit is not None and limit < least:
             raise UsageError(f"max_length must be at least {least} here, not {limit}")
-        cut = 0
+        losing = 0
         for start in range(0, len(texts), CHUNK):
             chunk = list(texts[start : start + CHUNK])
             both = chunk if pairs is None else list(zip(chunk, pairs[start : start + CHUNK], strict=True))
-            for i, encoding in enumerate(self._encode_batch(both, limit, truncation is True)):
-                if len(encoding.ids) > limit:
+            with library_errors("the tokenizer cannot encode"):
+                encodings = self._rust.encode_batch(both)
+            for i, encoding in enumerate(encodings):
+                if limit is None or len(encoding) <= limit:
+                    yield encoding
+                    continue
+                if truncation is not True:
                     raise InputError(
-                        f"text {start + i} has {len(encoding.ids)} tokens, more than the maximum of {limit}; "
+                        f"text {start + i} has {len(encoding)} tokens, more than the maximum of {limit}; "
                         f"shorten it or allow truncation. It begins: {chunk[i][:60]!r}"
                     )
-                cut += bool(encoding.overflowing)
-                yield encoding
-        if cut:
-            log.warning("%d of %d texts are longer than %d tokens and were truncated", cut, len(texts), limit)
-
-    def _encode_batch(self, inputs: list[Any], limit: int, truncate: bool) -> list[Any]:
-        with self._lock:
-            if truncate:
-                self._rust.enable_truncation(limit, strategy="longest_first")
-            try:
-                encodings: list[Any] = self._rust.encode_batch(inputs)
-            finally:
-                self._rust.no_truncation()
-        return encodings
+                losing += 1
+                yield cut(encoding, limit, self.truncation_side)
+        if losing:
+            log.warning(
+                "%d of %d texts are longer than %d tokens and were truncated", losing, len(texts), limit
+            )
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[Int32, npt.NDArray[np.int64]]:
         """Ids of texts laid end to end, without special tokens, never cut: the fast way, for a corpus.
@@ -301,12 +398,12 @@ class Tokenizer:
             Something that is not text.
         """
         fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)  # new in tokenizers 0.20.1
-        try:
-            with self._lock:
+        with library_errors("the tokenizer cannot encode"):
+            try:
                 encodings: list[Any] = fast(list(texts), add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            check_texts("texts", texts)
-            raise
+            except (TypeError, UnicodeEncodeError):
+                check_texts("texts", texts)
+                raise
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         ids = chain.from_iterable(encoding.ids for encoding in encodings)
         return np.fromiter(ids, np.int32, int(lengths.sum())), lengths
@@ -324,7 +421,7 @@ class Tokenizer:
             Something that is not text.
         """
         check_texts("texts", texts)
-        with self._lock:
+        with library_errors("the tokenizer cannot encode"):
             encodings: list[Any] = self._rust.encode_batch(list(texts), add_special_tokens=False)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         total = int(lengths.sum())
@@ -349,11 +446,16 @@ class Tokenizer:
 
     def content_hash(self) -> str:
         """SHA-256 of all that decides which ids a text gets: vocabulary, pipeline, special tokens."""
-        special = json.dumps(self.special_tokens, sort_keys=True)
-        return hashlib.sha256(f"{special}\n{self._rust.to_str()}".encode()).hexdigest()
+        state = json.loads(self._rust.to_str())
+        parts = {key: state.get(key) for key in ("model", "normalizer", "pre_tokenizer", "post_processor")}
+        parts["added_tokens"] = sorted(state.get("added_tokens", ()), key=lambda token: int(token["id"]))
+        parts["special_tokens"] = self.special_tokens
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def files(self, *, token_type_ids: bool = True) -> dict[str, bytes]:
         """Contents of the tokenizer's files, by name, as transformers reads them.
+
+        Settings that it was read with and that are not its own are written as they were.
 
         Parameters
         ----------
@@ -362,14 +464,23 @@ class Tokenizer:
         """
         state = json.loads(self._rust.to_str())
         wordpiece = state["model"].get("type") == "WordPiece"
-        normalizer = state.get("normalizer") or {}
-        inputs = ["input_ids", "token_type_ids", "attention_mask"]
+        saved, map_ = (self._saved.config, self._saved.special_tokens_map) if self._saved else ({}, {})
         config: dict[str, Any] = {
-            "tokenizer_class": "BertTokenizer" if wordpiece else "PreTrainedTokenizerFast",
-            "model_max_length": self.model_max_length,
-            "model_input_names": inputs if token_type_ids else [n for n in inputs if n != "token_type_ids"],
-            **self.special_tokens,
+            **saved,
+            "tokenizer_class": saved.get("tokenizer_class") or self._class(wordpiece),
+            "model_input_names": self._input_names(saved, token_type_ids),
+            **self._roles(saved),
         }
+        if self.model_max_length is not None:
+            config["model_max_length"] = self.model_max_length
+        if self.truncation_side != "right" or "truncation_side" in saved:
+            config["truncation_side"] = self.truncation_side
+        if "added_tokens_decoder" in saved:
+            config["added_tokens_decoder"] = {
+                str(i): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
+                for i, token in sorted(self._rust.get_added_tokens_decoder().items())
+            }
+        normalizer = state.get("normalizer") or {}
         if normalizer.get("type") == "BertNormalizer":
             config["do_lower_case"] = normalizer["lowercase"]
             config["strip_accents"] = normalizer["strip_accents"]
@@ -377,7 +488,7 @@ class Tokenizer:
         files = {
             "tokenizer.json": self._rust.to_str(pretty=True).encode(),
             "tokenizer_config.json": _json_bytes(config),
-            "special_tokens_map.json": _json_bytes(self.special_tokens),
+            "special_tokens_map.json": _json_bytes({**map_, **self._roles(map_)}),
         }
         vocab = self._rust.get_vocab(with_added_tokens=False)
         in_order = sorted(vocab, key=vocab.__getitem__)
@@ -385,6 +496,26 @@ class Tokenizer:
         if wordpiece and vocab[in_order[-1]] == len(vocab) - 1:
             files["vocab.txt"] = "".join(f"{token}\n" for token in in_order).encode()
         return files
+
+    def _class(self, wordpiece: bool) -> str:
+        if self._saved is not None:
+            return self._saved.tokenizer_class
+        return "BertTokenizer" if wordpiece else "PreTrainedTokenizerFast"
+
+    def _input_names(self, saved: Mapping[str, Any], token_type_ids: bool) -> list[str]:
+        names = saved.get("model_input_names") or ["input_ids", "token_type_ids", "attention_mask"]
+        takes = token_type_ids and self.takes_token_types
+        return [name for name in names if takes or name != "token_type_ids"]
+
+    def _roles(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """The special tokens that there are, those that are what a file said as it said it."""
+        roles: dict[str, Any] = {}
+        for role, token in self.special_tokens.items():
+            before = saved.get(role)
+            if self.token_to_id(token) is not None and not (role in saved and before is None):
+                same = isinstance(before, dict) and before.get("content") == token
+                roles[role] = before if same else token
+        return roles
 
     def save(self, path: str | Path, *, token_type_ids: bool = True) -> None:
         """Write `files` into a directory, each through a temporary file and a rename."""

@@ -1,20 +1,29 @@
-"""Reading a tokenizer's files: tokenizer.json, or what the first BERTs had, vocab.txt and settings.
+"""The tokenizer of a model directory: tokenizer.json, or what the first BERTs had, vocab.txt and settings.
 
 BERT's pipeline (Devlin et al. 2018, arXiv:1810.04805): clean the text, lower its case, split at spaces and
 punctuation, cut every word into the longest pieces the vocabulary has.
+
+Special tokens and tokens that were added later may stand in four files, which may differ. They are read as
+transformers 5.24 does (`tokenization_utils_base.py`): with `added_tokens_decoder` in tokenizer_config.json
+that file says all; without it special_tokens_map.json overrules it, and added_tokens.json counts. What comes
+of it is put into the pipeline, and nothing else is asked later.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, MinidistilError
+from minidistil.files import read_json, read_text
+from minidistil.text.truncation import Side
 
 SPECIAL_TOKENS = {  # the roles, and BERT's names for them
     "unk_token": "[UNK]",
@@ -23,148 +32,390 @@ SPECIAL_TOKENS = {  # the roles, and BERT's names for them
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
+ROLES = ("bos_token", "eos_token", *SPECIAL_TOKENS)  # in the order in which new ones get ids
 FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")  # of an added token
+MOST_IDS = 1 << 31  # ids and token types are int32
+
+# Classes of transformers whose pipeline is BERT's, without the "Fast" that a name may end with.
+BERT_CLASSES = frozenset(
+    f"{model}Tokenizer"
+    for model in (
+        "Bert", "ConvBert", "DistilBert", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Electra",
+        "LayoutLM", "Lxmert", "MobileBert", "RetriBert", "SqueezeBert",
+    )
+)  # fmt: skip
+ANY_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})  # of any pipeline
+# Those whose models are fed token types, unless model_input_names says otherwise.
+WITH_TYPES = BERT_CLASSES - {"DistilBertTokenizer", "DPRReaderTokenizer"}
 
 
-def read_tokenizer(directory: Path) -> tuple[Any, dict[str, str], dict[str, Any]]:
-    """Read the tokenizer in a directory.
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """A directory's tokenizer.
 
-    Returns
-    -------
+    Attributes
+    ----------
     rust : tokenizers.Tokenizer
-    special_tokens : {"cls_token": "[CLS]", ...}, as far as the files name them
-    config : contents of tokenizer_config.json
+        With all tokens of all files.
+    special_tokens : dict
+        {"cls_token": "[CLS]", ...}, as far as the files name them.
+    tokenizer_class : str
+        The name of its class in transformers, without "Fast".
+    model_max_length : int or None
+        Longest sequence, special tokens included; None if the files do not say.
+    truncation_side : {"right", "left"}
+    token_type_ids : bool
+        Whether the model is fed token types.
+    config, special_tokens_map : dict
+        Contents of tokenizer_config.json and special_tokens_map.json.
+    """
+
+    rust: Any
+    special_tokens: dict[str, str]
+    tokenizer_class: str
+    model_max_length: int | None
+    truncation_side: Side
+    token_type_ids: bool
+    config: dict[str, Any]
+    special_tokens_map: dict[str, Any]
+
+
+def read_tokenizer(directory: Path) -> TokenizerFiles:
+    """Read the tokenizer in a directory.
 
     Raises
     ------
     ConfigError
-        No tokenizer files, or files that cannot be read.
+        No tokenizer files, files that cannot be read or contradict each other, or a class that is not
+        BERT's and has no tokenizer.json.
     """
-    config = _read_json(directory / "tokenizer_config.json")
-    named = {**_read_json(directory / "special_tokens_map.json"), **config}
-    special = _special_tokens(named)
-    if (directory / "tokenizer.json").is_file():
-        return _load_tokenizer_json(directory / "tokenizer.json", config), special, config
-    if (directory / "vocab.txt").is_file():
-        return _build_wordpiece(directory, named, special), special, config
-    raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt")
+    config, map_ = (
+        _read_if_any(directory / f"{name}.json") for name in ("tokenizer_config", "special_tokens_map")
+    )
+    kind = _class_of(directory, config)
+    added = _Added.read(directory, config, map_)
+    if (directory / "tokenizer.json").exists():
+        rust = _load_tokenizer_json(directory / "tokenizer.json", config, added, kind)
+    elif (directory / "vocab.txt").exists():
+        if kind not in BERT_CLASSES | ANY_CLASSES:
+            raise ConfigError(
+                f"{directory} says that its tokenizer is a {kind}, which does not cut texts as BERT's does: "
+                "vocab.txt alone does not say how. A tokenizer.json beside it would, which transformers "
+                "writes for most classes; else choose a model with another tokenizer"
+            )
+        rust = _build_wordpiece(directory / "vocab.txt", config, added)
+    else:
+        raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt")
+    return TokenizerFiles(
+        rust=rust,
+        special_tokens={role: token.content for role, token in added.named.items() if role in SPECIAL_TOKENS},
+        tokenizer_class=kind,
+        model_max_length=_max_length(directory, config),
+        truncation_side=_truncation_side(directory, config, rust),
+        token_type_ids=_takes_types(directory, config, kind),
+        config=config,
+        special_tokens_map=map_,
+    )
 
 
-def _read_text(path: Path) -> str:
+@contextmanager
+def library_errors(what: object) -> Iterator[None]:
+    """A ConfigError about `what` in place of whatever the Rust library raises.
+
+    It raises Exception, and where it panics, as of a regular expression that it gives up on, a
+    PanicException, which is none.
+    """
     try:
-        return path.read_bytes().decode()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: byte {error.start} is invalid") from error
+        yield
+    except MinidistilError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ConfigError(f"{what}: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_if_any(path: Path) -> dict[str, Any]:
     """A JSON object; {} if there is no such file."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not valid JSON: line {error.lineno}: {error.msg}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} should hold a JSON object, not a {type(value).__name__}")
-    return value
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    return found
 
 
-def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
-    """The special tokens named in a config, either as "[CLS]" or as {"content": "[CLS]", ...}."""
-    tokens = {}
-    for role in SPECIAL_TOKENS:
-        value = config.get(role)
-        value = value.get("content") if isinstance(value, dict) else value
-        if isinstance(value, str):
-            tokens[role] = value
-    return tokens
+def _class_of(directory: Path, config: Mapping[str, Any]) -> str:
+    """The class that tokenizer_config.json names, else config.json, else BERT's."""
+    kind = config.get("tokenizer_class")
+    if kind is None:
+        kind = _read_if_any(directory / "config.json").get("tokenizer_class")
+    if kind is None:
+        return "BertTokenizer"
+    if not isinstance(kind, str):
+        raise ConfigError(f"{directory}: tokenizer_class is {kind!r:.80}: expected the name of a class")
+    return kind.removesuffix("Fast")
 
 
-def _load_tokenizer_json(path: Path, config: Mapping[str, Any]) -> Any:
-    state = _read_json(path)
-    # transformers lets tokenizer_config.json overrule the pipeline of the Bert classes, and so must we to
-    # get its ids. (Where the config is silent it assumes lower case; we then believe tokenizer.json.)
-    normalizer = state.get("normalizer")
-    if (
-        isinstance(normalizer, dict)
-        and normalizer.get("type") == "BertNormalizer"
-        and "Bert" in (config.get("tokenizer_class") or "BertTokenizer")
-    ):
-        for key, ours in (
-            ("do_lower_case", "lowercase"),
-            ("strip_accents", "strip_accents"),
-            ("tokenize_chinese_chars", "handle_chinese_chars"),
-        ):
-            normalizer[ours] = config.get(key, normalizer.get(ours))
-    try:
-        return tokenizers.Tokenizer.from_str(json.dumps(state))
-    except Exception as error:  # the Rust library raises nothing more specific
-        raise ConfigError(f"{path} does not describe a tokenizer: {error}") from error
+def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
+    """What a file says; None of nothing and of what means "unknown": 10^30 in transformers."""
+    limit = config.get("model_max_length", config.get("max_len"))
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise ConfigError(f"{directory}: model_max_length is {limit!r:.80}: expected a number of tokens")
+    return int(limit) if 2 < limit < 10**6 else None
 
 
-def _build_wordpiece(directory: Path, config: Mapping[str, Any], special: Mapping[str, str]) -> Any:
-    """BERT's pipeline around vocab.txt, one token a line, the line number (from 0) its id."""
-    path = directory / "vocab.txt"
-    lines = _read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
-    vocab = {token: i for i, token in enumerate(lines)}
-    tokens = {**SPECIAL_TOKENS, **special}
-    for role in ("unk_token", "cls_token", "sep_token"):
-        if tokens[role] not in vocab:
-            raise ConfigError(f"{path} lacks {tokens[role]}: not a BERT vocabulary, or a damaged one")
-    rust = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=tokens["unk_token"]))
-    flags = {key: config.get(key) for key in ("tokenize_chinese_chars", "strip_accents", "do_lower_case")}
-    for key, value in flags.items():
-        if value not in (None, True, False):
-            raise ConfigError(f"{directory}: {key} is {value!r}: expected true, false or null")
-    rust.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=flags["tokenize_chinese_chars"] is not False,
-        strip_accents=flags["strip_accents"],
-        lowercase=flags["do_lower_case"] is not False,
+def _truncation_side(directory: Path, config: Mapping[str, Any], rust: Any) -> Side:
+    """Of tokenizer_config.json, else of the truncation that tokenizer.json's author last used."""
+    side = config.get("truncation_side", rust.truncation["direction"] if rust.truncation else "right")
+    if side not in ("right", "left"):
+        raise ConfigError(f"{directory}: truncation_side is {side!r:.80}: expected 'right' or 'left'")
+    found: Side = side
+    return found
+
+
+def _takes_types(directory: Path, config: Mapping[str, Any], kind: str) -> bool:
+    names = config.get("model_input_names")
+    if names is None:
+        return kind in WITH_TYPES
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{directory}: model_input_names is {names!r:.80}: expected a list of names")
+    return "token_type_ids" in names
+
+
+# Tokens
+
+
+@dataclass(frozen=True)
+class _Added:
+    """Tokens that the files beside tokenizer.json and vocab.txt name.
+
+    Attributes
+    ----------
+    directory : Path
+    by_id : {id: token}
+        Of added_tokens_decoder or added_tokens.json.
+    named : {"cls_token": token}
+        Special tokens with a role, and others with a name.
+    absent : set of str
+        Roles that are said to have no token.
+    extra : list of tokens
+        Further special tokens.
+    """
+
+    directory: Path
+    by_id: dict[int, Any]
+    named: dict[str, Any]
+    absent: frozenset[str]
+    extra: list[Any]
+
+    @classmethod
+    def read(cls, directory: Path, config: Mapping[str, Any], map_: Mapping[str, Any]) -> _Added:
+        decoder = config.get("added_tokens_decoder")
+        files = {"tokenizer_config.json": config} | (
+            {} if decoder is not None else {"special_tokens_map.json": map_}
+        )
+        named = {key: value for values in files.values() for key, value in values.items()}
+        tokens = {
+            key: _token(directory, key, value)
+            for key, value in named.items()
+            if value is not None and (key in ROLES or (key.endswith("_token") and _is_token(value)))
+        }
+        roles = {role: tokens.pop(role) for role in ROLES if role in tokens}
+        special = {token.content for token in roles.values()}
+        extra: list[Any] = []
+        for file, values in files.items():
+            given = values.get("extra_special_tokens") or values.get("additional_special_tokens")
+            if isinstance(given, dict):  # tokens by name
+                tokens |= {str(key): _token(directory / file, key, value) for key, value in given.items()}
+            elif isinstance(given, list):
+                more = [_token(directory / file, "a special token", value) for value in given]
+                extra += more
+                if values is config:
+                    special |= {token.content for token in more}
+            elif given is not None:
+                raise ConfigError(
+                    f"{directory / file}: its special tokens are {given!r:.80}: expected a list"
+                )
+        return cls(
+            directory,
+            _numbered(directory, decoder, special),
+            roles | tokens,
+            frozenset(role for role in ROLES if role in named and named[role] is None),
+            extra,
+        )
+
+    def role(self, role: str) -> str:
+        """The token of a role; BERT's where none is named."""
+        return self.named[role].content if role in self.named else SPECIAL_TOKENS[role]
+
+    def put_into(self, rust: Any, *, bert: bool) -> None:
+        """Add them to a tokenizer that may have some of them."""
+        for i, token in self.by_id.items():
+            rust.add_tokens([token])
+            if rust.token_to_id(token.content) != i:
+                raise ConfigError(
+                    f"{self.directory}: the added token {token.content!r} is to have id {i}, but after the "
+                    f"vocabulary it has {rust.token_to_id(token.content)}: the files contradict each other"
+                )
+        known = {token.content for token in rust.get_added_tokens_decoder().values()}
+        named = dict(self.named)
+        if bert:
+            named = {
+                role: _special(name) for role, name in SPECIAL_TOKENS.items() if role not in self.absent
+            } | named
+            named = {role: named[role] for role in ROLES if role in named} | named
+        for token in (*named.values(), *self.extra):
+            if token.content not in known:
+                rust.add_tokens([token])  # of one that is named twice the later flags hold
+
+
+def _special(name: str) -> Any:
+    return AddedToken(name, special=True, normalized=False)
+
+
+def _numbered(directory: Path, decoder: Any, special: set[str]) -> dict[int, Any]:
+    """Tokens with ids, in order, of added_tokens_decoder if there is one, else of added_tokens.json."""
+    if decoder is None:
+        path = directory / "added_tokens.json"
+        by_id = [
+            (i, AddedToken(name, special=name in special, normalized=name not in special))
+            for name, i in _read_if_any(path).items()
+        ]
+    else:
+        path = directory / "tokenizer_config.json"
+        if not isinstance(decoder, dict):
+            raise ConfigError(f"{path}: added_tokens_decoder is {decoder!r:.80}: expected an object")
+        by_id = [(i, _token(path, f"token {i}", value, special=False)) for i, value in decoder.items()]
+    return dict(sorted(((_id(path, i), token) for i, token in by_id), key=lambda item: item[0]))
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and "content" in value)
+
+
+def _token(path: Path, key: str, value: Any, *, special: bool = True) -> Any:
+    """A token that is written as "[X]" or as {"content": "[X]", "lstrip": true, ...}."""
+    if isinstance(value, str) and special:
+        return _special(value)
+    if isinstance(value, dict) and isinstance(value.get("content"), str):
+        flags = {flag: value[flag] for flag in FLAGS if flag in value}
+        if all(isinstance(flag, bool) for flag in flags.values()):
+            return AddedToken(value["content"], **{**flags, **({"special": True} if special else {})})
+    raise ConfigError(
+        f"{path}: {key} is {value!r:.80}: expected a token, or an object with its content and flags"
     )
-    rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    rust.decoder = decoders.WordPiece(prefix="##")
-    cls, sep = tokens["cls_token"], tokens["sep_token"]
-    rust.post_processor = processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
-    )
-    rust.add_special_tokens(list(tokens.values()))  # so that "[MASK]" in a text is the token
-    added = _added_tokens(directory, config)
-    for i in sorted(added):
-        content = added[i].content
-        if content not in tokens.values():
-            rust.add_tokens([added[i]])
-            if rust.token_to_id(content) != i:
-                raise ConfigError(f"{directory}: {content!r} cannot have id {i} after {path.name}")
-    # Without an id: words of the vocabulary that are not to be cut, or new ones at its end.
-    known = [*tokens.values(), *(token.content for token in added.values())]
-    rust.add_special_tokens([t for t in _contents(config.get("additional_special_tokens")) if t not in known])
+
+
+def _id(path: Path, value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 12 else value
+    if type(number) is not int or not 0 <= number < MOST_IDS:
+        raise ConfigError(
+            f"{path}: an added token has the id {value!r:.80}: expected a number from 0 below 2^31"
+        )
+    return number
+
+
+# Pipelines
+
+
+def _flag(directory: Path, config: Mapping[str, Any], key: str) -> bool | None:
+    value = config.get(key)
+    if value is None or isinstance(value, bool):
+        return value
+    raise ConfigError(f"{directory}: {key} is {value!r:.80}: expected true, false or null")
+
+
+def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: _Added, kind: str) -> Any:
+    state = read_json(path)
+    model = state.get("model")
+    _check_numbers(path, state)
+    # transformers builds the pipeline of its Bert classes anew, and so must we to get its ids: of what
+    # tokenizer_config.json sets, with BERT's special tokens around a text. (Where that is silent it assumes
+    # lower case; we then believe tokenizer.json, as of everything else in the pipeline.)
+    bert = kind in BERT_CLASSES and isinstance(model, dict) and _is_wordpiece(model)
+    if bert:
+        normalizer = state.get("normalizer")
+        if isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
+            for key, ours in (
+                ("do_lower_case", "lowercase"),
+                ("strip_accents", "strip_accents"),
+                ("tokenize_chinese_chars", "handle_chinese_chars"),
+            ):
+                value = _flag(path.parent, config, key)
+                if value is not None or (key == "strip_accents" and key in config):
+                    normalizer[ours] = value
+        if "unk_token" in added.named:
+            model["unk_token"] = added.role("unk_token")
+    with library_errors(f"{path} does not describe a tokenizer"):
+        rust = tokenizers.Tokenizer.from_str(json.dumps(state))
+        added.put_into(rust, bert=bert)
+    if bert:
+        _frame(path, rust, added)
     return rust
 
 
-def _added_tokens(directory: Path, config: Mapping[str, Any]) -> dict[int, AddedToken]:
-    """Tokens that came to the vocabulary later, by id: {"[X]": 3} of old files, {"3": {"content": "[X]"}}."""
-    try:
-        old = {int(i): AddedToken(name) for name, i in _read_json(directory / "added_tokens.json").items()}
-        new = {
-            int(i): AddedToken(
-                about["content"],
-                **{flag: about[flag] for flag in FLAGS if flag in about},
+def _is_wordpiece(model: Mapping[str, Any]) -> bool:
+    """Whether a model is WordPiece; the first files did not name its type."""
+    usual = "WordPiece" if "max_input_chars_per_word" in model else None
+    return bool(model.get("type", usual) == "WordPiece")
+
+
+def _check_numbers(path: Path, state: Mapping[str, Any]) -> None:
+    """A ConfigError for an id or a token type that is none."""
+    model, vocab = state.get("model"), None
+    if isinstance(model, dict):
+        vocab = model.get("vocab")
+    if isinstance(vocab, dict):
+        for token, i in vocab.items():
+            if type(i) is not int or not 0 <= i < MOST_IDS:
+                raise ConfigError(
+                    f"{path}: the id of {token!r:.80} is {i!r:.80}: expected a number from 0 below 2^31"
+                )
+    rest = [state.get("added_tokens"), state.get("post_processor")]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, (dict, list)):
+            rest += part.values() if isinstance(part, dict) else part
+        elif type(part) is int and not 0 <= part < MOST_IDS:
+            raise ConfigError(
+                f"{path}: {part} is no id of a token or type: expected a number from 0 below 2^31"
             )
-            for i, about in (config.get("added_tokens_decoder") or {}).items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{directory}: its added tokens cannot be read: {error!r}") from error
-    return old | new
 
 
-def _contents(tokens: Any) -> list[str]:
-    """Tokens as they stand in a text, each written as "[X]" or as {"content": "[X]", ...}."""
-    given = tokens if isinstance(tokens, list) else ()
-    found = [token.get("content") if isinstance(token, dict) else token for token in given]
-    return [token for token in found if isinstance(token, str)]
+def _build_wordpiece(path: Path, config: Mapping[str, Any], added: _Added) -> Any:
+    """BERT's pipeline around vocab.txt, one token a line, the line number (from 0) its id."""
+    lines = read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    vocab = {line.rstrip(): i for i, line in enumerate(lines)}
+    for role in ("unk_token", "cls_token", "sep_token"):
+        if added.role(role) not in vocab:
+            raise ConfigError(f"{path} lacks {added.role(role)}: not a BERT vocabulary, or a damaged one")
+    lower, accents, chinese = (
+        _flag(path.parent, config, key)
+        for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+    )
+    with library_errors(path):
+        rust = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=added.role("unk_token")))
+        rust.normalizer = normalizers.BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=chinese is not False,
+            strip_accents=accents,
+            lowercase=lower is not False,
+        )
+        rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        rust.decoder = decoders.WordPiece(prefix="##")
+        added.put_into(rust, bert=True)
+    _frame(path, rust, added)
+    return rust
+
+
+def _frame(path: Path, rust: Any, added: _Added) -> None:
+    """Put [CLS] before and [SEP] after every text."""
+    cls, sep = added.role("cls_token"), added.role("sep_token")
+    ids = [(token, rust.token_to_id(token)) for token in dict.fromkeys((cls, sep))]
+    for token, i in ids:
+        if i is None:
+            raise ConfigError(f"{path} lacks {token}, which is to stand around every text")
+    rust.post_processor = processors.TemplateProcessing(
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=ids,
+    )

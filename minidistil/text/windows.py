@@ -14,6 +14,7 @@ context counts.
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ import numpy.typing as npt
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
+
+log = logging.getLogger("minidistil")
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -138,11 +141,12 @@ def cut_windows(
     questions : sequence of str, optional
         `questions[i]` goes before every window of `texts[i]`, with token type 0; the window has 1.
     max_length : int, optional
-        Tokens of a window, question and special tokens included; never above `model_max_length`.
+        Tokens of a window, question and special tokens included; by default `model_max_length`.
+        Where neither is known nothing is cut.
     stride : int
         Tokens that a window and the next have in common.
     max_query_length : int
-        Tokens of a question; those after them are cut off.
+        Tokens of a question; those after them are cut off, and a warning says of how many questions.
 
     Raises
     ------
@@ -154,11 +158,13 @@ def cut_windows(
         A tokenizer that puts other special tokens around texts than BERT's.
     """
     pair = questions is not None
+    frame, cls, sep = tokenizer.frames[pair], tokenizer.cls_token_id, tokenizer.sep_token_id
     added = 3 if pair else 2
-    if tokenizer.num_special_tokens(pair) != added:
+    if not frame.begins or frame.ids != (cls, *[sep] * (added - 1)):
+        names = " ".join(tokenizer.id_to_token(i) or "?" for i in frame.ids)
         raise ConfigError(
             f"windows have {added} special tokens, as [CLS] and [SEP] of BERT; this tokenizer adds "
-            f"{tokenizer.num_special_tokens(pair)}"
+            f"{len(frame.ids)} ({names})"
         )
     if stride < 0 or max_query_length < 0:
         raise UsageError(f"stride ({stride}) and max_query_length ({max_query_length}) cannot be negative")
@@ -167,7 +173,16 @@ def cut_windows(
     if len(whole) != len(text.lengths):
         raise InputError(f"{len(text.lengths)} texts but {len(whole)} questions")
     asked = np.minimum(whole, max_query_length)  # [N] tokens of each question
-    limit = tokenizer.model_max_length if max_length is None else min(max_length, tokenizer.model_max_length)
+    limit = tokenizer.model_max_length if max_length is None else max_length
+    if limit is None:  # one window for each text
+        limit = added + int(asked.max(initial=0)) + max(int(text.lengths.max(initial=0)), stride + 1)
+    if cut := int((whole > asked).sum()):
+        log.warning(
+            "%d of %d questions are longer than %d tokens and were truncated",
+            cut,
+            len(whole),
+            max_query_length,
+        )
     room = limit - added - asked  # [N] tokens of the text in each window
     if (room <= stride).any():
         i = int(room.argmin())
@@ -191,14 +206,14 @@ def cut_windows(
     source = _ranges((np.cumsum(text.lengths) - text.lengths)[examples] + begins, sizes)  # in `text`
     positions = _ranges(begins, sizes)
     total = int(offsets[-1])
-    input_ids = np.full(total, tokenizer.sep_token_id, np.int32)
-    input_ids[firsts] = tokenizer.cls_token_id
+    input_ids = np.full(total, sep, np.int32)
+    input_ids[firsts] = cls
     input_ids[here] = text.ids[source]
-    token_type_ids = np.zeros(total, np.int32)
+    token_type_ids = np.full(total, frame.types[0], np.int32)
     if pair:
         asked_first = (np.cumsum(whole) - whole)[examples]
         input_ids[_ranges(firsts + 1, asked[examples])] = question_ids[_ranges(asked_first, asked[examples])]
-        token_type_ids[_ranges(firsts + before, sizes + 1)] = 1
+        token_type_ids[_ranges(firsts + before, sizes + 1)] = frame.types[-1]
 
     spans = np.full((total, 2), -1, np.int64)
     word_ids, text_positions = np.full(total, -1, np.int64), np.full(total, -1, np.int64)
@@ -223,8 +238,7 @@ def cut_windows(
 
 def cut_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Windows:
     """Windows of texts without questions, that overlap by a quarter; see `cut_windows`."""
-    length = min(max_length, tokenizer.model_max_length)
-    return cut_windows(tokenizer, texts, max_length=length, stride=length // 4)
+    return cut_windows(tokenizer, texts, max_length=max_length, stride=max_length // 4)
 
 
 def _ranges(starts: Int64, lengths: Int64) -> Int64:

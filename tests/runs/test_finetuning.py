@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import window_toy
 from interruption import stop_after
 from tiny import BAD, GOOD, OTHER, make_encoder
 
@@ -297,13 +298,14 @@ def test_what_is_said_goes_before_what_the_name_says(name, said, usual):
 def test_lengths_are_what_is_said_or_usual_or_what_the_model_has(name, usual):
     def length(said, positions=512):
         return named_task(name, DataSettings(max_length=said)).max_length(
-            BertConfig(max_position_embeddings=positions)
+            window_toy.make_tokenizer(), BertConfig(max_position_embeddings=positions)
         )
 
     assert length(None) == usual
     assert length(128) == 128
     assert length(None, positions=64) == 64
-    assert length(400, positions=64) == 64
+    with pytest.raises(ConfigError, match=r"data.max_length is 400, but the model has 64 positions"):
+        length(400, positions=64)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.squad import read_squad
+from minidistil.text.lengths import sequence_length
 from minidistil.text.windows import cut_texts
 
 
@@ -111,7 +112,7 @@ def test_windows_of_a_tokenizer_that_takes_less_than_the_model():
     (context,) = texts = ["a b c d e f " * 20]
     for windows in (
         QuestionTask().windows(tokenizer, ["a"], texts, config),
-        cut_texts(tokenizer, texts, config.max_position_embeddings),
+        cut_texts(tokenizer, texts, sequence_length(tokenizer, config)),
     ):
         assert np.diff(windows.offsets).max() == 60
         assert windows.owned.sum() == len(context.split())

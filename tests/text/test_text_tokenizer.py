@@ -10,7 +10,9 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
+from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.tokenizer_files import SPECIAL_TOKENS
 
@@ -102,7 +104,7 @@ def test_added_tokens(tmp_path):
     (directory / "added_tokens.json").write_text(json.dumps({"<b>": len(VOCAB) + 1, "<a>": len(VOCAB)}))
     assert ids(Tokenizer.from_pretrained(directory).encode(["the<b>"])) == [[CLS, THE, len(VOCAB) + 1, SEP]]
     (directory / "added_tokens.json").write_text(json.dumps({"<a>": 99}))
-    with pytest.raises(ConfigError, match=r"'<a>' cannot have id 99"):
+    with pytest.raises(ConfigError, match=r"'<a>' is to have id 99, but after the vocabulary it has 15"):
         Tokenizer.from_pretrained(directory)
 
 
@@ -115,9 +117,16 @@ def test_tokens_that_the_settings_add(tmp_path):
     tokenizer = Tokenizer.from_pretrained(directory)
     assert ids(tokenizer.encode(["the[NEW]film [MORE]"])) == [[CLS, THE, n, FILM, n + 1, SEP]]
     assert ids(tokenizer.encode(["the ##od"])) == [[CLS, THE, OD, SEP]]
-    for wrong in ({"99": {"content": "[NEW]"}}, {"x": {}}, []):
-        with pytest.raises(ConfigError, match=r"cannot have id 99|added tokens cannot be read"):
-            Tokenizer.from_pretrained(make(tmp_path / "wrong", added_tokens_decoder=wrong or [1]))
+    for wrong, says in (
+        ({"99": {"content": "[NEW]"}}, r"'\[NEW\]' is to have id 99, but"),
+        ({"x": {"content": "[NEW]"}}, "has the id 'x'"),
+        ({str(2**31): {"content": "[NEW]"}}, "has the id '2147483648'"),
+        ({"15": {}}, "token 15 is {}"),
+        ({"15": {"content": "[NEW]", "lstrip": 1}}, "token 15 is"),
+        ([1], r"added_tokens_decoder is \[1\]"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            Tokenizer.from_pretrained(make(tmp_path / "wrong", added_tokens_decoder=wrong))
 
 
 def test_truncation_warns_once(tokenizer, caplog, monkeypatch):
@@ -140,12 +149,26 @@ def test_the_longer_of_a_pair_is_cut_first(tokenizer):
     assert ids(got) == [[CLS, THE, FILM, SEP, WAS, WAS, WAS, SEP]]
 
 
-def test_the_models_maximum_holds(tmp_path, caplog):
-    tokenizer = Tokenizer.from_pretrained(make(tmp_path / "a", model_max_length=6))
-    assert len(tokenizer.encode(["the " * 20], max_length=100).input_ids[0]) == 6
-    tokenizer = Tokenizer.from_pretrained(make(tmp_path / "b", model_max_length=int(1e30)))
-    assert len(tokenizer.encode(["the " * 600]).input_ids[0]) == 512
-    assert len(caplog.records) == 2
+@pytest.mark.parametrize(
+    ("says", "limit"),
+    [({"model_max_length": 6}, 6), ({"max_len": 7.0}, 7), ({"model_max_length": 10**30}, None), ({}, None)],
+)
+def test_where_a_text_is_cut(tmp_path, says, limit):
+    """Where it is asked for; else where the files say; else nowhere, or at the model's last position."""
+    tokenizer = Tokenizer.from_pretrained(make(tmp_path / "a", **says))
+    assert tokenizer.model_max_length == limit
+    texts = ["the " * 600]
+    assert len(tokenizer.encode(texts).input_ids[0]) == (limit or 602)
+    assert len(tokenizer.encode(texts, max_length=100).input_ids[0]) == 100
+    for positions in (1024, 4):
+        config = BertConfig(max_position_embeddings=positions)
+        assert sequence_length(tokenizer, config) == min(limit or positions, positions)
+        assert sequence_length(tokenizer, config, usual=5) == min(5, positions)
+        assert sequence_length(tokenizer, config, positions) == positions
+        with pytest.raises(ConfigError, match=f"data.max_length is 1025, but the model has {positions} pos"):
+            sequence_length(tokenizer, config, 1025, name="data.max_length")
+    again = json.loads(tokenizer.files()["tokenizer_config.json"])
+    assert again.get("model_max_length") == (limit or says.get("model_max_length"))
 
 
 @pytest.mark.parametrize("truncation", [False, "error"])
@@ -243,8 +266,9 @@ def test_bad_directories(tmp_path):
     with pytest.raises(ConfigError, match=r"holds no tokenizer: expected tokenizer.json"):
         Tokenizer.from_pretrained(directory)
     for content, says in (
-        (b'{"model"', "not valid JSON: line 1"),
-        (b"[1]", "a JSON object, not a list"),
+        (b'{"model"', "is not JSON: Expecting"),
+        (b"[1]", "an object of JSON, not list"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"{}", "does not describe a tokenizer"),
         (b'{"model": {"type": "Nonsense"}}', "does not describe a tokenizer"),
         (b"\xff\xfe", "byte 0 is invalid"),
@@ -261,11 +285,11 @@ def test_bad_directories(tmp_path):
         (directory / "tokenizer_config.json").write_text(json.dumps(settings))
         with pytest.raises(ConfigError, match="expected true, false or null"):
             Tokenizer.from_pretrained(directory)
-    nothing = {"do_lower_case": None, "tokenize_chinese_chars": None, "additional_special_tokens": 5}
+    nothing = {"do_lower_case": None, "tokenize_chinese_chars": None, "additional_special_tokens": None}
     (directory / "tokenizer_config.json").write_text(json.dumps(nothing))
     Tokenizer.from_pretrained(directory)
     (directory / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"tokenizer_config.json is not valid JSON"):
+    with pytest.raises(ConfigError, match=r"tokenizer_config.json is not JSON"):
         Tokenizer.from_pretrained(directory)
 
 
