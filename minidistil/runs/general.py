@@ -35,7 +35,7 @@ from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard
+from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
 
 
@@ -211,6 +211,7 @@ class MaskedLMRun(RecipeRun):
             "documents": len(self.corpus),
             "tokens": self.split.train.num_tokens,
             "sequences": len(self.split.train),
+            "seen": self.examples_seen(len(self.split.train)),
             "held_out_sequences": 0 if self.held_out is None else len(self.held_out),
             "models": {"model": self.describe(model, "model")},
         }
@@ -328,14 +329,17 @@ class GeneralDistillation(MaskedLMRun):
         return report
 
     def card(self) -> ModelCard:
+        teacher = origin(self.source, resolve(self.source))
         return self.made_card(
-            self.source,
+            teacher,
             title="A masked language model, distilled",
-            summary=f"Distilled by minidistil from {Path(self.source).name} over text without labels.",
+            summary=f"Distilled by minidistil from {teacher.name} over text without labels.",
             pipeline_tag="fill-mask",
-            command="minidistil distill",
             limitations="What the text it was distilled on does not show, it has from its teacher at best.",
         )
+
+    def arguments(self) -> list[str]:
+        return ["distill", "--teacher", self.source, "--corpus", *map(str, self.texts)]
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -347,7 +351,9 @@ def table(report: Mapping[str, Any]) -> str:
         if "masked_lm" in row:
             cells += [f"{row['masked_lm']:.3f}", f"{row['perplexity']:.1f}", f"{row['accuracy']:.1%}"]
         lines.append(f"{name:10}" + "".join(f"{cell:>12}" for cell in cells))
-    learnt = f"Learnt from {report['sequences']:,} sequences of {report['tokens']:,} tokens."
+    seen = report.get("seen", report["sequences"])
+    part = "" if seen == report["sequences"] else f"{seen:,} of "
+    learnt = f"Learnt from {part}{report['sequences']:,} sequences of {report['tokens']:,} tokens."
     measured = (
         f"Measured on the masked words of {report['held_out_sequences']:,} held-out sequences; loss in nats."
     )

@@ -47,7 +47,7 @@ from minidistil.text.translations import read_translations
 from minidistil.text.vocabulary import train_wordpiece
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard
+from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
 
@@ -291,13 +291,13 @@ class PairsDistillation(RecipeRun):
         super().save(model)  # last, since its config.json says that the model is there
 
     def card(self) -> ModelCard:
+        teacher = origin(self.source, resolve(self.source))
         return self.made_card(
-            self.source,
+            teacher,
             title="A sentence encoder for two languages",
-            summary=f"Taught by {Path(self.source).name} with minidistil, from pairs of translations.",
+            summary=f"Taught by {teacher.name} with minidistil, from pairs of translations.",
             pipeline_tag="sentence-similarity",
             library_name="sentence-transformers",
-            command="minidistil distill --pairs",
             limitations="Of the second language it knows what the pairs showed.",
         )
 
@@ -305,6 +305,7 @@ class PairsDistillation(RecipeRun):
         student = load_model(self.out / "model")
         models = {"teacher": (self.teacher, self.teacher_tokenizer), "student": (student, self.tokenizer)}
         report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
+        report["seen"] = self.examples_seen(2 * len(self.pairs[0]))
         for name, (model, tokenizer) in models.items():
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
@@ -314,6 +315,10 @@ class PairsDistillation(RecipeRun):
         if self.held_out is not None:
             report["held_out_pairs"] = len(self.held_out[0])
         return report
+
+    def arguments(self) -> list[str]:
+        measured = [] if self._held_out_paths is None else ["--eval-pairs", *map(str, self._held_out_paths)]
+        return ["distill", "--teacher", self.source, "--pairs", *map(str, self._paths), *measured]
 
 
 def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int = 0) -> Model:
@@ -373,6 +378,11 @@ def table(report: Mapping[str, Any]) -> str:
             + "".join(f"{cell:>{max(11, len(c) + 1)}}" for cell, c in zip(cells, columns, strict=False))
         )
     lines += ["", f"Learnt from {report['pairs']:,} pairs."]
+    sentences = 2 * report["pairs"]
+    if report.get("seen", sentences) < sentences:
+        lines[-1] = (
+            f"Learnt from {report['seen']:,} of the {sentences:,} sentences of {report['pairs']:,} pairs."
+        )
     if "held_out_pairs" in report:
         lines.append(
             f"Measured on {report['held_out_pairs']:,} others: how often the nearest is the right one."

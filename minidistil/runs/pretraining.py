@@ -20,7 +20,7 @@ from minidistil.text.vocabulary import train_wordpiece
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard
+from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
 
 
@@ -143,10 +143,13 @@ class Pretraining(MaskedLMRun):
 
     def card(self) -> ModelCard:
         return self.made_card(
-            self.source,
+            None if self.source is None else origin(self.source, resolve(self.source)),
             title="A masked language model",
             summary="Pre-trained by minidistil on text.",
             pipeline_tag="fill-mask",
-            command="minidistil pretrain",
             limitations="It knows what was in the text it was trained on, with its errors and prejudices.",
         )
+
+    def arguments(self) -> list[str]:
+        source = [] if self.source is None else ["--from", self.source]
+        return ["pretrain", *source, "--corpus", *map(str, self.texts)]

@@ -88,6 +88,15 @@ def parse_records(content: bytes) -> list[dict[str, Any]]:
     return [record for line in lines if (record := _parse(line))]
 
 
+def iter_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a metrics.jsonl, one at a time; none of a file that is missing."""
+    if path.is_file():
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if record := _parse(line):
+                    yield record
+
+
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)

@@ -6,8 +6,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from minidistil.config import ModelConfig
+from minidistil.errors import DataError
+from minidistil.files import read_text
 
 # What JSON leaves as it is, but YAML does not take raw, even between quotes.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -90,6 +94,46 @@ PIPELINES = {
     "ForPreTraining": "fill-mask",
     "Model": "feature-extraction",
 }
+
+
+class Origin(NamedTuple):
+    """What is known of a model that another was made from."""
+
+    name: str
+    base_model: str | None = None
+    license: str | None = None
+
+
+def origin(source: str, directory: Path) -> Origin:
+    """What the card in a model's directory says of it.
+
+    Parameters
+    ----------
+    source : str
+        What the model was asked for by, a path or a hub id.
+    directory : Path
+        Where it is.
+    """
+    from minidistil.assets import MINILM  # what it takes to download is not needed to load a model
+
+    try:
+        card = read_text(directory / "README.md", DataError)
+    except DataError:
+        card = ""
+    front = card.split("\n---", 1)[0] if card.startswith("---") else ""
+    named, base = _front(front, "license"), _front(front, "base_model")
+    if not Path(source).exists():
+        return Origin(source.rpartition("/")[2], source, named)
+    path = Path(source).resolve()
+    if path.name == MINILM.directory:
+        return Origin(MINILM.name, f"sentence-transformers/{MINILM.name}", named)
+    return Origin(path.parent.name if path.name == "model" else path.name, base, named)
+
+
+def _front(front: str, key: str) -> str | None:
+    """The value of a key in a card's front matter, of several the first."""
+    found = re.search(rf"^{key}:[ \t]*(?:\n[ \t]*-)?[ \t]*([^\n]+)$", front, re.MULTILINE)
+    return None if found is None else found[1].strip().strip("[]\"'") or None
 
 
 def plain_card(config: ModelConfig) -> ModelCard:

@@ -158,7 +158,7 @@ def test_the_command_line(place, tmp_path, capsys):
     arguments += ["--out", str(tmp_path / "run"), "--recipe", "multilingual", "--set", "train.max_steps=2"]
     arguments += ["--set", "data.max_length=20"]
     assert main(arguments) == 0
-    assert "Learnt from 600 pairs." in capsys.readouterr().out
+    assert "Learnt from 64 of the 1,200 sentences of 600 pairs." in capsys.readouterr().out
     tsv = tmp_path / "pairs.tsv"
     tsv.write_text("english\tother\nwarm film\tmraw mlif\n")
     one = [

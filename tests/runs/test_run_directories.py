@@ -1,6 +1,7 @@
 """The directory of a run: one process at a time, and one clear error for whatever happened to its files."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from minidistil.errors import ConfigError, MinidistilError, StorageError
 from minidistil.files import only_writer, sha256_file
 from minidistil.model import BertForMaskedLM
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 from minidistil.runs.general import DistillationRecipe, GeneralDistillation
 from minidistil.runs.glue import Glue
 from minidistil.runs.pairs import PairsDistillation, PairsRecipe
@@ -196,6 +197,15 @@ def test_a_run_is_made_from_content_and_not_from_a_path(place, tmp_path, kind):
     make = kinds(source, tmp_path, out)[kind]
     make().run()
     before = sha256_file(next(out.rglob("model.safetensors")))
+    card = next(out.rglob("README.md")).read_text()
+    command = card.partition("## Make it again")[2].partition("##")[0].replace("\\\n", " ")
+    program, *arguments = shlex.split(command.strip())
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "again")
+    assert program == "minidistil"
+    assert main([*arguments, "-q"]) == 0
+    assert sha256_file(next((tmp_path / "again").rglob("model.safetensors"))) == before
+    assert "| train.max_steps | 1 |" in card
+    assert "{" not in card.partition("## How it was made")[2].partition("##")[0]
     save_again(source)
     source.rename(tmp_path / "moved")
     kinds(tmp_path / "moved", tmp_path, out)[kind]().run()
@@ -217,3 +227,21 @@ def other_masked_weights(place):
     tensors = load_tensors(place / "model.safetensors")
     tensors["bert.embeddings.word_embeddings.weight"][3, 3] += 1e-3
     write_safetensors(place / "model.safetensors", tensors)
+
+
+def test_what_was_learnt_from_is_what_was_seen(place, tmp_path):
+    arguments = {"quiet": True}
+    for steps, seen in ((1, 8), (2, 16), (5, 16)):
+        recipe = load_recipe(FineTuningRecipe, changes=[f"train.max_steps={steps}", "train.batch_size=8"])
+        source, out = str(place / "encoder"), tmp_path / str(steps)
+        report = FineTuning(source, "sst2", place / "train.tsv", recipe, out, **arguments).run()
+        assert (report["examples"], report["seen"]) == (16, seen)
+        assert table(report).endswith(f"learnt from {'8 of ' if seen == 8 else ''}16 examples.")
+
+
+def test_a_warning_is_said_once(place, tmp_path, caplog):
+    changes = ["train.max_steps=1", "train.batch_size=8", "data.max_length=5"]
+    source, train = str(place / "encoder"), place / "train.tsv"
+    recipe = load_recipe(FineTuningRecipe, changes=changes)
+    FineTuning(source, "sst2", train, recipe, tmp_path / "out", evaluate=train, quiet=True).run()
+    assert caplog.text.count("longer than 5 tokens") == 1
