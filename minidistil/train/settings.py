@@ -104,7 +104,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "max_steps", "batch_size", "accumulation", "keep", "patience", "log_every"):
             value = getattr(self, name)
-            good = _integer(value, 1) or (value is None and name in ("max_steps", "patience"))
+            good = _integer(value, 1) or (value is None and name in ("max_steps", "patience", "log_every"))
             _check(good, name, value, "an integer >= 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
