@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -24,6 +25,7 @@ from minidistil.errors import ConfigError, DataError, MinidistilError, StorageEr
 
 SMALL = 256 << 20  # bytes: the largest tokenizer.json known has 35 MB
 KINDS: dict[type, str] = {dict: "an object", list: "an array"}  # of JSON
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes it; two make a character, one alone does not
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, beyond a limit on file size
 
 
@@ -144,8 +146,13 @@ def read_json(
     error
         What `read_small` raises it for; no JSON, JSON nested too deeply, another kind.
     """
+    text = read_text(path, error, limit=limit)
     try:
-        value = json.loads(read_text(path, error, limit=limit))
+        value = json.loads(text)
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as reason:
+        raise error(f"{path} holds half of a surrogate pair, which is not text") from reason
     except (ValueError, RecursionError) as reason:  # a number of 5,000 digits is a ValueError
         why = "it is nested too deeply" if isinstance(reason, RecursionError) else reason
         raise error(f"{path} is not JSON: {why}") from reason

@@ -19,6 +19,8 @@ def test_the_kind_is_checked(tmp_path):
     (tmp_path / "a.json").write_text("[1]")
     assert read_json(tmp_path / "a.json", kind=list) == [1]
     assert read_json(tmp_path / "a.json", kind=object) == [1]
+    (tmp_path / "b.json").write_bytes(rb'{"a": "\ud83d\ude00"}')
+    assert read_json(tmp_path / "b.json") == {"a": "\U0001f600"}
     with pytest.raises(WeightsError, match=r"a\.json must hold an object of JSON, not list"):
         read_json(tmp_path / "a.json", WeightsError)
 
@@ -30,6 +32,7 @@ def test_the_kind_is_checked(tmp_path):
         (b"{", "is not JSON"),
         (b"[" * 100_000, "is not JSON: it is nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON: Exceeds the limit"),
+        (rb'{"a": ["\ud83d\ude00", "\ud800"]}', "holds half of a surrogate pair"),
         (b'{"a": "\xff"}', "is not UTF-8 text: byte 7 is invalid"),
     ],
 )
