@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.losses import (
     Loss,
     attention_probabilities_kl,
@@ -330,7 +330,10 @@ class Pooled(Term):
         return pool_forward(states, batch, self.pooling, skip=self.skip)
 
     def check(self, student: Model, teacher: Model | None) -> None:
-        pooling_kinds(self.pooling)
+        try:
+            pooling_kinds(self.pooling)
+        except UsageError as error:  # it stands in a recipe
+            raise ConfigError(str(error)) from error
 
     def count(self, batch: Batch) -> int:
         return batch.num_sequences
