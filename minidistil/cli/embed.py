@@ -24,7 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_mutually_exclusive_group(required=True)
     out.add_argument("--out", metavar="FILE", help=".npy or .safetensors: a row for each text, in order")
     out.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument("--pooling", choices=("mean", "cls", "max"), help="default: what the model says")
+    parser.add_argument(
+        "--pooling",
+        type=_pooling,
+        metavar="KIND",
+        help="mean, cls, max, mean_sqrt_len_tokens, weightedmean, lasttoken, or several such as cls+mean "
+        "(default: what the model says)",
+    )
     parser.add_argument(
         "--no-normalize",
         dest="normalize",
@@ -34,12 +40,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _pooling(value: str) -> str:
+    """A pooling, for argparse."""
+    from minidistil.errors import UsageError
+    from minidistil.model.pooling import pooling_kinds
+
+    try:
+        return "+".join(pooling_kinds(value))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, and how it runs."""
     parser.add_argument(
         "model", help="directory or hub id of an encoder; sentence-transformers files are followed"
     )
     parser.add_argument("--max-length", type=int, metavar="N", help="cut texts after so many tokens")
+    parser.add_argument(
+        "--prompt",
+        metavar="NAME_OR_TEXT",
+        help="put this before every text: a prompt of the model by its name, or a text, '' for none "
+        "(default: the model's default prompt, if it has one)",
+    )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
 
 
@@ -53,11 +76,28 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
+    """The encoder as asked for; a line says so if it compares by something else than cosines."""
     from minidistil.tasks.sentence_encoder import SentenceEncoder
 
     if args.max_length is not None:
         options["max_length"] = args.max_length
-    return SentenceEncoder.from_pretrained(args.model, backend=args.backend, **options)
+    encoder = SentenceEncoder.from_pretrained(args.model, backend=args.backend, **options)
+    if args.prompt is not None:
+        encoder.embedding = encoder.embedding.with_prompt(encoder.embedding.named_or_text(args.prompt))
+    return encoder
+
+
+def tell_similarity(encoder: SentenceEncoder) -> None:
+    """Say what scores are, if they are no cosines."""
+    import logging
+
+    scores = {
+        "dot": "dot products",
+        "euclidean": "Euclidean distances with their sign turned",
+        "manhattan": "Manhattan distances with their sign turned",
+    }
+    if (similarity := encoder.embedding.similarity) in scores:
+        logging.getLogger("minidistil").info("scores are %s, as the model asks for", scores[similarity])
 
 
 def read_texts(args: argparse.Namespace, path: str) -> Examples:
@@ -90,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     encoder = open_encoder(args, **{name: value for name, value in chosen.items() if value is not None})
     vectors = encoder.encode(examples.texts, quiet=args.quiet)
     if args.out:
-        write_vectors(args.out, vectors)
+        write_vectors(args.out, vectors, examples.texts)
         return 0
     for line, text, vector in zip(examples.lines, examples.texts, vectors, strict=True):
         print(json.dumps({"line": line, "text": text, "vector": numbers(vector)}, ensure_ascii=False))

@@ -13,11 +13,14 @@ from minidistil.cli.embed import (
     open_encoder,
     read_texts,
     row,
+    tell_similarity,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from minidistil.weights.sentence_transformers import Similarity
 
 HELP = "find duplicates among texts, or put texts into groups"
 EXAMPLES = """\
@@ -27,7 +30,9 @@ EXAMPLES = """\
 
 Duplicates are pairs with at least this cosine, best first. Clusters are as many as asked for, and hold every
 text. Communities gather around a text whatever has at least this cosine to it, the largest first; what is
-near nothing is left out. In a group that which stands for it comes first."""
+near nothing is left out. In a group that which stands for it comes first. Of a model that asks for dot
+products or distances, COSINE is one of these; a distance has its sign turned, so that more is nearer.
+Clusters are by cosine always."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,28 +52,30 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.errors import UsageError
-    from minidistil.tasks.neighbours import duplicates
+    from minidistil.tasks.neighbours import check_threshold, duplicates
 
-    for option in ("duplicates", "communities"):
-        threshold = getattr(args, option)
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise UsageError(f"--{option} takes a cosine, from -1 to 1, not {threshold}")
     examples = read_texts(args, args.file)
     texts, lines = examples.texts, examples.lines
     if args.clusters is not None and not 1 <= args.clusters <= len(texts):
         raise UsageError(f"--clusters takes 1 to {len(texts)}, the number of texts, not {args.clusters}")
-    vectors = open_encoder(args).encode(texts, quiet=args.quiet)
+    encoder = open_encoder(args)
+    similarity = encoder.embedding.similarity
+    for option in ("duplicates", "communities"):
+        if (threshold := getattr(args, option)) is not None:
+            check_threshold(threshold, similarity, f"--{option}")
+            tell_similarity(encoder)
+    vectors = encoder.encode(texts, quiet=args.quiet)
     if args.duplicates is not None:
-        pairs, cosines = duplicates(vectors, args.duplicates)
-        for (i, j), score in zip(pairs.tolist(), numbers(cosines), strict=True):
+        pairs, scores = duplicates(vectors, args.duplicates, similarity=similarity)
+        for (i, j), score in zip(pairs.tolist(), numbers(scores), strict=True):
             if args.json:
                 pair = {"score": score, "lines": [lines[i], lines[j]], "texts": [texts[i], texts[j]]}
                 print(json.dumps(pair, ensure_ascii=False))
             else:
                 print(row(score, texts[i], texts[j]))
         return 0
-    for group, members, cosines in _groups(args, vectors):
-        for i, score in zip(members.tolist(), numbers(cosines), strict=True):
+    for group, members, scores in _groups(args, vectors, similarity):
+        for i, score in zip(members.tolist(), numbers(scores), strict=True):
             if args.json:
                 member = {"group": group, "score": score, "line": lines[i], "text": texts[i]}
                 print(json.dumps(member, ensure_ascii=False))
@@ -77,8 +84,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _groups(args: argparse.Namespace, vectors: npt.NDArray[np.float32]) -> Iterator[tuple[int, Any, Any]]:
-    """Number, members and cosines of each group, the members by falling cosine to its middle."""
+def _groups(
+    args: argparse.Namespace, vectors: npt.NDArray[np.float32], similarity: Similarity
+) -> Iterator[tuple[int, Any, Any]]:
+    """Number, members and scores of each group, the members by falling score with its middle."""
     import numpy as np
 
     from minidistil.tasks.clustering import cluster, communities
@@ -91,7 +100,10 @@ def _groups(args: argparse.Namespace, vectors: npt.NDArray[np.float32]) -> Itera
             order = np.argsort(-clusters.cosines[members], kind="stable")
             yield group, members[order], clusters.cosines[members[order]]
         return
-    for group, members in enumerate(communities(vectors, args.communities, min_size=args.min_size)):
-        others = search(vectors[members[:1]], vectors[members[1:]], len(members))
+    found = communities(vectors, args.communities, min_size=args.min_size, similarity=similarity)
+    for group, members in enumerate(found):
+        centre = vectors[members[:1]]
+        others = search(centre, vectors[members[1:]], len(members), similarity=similarity)
         order = np.concatenate([members[:1], members[1:][others.indices[0]]])
-        yield group, order, np.concatenate([[np.float32(1)], others.scores[0]])
+        itself = search(centre, centre, 1, similarity=similarity)
+        yield group, order, np.concatenate([itself.scores[0], others.scores[0]])

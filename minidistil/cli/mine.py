@@ -14,7 +14,7 @@ EXAMPLES = """\
 
 A score is the cosine of a pair, divided by the mean cosine of its two sentences to their nearest ones in the
 other file (Artetxe and Schwenk 2019). 1 is no better than others around; what to ask for depends on the
-encoder."""
+encoder. Cosines it is whatever else the model may ask for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

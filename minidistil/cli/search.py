@@ -11,6 +11,7 @@ from minidistil.cli.embed import (
     open_encoder,
     read_texts,
     row,
+    tell_similarity,
 )
 
 HELP = "find the texts of a file that are nearest to a query"
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", required=True, metavar="FILE", help="texts to search in")
     add_text_arguments(parser)
     parser.add_argument("--vectors", metavar="FILE", help="of the corpus, from `minidistil embed --out`")
+    parser.add_argument(
+        "--query-prompt", metavar="NAME_OR_TEXT", help="as --prompt, of the queries (default: the same)"
+    )
     parser.add_argument("-k", type=int, default=5, metavar="N", help="how many to find (5)")
     parser.add_argument("--json", action="store_true", help="one JSON object a query")
 
@@ -37,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.errors import DataError, InputError, UsageError
+    from minidistil.errors import InputError, UsageError
     from minidistil.tasks.neighbours import search
-    from minidistil.tasks.vector_files import read_vectors
+    from minidistil.tasks.vector_files import check_format, known_vectors
     from minidistil.text.readers import read_examples
 
     if args.k < 1:
@@ -51,20 +55,22 @@ def run(args: argparse.Namespace) -> int:
         queries += read_examples("-", format="text").texts if query == "-" else [query]
     if not all(query.strip() for query in queries):
         raise InputError("a query is empty: there is nothing to search for")
+    if args.vectors is not None:
+        check_format(args.vectors)
     corpus = read_texts(args, args.corpus)
-    vectors = None if args.vectors is None else read_vectors(args.vectors)
-    if vectors is not None and len(vectors) != len(corpus):
-        raise DataError(
-            f"{len(vectors)} vectors for the {len(corpus)} texts of {corpus.path}", path=args.vectors
-        )
     encoder = open_encoder(args)
-    if vectors is None:
+    prompt = None if args.query_prompt is None else encoder.embedding.named_or_text(args.query_prompt)
+    tell_similarity(encoder)
+    if args.vectors is None:
         vectors = encoder.encode(corpus.texts, quiet=args.quiet)
-    indices, scores = search(encoder.encode(queries), vectors, args.k)
-    for query, found, cosines in zip(queries, indices.tolist(), scores, strict=True):
+    else:
+        vectors = known_vectors(encoder, corpus.texts, args.vectors)
+    asked = encoder.encode(queries, prompt=prompt)
+    indices, scores = search(asked, vectors, args.k, similarity=encoder.embedding.similarity)
+    for query, found, near in zip(queries, indices.tolist(), scores, strict=True):
         hits = [
             {"score": score, "line": corpus.lines[i], "text": corpus.texts[i]}
-            for i, score in zip(found, numbers(cosines), strict=True)
+            for i, score in zip(found, numbers(near), strict=True)
         ]
         if args.json:
             print(json.dumps({"query": query, "hits": hits}, ensure_ascii=False))

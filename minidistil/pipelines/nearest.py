@@ -16,7 +16,6 @@ from minidistil.tasks.intents import IntentTask, nearest_intents
 from minidistil.tasks.nearest import Near, NearestEntries, entry_vectors
 from minidistil.tasks.scope import NONE, or_none
 from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.vector_files import read_vectors
 from minidistil.text.readers import Examples
 
 Entries = str | Path | Sequence[tuple[str, str]]
@@ -41,7 +40,7 @@ class Nearest(Pipeline):
     vectors : float [E, H]
     nearest : NearestEntries
     threshold : float or None
-        The cosine below which there is no answer.
+        The score below which there is no answer.
     """
 
     own: ClassVar[tuple[str, ...]] = ("entries", "vectors", "threshold")
@@ -52,8 +51,7 @@ class Nearest(Pipeline):
         self, encoder: SentenceEncoder, texts: Sequence[str], vectors: str | Path | npt.ArrayLike | None
     ) -> None:
         self.model, self.tokenizer = encoder.model, encoder.tokenizer
-        given = read_vectors(vectors) if isinstance(vectors, (str, Path)) else vectors
-        self.vectors = entry_vectors(encoder, texts, given)
+        self.vectors = entry_vectors(encoder, texts, vectors)
 
     @classmethod
     def suits(cls, model: Model) -> bool:
@@ -87,7 +85,7 @@ class IntentCandidate(NamedTuple):
     ----------
     label : str
     score : float
-        The cosine with the intent's nearest example.
+        How near the intent's nearest example is, see `Near`.
     example : str
     """
 
@@ -168,7 +166,7 @@ class AnswerCandidate(NamedTuple):
     ----------
     answer : str
     score : float
-        The cosine with the nearest of the questions (or, if these are compared, the answers) that it is for.
+        How near the nearest of the questions (or, if these are compared, the answers) is that it is for.
     question : str
         Of that entry.
     entry : int

@@ -11,6 +11,7 @@ from minidistil.errors import UsageError
 from minidistil.ops.rng import derive_key, philox
 from minidistil.tasks.embeddings import as_vectors
 from minidistil.tasks.neighbours import COLUMNS_AT_ONCE, blocks, cosines, directions, duplicates
+from minidistil.weights.sentence_transformers import Similarity
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -97,16 +98,20 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
     return Clusters(labels, centroids.astype(np.float32), nearest, nearness.astype(np.float32))
 
 
-def communities(vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2) -> list[Int64]:
-    """Groups around a centre, to which each member has a cosine of at least `threshold`.
+def communities(
+    vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2, similarity: Similarity = "cosine"
+) -> list[Int64]:
+    """Groups around a centre, to which each member has a cosine, or other score, of at least `threshold`.
 
     Parameters
     ----------
     vectors : float [N, H]
     threshold : float
-        From -1 to 1.
+        Of a cosine from -1 to 1.
     min_size : int
         Smaller groups are left out.
+    similarity
+        As of `minidistil.tasks.neighbours.search`.
 
     Returns
     -------
@@ -119,7 +124,7 @@ def communities(vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2) 
     InputError
         Other shapes, a NaN, an Inf.
     UsageError
-        A threshold that no cosine has.
+        A threshold that no score has.
 
     Notes
     -----
@@ -129,7 +134,7 @@ def communities(vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2) 
     near a member, that makes no chains. Neighbours that two stars share go to the first here.
     """
     x = as_vectors("vectors", vectors)
-    pairs, _ = duplicates(x, threshold)
+    pairs, _ = duplicates(x, threshold, similarity=similarity)
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]
     degrees = np.bincount(both[:, 0], minlength=len(x))

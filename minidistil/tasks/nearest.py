@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError
 from minidistil.metrics import Cut, best_rejection
-from minidistil.tasks.embeddings import as_vectors
-from minidistil.tasks.neighbours import cosines, directions
+from minidistil.tasks.neighbours import prepared, similarities
 from minidistil.tasks.ranked import rows_at_once
 from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.tasks.vector_files import known_vectors
 
 Float64 = npt.NDArray[np.float64]
 
@@ -25,7 +26,7 @@ class Near(NamedTuple):
     ----------
     label : str
     score : float
-        The cosine with the nearest of the entries that have it.
+        How near the nearest of the entries that have it is: the cosine, or what the encoder is made for.
     entry : int
         That entry, from 0.
     """
@@ -60,17 +61,19 @@ class NearestEntries:
         self._labels = np.array([numbers[label] for label in labels], np.int64)
         self._order = np.argsort(self._labels, kind="stable")  # entries of a label side by side
         self._begins = np.searchsorted(self._labels[self._order], np.arange(len(self.names)))
-        self._directions = directions(vectors[self._order])
+        self._similarity = encoder.embedding.similarity
+        self._least = -1.0 if self._similarity == "cosine" else -np.inf
+        self._entries = prepared(vectors[self._order], self._similarity)
 
     def scores(self, texts: Sequence[str], *, quiet: bool = True) -> Float64:
-        """Cosines [N, C] of texts with the nearest entry of each label."""
-        parts = [self._by_label(part) for part in self._cosines(texts, quiet)]
+        """How near [N, C] texts are to the nearest entry of each label."""
+        parts = [self._by_label(part) for part in self._to_entries(texts, quiet)]
         return np.concatenate([np.zeros((0, len(self.names))), *parts])
 
     def find(self, texts: Sequence[str], k: int = 5) -> list[list[Near]]:
         """The k nearest labels of each text, best first; of equally near ones the one that came first."""
         found = []
-        for part in self._cosines(texts, True):
+        for part in self._to_entries(texts, True):
             scores = self._by_label(part)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             for row, chosen in enumerate(best.tolist()):
@@ -88,26 +91,27 @@ class NearestEntries:
         n = len(self._order)
         best, chosen = np.zeros(n), np.zeros(n, np.int64)
         for rows in rows_at_once(n, n):
-            found = cosines(self._directions[rows], self._directions)
-            found[np.arange(len(found)), np.arange(rows.start, rows.stop)] = -1
+            found = similarities(self._entries[rows], self._entries, self._similarity)
+            found[np.arange(len(found)), np.arange(rows.start, rows.stop)] = self._least
             scores = self._by_label(found)
             best[rows], chosen[rows] = scores.max(1), scores.argmax(1)
-        others = cosines(directions(outside), self._directions).max(1)
+        asked = prepared(outside, self._similarity)
+        others = similarities(asked, self._entries, self._similarity).max(1)
         right = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
         return best_rejection(right, np.arange(n + len(others)) >= n, np.append(best, others))
 
-    def _cosines(self, texts: Sequence[str], quiet: bool) -> Iterator[Float64]:
-        """Cosines [., E] of some texts at a time with all entries, in `_order`."""
+    def _to_entries(self, texts: Sequence[str], quiet: bool) -> Iterator[Float64]:
+        """Scores [., E] of some texts at a time with all entries, in `_order`."""
         vectors = self.encoder.encode(texts, quiet=quiet)
         for rows in rows_at_once(len(vectors), len(self._order)):
-            yield cosines(directions(vectors[rows]), self._directions)
+            yield similarities(prepared(vectors[rows], self._similarity), self._entries, self._similarity)
 
     def _by_label(self, found: Float64) -> Float64:
         best: Float64 = np.maximum.reduceat(found, self._begins, axis=1)
         return best
 
     def _nearest(self, found: npt.NDArray[Any], label: int) -> tuple[float, int]:
-        """Of one text's cosines the largest of a label, and the entry that it is with."""
+        """Of one text's scores the largest of a label, and the entry that it is with."""
         begin = self._begins[label]
         end = self._begins[label + 1] if label + 1 < len(self._begins) else len(found)
         best = begin + int(found[begin:end].argmax())
@@ -117,7 +121,7 @@ class NearestEntries:
 def entry_vectors(
     encoder: SentenceEncoder,
     texts: Sequence[str],
-    given: npt.ArrayLike | None = None,
+    given: str | Path | npt.ArrayLike | None = None,
     *,
     quiet: bool = True,
 ) -> npt.NDArray[Any]:
@@ -126,16 +130,8 @@ def entry_vectors(
     Raises
     ------
     InputError
-        No texts, not as many vectors as texts, or vectors of another width than the encoder's.
+        No texts, or what `known_vectors` raises.
     """
     if not texts:
         raise InputError("there are no entries to compare with")
-    if given is None:
-        return encoder.encode(texts, quiet=quiet)
-    vectors = as_vectors("the entries' vectors", given)
-    if vectors.shape != (len(texts), encoder.width):
-        raise InputError(
-            f"the entries' vectors are {len(vectors)} of {vectors.shape[1]} numbers: {len(texts)} of "
-            f"{encoder.width} are expected, of these entries and this encoder"
-        )
-    return vectors
+    return encoder.encode(texts, quiet=quiet) if given is None else known_vectors(encoder, texts, given)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ ROWS_AT_ONCE, COLUMNS_AT_ONCE = 512, 4096  # 2 million cosines, 16 MB
 UNIT = 2.0**-24  # what cosines are multiples of
 
 # Least and most that a score can be, and what it is called.
-RANGES = {
+RANGES: dict[Similarity, tuple[float, float, str]] = {
     "cosine": (-1.0, 1.0, "a cosine"),
     "dot": (-math.inf, math.inf, "a dot product"),
     "euclidean": (-math.inf, 0.0, "a distance with its sign turned, 0 or less"),
@@ -163,9 +163,16 @@ def duplicates(
     return best_first(np.concatenate(pairs), np.concatenate(scores))
 
 
+def check_similarity(similarity: Similarity) -> Similarity:
+    """The name itself, or a UsageError if there is no such similarity."""
+    if similarity not in RANGES:
+        raise UsageError(f"similarity is {similarity!r}: expected one of {', '.join(RANGES)}")
+    return similarity
+
+
 def check_threshold(threshold: float, similarity: Similarity, name: str = "the threshold") -> None:
     """A UsageError for a least score that no two vectors can have."""
-    least, most, what = RANGES[similarity]
+    least, most, what = RANGES[check_similarity(similarity)]
     if not least <= threshold <= most or math.isinf(threshold):
         of = f", from {least:g} to {most:g}" if similarity == "cosine" else ""
         raise UsageError(f"{name} is {what}{of}, not {threshold}")
@@ -193,30 +200,28 @@ def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArr
 
 
 def prepared(vectors: npt.NDArray[Any], similarity: Similarity) -> npt.NDArray[np.float64]:
-    """Vectors as `similarities` takes them: in float64, for cosines of length 1."""
-    return directions(vectors) if similarity == "cosine" else np.asarray(vectors, np.float64)
-
-
-def similarities(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], similarity: Similarity
-) -> npt.NDArray[np.float64]:
-    """Scores [A, B] of vectors [A, H] and [B, H] that are `prepared`, which float32 has room for.
+    """Vectors as `similarities` takes them: in float64, for cosines of length 1.
 
     Raises
     ------
     UsageError
         An unknown similarity.
     """
+    return directions(vectors) if check_similarity(similarity) == "cosine" else vectors.astype(np.float64)
+
+
+def similarities(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], similarity: Similarity
+) -> npt.NDArray[np.float64]:
+    """Scores [A, B] of vectors [A, H] and [B, H] that are `prepared`, which float32 has room for."""
     if similarity == "cosine":
         return cosines(a, b)
     if similarity == "dot":
         scores = a @ b.T
     elif similarity == "euclidean":
         scores = _by_rows(a, b, lambda apart: -np.sqrt((apart * apart).sum(1)))
-    elif similarity == "manhattan":
-        scores = _by_rows(a, b, lambda apart: -np.abs(apart).sum(1))
     else:
-        raise UsageError(f"similarity is {similarity!r}: expected one of {', '.join(get_args(Similarity))}")
+        scores = _by_rows(a, b, lambda apart: -np.abs(apart).sum(1))
     return scores.astype(np.float32).astype(np.float64)
 
 

@@ -14,11 +14,12 @@ import numpy.typing as npt
 from minidistil.errors import DataError
 from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Measurable
-from minidistil.tasks.neighbours import cosines, directions
+from minidistil.tasks.neighbours import prepared, similarities
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.json_text import json_object
 from minidistil.text.sources import lines_of, shown_name
+from minidistil.weights.sentence_transformers import Similarity
 
 # As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
 QUERY = ("query", "anchor", "question")
@@ -69,12 +70,16 @@ class RetrievalTask(Measurable):
         return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
 
     def measure(self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True) -> dict[str, Any]:
-        """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10, by cosine; and the size of the corpus."""
+        """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus.
+
+        What is near is what the encoder is made for: cosines, if its directory does not say otherwise.
+        """
         encoder = SentenceEncoder.from_pretrained(path_or_id)
-        corpus = directions(encoder.encode(examples.corpus, quiet=quiet))
-        queries = directions(encoder.encode(examples.queries, quiet=quiet))
+        similarity = encoder.embedding.similarity
+        corpus = prepared(encoder.encode(examples.corpus, quiet=quiet), similarity)
+        queries = prepared(encoder.encode(examples.queries, quiet=quiet), similarity)
         with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
-            found = ranked_scores(_blocks(examples, queries, corpus, progress))
+            found = ranked_scores(_blocks(examples, queries, corpus, similarity, progress))
         return {**found, "corpus": len(corpus)}
 
 
@@ -82,10 +87,11 @@ def _blocks(
     examples: Retrieval,
     queries: npt.NDArray[np.float64],
     corpus: npt.NDArray[np.float64],
+    similarity: Similarity,
     progress: Progress,
 ) -> Iterator[Block]:
     for rows in rows_at_once(len(queries), len(corpus)):
-        scores = cosines(queries[rows], corpus)
+        scores = similarities(queries[rows], corpus, similarity)
         for i in range(rows.start, rows.stop):
             if i in examples.itself:
                 scores[i - rows.start, examples.itself[i]] = -np.inf

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from minidistil import metrics
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import TABLE, DataSettings, Measurable
-from minidistil.tasks.neighbours import directions, retrieval_accuracy
+from minidistil.tasks.neighbours import paired, retrieval_accuracy
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.labels import encode_numbers
 from minidistil.text.readers import Examples
@@ -20,7 +20,7 @@ from minidistil.text.translations import read_translations
 
 
 class SimilarityTask(Measurable):
-    """Whether cosines rise and fall with what people say of two texts.
+    """Whether cosines, or what else an encoder is made for, rise and fall with what people say of two texts.
 
     Parameters
     ----------
@@ -50,15 +50,16 @@ class SimilarityTask(Measurable):
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Spearman's and Pearson's correlation of the cosines with the scores.
 
+        In place of cosines it may be another similarity that the encoder's directory names.
         Spearman's is what encoders are compared by (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation
         of Semantic Textual Similarity").
         """
         encoder = SentenceEncoder.from_pretrained(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
-        cosines = (first * second).sum(1)
+        near = paired(first, second, encoder.embedding.similarity)
         return {
-            "spearman": metrics.spearman(cosines, examples.labels or []),
-            "pearson": metrics.pearson(cosines, examples.labels or []),
+            "spearman": metrics.spearman(near, examples.labels or []),
+            "pearson": metrics.pearson(near, examples.labels or []),
         }
 
 
@@ -89,22 +90,26 @@ class TranslationTask(Measurable):
     def measure(
         self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True
     ) -> dict[str, Any]:
-        """Shares found, by cosine; and the mean cosine of a sentence with its translation."""
+        """Shares found; and the mean cosine of a sentence with its translation.
+
+        If the encoder's directory names another similarity, it is that, under its name.
+        """
         encoder = SentenceEncoder.from_pretrained(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
+        similarity = encoder.embedding.similarity
         return {
-            "to_translation": retrieval_accuracy(there, back),
-            "to_source": retrieval_accuracy(back, there),
-            "cosine": float((there * back).sum(1).mean()),
+            "to_translation": retrieval_accuracy(there, back, similarity=similarity),
+            "to_source": retrieval_accuracy(back, there, similarity=similarity),
+            similarity: float(paired(there, back, similarity).mean()),
         }
 
 
 def encode_pairs(
     encoder: SentenceEncoder, first: list[str], second: list[str], *, quiet: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Vectors of length 1 for both sides, [N, H] each; a text that occurs more than once is embedded once."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Vectors of both sides, [N, H] each; a text that occurs more than once is embedded once."""
     distinct = {text: i for i, text in enumerate(dict.fromkeys([*first, *second]))}
-    vectors = directions(encoder.encode(list(distinct), quiet=quiet))
+    vectors = encoder.encode(list(distinct), quiet=quiet)
     ours, theirs = (vectors[[distinct[text] for text in side]] for side in (first, second))
     return ours, theirs

@@ -12,6 +12,7 @@ What they say is what sentence-transformers 6.2 makes of them, which reads the f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -109,6 +110,18 @@ class Embedding(NamedTuple):
             known = ", ".join(map(repr, self.prompts)) or "none"
             raise UsageError(f"there is no prompt {name!r}; this encoder's prompts: {known}")
         return self.prompts[name]
+
+    def named_or_text(self, prompt: str) -> str:
+        """The text of the prompt that is called so; else what is given, which then is the text.
+
+        Raises
+        ------
+        UsageError
+            Neither: a single word, which no prompt is called.
+        """
+        if prompt in self.prompts or re.fullmatch(r"[\w-]+", prompt):
+            return self.prompt(name=prompt)
+        return prompt
 
     def with_prompt(self, text: str | None = None, name: str | None = None) -> Embedding:
         """The same with another prompt before every text; arguments and errors as of `prompt`."""

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import make_encoder
+from tiny import CONFIG, make_encoder
 
 from minidistil.cli.main import main
+from minidistil.model import BertModel
 from minidistil.tasks.clustering import cluster
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.vector_files import read_vectors
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations
 
 TEXTS = ["the film is warm", "a dull plot", "the warm film", "a dull and tired plot", "the film is warm"]
@@ -140,15 +142,55 @@ def test_search_with_vectors_made_before(encoder, file, say, tmp_path, monkeypat
         SentenceEncoder, "encode", lambda self, texts, **o: encoded.append(texts) or encode(self, texts, **o)
     )
     assert say(*asked, "--vectors", kept) == expected
-    assert encoded == [["warm"]]
+    assert encoded == [TEXTS, ["warm"]], "some texts are compared with their vectors; of so few all"
+
+
+@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+def test_vectors_of_other_texts_or_of_another_encoder(encoder, file, say, tmp_path, ending, capsys):
+    kept = tmp_path / f"v.{ending}"
+    say("embed", encoder, file, "--out", kept)
+    turned = tmp_path / "turned.txt"
+    turned.write_text("\n".join([*TEXTS[1:], TEXTS[0]]) + "\n")
+    other = tmp_path / "other"
+    BertModel(CONFIG, seed=8).save_pretrained(other, tokenizer=Tokenizer.from_pretrained(encoder))
+    for model, corpus, message in (
+        (encoder, turned, "in another order"),
+        (other, file, "row 0 is not the vector"),
+    ):
+        asked = ["search", str(model), "warm", "--corpus", str(corpus), "--vectors", str(kept), "-q"]
+        assert main(asked) == 3
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"minidistil search: {kept}: ")
+        assert message in err
+
+
+def test_a_change_among_many_texts_is_seen(encoder, say, tmp_path, capsys):
+    """By the hash of the texts in a .safetensors file; a few rows that are made anew may miss it."""
+    kept, texts, corpus = tmp_path / "v.safetensors", [f"the film {TEXTS[0]}"] * 40, tmp_path / "c.txt"
+    texts[13], texts[14] = "a dull plot", "warm"
+    corpus.write_text("\n".join(texts) + "\n")
+    say("embed", encoder, corpus, "--out", kept)
+    texts[13], texts[14] = texts[14], texts[13]
+    corpus.write_text("\n".join(texts) + "\n")
+    assert main(["search", encoder, "warm", "--corpus", str(corpus), "--vectors", str(kept), "-q"]) == 3
+    assert "vectors of other texts, or of these in another order" in capsys.readouterr().err
 
 
 def test_search_refuses(encoder, file, tmp_path, capsys):
     np.save(tmp_path / "few.npy", np.ones((4, 24), np.float32))
     np.save(tmp_path / "thin.npy", np.ones((5, 8), np.float32))
     for code, message, *arguments in [
-        (3, "4 vectors for the 5 texts", "q", "--corpus", file, "--vectors", tmp_path / "few.npy"),
-        (3, "24 numbers each, the corpus has 8", "q", "--corpus", file, "--vectors", tmp_path / "thin.npy"),
+        (
+            3,
+            "few.npy: there are 4 vectors of 24 numbers; 5 of 24 are expected",
+            "q",
+            "--corpus",
+            file,
+            "--vectors",
+            tmp_path / "few.npy",
+        ),
+        (3, "5 vectors of 8 numbers; 5 of 24", "q", "--corpus", file, "--vectors", tmp_path / "thin.npy"),
         (3, "cannot be read", "q", "--corpus", file, "--vectors", tmp_path / "none.npy"),
         (2, ".npy or .safetensors", "q", "--corpus", file, "--vectors", tmp_path / "v.bin"),
         (2, "at least 1", "q", "--corpus", file, "-k", 0),

@@ -86,6 +86,44 @@ def test_search_among_many(sizes):
     np.testing.assert_allclose(found.scores, scores, atol=1e-7)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])
+@modest
+@given(data=st.data())
+def test_every_similarity_against_its_definition(similarity, data):
+    queries, corpus = data.draw(vectors(st.integers(0, 4))), data.draw(vectors(st.integers(0, 9)))
+    by_hand = {
+        "cosine": cosine,
+        "dot": lambda a, b: np.float32(sum(a * b)),
+        "euclidean": lambda a, b: -np.float32(np.sqrt(sum((a - b) ** 2))),
+        "manhattan": lambda a, b: -np.float32(sum(abs(a - b))),
+    }[similarity]
+    scores = np.array([[by_hand(q, c) for c in corpus] for q in queries]).reshape(len(queries), len(corpus))
+    found = search(queries, corpus, 5, similarity=similarity)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    np.testing.assert_array_equal(found.indices, order)
+    np.testing.assert_allclose(found.scores, np.take_along_axis(scores, order, axis=1), atol=1e-7)
+    every = [(i, j, by_hand(corpus[i], corpus[j])) for i, j in itertools.combinations(range(len(corpus)), 2)]
+    pairs = duplicates(corpus, -1, similarity=similarity)
+    expected = sorted((p for p in every if p[2] >= -1), key=lambda p: (-p[2], p[0], p[1]))
+    assert pairs.pairs.tolist() == [[i, j] for i, j, _ in expected]
+    if len(corpus):
+        near = neighbours.paired(corpus, corpus[::-1], similarity)
+        expected = [by_hand(a, b) for a, b in zip(corpus, corpus[::-1], strict=True)]
+        np.testing.assert_allclose(near, expected, atol=1e-7)
+
+
+def test_scores_that_no_two_vectors_have():
+    for similarity, threshold in (("euclidean", 0.1), ("manhattan", np.nan), ("dot", np.inf)):
+        with pytest.raises(UsageError, match="the threshold is a d"):
+            duplicates([[1.0]], threshold, similarity=similarity)
+    for do in (
+        lambda: search([[1.0]], [[1.0]], similarity="sine"),
+        lambda: duplicates([[1.0]], 0, similarity="x"),
+    ):
+        with pytest.raises(UsageError, match=r"similarity is .*: expected one of cosine, dot, euclid"):
+            do()
+
+
 def test_equal_vectors_have_equal_scores_wherever_they_stand(sizes):
     corpus = np.tile(random_vectors(5, 33), (9, 1))
     found = search(random_vectors(4, 33, seed=2), corpus, len(corpus))

@@ -5,12 +5,16 @@ import pytest
 
 from minidistil.errors import InputError
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
+from minidistil.weights.sentence_transformers import Embedding
 
 
 class Toy:
     """An encoder whose texts are their vectors: "3 1" is [3, 1]."""
 
     width = 2
+
+    def __init__(self, similarity="cosine"):
+        self.embedding = Embedding(similarity=similarity)
 
     def encode(self, texts, *, quiet=True):
         return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)
@@ -70,9 +74,43 @@ def test_vectors_must_fit():
     assert entry_vectors(Toy(), TEXTS, made.tolist()).shape == (6, 2)
     for texts, vectors, message in (
         ([], None, "no entries"),
-        (TEXTS[:5], made, "6 of 2 numbers: 5 of 2 are expected"),
-        (TEXTS, np.ones((6, 3)), "6 of 3 numbers: 6 of 2 are expected"),
+        (TEXTS[:5], made, "6 vectors of 2 numbers; 5 of 2 are expected"),
+        (TEXTS, np.ones((6, 3)), "6 vectors of 3 numbers; 6 of 2 are expected"),
         (TEXTS, np.full((6, 2), np.nan), "NaN"),
     ):
         with pytest.raises(InputError, match=message):
             entry_vectors(Toy(), texts, vectors)
+
+
+def test_what_is_near_is_what_the_encoder_is_made_for():
+    """Of [2, 1] the nearest entry is another by its direction, by its length, and by its distance."""
+    texts, labels = ["4 2", "0.1 0.05", "2 0.5", "9 -1"], ["far", "small", "next", "long"]
+    for similarity, best, score in [
+        ("cosine", "far", 1),
+        ("dot", "long", 17),
+        ("euclidean", "next", -0.5),
+        ("manhattan", "next", -0.5),
+    ]:
+        encoder = Toy(similarity)
+        (found,) = NearestEntries(encoder, encoder.encode(texts), labels).find(["2 1"], 1)
+        assert (found[0].label, found[0].score) == (best, pytest.approx(score))
+    encoder = Toy("euclidean")
+    apart = NearestEntries(encoder, encoder.encode(["0 0", "0 3", "9 9", "9 8"]), ["a", "a", "b", "b"])
+    assert apart.left_out(encoder.encode(["20 9"])).threshold == pytest.approx(-(3 + 11) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_vectors_of_other_texts(similarity):
+    encoder, texts = Toy(similarity), [f"{i} {i * i - 3}" for i in range(1, 40)]
+    made = encoder.encode(texts)
+    np.testing.assert_array_equal(
+        entry_vectors(encoder, texts, made.astype(np.float16)), made.astype(np.float16)
+    )
+    for other, row in ((made[::-1], 0), (np.roll(made, 1, 0), 0), (made * [[1, 1.1]], 0), (-made, 0)):
+        with pytest.raises(InputError, match=f"row {row} is not the vector that this encoder makes of"):
+            entry_vectors(encoder, texts, other)
+    if similarity == "cosine":
+        assert len(entry_vectors(encoder, texts, made * 3)) == len(texts)
+    else:
+        with pytest.raises(InputError, match="row 0"):
+            entry_vectors(encoder, texts, made * 3)
