@@ -47,7 +47,8 @@ class Asset:
         What messages call it.
     archive : Archive
     members : mapping of str to str
-        Our file name: path inside the archive; `a!b` is b inside the archive a inside the archive.
+        Our file name, which may have a folder: path inside the archive; `a!b` is b inside the archive a
+        inside the archive.
     largest : int
         No member may unpack to more bytes than this.
     """
@@ -86,6 +87,11 @@ MINILM = Asset(
                 "tokenizer_config.json",
                 "special_tokens_map.json",
                 "vocab.txt",
+                # How its tokens become a vector, and that texts are cut after 256.
+                "modules.json",
+                "sentence_bert_config.json",
+                "config_sentence_transformers.json",
+                "1_Pooling/config.json",
                 "README.md",  # the model's own card, with its licence, Apache-2.0
             )
         },
@@ -156,7 +162,7 @@ def fetch(asset: Asset) -> Path:
     if _is_whole(directory, asset):
         return directory
     if directory.exists():
-        log.warning("%s is damaged; unpacking it again", directory)
+        log.warning("%s is damaged, or lacks files that were not kept before; unpacking it again", directory)
     archive = _obtain(asset)
     try:
         with atomic_directory(directory) as staging:
@@ -222,6 +228,7 @@ def _unpack(asset: Asset, archive: Path, staging: Path) -> None:
                     inner = opened.enter_context(_open_member(outermost, where, asset.largest))
                     containers[where] = _open_container(inner, where, opened)
                 source = opened.enter_context(_open_member(containers[where], member, asset.largest))
+                (staging / name).parent.mkdir(exist_ok=True)
                 with (staging / name).open("wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
     except (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -203,6 +204,17 @@ def test_damage_is_noticed_and_mended(cache, monkeypatch, caplog):
     assert not caplog.text
 
 
+def test_what_an_earlier_version_did_not_keep_is_added(cache):
+    content = tar_gz(SDIST)
+    fewer = make_asset(content, {"LICENSE": MEMBERS["LICENSE"]})
+    by_hand(cache, fewer, content)
+    before = assets.fetch(fewer)
+    asset = make_asset(content, {**MEMBERS, "1_Pooling/config.json": "minireviews-1.0/PKG-INFO"})
+    assert assets.fetch(asset) == before
+    assert (before / "1_Pooling" / "config.json").read_bytes() == SDIST["minireviews-1.0/PKG-INFO"]
+    assert len((before / "SHA256SUMS").read_text().splitlines()) == 3
+
+
 def test_only_named_members_leave_the_archive(cache):
     content = tar_gz({"../../escaped": b"x", "/tmp/escaped-too": b"x", "ok/LICENSE": b"MIT"})
     asset = make_asset(content, {"LICENSE": "ok/LICENSE"})
@@ -279,4 +291,12 @@ def test_the_pins():
     for asset in (assets.MINILM, assets.REVIEWS):
         assert len(bytes.fromhex(asset.archive.sha256)) == 32
         assert asset.archive.version in asset.archive.name
-        assert all("/" not in name and "\\" not in name for name in asset.members)
+        # at most one folder, and none above
+        assert all(re.fullmatch(r"([\w.-]+/)?[\w-][\w.-]*", name) for name in asset.members)
+    said = {
+        "modules.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+        "config_sentence_transformers.json",
+    }
+    assert said < assets.MINILM.members.keys(), "the vectors are the published ones"
