@@ -21,6 +21,7 @@ from minidistil.ops.dropout import Dropout
 from minidistil.ops.vocabulary import TopWords, Vocabulary
 from minidistil.packing import Batch
 from minidistil.recipes import build
+from minidistil.train.class_weights import WeightedClasses
 
 Array = npt.NDArray[np.floating[Any]]
 SCORES = ("soft", "hard", "logits")  # terms of the heads' scores
@@ -64,6 +65,8 @@ class Distillation:
         T of the soft labels.
     soft_on : {"all", "masked"}
         For a masked LM: soft labels of all tokens, or of those alone that have a label.
+    class_weights : float [C], optional
+        Of the hard labels, see `minidistil.train.class_weights`.
 
     Attributes
     ----------
@@ -84,7 +87,9 @@ class Distillation:
         teacher: Model | None = None,
         temperature: float = 2.0,
         soft_on: Literal["all", "masked"] = "all",
+        class_weights: npt.ArrayLike | None = None,
     ) -> None:
+        self.classes = None if class_weights is None else WeightedClasses(student, class_weights)
         self.student, self.teacher, self.temperature, self.soft_on = student, teacher, temperature, soft_on
         self.outputs: Callable[[Batch], dict[str, Any]] | None = None
         self.weights: dict[str, float] = {}
@@ -205,11 +210,13 @@ class Distillation:
             settings["labels"] = self._order.tolist()
         return settings if self.soft_on == "all" else {**settings, "soft_on": self.soft_on}
 
-    def counts(self, batch: Batch) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, float]:
         """Rows of scores, the student's own count, and what each other term counts."""
-        counts = {}
+        counts: dict[str, float] = {}
         for name in self.weights:
-            if name == "hard":
+            if name == "hard" and self.classes is not None:
+                counts[name] = self.classes.count(batch)
+            elif name == "hard":
                 counts[name] = sum(self.student.loss_counts(batch).values())
             elif name in SCORES:
                 counts[name] = self._rows(batch)
@@ -271,7 +278,11 @@ class Distillation:
             near = logits_mse(outputs["logits"], given["logits"])
             gradients.add("logits", near.grad * scales["logits"])
             sums["logits"] = near.sum
-        if "hard" in scales:
+        if "hard" in scales and self.classes is not None:
+            weighted = self.classes(outputs["logits"], batch)
+            sums["hard"] = weighted.sum
+            gradients.add("logits", weighted.grad * scales["hard"])
+        elif "hard" in scales:
             terms = dict.fromkeys(model.loss_counts(batch), scales["hard"])
             hard = model.losses(dict(outputs), batch, terms, grads)
             sums["hard"] = sum(hard.sums.values())

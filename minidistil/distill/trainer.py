@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy.typing as npt
+
 from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
 from minidistil.distill.vocabulary import check_same_ids
@@ -34,7 +36,7 @@ class DistillationTrainer(Trainer):
     settings : TrainSettings
     weights : mapping, optional
         Terms and their weights, see `Distillation`; soft labels alone by default.
-    temperature, soft_on
+    temperature, soft_on, class_weights
         As for `Distillation`.
     tokenizers : pair of Tokenizer, optional
         The student's and the teacher's. The teacher reads the student's tokens, so they must give the same
@@ -62,6 +64,7 @@ class DistillationTrainer(Trainer):
         weights: Mapping[str, float | Mapping[str, Any]] | None = None,
         temperature: float = 2.0,
         soft_on: Literal["all", "masked"] = "all",
+        class_weights: npt.ArrayLike | None = None,
         tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
         keep: Literal["small", "all", "float16", "nothing"] = "small",
         top_k: int | None = None,
@@ -74,7 +77,12 @@ class DistillationTrainer(Trainer):
         if tokenizers is not None:
             check_same_ids(*tokenizers, names=("the student", "the teacher"))
         objective = Distillation(
-            student, weights or {"soft": 1.0}, teacher=teacher, temperature=temperature, soft_on=soft_on
+            student,
+            weights or {"soft": 1.0},
+            teacher=teacher,
+            temperature=temperature,
+            soft_on=soft_on,
+            class_weights=class_weights,
         )
         identity = {"teacher": weights_hash(teacher), **objective.settings()}
         names = objective.compared()

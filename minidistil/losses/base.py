@@ -19,14 +19,14 @@ class Loss(NamedTuple):
     ----------
     sum : float
         Sum over whatever is counted, accumulated in float64.
-    count : int
+    count : int, or float where what is counted has weights
         How many terms: tokens, masked tokens, sequences, or single labels. May be 0.
     grad : array, shaped like the first input
         Gradient of `sum`, not of the mean. Whoever knows the count of the whole optimiser step divides.
     """
 
     sum: float
-    count: int  # type: ignore[assignment]  # hides tuple.count, which a loss has no use for
+    count: int | float  # type: ignore[assignment]  # hides tuple.count, which a loss has no use for
     grad: Array
 
     @property

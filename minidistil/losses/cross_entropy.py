@@ -19,7 +19,13 @@ IGNORE_INDEX = -100  # the label PyTorch and transformers skip
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
-def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, ignore_index: int = IGNORE_INDEX) -> Loss:
+def cross_entropy(
+    logits: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    ignore_index: int = IGNORE_INDEX,
+    class_weights: npt.ArrayLike | None = None,
+) -> Loss:
     """Minus the log-probability of the right class, summed over the rows that have a label.
 
     Parameters
@@ -29,11 +35,14 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, ignore_index:
         The right class of each row, from 0 to C - 1, or `ignore_index`.
     ignore_index : int
         Rows with this label count for nothing, even if their logits are NaN.
+    class_weights : float [C], optional
+        How much a row of each class counts; 1 by default.
 
     Returns
     -------
     Loss
-        `count` is the number of rows with a label; `grad` is [N, C], zero where there is none.
+        `count` is the number of rows with a label, or the sum of their weights; `grad` is [N, C], zero where
+        there is no label.
 
     Raises
     ------
@@ -49,6 +58,8 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, ignore_index:
     The first term has the derivative exp z_j / sum_k exp z_k = p_j, the second -1 at j = y:
 
         dL/dz_j = p_j - [j = y]
+
+    A weight w_y multiplies both.
     """
     z = float_array("logits", logits, 2)
     n, classes = z.shape
@@ -65,9 +76,18 @@ def cross_entropy(logits: npt.ArrayLike, labels: npt.ArrayLike, *, ignore_index:
     log_p = log_softmax(z[keep])  # [M, C]
     dz = np.exp(log_p)
     dz[rows, y] -= 1
+    costs, count = -log_p[rows, y], float(len(y))
+    if class_weights is not None:
+        weights = np.asarray(class_weights, z.dtype)
+        if weights.shape != (classes,):
+            raise InputError(f"class_weights have shape {list(weights.shape)}, not [{classes}]")
+        of_rows = weights[y]
+        dz *= of_rows[:, None]
+        costs, count = costs * of_rows, float(of_rows.sum(dtype=np.float64))
     grad = np.zeros_like(z)
     grad[keep] = dz
-    return Loss(-float(log_p[rows, y].sum(dtype=np.float64)), len(y), grad)
+    total = float(costs.sum(dtype=np.float64))
+    return Loss(total, int(count) if class_weights is None else count, grad)
 
 
 @np.errstate(invalid="ignore", over="ignore")

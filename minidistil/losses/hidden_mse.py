@@ -24,7 +24,7 @@ class ProjectedLoss(NamedTuple):
     """
 
     sum: float
-    count: int  # type: ignore[assignment]  # hides tuple.count, as in Loss
+    count: int | float  # type: ignore[assignment]  # hides tuple.count, as in Loss
     grad: Array
     dprojection: Array | None
 

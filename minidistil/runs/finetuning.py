@@ -18,6 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from minidistil.config import ModelConfig, load_config
 from minidistil.distill.objective import Distillation, needs_labels, weight_of
 from minidistil.distill.student import init_student
@@ -38,8 +41,9 @@ from minidistil.tasks.scope import THRESHOLD
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss, TrainingData, check_positions
-from minidistil.train.settings import TrainSettings
+from minidistil.train.settings import ClassifierSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
@@ -87,7 +91,7 @@ class FineTuningRecipe:
     data: DataSettings = field(default_factory=DataSettings)
     task: Mapping[str, Any] = field(default_factory=dict)
     teaching: TeachingSettings = field(default_factory=TeachingSettings)
-    train: TrainSettings = field(default_factory=TrainSettings)
+    train: ClassifierSettings = field(default_factory=ClassifierSettings)
 
 
 class FineTuning(RecipeRun):
@@ -196,7 +200,7 @@ class FineTuning(RecipeRun):
         }
 
     def about(self) -> dict[str, Any]:
-        _ = self._dataset  # a label that is unknown is found here
+        _ = self._dataset, self._class_weights  # a label that is unknown is found here
         if self.held_out is not None:
             self.task.dataset(self.tokenizer, self.held_out, self.config)
         if self.teacher is not None and self._for_teacher is None:
@@ -248,7 +252,8 @@ class FineTuning(RecipeRun):
     def trainer(self, model: Model, data: TrainingData, **options: Any) -> Trainer:
         settings = self.recipe.train
         if self.teacher is None:
-            return Trainer(model, ModelLoss(model), data, settings=settings, label="fine-tuning", **options)
+            loss = ModelLoss(model, class_weights=self._class_weights)
+            return Trainer(model, loss, data, settings=settings, label="fine-tuning", **options)
         t = self.recipe.teaching
         if self._for_teacher is not None:
             return self._trainer_apart(model, data, self._for_teacher, **options)
@@ -259,6 +264,7 @@ class FineTuning(RecipeRun):
             settings=settings,
             weights=self._terms,
             temperature=t.temperature,
+            class_weights=self._class_weights,
             label="learning from the teacher",
             **options,
         )
@@ -270,7 +276,12 @@ class FineTuning(RecipeRun):
         assert self.teacher is not None
         assert isinstance(data, Dataset)
         said = TeacherCache(self.teacher, asked, out / "teacher_outputs", ["logits"], quiet=self.quiet)
-        objective = Distillation(model, self._terms, temperature=self.recipe.teaching.temperature)
+        objective = Distillation(
+            model,
+            self._terms,
+            temperature=self.recipe.teaching.temperature,
+            class_weights=self._class_weights,
+        )
         return Trainer(
             model,
             objective,
@@ -281,6 +292,21 @@ class FineTuning(RecipeRun):
             out=out,
             **options,
         )
+
+    @cached_property
+    def _class_weights(self) -> npt.NDArray[np.float64] | None:
+        """Of the classes in the order of the model's outputs, if they are said."""
+        given, data = self.recipe.train.class_weights, self._dataset
+        if given is None:
+            return None
+        targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
+        labels = targets.get("labels")
+        if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ConfigError(
+                "train.class_weights are for examples with one label of several, and need the labels"
+            )
+        names = [self.config.id2label[i] for i in range(self.config.num_labels)]
+        return class_weights(given, labels, names)
 
     @property
     def _labelled(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,19 @@ from minidistil.text.tokenizer import Tokenizer
 Array = npt.NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True)
+class MaskedLMSettings:
+    """Settings of masked language modelling.
+
+    Attributes
+    ----------
+    whole_words : bool
+        Whether the pieces of a word are masked together, where it learns and where it is measured.
+    """
+
+    whole_words: bool = False
+
+
 class MaskedLMTask(Task):
     """Masked words of running text.
 
@@ -39,6 +52,7 @@ class MaskedLMTask(Task):
     ----------
     data : DataSettings
         Of which `text`, `format`, `header`, `skip_broken` and `max_length` count.
+    settings : MaskedLMSettings, optional
     """
 
     kind: ClassVar[str] = "masked-lm"
@@ -47,8 +61,8 @@ class MaskedLMTask(Task):
     pipeline_tag: ClassVar[str] = "fill-mask"
     lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
 
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data = data or DataSettings()
+    def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or MaskedLMSettings()
         self.primary = "perplexity"
 
     def read(self, path: str | Path) -> Examples:
@@ -67,7 +81,9 @@ class MaskedLMTask(Task):
             raise nothing
         # [CLS] and a word and [SEP] are enough, and unknown words may be many: nothing is left out.
         sequences = chunk(corpus, tokenizer, max_length=length, shortest=3, unknown=2.0).train
-        data = MaskedDataset.create(sequences, tokenizer, Masking(smoothing=0.0))
+        data = MaskedDataset.create(
+            sequences, tokenizer, Masking(smoothing=0.0, whole_words=self.settings.whole_words)
+        )
         if not corpus.counts[data.weights > 0].any():
             raise nothing
         return data

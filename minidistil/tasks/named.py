@@ -21,7 +21,7 @@ from minidistil.tasks.base import DataSettings, Measurable, NamedData
 from minidistil.tasks.choices import ChoiceTask
 from minidistil.tasks.faq import FaqSettings, FaqTask
 from minidistil.tasks.intents import IntentTask
-from minidistil.tasks.masked_lm import MaskedLMTask
+from minidistil.tasks.masked_lm import MaskedLMSettings, MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.retrieval import RetrievalTask
 from minidistil.tasks.scope import ScopeSettings
@@ -112,7 +112,7 @@ TASKS: dict[str, Named] = {
         names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
     ),
     "token-classification": Named(TokenTask),
-    "masked-lm": Named(MaskedLMTask),
+    "masked-lm": Named(MaskedLMTask, settings=MaskedLMSettings),
     "multiple-choice": Named(ChoiceTask),
     "swag": Named(ChoiceTask),
     "question-answering": Named(QuestionTask),

@@ -6,6 +6,11 @@ Rare words are thus asked for more often than their share, and the draw is over 
 sequence. Of those drawn, 80 % become [MASK], 10 % stay, 10 % become any token of the vocabulary. BERT's
 own form (Devlin et al. 2018, section 3.1) weighs all tokens alike: smoothing 0.
 
+Whole words (BERT's later models, create_pretraining_data.py of its authors, 2019): a word and the pieces that
+go on from it ("##...") are drawn together or not at all. Words ring as tokens do, each with the weight of its
+rarest piece; they are taken in that order as long as they fit, so that no more than ceil(0.15 T) tokens are
+drawn, and what happens to a token of a drawn word is still decided for each by itself.
+
 How to draw k of T without replacement, all at once
 ---------------------------------------------------
 Efraimidis and Spirakis (2006, "Weighted random sampling with a reservoir") give token i the key
@@ -24,6 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
@@ -64,6 +70,8 @@ class Masking:
         The same masks in every epoch, over each sequence by itself, as BERT's own data had them ("static" in
         Liu et al. 2019, arXiv:1907.11692, section 4.1, who find new ones a little better). What a teacher
         says is then always the same, and can be kept.
+    whole_words : bool
+        Whether the pieces of a word are drawn together, so that none can be guessed from the others.
     """
 
     share: float = 0.15
@@ -72,6 +80,7 @@ class Masking:
     smoothing: float = 0.7
     over: Literal["batch", "sequence"] = "batch"
     fixed: bool = False
+    whole_words: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -107,6 +116,8 @@ class MaskedDataset:
     epoch : int or None
         None: masks that never change. They are drawn for each sequence by itself, ceil(share * length), so
         that they do not depend on what else is in the batch.
+    goes_on : bool [V], optional
+        Which ids are pieces that go on from the one before; for whole words.
     """
 
     sequences: Sequences
@@ -115,6 +126,7 @@ class MaskedDataset:
     mask_id: int
     seed: int = 0
     epoch: int | None = 0
+    goes_on: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def create(
@@ -131,7 +143,11 @@ class MaskedDataset:
         weights = np.maximum(sequences.corpus.counts, 1).astype(np.float64) ** -masking.smoothing
         weights[list(tokenizer.special_ids)] = 0
         epoch = None if masking.fixed else 0
-        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed, epoch)
+        goes_on = None
+        if masking.whole_words:
+            pieces = (tokenizer.id_to_token(i) or "" for i in range(len(weights)))
+            goes_on = np.array([piece.startswith("##") for piece in pieces])
+        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed, epoch, goes_on)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
@@ -166,11 +182,17 @@ class MaskedDataset:
         high, low, action, word = philox(batch.places, who, who >> 32, 0, key)
         uniform = ((high >> 5) * 2.0**26 + (low >> 6) + 0.5) * 2.0**-53  # 53 bits, never 0 or 1
         weights = self.weights[batch.input_ids]
-        if self.epoch is None or self.masking.over == "sequence":
-            targets = [self.masking.targets(int(n)) for n in batch.lengths]
+        by_row = self.epoch is None or self.masking.over == "sequence"
+        targets = [self.masking.targets(int(n)) for n in (batch.lengths if by_row else [batch.num_tokens])]
+        if self.goes_on is not None:
+            begins = ~self.goes_on[batch.input_ids]
+            begins[1:] |= weights[:-1] == 0  # a piece behind [CLS], of a word that the sequence begins within
+            rows = batch.rows if by_row else np.zeros(batch.num_tokens, np.int64)
+            chosen = draw_words(weights, uniform, begins, rows, targets)
+        elif by_row:
             chosen = draw_by_row(weights, uniform, batch.rows, targets)
         else:
-            chosen = draw(weights, uniform, self.masking.targets(batch.num_tokens))
+            chosen = draw(weights, uniform, targets[0])
         labels = np.full(batch.num_tokens, IGNORE_INDEX, np.int64)
         labels[chosen] = batch.input_ids[chosen]
         fate = action[chosen] * 2.0**-32
@@ -231,6 +253,50 @@ def draw_by_row(
     firsts = np.searchsorted(rows, np.arange(len(np.asarray(k))))
     rank = np.arange(len(rows)) - firsts[rows]
     return np.sort(order[(rank < np.asarray(k)[rows]) & (weights[order] > 0)])
+
+
+def draw_words(
+    weights: Float64,
+    uniform: Float64,
+    begins: npt.NDArray[np.bool_],
+    rows: npt.NDArray[np.integer[Any]],
+    k: Sequence[int],
+) -> Int64:
+    """Draw whole words without replacement, at most k[b] tokens of each row b.
+
+    Parameters
+    ----------
+    weights, uniform
+        As for `draw`. A word has the largest weight of its tokens and the random number of its first, and is
+        not drawn if one of its tokens has none.
+    begins : bool [T]
+        Where a word begins.
+    rows : int64 [T]
+        Whose each token is; ascending.
+    k : sequence of int
+
+    Returns
+    -------
+    int64
+        Which tokens, ascending.
+    """
+    begins = np.append(True, begins[1:] | (rows[1:] != rows[:-1])) if len(begins) else begins
+    firsts = np.flatnonzero(begins)
+    if not len(firsts):
+        return firsts
+    sizes = np.diff(np.append(firsts, len(begins)))
+    whole = np.where(np.minimum.reduceat(weights, firsts) > 0, np.maximum.reduceat(weights, firsts), 0)
+    rings = _rings(whole, uniform[firsts])
+    order = np.lexsort((rings, rows[firsts]))
+    order = order[np.isfinite(rings[order])]
+    left, drawn = list(k), np.zeros(len(firsts), bool)
+    for word, size, row in zip(
+        order.tolist(), sizes[order].tolist(), rows[firsts][order].tolist(), strict=True
+    ):
+        if size <= left[row]:
+            left[row] -= size
+            drawn[word] = True
+    return np.flatnonzero(np.repeat(drawn, sizes))
 
 
 def _rings(weights: Float64, uniform: Float64) -> Float64:

@@ -15,6 +15,7 @@ from minidistil.model.arena import Arena
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.text.dataset import Dataset
+from minidistil.train.class_weights import WeightedClasses
 
 if TYPE_CHECKING:
     from minidistil.model.base import Model
@@ -127,20 +128,50 @@ class ModelLoss:
     model : Model
     weights : mapping of str to float, optional
         For a model with two heads, such as pre-training's "masked_lm" and "next_sentence".
+    class_weights : float [C], optional
+        Of a classifier of sequences or tokens, see `minidistil.train.class_weights`.
     """
 
-    def __init__(self, model: Model, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: Mapping[str, float] | None = None,
+        *,
+        class_weights: npt.ArrayLike | None = None,
+    ) -> None:
         self.model = model
         self.weights = dict(weights or {})
+        self.classes = None if class_weights is None else WeightedClasses(model, class_weights)
 
-    def counts(self, batch: Batch) -> dict[str, int]:
-        return self.model.loss_counts(batch)
+    def counts(self, batch: Batch) -> dict[str, float]:
+        counts: dict[str, float] = dict(self.model.loss_counts(batch))
+        if self.classes is not None:
+            counts = dict.fromkeys(counts, self.classes.count(batch))
+        return counts
 
     def __call__(
         self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
     ) -> Mapping[str, float]:
+        if self.classes is not None:
+            return self._weighted(self.classes, model, batch, totals, dropout, grads)
         outputs, cache = model.forward(batch, dropout=dropout, logits=False)
         scales = {term: self.weights.get(term, 1.0) / total for term, total in totals.items()}
         terms = model.losses(outputs, batch, scales, grads)
         model.backward(terms.douts, cache, grads)
         return terms.sums
+
+    def _weighted(
+        self,
+        classes: WeightedClasses,
+        model: Model,
+        batch: Batch,
+        totals: Mapping[str, float],
+        dropout: Dropout | None,
+        grads: Arena,
+    ) -> dict[str, float]:
+        (term,) = self.model.loss_counts(batch)
+        outputs, cache = model.forward(batch, dropout=dropout)
+        loss = classes(outputs["logits"], batch)
+        scale = self.weights.get(term, 1.0) / totals[term]
+        model.backward({"logits": loss.grad * scale}, cache, grads)
+        return {term: loss.sum}

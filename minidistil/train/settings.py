@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -157,6 +157,19 @@ def _number(value: object, *, infinite: bool = False) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return math.isfinite(value) or (infinite and value == math.inf)
+
+
+@dataclass(frozen=True)
+class ClassifierSettings(TrainSettings):
+    """Settings of a run for a task.
+
+    Attributes
+    ----------
+    class_weights : "balanced", mapping of str to float, or None
+        How much an example of each class counts in the loss, see `minidistil.train.class_weights`.
+    """
+
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
 
 
 def _check(good: bool, name: str, value: object, expected: str) -> None:

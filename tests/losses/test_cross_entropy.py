@@ -89,3 +89,30 @@ def test_the_sum_of_many_float32_rows_is_accurate():
     """A million times log 2 in float32: adding up in float32 is off in the seventh digit."""
     loss = cross_entropy(np.zeros((1_000_000, 2), np.float32), np.zeros(1_000_000, np.int64))
     assert loss.sum == pytest.approx(1e6 * float(np.log(np.float32(2))), rel=1e-12)
+
+
+def test_weights_of_classes():
+    """p = 1/8, 1/4, 5/8 and thirds: the rows count 4 and 1/2, their sum is the mean's denominator."""
+    z = np.array([np.log([1, 2, 5]), [7, 7, 7], [np.nan, 0, 0]])
+    loss = cross_entropy(z, [1, 2, -100], class_weights=[3, 4, 0.5])
+    assert loss.sum == pytest.approx(4 * log(4) + 0.5 * log(3), rel=1e-15)
+    assert loss.count == 4.5
+    np.testing.assert_allclose(
+        loss.grad, [[4 / 8, 1 - 4, 20 / 8], [1 / 6, 1 / 6, 1 / 6 - 1 / 2], [0, 0, 0]], rtol=1e-14
+    )
+    plain = cross_entropy(z, [1, 2, -100])
+    assert cross_entropy(z, [1, 2, -100], class_weights=[1, 1, 1])[:2] == plain[:2]
+    with pytest.raises(InputError, match=r"class_weights have shape \[2\], not \[3\]"):
+        cross_entropy(z, [1, 2, -100], class_weights=[1, 1])
+
+
+def test_weighted_gradient_is_that_of_the_sum():
+    rng = np.random.default_rng(0)
+    z, y, w = rng.normal(size=(6, 4)), np.array([0, 3, -100, 1, 2, 1]), rng.random(4)
+    grad = cross_entropy(z, y, class_weights=w).grad
+    for i in np.ndindex(z.shape):
+        up, down = z.copy(), z.copy()
+        up[i] += 1e-6
+        down[i] -= 1e-6
+        sums = [cross_entropy(x, y, class_weights=w).sum for x in (up, down)]
+        assert grad[i] == pytest.approx((sums[0] - sums[1]) / 2e-6, abs=1e-8)

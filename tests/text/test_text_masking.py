@@ -15,7 +15,7 @@ from text_toy import make_tokenizer
 from minidistil import threads
 from minidistil.errors import ConfigError
 from minidistil.text.chunks import chunk
-from minidistil.text.masking import MaskedDataset, Masking, draw, draw_by_row
+from minidistil.text.masking import MaskedDataset, Masking, draw, draw_by_row, draw_words
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 
@@ -266,3 +266,91 @@ def test_the_hash_knows_what_decides_the_masks(data, tokenizer):
 def test_shares_that_cannot_be(settings):
     with pytest.raises(ConfigError, match="expected"):
         Masking(**settings)
+
+
+# Whole words
+
+
+def begins_of(sizes):
+    return np.concatenate([np.arange(size) == 0 for size in sizes])
+
+
+def test_words_of_one_token_are_drawn_as_tokens_are():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        weights, uniform = rng.choice([0.0, 0.5, 1.0, 2.0], 20), rng.random(20)
+        rows = np.sort(rng.integers(0, 3, 20))
+        rows = np.searchsorted(np.unique(rows), rows)
+        k = rng.integers(0, 8, rows[-1] + 1)
+        words = draw_words(weights, uniform, np.ones(20, bool), rows, k.tolist())
+        np.testing.assert_array_equal(words, draw_by_row(weights, uniform, rows, k))
+
+
+def test_words_are_drawn_whole_in_their_order_as_long_as_they_fit():
+    sizes = [1, 3, 2, 1, 2]
+    begins, T = begins_of(sizes), sum(sizes)
+    uniform = np.full(T, 0.5)
+    uniform[[0, 1, 4, 6, 7]] = [0.5, 0.9, 0.8, 0.6, 0.7]  # the larger, the earlier: words 1, 2, 4, 3, 0
+    one_row = np.zeros(T, int)
+    for k, expected in (
+        (3, [1, 2, 3]),
+        (5, [1, 2, 3, 4, 5]),
+        (4, [1, 2, 3, 6]),
+        (2, [4, 5]),
+        (1, [6]),
+        (0, []),
+    ):
+        assert draw_words(np.ones(T), uniform, begins, one_row, [k]).tolist() == expected
+    weights = np.ones(T)
+    weights[2] = 0  # a word of which a token is never drawn is not
+    assert draw_words(weights, uniform, begins, one_row, [3]).tolist() == [4, 5, 6]
+    weights = np.ones(T)
+    weights[8] = 100  # a word is as rare as its rarest piece
+    assert draw_words(weights, uniform, begins, one_row, [2]).tolist() == [7, 8]
+    assert draw_words(np.zeros(0), np.zeros(0), np.zeros(0, bool), np.zeros(0, int), []).tolist() == []
+
+
+@pytest.mark.parametrize("over", ["batch", "sequence"])
+def test_no_piece_is_asked_for_without_its_word(tokenizer, over):
+    pieces = [i for i in range(tokenizer.num_ids) if (tokenizer.id_to_token(i) or "").startswith("##")]
+    plain = [i for i in range(5, tokenizer.num_ids) if i not in pieces]
+    rng = np.random.default_rng(5)
+    documents = [
+        [
+            UNK if rng.random() < 0.1 else int(rng.choice(pieces if rng.random() < 0.4 else plain))
+            for _ in range(30)
+        ]
+        for _ in range(40)
+    ]
+    whole = dataset(tokenizer, documents, Masking(whole_words=True, share=0.3, over=over), seed=4)
+    asked = 0
+    for batch in (whole.batch(np.arange(40)), whole.for_epoch(3).batch(np.arange(7))):
+        original = batch.targets["labels"]
+        drawn = original != -100
+        truth = whole.sequences.batch(np.searchsorted(whole.example_ids, batch.example_ids)).input_ids
+        inside = np.isin(truth, pieces)
+        inside[1:] &= ~np.isin(truth[:-1], [UNK, CLS])
+        assert (drawn[1:] == drawn[:-1])[inside[1:]].all()
+        asked += drawn.sum()
+        if over == "batch":
+            assert drawn.sum() in range(
+                whole.masking.targets(len(truth)) - 4, whole.masking.targets(len(truth)) + 1
+            )
+        else:
+            most = [whole.masking.targets(int(n)) for n in batch.lengths]
+            assert (np.bincount(batch.rows, drawn) <= most).all()
+    assert asked
+    assert (
+        whole.content_hash()
+        != dataset(tokenizer, documents, Masking(share=0.3, over=over), seed=4).content_hash()
+    )
+
+
+def test_whole_words_follow_from_seed_epoch_and_examples(tokenizer):
+    documents = [
+        [int(i) for i in np.random.default_rng(d).integers(5, tokenizer.num_ids, 20)] for d in range(12)
+    ]
+    whole = dataset(tokenizer, documents, Masking(whole_words=True, fixed=True), seed=4)
+    alone, together = whole.batch([3]), whole.batch([0, 3, 5])
+    np.testing.assert_array_equal(alone.targets["labels"], together.targets["labels"][together.rows == 1])
+    np.testing.assert_array_equal(whole.batch([3]).input_ids, alone.input_ids)
