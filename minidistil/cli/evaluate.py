@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuningRecipe, numbers
+    from minidistil.runs.finetuning import FineTuningRecipe, metric_title, numbers
     from minidistil.tasks.named import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in numbers(found).items():
         print(
-            f"{name.replace('_', ' '):26}" + (f"{value:10,}" if isinstance(value, int) else f"{value:10.4f}")
+            f"{metric_title(name, found):26}"
+            + (f"{value:10,}" if isinstance(value, int) else f"{value:10.4f}")
         )
     print(f"{'examples':26}{len(examples):10,}")
     for lines in (class_table(found), confusion_table(found)):

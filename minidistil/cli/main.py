@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         verb.add_argument(
             "--threads", type=int, metavar="N", help="threads to use (default: the cores available)"
         )
-        verb.add_argument("-q", "--quiet", action="store_true", help="no progress, no log")
+        verb.add_argument("-q", "--quiet", action="store_true", help="no progress, no log but warnings")
         verb.set_defaults(run=module.run)
     return parser
 
@@ -131,12 +131,28 @@ def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
     return spell
 
 
+class _Once(logging.Filter):
+    """Lets a warning pass once: a text that is read several times is as long each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        new = record.getMessage() not in self._said
+        self._said.add(record.getMessage())
+        return new
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     args = _parse(argv)
-    logging.basicConfig(
-        level=logging.ERROR if args.quiet else logging.INFO, format="%(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Once())
+    level = logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
     for noisy in ("numba", "httpx", "httpcore", "huggingface_hub", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:

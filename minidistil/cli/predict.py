@@ -41,7 +41,7 @@ OPTIONS = (
     *("top_k", "threshold", "targets", "choices"),
     *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
 )
-SETUP = ("entries", "vectors", "answers")
+SETUP = ("entries", "vectors", "answers", "max_length")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar=("LAYER", "HEAD"),
         help="with --html: what this head looks at in each text; counted from 0",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        metavar="N",
+        help="tokens that are read at once (what the model learnt with)",
     )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
     _add_options(parser)
@@ -120,9 +126,8 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.cli.embed import row
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
-    from minidistil.cli.predictions import check_setup, kind_of
+    from minidistil.cli.predictions import kind_of, made
     from minidistil.errors import MinidistilError, UsageError
-    from minidistil.pipelines import pipeline_class, pipeline_of
 
     check_inputs(args)
     if args.top_k is not None and args.top_k < 1:
@@ -130,11 +135,7 @@ def run(args: argparse.Namespace) -> int:
     if args.attention is not None and args.html is None:
         raise UsageError("--attention is part of a page: say --html FILE")
     setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
-    check_setup(args.task, setup)
-    if args.task is None:
-        predict = pipeline_of(args.model, backend=args.backend)
-    else:
-        predict = pipeline_class(args.task).from_pretrained(args.model, backend=args.backend, **setup)
+    predict = made(args.task, args.model, setup, backend=args.backend)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     kind = kind_of(predict, options, file=args.data is not None)
     for name in ("pair", "pair_column"):

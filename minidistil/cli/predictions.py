@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,8 @@ from minidistil.cli.inputs import (
     read_texts,
 )
 from minidistil.errors import UsageError
-from minidistil.pipelines import PIPELINES, Pipeline
+from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
+from minidistil.pipelines.base import load
 from minidistil.report import predictions as pages
 from minidistil.text.json_text import json_object
 
@@ -93,6 +94,9 @@ def labels(
     found = predict(texts, pairs, threshold=threshold, truncation=not no_truncation)
     for i, (text, prediction) in enumerate(zip(texts, found, strict=True)):
         given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
+        if predict.is_number:
+            yield Shown([[prediction.score, *given.values()]], {**given, "score": prediction.score})
+            continue
         facts = {**given, **prediction._asdict()}
         chosen: list[tuple[str, float]] = [(prediction.label or "none", prediction.score)]
         if top_k is not None:
@@ -217,18 +221,25 @@ def faq(
 SHOWN = 5  # candidates in an object, if nothing is said
 KINDS: dict[str, Kind] = {
     "text-classification": Kind(
-        labels, ("no_truncation", "top_k", "threshold", "pair", "pair_column"), pages.labels, read=read_pairs
+        labels,
+        ("no_truncation", "top_k", "threshold", "pair", "pair_column"),
+        pages.labels,
+        setup=("max_length",),
+        read=read_pairs,
     ),
-    "token-classification": Kind(entities, ("aggregation",), pages.entities),
+    "token-classification": Kind(entities, ("aggregation",), pages.entities, setup=("max_length",)),
     "question-answering": Kind(
         answers,
         ("question", "n_best", "null_threshold"),
         pages.answers,
         needs=("question",),
+        setup=("max_length",),
         read=read_contexts,
     ),
     "fill-mask": Kind(words, ("top_k", "targets"), pages.words),
-    "multiple-choice": Kind(chosen, ("choices", "no_truncation"), pages.choices, read=read_choices),
+    "multiple-choice": Kind(
+        chosen, ("choices", "no_truncation"), pages.choices, setup=("max_length",), read=read_choices
+    ),
     "summarization": Kind(
         summaries,
         ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
@@ -241,12 +252,37 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def check_setup(task: str | None, given: dict[str, Any]) -> None:
-    """A UsageError for an option that the task is not made with."""
-    takes = KINDS[task].setup if task in PIPELINES else ()
-    for option in given.keys() - set(takes):
+def made(task: str | None, path_or_id: str, setup: dict[str, Any], **options: Any) -> Pipeline:
+    """A predictor for a task, or for what the model's head is for.
+
+    Parameters
+    ----------
+    setup : dict
+        Options of the user that it is made with.
+    **options
+        Of loading.
+
+    Raises
+    ------
+    UsageError
+        An option that it is not made with.
+    """
+    if task is not None:
+        kind = pipeline_class(task)
+        _check_setup(kind, setup)
+        return kind.from_pretrained(path_or_id, **options, **setup)
+    for option in setup.keys() & {"entries", "vectors", "answers"}:  # which no head asks for
+        _check_setup(None, {option})
+    model, tokenizer = load(path_or_id, **options)
+    kind = pipeline_for(model)
+    _check_setup(kind, setup)
+    return kind(model, tokenizer, **setup)
+
+
+def _check_setup(made: type[Pipeline] | None, given: Iterable[str]) -> None:
+    for option in set(given) - set(KINDS[made.task].setup if made else ()):
         having = [name for name, kind in KINDS.items() if option in kind.setup]
-        raise UsageError(f"--{option} goes with --task {' or '.join(having)}")
+        raise UsageError(f"--{option.replace('_', '-')} goes with --task {' or '.join(having)}")
 
 
 def kind_of(predict: Pipeline, given: dict[str, Any], *, file: bool = False) -> Kind:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minidistil.errors import ConfigError, UsageError
+from minidistil.model.base import Model
 from minidistil.pipelines.base import Pipeline, load
 from minidistil.weights.card import PIPELINES as BY_ARCHITECTURE
 
@@ -114,12 +115,23 @@ def pipeline_of(path_or_id: str | Path, **options: Any) -> Pipeline:
         There is none for it.
     """
     model, tokenizer = load(path_or_id, **options)
+    return pipeline_for(model)(model, tokenizer)
+
+
+def pipeline_for(model: Model) -> type[Pipeline]:
+    """The class of predictors for a model's head.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
     name = type(model).__name__
     task = next((task for end, task in BY_ARCHITECTURE.items() if name.endswith(end)), "")
     # A summariser is a token classifier too.
     for candidate in ("summarization", task) if task == "token-classification" else (task,):
         if candidate in PIPELINES and (kind := pipeline_class(candidate)).suits(model):
-            return kind(model, tokenizer)
+            return kind
     raise ConfigError(f"{name} has no head to predict with: fine-tune it for a task first")
 
 
@@ -137,5 +149,6 @@ __all__ = [
     "TokenClassification",
     "pipeline",
     "pipeline_class",
+    "pipeline_for",
     "pipeline_of",
 ]

@@ -31,6 +31,8 @@ class Pipeline(ABC):
         The head that the model must have.
     does : str
         What a model without that head does not do, for messages.
+    own : tuple of str
+        Options that it is made with, beside model and tokenizer.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Pipeline(ABC):
     task: ClassVar[str]
     head: ClassVar[type]
     does: ClassVar[str]
+    own: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         if not self.suits(model):
@@ -54,8 +57,9 @@ class Pipeline(ABC):
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
-        """Load a directory or hub id; the options are those of `Model.from_pretrained`."""
-        return cls(*load(path_or_id, **options))
+        """Load a directory or hub id; options are the class's own and those of `Model.from_pretrained`."""
+        own = {name: options.pop(name) for name in cls.own if name in options}
+        return cls(*load(path_or_id, **options), **own)
 
     @abstractmethod
     def __call__(self, *args: Any, **options: Any) -> list[Any]:

@@ -11,7 +11,6 @@ from minidistil.model.choices import ChoiceHead
 from minidistil.pipelines.base import Pipeline, as_list, require_text
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
-from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -42,10 +41,11 @@ class MultipleChoice(Pipeline):
     task: ClassVar[str] = "multiple-choice"
     head: ClassVar[type] = ChoiceHead
     does: ClassVar[str] = "choose"
+    own: ClassVar[tuple[str, ...]] = ("max_length",)
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
         super().__init__(model, tokenizer)
-        self._task = ChoiceTask(DataSettings(max_length=sequence_length(tokenizer, model.config)))
+        self._task = ChoiceTask(DataSettings(max_length=max_length))
 
     def __call__(
         self,

@@ -9,6 +9,7 @@ from minidistil.model.base import Model
 from minidistil.model.token_heads import SpanHead
 from minidistil.pipelines.base import Pipeline, as_list, require_text
 from minidistil.tasks.answers import Answers
+from minidistil.tasks.base import DataSettings
 from minidistil.tasks.questions import QuestionTask
 from minidistil.text.tokenizer import Tokenizer
 
@@ -19,10 +20,11 @@ class QuestionAnswering(Pipeline):
     task: ClassVar[str] = "question-answering"
     head: ClassVar[type] = SpanHead
     does: ClassVar[str] = "answer questions"
+    own: ClassVar[tuple[str, ...]] = ("max_length",)
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
         super().__init__(model, tokenizer)
-        self._task = QuestionTask()
+        self._task = QuestionTask(DataSettings(max_length=max_length))
 
     def __call__(
         self,

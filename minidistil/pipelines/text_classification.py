@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError, UsageError
+from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
-from minidistil.ops.softmax import softmax_forward
 from minidistil.pipelines.base import Pipeline, as_list, require_text
-from minidistil.tasks.classification import predict_logits
+from minidistil.tasks.base import DataSettings
+from minidistil.tasks.classification import stored_activation
+from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.scope import NONE, stored_threshold
-from minidistil.tasks.sequence import label_names
-from minidistil.text.dataset import Dataset
-from minidistil.text.lengths import sequence_length
+from minidistil.tasks.sequence import SequenceTask, label_names, problem_of
+from minidistil.text.tokenizer import Tokenizer
+
+log = logging.getLogger("minidistil")
 
 
 class Prediction(NamedTuple):
@@ -44,6 +48,23 @@ class TextClassification(Pipeline):
     task: ClassVar[str] = "text-classification"
     head: ClassVar[type] = SequenceHead
     does: ClassVar[str] = "classify texts"
+    own: ClassVar[tuple[str, ...]] = ("max_length",)
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
+        super().__init__(model, tokenizer)
+        self._task = SequenceTask(problem_of(model.config), DataSettings(max_length=max_length))
+        self._said = False
+        config = model.config
+        if config.num_labels == 1 and config.problem_type is None and stored_activation(config) is None:
+            log.warning(
+                "config.json does not say whether the one output of this model is a probability: it is given "
+                'as it is, without a sigmoid (say "problem_type": "regression", or an activation)'
+            )
+
+    @property
+    def is_number(self) -> bool:
+        """Whether an answer is a number, and no probability."""
+        return self._task.problem == "regression" and stored_activation(self.model.config) != "Sigmoid"
 
     def __call__(
         self,
@@ -68,6 +89,8 @@ class TextClassification(Pipeline):
 
         Raises
         ------
+        ConfigError
+            Two labels have one name.
         InputError
             A text that is empty or too long.
         UsageError
@@ -81,39 +104,29 @@ class TextClassification(Pipeline):
         else:
             require_text([a + b for a, b in zip(texts, pairs, strict=True)], "pair", "classify")
         if threshold is None:
-            threshold = stored_threshold(self.model.config)
+            threshold = None if self.is_number else stored_threshold(self.model.config)
         elif not 0 <= threshold <= 1:
             raise UsageError(f"the threshold is a probability, from 0 to 1, not {threshold}")
-        elif self._regression:
+        elif self.is_number:
             raise UsageError("a model of a number has no threshold")
-        limit = sequence_length(self.tokenizer, self.model.config)
-        parts = Dataset.in_parts(self.tokenizer, texts, pairs, max_length=limit, truncation=truncation)
-        return [
-            prediction
-            for part in parts
-            for prediction in self._predictions(predict_logits(self.model, part), threshold)
-        ]
+        self._say_pairs(pairs is not None)
+        parts = self._task.answers(self.model, self.tokenizer, texts, pairs, truncation=truncation)
+        return [prediction for part in parts for prediction in self._predictions(part, threshold)]
 
-    @property
-    def _regression(self) -> bool:
-        config = self.model.config
-        multi = config.problem_type == "multi_label_classification"
-        return config.problem_type == "regression" or (config.num_labels == 1 and not multi)
+    def _say_pairs(self, pairs: bool) -> None:
+        """A warning, once, for texts alone where pairs were learnt, or the reverse."""
+        learnt = Learnt.of(self.model.config).pairs
+        if learnt not in (None, pairs) and not self._said:
+            given, other = ("pairs of texts", "texts alone") if pairs else ("texts alone", "pairs of texts")
+            log.warning("these are %s, and the model learnt from %s: its answers mean little", given, other)
+            self._said = True
 
-    def _predictions(
-        self, logits: npt.NDArray[np.floating[Any]], threshold: float | None
-    ) -> list[Prediction]:
-        config = self.model.config
-        names = label_names(config)
-        many = config.problem_type == "multi_label_classification"
-        if self._regression:
-            values, threshold = logits, None
-        elif many:
-            values, threshold = 1 / (1 + np.exp(-logits)), 0.5 if threshold is None else threshold
-        else:
-            values, _ = softmax_forward(logits.astype(np.float64))
+    def _predictions(self, scores: npt.NDArray[np.float64], threshold: float | None) -> list[Prediction]:
+        names, many = label_names(self.model.config), self._task.problem == "multi"
+        if many and threshold is None:
+            threshold = 0.5
         predictions = []
-        for row, best in zip(values.tolist(), values.argmax(1).tolist(), strict=True):
+        for row, best in zip(scores.tolist(), scores.argmax(1).tolist(), strict=True):
             if many:
                 label = ", ".join(name for name, value in zip(names, row, strict=True) if value >= threshold)
             else:

@@ -11,7 +11,6 @@ from minidistil.pipelines.base import Pipeline, as_list
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.entities import Aggregation, Entity
 from minidistil.tasks.tokens import TokenTask
-from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -21,10 +20,11 @@ class TokenClassification(Pipeline):
     task: ClassVar[str] = "token-classification"
     head: ClassVar[type] = TokenHead
     does: ClassVar[str] = "classify tokens"
+    own: ClassVar[tuple[str, ...]] = ("max_length",)
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
         super().__init__(model, tokenizer)
-        self._task = TokenTask(DataSettings(max_length=sequence_length(tokenizer, model.config)))
+        self._task = TokenTask(DataSettings(max_length=max_length))
 
     def __call__(
         self, texts: str | Sequence[str], *, aggregation: Aggregation = "first"

@@ -58,9 +58,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def labels(facts: Mapping[str, Any]) -> str:
-    """A text, or a pair, and its labels."""
+    """A text, or a pair, and its labels, or its number."""
     second = marked(facts["pair"], []) if "pair" in facts else ""
-    return marked(facts["text"], []) + second + bars(facts["scores"])
+    said = bars(facts["scores"]) if "scores" in facts else f'<p class="note">{facts["score"]:.4f}</p>'
+    return marked(facts["text"], []) + second + said
 
 
 def intents(facts: Mapping[str, Any]) -> str:

@@ -71,6 +71,11 @@ class RecipeRun:
         """Where the model goes."""
         return self.out / "model"
 
+    @property
+    def result_tokenizer(self) -> Tokenizer:
+        """The tokenizer that goes with it."""
+        return self.tokenizer
+
     def before_training(self) -> None:
         """What is to be known before the first step."""
 
@@ -116,7 +121,7 @@ class RecipeRun:
 
     def save(self, model: Model) -> None:
         """Write the result."""
-        model.save_pretrained(self.result, tokenizer=self.tokenizer, card=self.card().render())
+        model.save_pretrained(self.result, tokenizer=self.result_tokenizer, card=self.card().render())
 
     def report(self) -> dict[str, Any]:
         """Sizes, and how good it is."""

@@ -37,7 +37,6 @@ from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.runs.sources import content
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.named import named_task
-from minidistil.tasks.scope import THRESHOLD
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
@@ -186,7 +185,8 @@ class FineTuning(RecipeRun):
                 f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
                 "two models with the same tokenizer"
             )
-        data = self.task.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
+        kept = self.task.as_kept()  # it reads as long as it learnt
+        data = kept.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
         assert isinstance(data, Dataset)
         return data
 
@@ -211,7 +211,8 @@ class FineTuning(RecipeRun):
     def config(self) -> ModelConfig:
         """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
         teacher, base = self.teacher, self._source_config
-        base = base.replace(extra={k: v for k, v in base.extra.items() if k != THRESHOLD})  # of another head
+        learnt = self.task.learns(self.examples, base, self.tokenizer)
+        base = base.replace(extra=learnt.kept_in(base.extra))
         if teacher is not None:
             kind = self.task.problem_type or teacher.config.problem_type
             return base.replace(problem_type=kind, id2label=teacher.config.id2label)
@@ -235,9 +236,13 @@ class FineTuning(RecipeRun):
 
     def save(self, model: Model) -> None:
         if self.held_out is not None:
-            said = self.task.calibrate(model, self.tokenizer, self.held_out)
+            said = self.task.as_kept().calibrate(model, self.tokenizer, self.held_out)
             model.config = model.config.replace(extra={**model.config.extra, **said})
         super().save(model)
+
+    @property
+    def result_tokenizer(self) -> Tokenizer:
+        return self.task.kept_tokenizer(self.tokenizer, self.config)
 
     def data(self) -> TrainingData:
         return self._dataset
@@ -317,13 +322,15 @@ class FineTuning(RecipeRun):
     def _terms(self) -> Mapping[str, Any]:
         """What the student minimises: soft labels are of one class of several, others compare scores."""
         terms = self.recipe.teaching.terms
-        soft = self.config.problem_type not in ("regression", "multi_label_classification")
+        assert self.teacher is not None
+        kind = self.task.problem_type or self.teacher.config.problem_type
+        soft = kind not in ("regression", "multi_label_classification")
         return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
 
     def evaluation(self, model: Model) -> Evaluation | None:
         if self.held_out is None:
             return None
-        return lambda: numbers(self.task.evaluate(model, self.tokenizer, self.held_out))
+        return lambda: numbers(self.task.as_kept().evaluate(model, self.tokenizer, self.held_out))
 
     def card(self) -> ModelCard:
         source = origin(self.source, resolve(self.source))
@@ -363,7 +370,7 @@ class FineTuning(RecipeRun):
             facts = sizes(model)
             if self.held_out is not None:
                 began = time.perf_counter()
-                facts |= self.task.evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
+                facts |= self.task.as_kept().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
             report["models"][name] = facts
         if self.held_out is not None:
@@ -429,6 +436,7 @@ def _over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) 
             values = [facts[key] for facts in defined]
             spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
             models[name][key] = spread
+        models[name] |= {key: each[0][key] for key in ("positive",) if key in each[0]}
     report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
     write_json(out / "report.json", report)
     return report
@@ -437,6 +445,12 @@ def _over_seeds(make: Callable[[int, Path], FineTuning], seeds: int, out: Path) 
 def numbers(found: Mapping[str, Any]) -> dict[str, float]:
     """Of what an evaluation found, what is one number."""
     return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def metric_title(key: str, facts: Mapping[str, Any]) -> str:
+    """A metric as people read it; of F1 also of which class, if a report says it."""
+    of = f" of {facts['positive']}" if key == "f1" and "positive" in facts else ""
+    return key.replace("_", " ") + of
 
 
 WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
@@ -448,7 +462,10 @@ def table(report: Mapping[str, Any]) -> str:
     lines = [f"{'':23}" + "".join(f" {name:>{WIDTH}}" for name in models)]
     for key in numbers_of_any(models):
         cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
-        lines.append(f"{key.replace('_', ' '):23.23}" + "".join(f" {cell:>{WIDTH}}" for cell in cells))
+        lines.append(
+            f"{metric_title(key, next(iter(models.values()))):23.23}"
+            + "".join(f" {cell:>{WIDTH}}" for cell in cells)
+        )
     seen = report.get("seen", report["examples"])
     part = "" if seen == report["examples"] else f"{seen:,} of "
     lines += ["", f"{report['task']}: learnt from {part}{report['examples']:,} examples."]

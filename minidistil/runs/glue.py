@@ -77,10 +77,11 @@ class GlueTuning(FineTuning):
     def report(self) -> dict[str, Any]:
         report = super().report()
         if self.files.also:
+            kept = replace(self.recipe.data, max_length=None)
             for name, facts in report["models"].items():
                 place = self.out if name != "teacher" else resolve(str(self._teacher))
                 model, tokenizer = load_model(place, mapped=True), Tokenizer.from_pretrained(place)
-                facts |= also_measured(model, tokenizer, self.files, self.recipe.data, quiet=self.quiet)
+                facts |= also_measured(model, tokenizer, self.files, kept, quiet=self.quiet)
         return report
 
 
@@ -198,7 +199,7 @@ class Glue:
             out = self.out / "submission" / f"{title}.tsv"
             if again or not out.exists():
                 log.info("predicting %s", title)
-                write_submission(best_model(self.out, name), title, path, out, self.recipes(name).data)
+                write_submission(best_model(self.out, name), title, path, out)
 
     def _report(self, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         first = next(iter(reports.values()))

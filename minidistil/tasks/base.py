@@ -15,6 +15,7 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.model import load_model, model_class
 from minidistil.model.base import Model
 from minidistil.recipes import ANY_TEXT
+from minidistil.tasks.learnt import Learnt
 from minidistil.text.labels import label_name
 from minidistil.text.lengths import sequence_length
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
@@ -50,7 +51,8 @@ class DataSettings:
     separator : str
         Between the labels of an example that may have several.
     max_length : int or None
-        Most tokens of an example; longer ones are cut. None: what is usual for the kind of task.
+        Most tokens of an example; longer ones are cut. None: to learn, what is usual for the kind of task;
+        afterwards what the model learnt with, which its directory keeps.
     """
 
     text: Column | None = field(default=None, metadata=ANY_TEXT)
@@ -223,7 +225,9 @@ class Task(Measurable):
     problem_type : str or None
         Of a model's config, if the task decides it.
     usual_length : int
-        Most tokens of an example, if `data` does not say.
+        Most tokens of an example that is learnt, if `data` does not say.
+    unsaid_length : int or None
+        Most tokens of an example for a model that keeps no length of its own; None: all that it takes.
     data : DataSettings
         Of which `max_length` counts for all.
     """
@@ -232,18 +236,50 @@ class Task(Measurable):
     pipeline_tag: ClassVar[str]
     usual_length: ClassVar[int] = 128
     problem_type: str | None = None
+    unsaid_length: ClassVar[int | None] = None
     data: DataSettings
 
     def max_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
-        """Most tokens of an example; see `sequence_length`.
+        """Most tokens of an example that a model reads, whichever verb asks it.
+
+        What the settings say, else what the model learnt with, else see `sequence_length`.
 
         Raises
         ------
         ConfigError
             `data` asks for more than the model has positions.
         """
-        wanted, usual = self.data.max_length, self.usual_length
-        return sequence_length(tokenizer, config, wanted, usual=usual, name="data.max_length")
+        kept = Learnt.of(config).max_length
+        if self.data.max_length is None and kept is not None:
+            return min(kept, config.max_position_embeddings)
+        return self._length(tokenizer, config, self.unsaid_length)
+
+    def learning_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
+        """Most tokens of an example that a model of this config is to learn from, and keeps.
+
+        What the settings say, else what is usual for the task. What it learnt another task with is of no
+        account; what the tokenizer of a foreign model says is. Errors as of `max_length`.
+        """
+        if Learnt.of(config).max_length is not None:
+            tokenizer = tokenizer.with_max_length(None)
+        return self._length(tokenizer, config, self.usual_length)
+
+    def _length(self, tokenizer: Tokenizer, config: ModelConfig, usual: int | None) -> int:
+        return sequence_length(tokenizer, config, self.data.max_length, usual=usual, name="data.max_length")
+
+    def learns(self, examples: Any, config: ModelConfig, tokenizer: Tokenizer) -> Learnt:
+        """What a new model keeps of how it learns; `config` is of what it begins as."""
+        return Learnt(max_length=self.learning_length(tokenizer, config))
+
+    def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+        """The tokenizer that is saved with a model of this task: whoever loads it cuts in the same place."""
+        return tokenizer.with_max_length(self.max_length(tokenizer, config))
+
+    def as_kept(self) -> Self:
+        """The same task, asked of a model as the model itself keeps that it learnt."""
+        other = copy.copy(self)
+        other.data = replace(self.data, max_length=None)
+        return other
 
     def like(self, examples: Any) -> Self:
         """The same task, reading other files by the columns that these examples were read by."""

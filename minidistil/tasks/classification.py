@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.errors import InputError
+from minidistil.config import ModelConfig
+from minidistil.errors import ConfigError, InputError
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceModel
+from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.by_token import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -47,6 +49,62 @@ def predict_logits(
     return logits
 
 
+def is_number(config: ModelConfig) -> bool:
+    """Whether a model's answer is one number, and no class."""
+    multi = config.problem_type == "multi_label_classification"
+    return config.problem_type == "regression" or (config.num_labels == 1 and not multi)
+
+
+def stored_activation(config: ModelConfig) -> str | None:
+    """What the one output of a model goes through, "Sigmoid" or "Identity", if its config says.
+
+    So a CrossEncoder of sentence-transformers is saved.
+
+    Raises
+    ------
+    ConfigError
+        Something else.
+    """
+    saved = config.extra.get("sentence_transformers")
+    name = saved.get("activation_fn") if isinstance(saved, Mapping) else None
+    name = config.extra.get("sbert_ce_default_activation_function") if name is None else name
+    if name is None:
+        return None
+    short = str(name).rpartition(".")[2]
+    if short not in ("Sigmoid", "Identity"):
+        raise ConfigError(f"the activation in config.json must be Sigmoid or Identity, not {name!r:.80}")
+    return short
+
+
+def answer_scores(logits: npt.NDArray[np.floating[Any]], config: ModelConfig) -> npt.NDArray[np.float64]:
+    """What a model's outputs say of its classes: whoever predicts answers this, whoever measures measures it.
+
+    Parameters
+    ----------
+    logits : float [N, C]
+    config : ModelConfig
+        Of the model.
+
+    Returns
+    -------
+    float64 [N, C]
+        Probabilities of the classes; of several labels, that of each; of a number, the number, through the
+        activation that the config stores.
+    """
+    values = logits.astype(np.float64)
+    if config.problem_type == "multi_label_classification":
+        return sigmoid(values)
+    if not is_number(config):
+        return np.asarray(softmax_forward(values)[0])
+    return sigmoid(values) if stored_activation(config) == "Sigmoid" else values
+
+
+def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 / (1 + e^-x), without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, small, 1.0) / (1 + small))
+
+
 def accuracy(model: Model, dataset: Dataset) -> float:
     """Share of examples whose highest logit is at the label in `dataset.targets["labels"]`."""
     return float((predict_logits(model, dataset).argmax(1) == dataset.targets["labels"]).mean())
@@ -69,10 +127,10 @@ def class_scores(
     Returns
     -------
     dict
-        Accuracy; F1 of one of two classes ("f1"), and the mean over classes ("f1_macro"); Matthews
-        correlation; the confusion matrix [C, C], its rows the right classes ("confusion"), or, of more than
-        200 classes, the most frequent mistakes ("confusions"); of each class precision, recall, F1 and how
-        many there are ("classes").
+        Accuracy; F1 of one of two classes ("f1", and of which, "positive"), and the mean over classes
+        ("f1_macro"); Matthews correlation; the confusion matrix [C, C], its rows the right classes
+        ("confusion"), or, of more than 200 classes, the most frequent mistakes ("confusions"); of each class
+        precision, recall, F1 and how many there are ("classes").
     """
     scores = metrics.precision_recall_f1(labels, chosen, len(names))
     found: dict[str, Any] = {
@@ -81,7 +139,7 @@ def class_scores(
         "matthews": metrics.matthews_correlation(labels, chosen),
     }
     if len(names) == 2:
-        found["f1"] = float(scores.f1[positive])
+        found |= {"f1": float(scores.f1[positive]), "positive": names[positive]}
     if len(names) <= READABLE:
         found["confusion"] = metrics.confusion_matrix(labels, chosen, len(names)).tolist()
     else:
@@ -103,15 +161,15 @@ def _most_confused(
 
 
 def label_scores(
-    right: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating[Any]], names: Sequence[str]
+    right: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.floating[Any]], names: Sequence[str]
 ) -> dict[str, Any]:
     """How good a choice of any number of labels each is.
 
     Parameters
     ----------
     right : bool [N, C]
-    logits : float [N, C]
-        A label is chosen at 0 or above, which is a probability of one half.
+    probabilities : float [N, C]
+        A label is chosen at one half or above.
     names : sequence of str
         What the C labels are called.
 
@@ -123,12 +181,12 @@ def label_scores(
         the area under its ROC and its average precision ("classes"); the mean of those areas ("auroc_macro"),
         over the labels that some examples have and some have not.
     """
-    chosen = logits >= 0
+    chosen = probabilities >= 0.5
     classes = by_name(metrics.multilabel_precision_recall_f1(right, chosen), names)
     for i, name in enumerate(names):
         if right[:, i].any() and not right[:, i].all():
-            classes[name]["auroc"] = metrics.auroc(right[:, i], logits[:, i])
-            classes[name]["average_precision"] = metrics.average_precision(right[:, i], logits[:, i])
+            classes[name]["auroc"] = metrics.auroc(right[:, i], probabilities[:, i])
+            classes[name]["average_precision"] = metrics.average_precision(right[:, i], probabilities[:, i])
     areas = [scores["auroc"] for scores in classes.values() if "auroc" in scores]
     return {
         "f1_micro": metrics.multilabel_f1(right, chosen, "micro"),

@@ -32,7 +32,8 @@ from minidistil.metrics import retained
 from minidistil.model import load_model
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import named_task
-from minidistil.tasks.sequence import SequenceTask
+from minidistil.tasks.sequence import SequenceTask, label_names
+from minidistil.text.labels import LabelMap
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.sources import lines_of
 from minidistil.text.tables import Column
@@ -313,8 +314,8 @@ def write_submission(
     task, (numbers, examples) = _task_of(title), test_examples(title, test)
     kind = sequence_task(task.name, data)
     model, tokenizer = load_model(model_path, mapped=True).eval(), Tokenizer.from_pretrained(model_path)
-    logits = kind.logits(model, tokenizer, examples)
-    said = predictions(kind, logits, model.config.id2label)
+    scores = np.concatenate(list(kind.answers(model, tokenizer, examples.texts, examples.pairs)))
+    said = predictions(kind, scores, label_names(model.config))
     rows = [f"{number}\t{what}\n" for number, what in zip(numbers, said, strict=True)]
     with atomic_write(out) as temporary:
         temporary.write_text("".join(["index\tprediction\n", *rows]), encoding="utf-8")
@@ -340,14 +341,14 @@ def _task_of(title: str) -> GlueTask:
     return AX if title == AX.title else next(t for t in GLUE.values() if title.split("-m")[0] == t.title)
 
 
-def predictions(task: SequenceTask, logits: npt.NDArray[Any], id2label: Mapping[int, str]) -> list[str]:
-    """Scores [N, C] in the words of the task's own files."""
+def predictions(task: SequenceTask, scores: npt.NDArray[Any], names: Sequence[str]) -> list[str]:
+    """What a model answers, [N, C], in the words of the task's own files; `names` are its labels."""
     if task.problem == "regression":
-        return [f"{value:.3f}" for value in np.clip(logits.reshape(-1), 0, 5)]
-    words = {name: word for word, name in task.names.items()}
-    labels = {i: name.casefold() for i, name in id2label.items()}
-    if set(words) != set(labels.values()):
+        return [f"{value:.3f}" for value in np.clip(scores.reshape(-1), 0, 5)]
+    ours = LabelMap(tuple(names))
+    words = {task.number(name, ours): word for word, name in task.names.items()}
+    if words.keys() != set(range(len(ours.names))):
         raise ConfigError(
-            f"the model's labels are {', '.join(id2label.values())}; the task's are {', '.join(words)}"
+            f"the model's labels are {', '.join(ours.names)}; the task's are {', '.join(task.names.values())}"
         )
-    return [words[labels[i]] for i in logits.argmax(1).tolist()]
+    return [words[i] for i in scores.argmax(1).tolist()]

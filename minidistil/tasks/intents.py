@@ -14,7 +14,6 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.model.base import Model
-from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import class_scores
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
@@ -54,7 +53,7 @@ class IntentTask(SequenceTask):
 
     def __init__(self, data: DataSettings | None = None, settings: ScopeSettings | None = None) -> None:
         super().__init__("single", data)
-        self.settings = settings or ScopeSettings()
+        self.scope = settings or ScopeSettings()
 
     def read(self, path: str | Path) -> Examples:
         """Examples of a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
@@ -93,9 +92,7 @@ class IntentTask(SequenceTask):
         names = label_names(model.config)
         labels = intent_numbers(examples, names)
         probabilities = self._probabilities(model, tokenizer, examples, quiet=quiet)
-        threshold = (
-            stored_threshold(model.config) if self.settings.threshold is None else self.settings.threshold
-        )
+        threshold = stored_threshold(model.config) if self.scope.threshold is None else self.scope.threshold
         inside = labels != OUTSIDE
         error = metrics.expected_calibration_error(labels[inside], probabilities[inside])
         return {
@@ -106,9 +103,9 @@ class IntentTask(SequenceTask):
 
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
-        if self.settings.entries is None:
+        if self.scope.entries is None:
             return super().measure(path_or_id, examples, quiet=quiet)
-        entries = self.read(self.settings.entries)
+        entries = self.read(self.scope.entries)
         labels = intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
         encoder = SentenceEncoder.from_pretrained(path_or_id)
         nearest, best = nearest_intents(encoder, entries, entry_vectors(encoder, entries.texts, quiet=quiet))
@@ -116,17 +113,16 @@ class IntentTask(SequenceTask):
         inside = labels != OUTSIDE
         return {
             **class_scores(labels[inside], scores[inside].argmax(1), nearest.names),
-            **none_scores(
-                labels, scores, best if self.settings.threshold is None else self.settings.threshold
-            ),
+            **none_scores(labels, scores, best if self.scope.threshold is None else self.scope.threshold),
         }
 
     def _probabilities(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> Array:
         """Of each class, [N, C]."""
-        logits = self.logits(model, tokenizer, examples, quiet=quiet)
-        return softmax_forward(logits.astype(np.float64))[0]
+        return np.concatenate(
+            list(self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet))
+        )
 
 
 def labels_of(examples: Examples) -> list[str]:

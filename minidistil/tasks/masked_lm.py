@@ -59,6 +59,7 @@ class MaskedLMTask(Task):
     reads: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
     head: ClassVar[str] = "ForMaskedLM"
     pipeline_tag: ClassVar[str] = "fill-mask"
+    unsaid_length: ClassVar[int | None] = 128
     lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
 
     def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
@@ -87,6 +88,10 @@ class MaskedLMTask(Task):
         if not corpus.counts[data.weights > 0].any():
             raise nothing
         return data
+
+    def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+        """The same: pieces are how a text is learnt and measured, and no bound to what is filled in."""
+        return tokenizer
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True

@@ -25,7 +25,7 @@ from minidistil.tasks.masked_lm import MaskedLMSettings, MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.retrieval import RetrievalTask
 from minidistil.tasks.scope import ScopeSettings
-from minidistil.tasks.sequence import Problem, SequenceTask
+from minidistil.tasks.sequence import Problem, SequenceSettings, SequenceTask
 from minidistil.tasks.similarity import SimilarityTask, TranslationTask
 from minidistil.tasks.summaries import SummarySettings, SummaryTask
 from minidistil.tasks.tokens import TokenTask
@@ -61,7 +61,8 @@ def sequence(
     primary: str | None = None,
 ) -> Named:
     """A task of one answer for each text, or pair; the arguments are those of `SequenceTask`."""
-    return Named(partial(SequenceTask, problem, names=names, primary=primary), data or {})
+    settings = SequenceSettings if problem == "single" else None
+    return Named(partial(SequenceTask, problem, names=names, primary=primary), data or {}, settings)
 
 
 TSV = {"format": "tsv"}

@@ -43,6 +43,7 @@ class QuestionTask(Task):
     head: ClassVar[str] = "ForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
     usual_length: ClassVar[int] = 384
+    unsaid_length: ClassVar[int | None] = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()

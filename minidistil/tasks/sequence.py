@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,16 +14,21 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model.base import Model
-from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import TABLE, DataSettings, Task
-from minidistil.tasks.classification import class_scores, label_scores, predict_logits
+from minidistil.tasks.classification import (
+    answer_scores,
+    class_scores,
+    is_number,
+    label_scores,
+    predict_logits,
+)
+from minidistil.tasks.learnt import Learnt
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, class_labels, encode_numbers, label_name
 from minidistil.text.readers import CLASSES, LABELS, Examples
-from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.tokenizer import Tokenizer, Truncation
 
-Array = npt.NDArray[np.floating[Any]]
 Problem = Literal["single", "multi", "regression"]
 
 TYPES: dict[Problem, str] = {
@@ -33,6 +38,19 @@ TYPES: dict[Problem, str] = {
 }
 
 
+@dataclass(frozen=True)
+class SequenceSettings:
+    """Settings of classes, as `task.`.
+
+    Attributes
+    ----------
+    positive : str, int or None
+        Of two classes, the one that F1 is of; None: see `SequenceTask.positive`.
+    """
+
+    positive: str | int | None = None
+
+
 class SequenceTask(Task):
     """One answer for a text or a pair of texts.
 
@@ -40,6 +58,7 @@ class SequenceTask(Task):
     ----------
     problem : {"single", "multi", "regression"}
     data : DataSettings
+    settings : SequenceSettings
     names : mapping of str to str, optional
         Labels as they stand in the files, and what they are called; in the order of the model's outputs.
         Without it labels are what the training file has.
@@ -57,13 +76,14 @@ class SequenceTask(Task):
         self,
         problem: Problem = "single",
         data: DataSettings | None = None,
+        settings: SequenceSettings | None = None,
         *,
         names: Mapping[str, str] | None = None,
         primary: str | None = None,
     ) -> None:
         usual = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}
         self.problem, self.data, self.names = problem, data or DataSettings(), dict(names or {})
-        self.primary = primary or usual[problem]
+        self.primary, self.settings = primary or usual[problem], settings or SequenceSettings()
         self.problem_type = TYPES[problem]
         if not self.data.separator:
             raise UsageError("data.separator is empty: something must stand between labels")
@@ -100,17 +120,25 @@ class SequenceTask(Task):
     ) -> Dataset:
         length = self.max_length(tokenizer, config)
         data = Dataset.from_texts(tokenizer, examples.texts, examples.pairs, max_length=length)
-        return data.with_targets(labels=self.targets(examples, config)) if labelled else data
+        if not labelled:
+            return data
+        labels = self.targets(examples, config)
+        return data.with_targets(labels=labels if labels.dtype == np.int64 else labels.astype(np.float32))
+
+    def learns(self, examples: Examples, config: ModelConfig, tokenizer: Tokenizer) -> Learnt:
+        return replace(
+            super().learns(examples, config, tokenizer),
+            pairs=examples.pairs is not None,
+            positive=None if self.settings.positive is None else label_name(self.settings.positive),
+        )
 
     def targets(self, examples: Examples, config: ModelConfig) -> npt.NDArray[Any]:
-        """Labels as the loss takes them: int64 [N], float32 [N, C], or float32 [N]."""
+        """Labels as numbers: int64 [N], of several labels float32 [N, C], of a regression float64 [N]."""
         if self.problem == "regression":
             return encode_numbers(examples)
         labels = LabelMap(label_names(config))
-        if self.names:  # others write them in capitals
-            as_written = {name.casefold(): name for name in labels.names}
-            own = [as_written.get(str(label).casefold(), label) for label in class_labels(examples)]
-            examples = replace(examples, labels=own)
+        if self.names:
+            examples = replace(examples, labels=self._as_written(class_labels(examples), labels))
         if self.problem == "multi":
             return labels.encode_sets(examples, self.data.separator)
         return labels.encode(examples)
@@ -121,20 +149,33 @@ class SequenceTask(Task):
         if self.problem == "single":
             self._check_labels(model.config, examples)
         labels = self.targets(examples, model.config)
-        logits = self.logits(model, tokenizer, examples, quiet=quiet)
-        return self.score(logits, labels, label_names(model.config))
+        parts = self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet)
+        return self.score(np.concatenate(list(parts)), labels, model.config)
 
-    def logits(self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True) -> Array:
-        """What a model says of examples, with or without labels: [N, C]."""
-        length = self.max_length(tokenizer, model.config)
-        parts = Dataset.in_parts(tokenizer, examples.texts, examples.pairs, max_length=length)
-        with Progress(len(examples), "evaluating", "example", quiet=quiet) as progress:
-            return np.concatenate([predict_logits(model, part, progress=progress) for part in parts])
+    def answers(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        truncation: Truncation = True,
+        quiet: bool = True,
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """What a model answers, see `answer_scores`, of some texts at a time: [n, C] each."""
+        config = model.config
+        if config.problem_type is None:  # so the task says it
+            config = config.replace(problem_type=self.problem_type)
+        length = self.max_length(tokenizer, config)
+        parts = Dataset.in_parts(tokenizer, texts, pairs, max_length=length, truncation=truncation)
+        with Progress(len(texts), "evaluating", "example", quiet=quiet) as progress:
+            for part in parts:
+                yield answer_scores(predict_logits(model, part, progress=progress), config)
 
     def check_model(self, model: Model, what: object) -> None:
         super().check_model(model, what)
         config, kind = model.config, model.config.problem_type
-        numeric = kind == "regression" or (kind is None and config.num_labels == 1)
+        numeric = is_number(config)
         if numeric != (self.problem == "regression"):
             labels = ", ".join(config.id2label.values())
             says = "a number, and no classes" if numeric else f"classes ({labels}), and no number"
@@ -144,40 +185,94 @@ class SequenceTask(Task):
 
     def _check_labels(self, config: ModelConfig, examples: Examples) -> None:
         """A ConfigError if none of the labels in a file are the model's."""
-        theirs = LabelMap.fit(class_labels(examples)).names
-        ours = {name.casefold() for name in config.id2label.values()}
-        if theirs and not ours & {name.casefold() for name in theirs}:
+        ours = LabelMap(label_names(config))
+        theirs = LabelMap.fit(self._as_written(class_labels(examples), ours)).names
+        if theirs and all(ours.number(name) is None for name in theirs):
             raise ConfigError(
                 f"the labels of {examples.path} are {', '.join(theirs[:8])}, the model's "
-                f"{', '.join(config.id2label.values())}: rename them in id2label of its config.json"
+                f"{', '.join(ours.names)}: rename them in id2label of its config.json"
             )
 
-    def score(self, logits: Array, labels: npt.NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-        """Metrics from scores [N, C] of the labels with these names.
+    def _as_written(self, labels: Sequence[Any], ours: LabelMap) -> list[Any]:
+        """Labels of a named task as the model has them: others write them in capitals, or number them."""
+        if not self.names:
+            return list(labels)
+        known = {name.casefold(): name for name in ours.names}
+        if ours.are_numbers and list(self.names) == [str(i) for i in range(len(ours.names))]:
+            known = {name.casefold(): number for number, name in self.names.items()}
+        return [known.get(str(label).casefold(), label) for label in labels]
+
+    def number(self, name: str, ours: LabelMap) -> int | None:
+        """The number of a class of the task among a model's; None if the model has none of this name."""
+        return ours.number(label_name(*self._as_written([name], ours)))
+
+    def score(
+        self, scores: npt.NDArray[np.float64], labels: npt.NDArray[Any], config: ModelConfig
+    ) -> dict[str, Any]:
+        """Metrics of what a model with this config answers, [N, C] of `answer_scores`.
 
         One label: expected calibration error, and what `class_scores` has. Several: what `label_scores` has.
         Numbers: Pearson, Spearman, mean squared error.
         """
         if self.problem == "regression":
-            values = logits.reshape(-1)
+            values = scores.reshape(-1)
             return {
                 "pearson": metrics.pearson(labels, values),
                 "spearman": metrics.spearman(labels, values),
                 "mse": metrics.mean_squared_error(labels, values),
             }
+        names = label_names(config)
         if self.problem == "multi":
-            return label_scores(labels > 0.5, logits, names)
-        probabilities, _ = softmax_forward(logits.astype(np.float64))
-        error = metrics.expected_calibration_error(labels, probabilities)
-        scores = class_scores(labels, logits.argmax(1), names, self._positive(names))
-        return {**scores, "calibration_error": error}
+            return label_scores(labels > 0.5, scores, names)
+        error = metrics.expected_calibration_error(labels, scores)
+        found = class_scores(labels, scores.argmax(1), names, self.positive(config))
+        return {**found, "calibration_error": error}
 
-    def _positive(self, names: Sequence[str]) -> int:
-        """Which of two classes F1 is of: the second of those that the task has, wherever a model has it."""
-        second = [name.casefold() for name in self.names.values()][1:2]
-        return next((i for i, name in enumerate(names) if name.casefold() in second), 1)
+    def positive(self, config: ModelConfig) -> int:
+        """Which of two classes F1 is of.
+
+        That of the settings, else the one that the model was judged by as it learnt, else the second of those
+        that the task has, wherever a model has it; else the model's second.
+
+        Raises
+        ------
+        ConfigError
+            The settings name no class of the model, or there are more than two.
+        """
+        ours, said = LabelMap(label_names(config)), self.settings.positive
+        if said is not None:
+            name = label_name(said)
+            number = self.number(self.names.get(name, name), ours)
+            if number is None or len(ours.names) != 2:
+                raise ConfigError(
+                    f"task.positive is {said!r}: expected one of two classes; there are: "
+                    f"{', '.join(ours.names)}"
+                )
+            return number
+        usual = [Learnt.of(config).positive, *list(self.names.values())[1:2]]
+        numbers = [self.number(name, ours) for name in usual if name is not None]
+        return next((number for number in numbers if number is not None), 1)
+
+
+def problem_of(config: ModelConfig) -> Problem:
+    """What a model answers: one label, several, or a number."""
+    if is_number(config):
+        return "regression"
+    return "multi" if config.problem_type == TYPES["multi"] else "single"
 
 
 def label_names(config: ModelConfig) -> tuple[str, ...]:
-    """What a model's outputs are called, in their order."""
-    return tuple(config.id2label[i] for i in range(config.num_labels))
+    """What a model's outputs are called, in their order.
+
+    Raises
+    ------
+    ConfigError
+        Two have one name: an answer could not say which is meant.
+    """
+    names = tuple(config.id2label[i] for i in range(config.num_labels))
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(
+                f"id2label in config.json calls both {names.index(name)} and {i} {name!r}: name them apart"
+            )
+    return names

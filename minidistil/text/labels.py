@@ -66,10 +66,24 @@ class LabelMap:
                 out[i, self._id(name, examples, i)] = 1
         return out
 
-    def _id(self, label: Any, examples: Examples, i: int) -> int:
-        name = label_name(label)
+    @property
+    def are_numbers(self) -> bool:
+        """Whether the names only number the classes: LABEL_0, LABEL_1, ..., as transformers does without."""
+        return self.names == tuple(f"LABEL_{i}" for i in range(len(self.names)))
+
+    def number(self, name: str) -> int | None:
+        """The number of a class, None if there is none of this name; LABEL_3 can only mean 3, and 3 it."""
         if name in self.names:
             return self.names.index(name)
+        other = f"LABEL_{name}" if self.are_numbers else name.removeprefix("LABEL_")
+        numbers = self.are_numbers or self.names == tuple(map(str, range(len(self.names))))
+        return self.names.index(other) if numbers and other in self.names else None
+
+    def _id(self, label: Any, examples: Examples, i: int) -> int:
+        name = label_name(label)
+        number = self.number(name)
+        if number is not None:
+            return number
         near = difflib.get_close_matches(name, self.names, 1)
         raise DataError(
             (f"unknown label {name!r}" if name else "the label is empty")
@@ -80,15 +94,15 @@ class LabelMap:
         )
 
 
-def encode_numbers(examples: Examples) -> npt.NDArray[np.float32]:
-    """Targets of a regression, float32 [N].
+def encode_numbers(examples: Examples) -> npt.NDArray[np.float64]:
+    """Targets of a regression, float64 [N], as the file has them.
 
     Raises
     ------
     DataError
         No labels, or one that is not a finite number (file and line named).
     """
-    values = np.zeros(len(examples), np.float32)
+    values = np.zeros(len(examples))
     for i, label in enumerate(_labels_of(examples)):
         try:
             value = math.nan if "_" in str(label) else float(label)  # 1_000 is a number to Python alone

@@ -221,6 +221,12 @@ class Tokenizer:
         other._rust = rust
         return other
 
+    def with_max_length(self, model_max_length: int | None) -> Self:
+        """The same tokenizer, which cuts elsewhere."""
+        other = copy.copy(self)
+        other.model_max_length = model_max_length
+        return other
+
     # Vocabulary
 
     @property

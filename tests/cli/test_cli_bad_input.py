@@ -20,7 +20,7 @@ TAGS = {0: "O", 1: "B-FUN", 2: "I-FUN"}
 MODELS = {
     "sst2": (BertForSequenceClassification, {"id2label": {0: "negative", 1: "positive"}}),
     "capitals": (BertForSequenceClassification, {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}),
-    "generic": (BertForSequenceClassification, {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}),
+    "generic": (BertForSequenceClassification, {"id2label": {0: "LABEL_1", 1: "LABEL_0"}}),
     "multi-label": (
         BertForSequenceClassification,
         {"id2label": {0: "bad", 1: "good"}, "problem_type": "multi_label_classification"},
@@ -258,7 +258,7 @@ OTHER_MODELS = [
         "generic",
         SST,
         "a.tsv",
-        "labels of {file} are negative, positive, the model's LABEL_0, LABEL_1",
+        "labels of {file} are negative, positive, the model's LABEL_1, LABEL_0",
     ),
     ("classification", "sst2", many("x", "y"), "a.jsonl", "are x, y, the model's negative, positive"),
     ("regression", "sst2", "text\tscore\na\t1\nb\t2\n", "a.tsv", "predicts classes (negative, positive)"),
@@ -295,7 +295,7 @@ def test_labels_in_capitals_are_the_tasks(place, capsys):
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        ("generic", "line 2: unknown label 'positive'; the labels are: LABEL_0, LABEL_1"),
+        ("generic", "line 2: unknown label 'positive'; the labels are: LABEL_1, LABEL_0"),
         ("question-answering", "is a BertForQuestionAnswering: classification needs"),
         ("regression", "predicts a number, and no classes"),
         ("nowhere", "does not exist"),

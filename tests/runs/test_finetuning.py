@@ -16,6 +16,7 @@ from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
 from minidistil.tasks.base import DataSettings
+from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.named import TASKS, named_task
 from minidistil.text.tokenizer import Tokenizer
 
@@ -295,17 +296,31 @@ def test_what_is_said_goes_before_what_the_name_says(name, said, usual):
 @pytest.mark.parametrize(
     ("name", "usual"), [("sst2", 128), ("squad", 384), ("summarization", 512), ("conll2003", 128)]
 )
-def test_lengths_are_what_is_said_or_usual_or_what_the_model_has(name, usual):
-    def length(said, positions=512):
-        return named_task(name, DataSettings(max_length=said)).max_length(
-            window_toy.make_tokenizer(), BertConfig(max_position_embeddings=positions)
-        )
+def test_lengths_are_what_is_said_or_learnt_or_what_the_model_has(name, usual):
+    tokenizer = window_toy.make_tokenizer()
 
-    assert length(None) == usual
-    assert length(128) == 128
-    assert length(None, positions=64) == 64
+    def lengths(said=None, kept=None, positions=512, model_max_length=512):
+        """What is learnt from, and what is read."""
+        extra = Learnt(max_length=kept).kept_in({})
+        config = BertConfig(max_position_embeddings=positions, extra=extra)
+        task, own = (
+            named_task(name, DataSettings(max_length=said)),
+            tokenizer.with_max_length(model_max_length),
+        )
+        return task.learning_length(own, config), task.max_length(own, config)
+
+    read = 384 if name == "squad" else 512  # windows of a model that keeps no length are SQuAD's
+    assert lengths() == (usual, read)
+    assert lengths(kept=30) == (usual, 30)
+    assert lengths(said=100, kept=30) == (100, 100)
+    assert lengths(positions=64) == (64, 64)
+    assert lengths(model_max_length=50) == (50, 50)
+    assert lengths(kept=40, model_max_length=40) == (usual, 40), (
+        "what another task was learnt with is no limit"
+    )
+    assert lengths(said=60, model_max_length=50) == (60, 60)
     with pytest.raises(ConfigError, match=r"data.max_length is 400, but the model has 64 positions"):
-        length(400, positions=64)
+        lengths(said=400, positions=64)
 
 
 @pytest.mark.parametrize(

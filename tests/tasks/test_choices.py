@@ -297,7 +297,7 @@ def test_what_it_refuses(place, tuned, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             choose(*arguments)
-    with pytest.raises(InputError, match="more than the maximum of 24"):
+    with pytest.raises(InputError, match="more than the maximum of 16"):
         choose("a " * 30, ["a", "b"], truncation=False)
     with pytest.raises(ConfigError, match="does not classify texts"):
         pipeline("text-classification", tuned[0])

@@ -60,7 +60,7 @@ def test_pipeline(directory, model, dataset):
 
 
 def test_what_is_refused(directory, dataset):
-    with pytest.raises(UsageError, match="text-classification"):
+    with pytest.raises(UsageError, match="did you mean translations"):
         pipeline("translation", directory)
     tokens = BertForTokenClassification(CONFIG, backend="numpy")
     with pytest.raises(ConfigError, match="does not classify"):

@@ -173,16 +173,16 @@ WORDS = {
 @pytest.mark.parametrize("name", WORDS)
 def test_the_servers_words(name):
     task = sequence_task(name)
-    labels = dict(enumerate(reversed(task.names.values())))  # a model may number them as it likes
+    labels = list(reversed(task.names.values()))  # a model may number them as it likes
     said = predictions(task, np.eye(len(labels)), labels)
     assert said == list(reversed(WORDS[name]))
     with pytest.raises(ConfigError, match="the model's labels are a, b"):
-        predictions(task, np.eye(2), {0: "a", 1: "b"})
+        predictions(task, np.eye(2), ["a", "b"])
 
 
 def test_numbers_handed_in():
     logits = np.array([[-0.3], [2.34567], [5.2]])
-    assert predictions(sequence_task("stsb"), logits, {0: "score"}) == ["0.000", "2.346", "5.000"]
+    assert predictions(sequence_task("stsb"), logits, ["score"]) == ["0.000", "2.346", "5.000"]
 
 
 def test_a_file_for_the_server(tmp_path):

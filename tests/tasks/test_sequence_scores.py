@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from tiny import make_encoder, make_split
+from tiny import CONFIG, make_encoder, make_split
 
 from minidistil.cli.main import main
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
 from minidistil.tasks.base import DataSettings
-from minidistil.tasks.classification import class_scores, label_scores
+from minidistil.tasks.classification import answer_scores, class_scores, label_scores, sigmoid
 from minidistil.tasks.named import named_task
 
 NAMES = ["a", "b", "c", "d"]
@@ -58,14 +58,16 @@ def test_f1_is_of_the_same_class_whatever_the_order_of_a_models_labels():
         where = [name.lower() for name in names].index("spam")
         labels = np.where(spam, where, 1 - where)
         expected = sk.f1_score(spam, logits.argmax(1) == where)
-        assert task.score(logits, labels, names)["f1"] == pytest.approx(expected)
+        config = CONFIG.replace(id2label=dict(enumerate(names)))
+        scores = answer_scores(logits, config)
+        assert task.score(scores, labels, config)["f1"] == pytest.approx(expected)
 
 
 def test_labels_are_scored_as_by_scikit_learn():
     rng = np.random.default_rng(1)
     right, logits = rng.random((40, 4)) < 0.4, rng.normal(size=(40, 4))
     right[:, 2], right[:, 3] = False, True
-    found = label_scores(right, logits, NAMES)
+    found = label_scores(right, sigmoid(logits), NAMES)
     for i, name in enumerate(NAMES[:2]):
         ours = found["classes"][name]
         assert ours["auroc"] == pytest.approx(sk.roc_auc_score(right[:, i], logits[:, i]))
@@ -74,7 +76,7 @@ def test_labels_are_scored_as_by_scikit_learn():
         assert ours["f1"] == pytest.approx(sk.f1_score(right[:, i], logits[:, i] >= 0))
     assert all("auroc" not in found["classes"][name] for name in "cd"), "there is nothing to tell apart"
     assert found["auroc_macro"] == pytest.approx(sk.roc_auc_score(right[:, :2], logits[:, :2]))
-    assert "auroc_macro" not in label_scores(right[:, 2:], logits[:, 2:], NAMES[2:])
+    assert "auroc_macro" not in label_scores(right[:, 2:], sigmoid(logits[:, 2:]), NAMES[2:])
 
 
 def test_moderation_from_files_to_labels(tmp_path, capsys):

@@ -292,8 +292,8 @@ def test_what_is_refused(place, tmp_path, capsys):
         named_task("summarization", settings={"sentence": 3})
     with pytest.raises(ConfigError, match=r"task\.sentences is 'many': expected"):
         named_task("summarization", settings={"sentences": "many"})
-    with pytest.raises(ConfigError, match=r"no setting task\.sentences: sst2 has none of its own"):
-        named_task("sst2", settings={"sentences": 3})
+    with pytest.raises(ConfigError, match=r"no setting task\.sentences: stsb has none of its own"):
+        named_task("stsb", settings={"sentences": 3})
     summarise = pipeline("summarization", place / "encoder")
     with pytest.raises(InputError, match="document 2 of 2 is empty: there is nothing to summarise"):
         summarise(["A film.", " "])
