@@ -187,7 +187,7 @@ def read_examples(
         labels=labels if "label" in roles.columns or roles.flags else None,
         lines=lines,
         path=name,
-        columns=roles.columns,
+        columns={} if kind == "text" else roles.columns,  # a line has no name for others to go by
         ids=ids,
     )
 
