@@ -19,11 +19,6 @@ INT32 = np.dtype(np.int32)
 MANY = 24  # names that a message lists
 
 
-def is_integer(value: object) -> bool:
-    """Whether a single value is a whole number by its type; bool is none."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """A hint for an unknown name: the nearest known one, or all of them."""
     names = list(known)
@@ -50,6 +45,19 @@ def check_type(what: str, value: object, kind: type | tuple[type, ...]) -> None:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
         raise UsageError(f"{what} must be {names}, not {type(value).__name__}: {value!r:.60}")
+
+
+def check_integer(what: str, value: object, least: int) -> None:
+    """A UsageError unless `value` is an integer of at least `least`."""
+    if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least):
+        raise UsageError(f"{what} must be an integer of at least {least}, not {value!r}")
+
+
+def check_number(what: str, value: object, least: float, most: float) -> None:
+    """A UsageError unless `value` is a number from `least` to `most`."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and least <= value <= most):  # type: ignore[operator]
+        raise UsageError(f"{what} must be a number from {least:g} to {most:g}, not {value!r}")
 
 
 def as_array(what: str, value: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, DataError, MinidistilError, StorageError
 
 SMALL = 256 << 20  # bytes: the largest tokenizer.json known has 35 MB
@@ -317,6 +318,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def _absolute(path: str | Path) -> Path:
+    check_type("the path to write to", path, (str, os.PathLike))
     return Path(os.path.abspath(path))  # not resolve(): a link at the end is itself the thing to replace
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import is_integer
+from minidistil.arguments import check_integer
 from minidistil.errors import UsageError
 
 _lock = threading.Lock()
@@ -61,8 +61,7 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use `n` threads from now on. Results do not depend on it, bit for bit."""
     global _count
-    if not is_integer(n) or n < 1:
-        raise UsageError(f"the number of threads must be an integer of at least 1, not {n!r}")
+    check_integer("the number of threads", n, 1)
     _count = int(n)
     _drop_pool()
 

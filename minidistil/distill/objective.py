@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.distill.terms import TERMS, Given, Gradients, Term
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
@@ -89,6 +90,9 @@ class Distillation:
         soft_on: Literal["all", "masked"] = "all",
         class_weights: npt.ArrayLike | None = None,
     ) -> None:
+        check_type("the student", student, Model)
+        check_type("the teacher", teacher, (Model, type(None)))
+        check_type("the weights of the terms", weights, Mapping)
         self.classes = None if class_weights is None else WeightedClasses(student, class_weights)
         self.student, self.teacher, self.temperature, self.soft_on = student, teacher, temperature, soft_on
         self.outputs: Callable[[Batch], dict[str, Any]] | None = None
@@ -110,7 +114,8 @@ class Distillation:
                 raise ConfigError(f"there is no term {name!r}; there are: {', '.join(NAMES)}")
             options = given if isinstance(given, Mapping) else {"weight": given}
             term = build(TERMS.get(name, Term), options, f"term {name}")
-            if not (np.isfinite(term.weight) and term.weight >= 0):
+            number = isinstance(term.weight, (int, float, np.integer, np.floating))
+            if not (number and np.isfinite(term.weight) and term.weight >= 0):
                 raise ConfigError(f"the weight of {name} must be a number >= 0, not {term.weight!r}")
             if term.weight:
                 self.weights[name] = term.weight
@@ -121,7 +126,7 @@ class Distillation:
 
     def _check(self) -> None:
         student, teacher = self.student, self.teacher
-        if not self.temperature > 0:
+        if not (isinstance(self.temperature, (int, float)) and self.temperature > 0):
             raise ConfigError(f"temperature must be positive, not {self.temperature!r}")
         if self.soft_on not in ("all", "masked"):
             raise ConfigError(f"soft_on must be 'all' or 'masked', not {self.soft_on!r}")

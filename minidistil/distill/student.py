@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.config import DistilBertConfig, ModelConfig
 from minidistil.distill.narrow import narrow_config, narrow_model
 from minidistil.distill.stream import finite_matrix
@@ -156,6 +157,12 @@ def init_student(
     InputError
         Hidden states or importances of another shape, or that are not finite.
     """
+    check_type("the teacher", teacher, Model)
+    if student_class is not None:
+        check_type("student_class", student_class, type)
+    for name, value in (("width", width), ("heads", heads), ("intermediate", intermediate)):
+        if value is not None:
+            check_type(name, value, int)
     chosen = choose_layers("alternate" if layers is None else layers, teacher.config.num_hidden_layers)
     cls = type(teacher) if student_class is None else student_class
     config = _student_config(teacher, cls, len(chosen))

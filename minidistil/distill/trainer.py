@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from minidistil.arguments import check_integer
 from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
 from minidistil.distill.vocabulary import check_same_ids
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.model.base import Model
 from minidistil.text.dataset import Dataset
 from minidistil.text.groups import GroupedDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.checks import check_training
 from minidistil.train.objective import TrainingData
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -76,6 +78,9 @@ class DistillationTrainer(Trainer):
     ) -> None:
         if tokenizers is not None:
             check_same_ids(*tokenizers, names=("the student", "the teacher"))
+        if teacher is None:
+            raise UsageError("the teacher is None; to learn from labels alone, use Trainer with ModelLoss")
+        check_training(dataset, settings, out, evaluate)
         objective = Distillation(
             student,
             weights or {"soft": 1.0},
@@ -89,6 +94,7 @@ class DistillationTrainer(Trainer):
         if keep not in ("small", "all", "float16", "nothing"):
             raise ConfigError(f"keep is {keep!r}: expected 'small', 'all', 'float16' or 'nothing'")
         if top_k is not None:
+            check_integer("top_k", top_k, 1)
             if top_k < 1 or "features" not in names or keep not in ("all", "float16"):
                 raise ConfigError(
                     f"top_k is {top_k!r}: it is a number of words of a masked LM's soft labels to keep, with "

@@ -65,7 +65,7 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
     """
     from minidistil.weights.hub import resolve
 
-    path = resolve(str(path_or_id), revision=revision)
+    path = resolve(path_or_id, revision=revision)
     return class_of(load_config(path), path).from_pretrained(path, **options)
 
 

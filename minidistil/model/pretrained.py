@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.config import ModelConfig, load_config
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.naming import Naming
 
@@ -89,7 +91,7 @@ class Pretrained:
         from minidistil.weights.hub import resolve
         from minidistil.weights.load import load_into
 
-        path = resolve(str(path_or_id), revision=revision)
+        path = resolve(path_or_id, revision=revision)
         config = load_config(path)
         if config_changes:
             try:
@@ -127,6 +129,9 @@ class Pretrained:
         config = self.config.replace(
             architectures=(type(self).__name__,), extra={**extra, "dtype": self.params.dtype.name}
         )
+        check_type("the directory to write", path, (str, os.PathLike))
+        if tokenizer is not None and not hasattr(tokenizer, "files"):
+            raise UsageError(f"tokenizer must be a Tokenizer, not {tokenizer!r:.60}")
         if card is None and not (Path(path) / "README.md").exists():
             card = plain_card(config).render()
 

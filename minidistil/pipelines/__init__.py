@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model.base import Model
 from minidistil.pipelines.base import Pipeline, load
@@ -99,6 +100,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     ConfigError
         The model is not for it.
     """
+    check_type("the task", task, str)
     if task in EMBEDDINGS:
         from minidistil.tasks.sentence_encoder import SentenceEncoder
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import load_model
 from minidistil.model.base import Model
-from minidistil.text.tokenizer import Tokenizer, check_texts
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
 
 
@@ -46,6 +48,8 @@ class Pipeline(ABC):
     own: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        check_type("the model of a pipeline", model, Model)
+        check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
         if not self.suits(model):
             raise ConfigError(f"{type(model).__name__} does not {self.does}")
         self.model, self.tokenizer = model, tokenizer
@@ -68,26 +72,13 @@ class Pipeline(ABC):
 
 def load(path_or_id: str | Path, **options: Any) -> tuple[Model, Tokenizer]:
     """A model ready to predict, and its tokenizer."""
-    path = resolve(str(path_or_id))
+    path = resolve(path_or_id)
     return load_model(path, **{"mapped": True, **options}).eval(), Tokenizer.from_pretrained(path)
-
-
-def as_list(texts: str | Sequence[str]) -> list[str]:
-    """One text, or some.
-
-    Raises
-    ------
-    InputError
-        What would be taken apart into something else: an object, or bytes.
-    """
-    if isinstance(texts, (Mapping, bytes)):
-        raise InputError(f"a text, or a list of them, is expected, not {texts!r:.60}")
-    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def require_text(texts: Sequence[str], what: str, purpose: str) -> None:
     """An InputError for what is no text, or an empty one: `what` 3 of 7, there is nothing to `purpose`."""
-    check_texts(f"{what}s", texts)
+    as_texts(f"{what}s", texts)
     for i, text in enumerate(texts):
         if not text.strip():
             raise InputError(f"{what} {i + 1} of {len(texts)} is empty: there is nothing to {purpose}")

@@ -9,17 +9,19 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_integer
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.base import Model
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.softmax import softmax_forward
 from minidistil.packing import Batch
-from minidistil.pipelines.base import Pipeline, as_list
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.masked_lm import word_scores
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.filling import Span, fill, find_masks
 from minidistil.text.lengths import sequence_length
-from minidistil.text.tokenizer import Tokenizer, check_texts
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
 TOP_K = 5
@@ -126,10 +128,9 @@ class FillMask(Pipeline):
         UsageError
             A `top_k` below 1, or no targets.
         """
-        texts = as_list(texts)
-        check_texts("texts", texts)
-        if top_k is not None and top_k < 1:
-            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        texts = as_texts("texts", texts, one=True)
+        if top_k is not None:
+            check_integer("top_k", top_k, 1)
         among = self._words if targets is None else self._ids_of(targets)
         k = min(len(among), top_k or (TOP_K if targets is None else len(among)))
         spans, ids, places = self._read(texts)
@@ -143,7 +144,7 @@ class FillMask(Pipeline):
     def _ids_of(self, targets: Sequence[str]) -> Ids:
         """Of each target its id, once, [n]."""
         found: list[int] = []
-        for word in as_list(targets):
+        for word in as_texts("targets", targets, one=True):
             token_id = self.tokenizer.token_to_id(word)  # pieces such as ##ing too
             if token_id is None:
                 pieces = self.tokenizer.encode_flat([word])[0].tolist()

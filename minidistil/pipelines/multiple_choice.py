@@ -8,9 +8,10 @@ from typing import ClassVar, NamedTuple
 from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceHead
-from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.pipelines.base import Pipeline, require_text
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -72,13 +73,15 @@ class MultipleChoice(Pipeline):
         InputError
             An empty text, fewer than two choices, or an empty one.
         """
-        texts = as_list(texts)
+        texts = as_texts("texts", texts, one=True)
         if isinstance(choices, str):
             raise InputError("choices must be a list of texts, not one")
+        choices = as_items("choices", choices)
         require_text(texts, "text", "choose for")
         flat = [choice for choice in choices if isinstance(choice, str)]
-        lists = [flat] * len(texts) if len(flat) == len(choices) else [list(some) for some in choices]
-        begun = [""] * len(texts) if starts is None else list(starts)
+        same = len(flat) == len(choices)
+        lists = [flat] * len(texts) if same else [as_texts("choices", some) for some in choices]
+        begun = [""] * len(texts) if starts is None else as_texts("starts", starts)
         if len(lists) != len(texts) or len(begun) != len(texts):
             raise InputError(f"{len(texts)} texts, but choices for {len(lists)} and starts for {len(begun)}")
         for some in lists:

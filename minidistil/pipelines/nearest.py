@@ -8,15 +8,17 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy.typing as npt
 
+from minidistil.arguments import check_integer
 from minidistil.errors import InputError, UsageError
 from minidistil.model.base import Model
-from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.pipelines.base import Pipeline, require_text
 from minidistil.tasks.faq import FaqTask, compared
 from minidistil.tasks.intents import IntentTask, nearest_intents
 from minidistil.tasks.nearest import Near, NearestEntries, entry_vectors
 from minidistil.tasks.scope import NONE, or_none
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.readers import Examples
+from minidistil.text.texts import as_texts
 
 Entries = str | Path | Sequence[tuple[str, str]]
 
@@ -70,9 +72,8 @@ class Nearest(Pipeline):
         self, texts: str | Sequence[str], top_k: int, threshold: float | None
     ) -> list[tuple[list[Near], bool]]:
         """The nearest labels of each text, and whether the best is good enough."""
-        if top_k < 1:
-            raise UsageError(f"top_k must be at least 1, not {top_k}")
-        asked = as_list(texts)
+        check_integer("top_k", top_k, 1)
+        asked = as_texts("texts", texts, one=True)
         require_text(asked, "text", "look for")
         least = self.threshold if threshold is None else threshold
         return [(near, least is None or near[0].score >= least) for near in self.nearest.find(asked, top_k)]

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from minidistil.model.base import Model
 from minidistil.model.token_heads import SpanHead
-from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.pipelines.base import Pipeline, require_text
 from minidistil.tasks.answers import Answers
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.questions import QuestionTask
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -40,9 +41,9 @@ class QuestionAnswering(Pipeline):
         See `minidistil.tasks.answers.decode_answers` for the options. Contexts may be of any length; without
         `null_threshold` there always is an answer.
         """
-        asked = as_list(questions)
+        asked = as_texts("questions", questions, one=True)
         require_text(asked, "question", "answer")
         return self._task.predict(
-            self.model, self.tokenizer, asked, as_list(contexts),
+            self.model, self.tokenizer, asked, as_texts("contexts", contexts, one=True),
             n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
         )  # fmt: skip

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 
 from minidistil.model.base import Model
 from minidistil.model.token_heads import TokenHead
-from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.pipelines.base import Pipeline, require_text
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.summaries import Method, Summary, SummarySettings, SummaryTask, Unit, is_trained
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.sentence_transformers import Embedding
 
@@ -70,6 +71,6 @@ class Summarization(Pipeline):
             The method "trained" with a model that has not learnt it.
         """
         settings = SummarySettings(method, sentences, words, unit, mmr_lambda, block_trigrams)
-        texts = as_list(texts)
+        texts = as_texts("documents", texts, one=True)
         require_text(texts, "document", "summarise")
         return SummaryTask(settings=settings).predict(self._encoder, texts)

@@ -9,15 +9,17 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_number
 from minidistil.errors import InputError, UsageError
 from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
-from minidistil.pipelines.base import Pipeline, as_list, require_text
+from minidistil.pipelines.base import Pipeline, require_text
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import stored_activation
 from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.scope import NONE, stored_threshold
 from minidistil.tasks.sequence import SequenceTask, label_names, problem_of
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 
 log = logging.getLogger("minidistil")
@@ -96,19 +98,19 @@ class TextClassification(Pipeline):
         UsageError
             A threshold that is no probability, or for a regression.
         """
-        texts = as_list(texts)
+        texts = as_texts("texts", texts, one=True)
         if pairs is None:
             require_text(texts, "text", "classify")
-        elif len(pairs) != len(texts):
+        elif len(pairs := as_texts("pairs", pairs, one=True)) != len(texts):
             raise InputError(f"{len(texts)} texts but {len(pairs)} second texts")
         else:
             require_text([a + b for a, b in zip(texts, pairs, strict=True)], "pair", "classify")
         if threshold is None:
             threshold = None if self.is_number else stored_threshold(self.model.config)
-        elif not 0 <= threshold <= 1:
-            raise UsageError(f"the threshold is a probability, from 0 to 1, not {threshold}")
         elif self.is_number:
             raise UsageError("a model of a number has no threshold")
+        else:
+            check_number("the threshold, a probability,", threshold, 0, 1)
         self._say_pairs(pairs is not None)
         parts = self._task.answers(self.model, self.tokenizer, texts, pairs, truncation=truncation)
         return [prediction for part in parts for prediction in self._predictions(part, threshold)]

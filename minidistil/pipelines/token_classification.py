@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from minidistil.model.base import Model
 from minidistil.model.token_heads import TokenHead
-from minidistil.pipelines.base import Pipeline, as_list
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.entities import Aggregation, Entity
 from minidistil.tasks.tokens import TokenTask
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 
 
@@ -33,4 +34,5 @@ class TokenClassification(Pipeline):
 
         See `minidistil.tasks.entities.decode_entities` for `aggregation`.
         """
-        return self._task.predict(self.model, self.tokenizer, as_list(texts), aggregation=aggregation)
+        texts = as_texts("texts", texts, one=True)
+        return self._task.predict(self.model, self.tokenizer, texts, aggregation=aggregation)

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError, UsageError
+from minidistil.arguments import check_integer, check_number
+from minidistil.errors import InputError
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.by_token import require_finite
 from minidistil.text.windows import Windows
@@ -103,8 +104,10 @@ def decode_answers(
     UsageError
         `n_best` or `max_answer_length` below 1.
     """
-    if n_best < 1 or max_answer_length < 1:
-        raise UsageError(f"n_best ({n_best}) and max_answer_length ({max_answer_length}) must be at least 1")
+    check_integer("n_best", n_best, 1)
+    check_integer("max_answer_length", max_answer_length, 1)
+    if null_threshold is not None:
+        check_number("null_threshold", null_threshold, -np.inf, np.inf)
     starts, ends = np.asarray(start_logits, np.float64), np.asarray(end_logits, np.float64)
     if len(set(windows.examples.tolist())) != 1:
         raise InputError("expected the windows of one context")

@@ -331,7 +331,7 @@ class Task(Measurable):
         return {}
 
     def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
-        path = resolve(str(path_or_id))
+        path = resolve(path_or_id)
         model = load_model(path, mapped=True).eval()
         self.check_model(model, path)
         tokenizer = Tokenizer.from_pretrained(path)

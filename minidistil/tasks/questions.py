@@ -18,7 +18,8 @@ from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.by_token import read_windows
 from minidistil.tasks.squad import Questions, read_squad
 from minidistil.text.dataset import Dataset
-from minidistil.text.tokenizer import Tokenizer, check_texts
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
@@ -134,7 +135,7 @@ class QuestionTask(Task):
     ) -> Iterator[tuple[slice, Windows, list[Array]]]:
         """Of some questions at a time: which, their windows, and for every token the scores [T] of starts and
         of ends."""
-        check_texts("contexts", contexts)
+        questions, contexts = as_texts("questions", questions), as_texts("contexts", contexts)
         if len(questions) != len(contexts):
             raise InputError(f"{len(contexts)} texts but {len(questions)} questions")
 

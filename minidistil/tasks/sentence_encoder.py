@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.files import atomic_directory
 from minidistil.model import load_model
 from minidistil.model.base import Model
@@ -17,7 +18,8 @@ from minidistil.progress import Progress
 from minidistil.tasks.embeddings import embed
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
-from minidistil.text.tokenizer import Tokenizer, check_texts
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
@@ -42,6 +44,8 @@ class SentenceEncoder:
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
+        check_type("the model of a SentenceEncoder", model, Model)
+        check_type("its tokenizer", tokenizer, Tokenizer)
         embedding = Embedding() if embedding is None else embedding
         wanted, positions = embedding.max_length, model.config.max_position_embeddings
         length = sequence_length(tokenizer, model.config, None if wanted is None else min(wanted, positions))
@@ -76,7 +80,7 @@ class SentenceEncoder:
         ------
         ConfigError, WeightsError, MissingAssetError, UsageError
         """
-        path = resolve(str(path_or_id), revision=options.pop("revision", None))
+        path = resolve(path_or_id, revision=options.pop("revision", None))
         changes = {name: options.pop(name) for name in Embedding._fields if name in options}
         model = load_model(path, **{"mapped": True, **options}).eval()
         embedding = read_embedding(path, model.config.hidden_size)._replace(**changes)
@@ -124,8 +128,7 @@ class SentenceEncoder:
         """
         about = self.embedding
         before = about.prompt(prompt, prompt_name)
-        if before:
-            check_texts("texts", texts)
+        texts = as_texts("texts", texts)
         vectors = np.zeros((len(texts), self.width), np.float32)
         asked = [before + text for text in texts] if before else texts
         skip = prompt_tokens(self._reader, before, about)

@@ -20,7 +20,8 @@ from minidistil.tasks.by_token import read_windows
 from minidistil.tasks.entities import OUTSIDE, PREFIXES, Aggregation, Entity, decode_entities, tag_tokens
 from minidistil.tasks.tagged import Tagged, read_tagged
 from minidistil.text.dataset import Dataset
-from minidistil.text.tokenizer import Tokenizer, check_texts
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_texts
 
 log = logging.getLogger("minidistil")
@@ -126,7 +127,7 @@ class TokenTask(Task):
         examples : Tagged, optional
             Whose words are the words; by default those of the tokenizer.
         """
-        check_texts("texts", texts)
+        texts = as_texts("texts", texts)
         found: list[list[Entity]] = []
 
         def cut(part: slice) -> Windows:

@@ -21,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from minidistil.arguments import as_int32, check_integer, check_type
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
+from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer_files import (
     FLAGS,
     SPECIAL_TOKENS,
@@ -241,12 +243,14 @@ class Tokenizer:
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token, or None if the vocabulary lacks it."""
+        check_type("a token", token, str)
         found: int | None = self._rust.token_to_id(token)
         return found
 
     def id_to_token(self, token_id: int) -> str | None:
         """Token of an id, or None if there is none."""
-        found: str | None = self._rust.id_to_token(int(token_id))
+        check_type("the id of a token", token_id, (int, np.integer))
+        found: str | None = self._rust.id_to_token(int(token_id)) if 0 <= token_id < 2**32 else None
         return found
 
     def _special_id(self, role: str) -> int:
@@ -343,13 +347,15 @@ class Tokenizer:
         truncation: Truncation = True,
     ) -> Iterator[Any]:
         """As `encode`, one tokenizers.Encoding after the other, in bounded memory."""
-        check_texts("texts", texts)
+        texts = as_texts("texts", texts)
         if pairs is not None:
-            check_texts("pairs", pairs)
+            pairs = as_texts("pairs", pairs)
             if len(pairs) != len(texts):
                 raise InputError(f"{len(texts)} texts but {len(pairs)} pairs")
         if truncation not in (True, False, "error"):
             raise UsageError(f'truncation must be True, False or "error", not {truncation!r}')
+        if max_length is not None:
+            check_integer("max_length", max_length, 1)
         limit = self.model_max_length if max_length is None else max_length
         frame = self.frames[pairs is not None]
         if not frame.begins:
@@ -362,7 +368,7 @@ class Tokenizer:
             raise UsageError(f"max_length must be at least {least} here, not {limit}")
         losing = 0
         for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
+            chunk = texts[start : start + CHUNK]
             both = chunk if pairs is None else list(zip(chunk, pairs[start : start + CHUNK], strict=True))
             with library_errors("the tokenizer cannot encode"):
                 encodings = self._rust.encode_batch(both)
@@ -403,12 +409,15 @@ class Tokenizer:
         InputError
             Something that is not text.
         """
+        texts = as_items("texts", texts)
+        if not {str}.issuperset(map(type, texts)):  # the library takes a list for a pair
+            texts = as_texts("texts", texts)
         fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)  # new in tokenizers 0.20.1
         with library_errors("the tokenizer cannot encode"):
             try:
-                encodings: list[Any] = fast(list(texts), add_special_tokens=False)
+                encodings: list[Any] = fast(texts, add_special_tokens=False)
             except (TypeError, UnicodeEncodeError):
-                check_texts("texts", texts)
+                as_texts("texts", texts)
                 raise
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         ids = chain.from_iterable(encoding.ids for encoding in encodings)
@@ -426,9 +435,9 @@ class Tokenizer:
         InputError
             Something that is not text.
         """
-        check_texts("texts", texts)
+        texts = as_texts("texts", texts)
         with library_errors("the tokenizer cannot encode"):
-            encodings: list[Any] = self._rust.encode_batch(list(texts), add_special_tokens=False)
+            encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         total = int(lengths.sum())
         ids = chain.from_iterable(encoding.ids for encoding in encodings)
@@ -442,10 +451,17 @@ class Tokenizer:
         )
 
     def decode(self, ids: npt.ArrayLike, *, skip_special_tokens: bool = True) -> str:
-        """Text of a sequence of ids: pieces joined, spaces before punctuation removed."""
-        text: str = self._rust.decode(
-            [int(i) for i in np.asarray(ids).reshape(-1)], skip_special_tokens=skip_special_tokens
-        )
+        """Text of a sequence of ids: pieces joined, spaces before punctuation removed.
+
+        Raises
+        ------
+        InputError
+            No integers, or one that can be no id.
+        """
+        numbers = as_int32("ids", ids).reshape(-1)
+        if numbers.min(initial=0) < 0:
+            raise InputError(f"ids hold {numbers.min()}, which is outside of any vocabulary")
+        text: str = self._rust.decode(numbers.tolist(), skip_special_tokens=skip_special_tokens)
         return text
 
     # Saving
@@ -525,8 +541,8 @@ class Tokenizer:
 
     def save(self, path: str | Path, *, token_type_ids: bool = True) -> None:
         """Write `files` into a directory, each through a temporary file and a rename."""
+        check_type("the directory to write", path, (str, os.PathLike))
         directory = Path(path)
-        directory.mkdir(parents=True, exist_ok=True)
         for name, content in self.files(token_type_ids=token_type_ids).items():
             with atomic_write(directory / name) as temporary:
                 temporary.write_bytes(content)
@@ -555,19 +571,6 @@ def _without_spaces(
                 spans[token] = start, max(spans[token, 1], min(start + 1, len(text)))
             token += 1
     return spans
-
-
-def check_texts(name: str, texts: Sequence[str]) -> None:
-    """An InputError for what is not text; `name` is what messages call the list."""
-    if isinstance(texts, str):
-        raise InputError(f"{name} must be a list of strings; put the one string in a list")
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"{name}[{i}] is not a string but {type(text).__name__}")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{name}[{i}] holds half of a surrogate pair, which is not text") from None
 
 
 def _json_bytes(value: object) -> bytes:

@@ -33,6 +33,7 @@ from minidistil.plan import plan_run
 from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
+from minidistil.train.checks import check_learner, check_training
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
 from minidistil.train.objective import Objective, Trainable, TrainingData, check_positions, data_of_epoch
@@ -84,6 +85,8 @@ class Trainer:
         label: str = "training",
         quiet: bool = False,
     ) -> None:
+        check_training(dataset, settings, out, evaluate)
+        check_learner(model, objective)
         if len(dataset) == 0:
             raise DataError("there is nothing to train on: the dataset has no examples")
         if settings.keep_best is not None and (evaluate is None or out is None):

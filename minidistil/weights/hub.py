@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import cast
 
+from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, UsageError, WeightsError
 from minidistil.files import storage_error
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
@@ -66,6 +67,7 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     huggingface_hub does the fetching and the caching, and honours HF_HOME, HF_HUB_OFFLINE,
     HF_ENDPOINT and HF_TOKEN. It reads them when it is first imported.
     """
+    check_type("the path or id of a model", path_or_id, (str, os.PathLike))
     name = str(path_or_id)
     if not name:  # Path("") would be the current directory
         raise UsageError("the model's path is empty; a directory or a hub id was expected")

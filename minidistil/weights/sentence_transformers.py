@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, UsageError
 from minidistil.files import read_json, write_json
 from minidistil.model.pooling import KINDS, pooling_kinds
@@ -102,6 +103,7 @@ class Embedding(NamedTuple):
         if text is not None:
             if name is not None:
                 raise UsageError("a prompt is given by its text or by its name, not by both")
+            check_type("a prompt", text, str)
             return text
         name = self.default_prompt_name if name is None else name
         if name is None:

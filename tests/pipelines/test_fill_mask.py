@@ -121,7 +121,7 @@ def test_what_is_refused(guess, place, tmp_path):
         with pytest.raises(InputError, match=message):
             guess(texts)
     assert len(guess("[MASK] " + "film " * 40)[0].masks) == 1, "what is cut off is no mask"
-    with pytest.raises(UsageError, match="top_k must be at least 1"):
+    with pytest.raises(UsageError, match="top_k must be an integer of at least 1"):
         guess(TEXTS[0], top_k=0)
     with pytest.raises(ConfigError, match="does not guess words"):
         pipeline("fill-mask", make_classifier(tmp_path))

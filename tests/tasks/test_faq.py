@@ -198,7 +198,7 @@ def test_what_is_refused(encoder, file, tmp_path, capsys):
             pipeline("faq", encoder, entries=entries)
     with pytest.raises(InputError, match="no entries"):
         pipeline("faq", encoder, entries=[])
-    with pytest.raises(UsageError, match="top_k must be at least 1"):
+    with pytest.raises(UsageError, match="top_k must be an integer of at least 1"):
         pipeline("faq", encoder, entries=file)("a", top_k=0)
     with pytest.raises(DataError):
         pipeline("faq", encoder, entries="none.jsonl")
