@@ -47,6 +47,7 @@ from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
 
+HEAD_BIAS = "classifier.bias"
 APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
 
 
@@ -229,6 +230,11 @@ class FineTuning(RecipeRun):
             resolve(self.source), seed=seed, ignore_mismatched=True, **labels
         )
         follow_labels(model, self._source_config)
+        new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
+        if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:
+            assert isinstance(self._dataset, Dataset)
+            # From 0 its first hundreds of steps would do nothing but find the mean.
+            model.params[HEAD_BIAS][:] = self._dataset.targets["labels"].mean()
         if m.layers is not None:
             model = init_student(model, m.layers, seed=seed)
         freeze(model, m.freeze)

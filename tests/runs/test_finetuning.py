@@ -169,6 +169,13 @@ def test_regression_and_many_labels(place, tmp_path):
     ).run()
     assert report["models"]["model"]["pearson"] > 0.9
     assert load_model(tmp_path / "r").config.problem_type == "regression"
+    first = [
+        FineTuning(str(source), "regression", tmp_path / "numbers.tsv", recipe, tmp_path / "f", quiet=True)
+        .first_model().params["classifier.bias"]
+        for source in (place / "encoder", tmp_path / "r")
+    ]  # fmt: skip
+    assert first[0] == np.float32(0.25), "a new head begins at the mean of what it learns"
+    assert first[1] == load_model(tmp_path / "r").params["classifier.bias"] != first[0], "another as it was"
 
     rows = [{"text": sentence(i), "labels": ["good", "long"] if i % 2 else ["bad"]} for i in range(80)]
     (tmp_path / "sets.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
