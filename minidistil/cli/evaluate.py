@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuningRecipe, metric_title, numbers
+    from minidistil.runs.finetuning import FineTuningRecipe
+    from minidistil.runs.results import metric_title, numbers
     from minidistil.tasks.named import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)

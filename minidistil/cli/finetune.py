@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
     from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+    from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+    from minidistil.runs.results import over_seeds, table
     from minidistil.tasks.named import task_name
     from minidistil.text.sources import STDIN
 

@@ -23,7 +23,8 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.model import load_model
 from minidistil.model.base import Model
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, numbers, over_seeds
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.runs.results import numbers, over_seeds
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.glue import (
     AX,

@@ -14,7 +14,8 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model import BertForSequenceClassification, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.runs.results import over_seeds, table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.named import TASKS, named_task

@@ -12,11 +12,12 @@ from minidistil.errors import ConfigError, MinidistilError, StorageError
 from minidistil.files import only_writer, sha256_file
 from minidistil.model import BertForMaskedLM
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, over_seeds, table
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.general import DistillationRecipe, GeneralDistillation
 from minidistil.runs.glue import Glue
 from minidistil.runs.pairs import PairsDistillation, PairsRecipe
 from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
+from minidistil.runs.results import over_seeds, table
 from minidistil.runs.reviews import ReviewDistillation, ReviewSettings
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.trainer import Trainer

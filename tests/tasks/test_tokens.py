@@ -11,7 +11,8 @@ from minidistil.errors import DataError
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe, table
+from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.runs.results import table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
 from minidistil.tasks.entities import EntitySpan
