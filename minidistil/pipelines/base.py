@@ -52,7 +52,7 @@ class Pipeline(ABC):
         check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
         if not self.suits(model):
             raise ConfigError(f"{type(model).__name__} does not {self.does}")
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
 
     @classmethod
     def suits(cls, model: Model) -> bool:

@@ -34,8 +34,8 @@ class Summarization(Pipeline):
     does: ClassVar[str] = "summarise"
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
-        self.model, self.tokenizer = model, tokenizer
         self._encoder = SentenceEncoder(model, tokenizer, embedding)
+        self.model, self.tokenizer = model, self._encoder.tokenizer
 
     @classmethod
     def suits(cls, model: Model) -> bool:

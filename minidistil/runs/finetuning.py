@@ -142,7 +142,8 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        return tokenizer.check_rows(self._source_config.vocab_size)
 
     @cached_property
     def examples(self) -> Any:

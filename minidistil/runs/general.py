@@ -262,7 +262,8 @@ class GeneralDistillation(MaskedLMRun):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        return tokenizer.check_rows(self.teacher.config.vocab_size)
 
     def identity(self) -> dict[str, Any]:
         return {"teacher": content(resolve(self.source))}

@@ -157,7 +157,8 @@ class PairsDistillation(RecipeRun):
 
     @cached_property
     def teacher_tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        return tokenizer.check_rows(self.teacher.config.vocab_size)
 
     @cached_property
     def embedding(self) -> Embedding:

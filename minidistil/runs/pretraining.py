@@ -90,7 +90,8 @@ class Pretraining(MaskedLMRun):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         if self.source is not None:
-            return Tokenizer.from_pretrained(resolve(self.source))
+            source = resolve(self.source)
+            return Tokenizer.from_pretrained(source).check_rows(load_config(source).vocab_size)
         m = self.recipe.model
         return train_wordpiece(
             self.texts,

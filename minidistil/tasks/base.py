@@ -334,5 +334,5 @@ class Task(Measurable):
         path = resolve(path_or_id)
         model = load_model(path, mapped=True).eval()
         self.check_model(model, path)
-        tokenizer = Tokenizer.from_pretrained(path)
+        tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
         return self.evaluate(model, tokenizer, examples, quiet=quiet)

@@ -76,6 +76,7 @@ class MaskedLMTask(Task):
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
     ) -> MaskedDataset:
         length = self.max_length(tokenizer, config)
+        tokenizer = tokenizer.for_model(config.vocab_size)  # random words are the model's
         corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
         nothing = DataError("it has no word of the vocabulary that could be masked", path=examples.path)
         if not len(corpus):

@@ -50,9 +50,9 @@ class SentenceEncoder:
         wanted, positions = embedding.max_length, model.config.max_position_embeddings
         length = sequence_length(tokenizer, model.config, None if wanted is None else min(wanted, positions))
         pooling_kinds(embedding.pooling)
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
         self.embedding = embedding._replace(max_length=length)
-        self._reader = tokenizer.lowered() if embedding.lower_case else tokenizer
+        self._reader = self.tokenizer.lowered() if embedding.lower_case else self.tokenizer
 
     @classmethod
     def from_pretrained(

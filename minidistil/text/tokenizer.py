@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -24,14 +25,10 @@ import tokenizers
 from minidistil.arguments import as_int32, check_integer, check_type
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
+from minidistil.text.added_tokens import SPECIAL_TOKENS
 from minidistil.text.texts import as_items, as_texts
-from minidistil.text.tokenizer_files import (
-    FLAGS,
-    SPECIAL_TOKENS,
-    TokenizerFiles,
-    library_errors,
-    read_tokenizer,
-)
+from minidistil.text.tokenizer_files import TokenizerFiles, library_errors, read_tokenizer
+from minidistil.text.tokenizer_saving import render
 from minidistil.text.truncation import CutEncoding, Side, cut
 
 log = logging.getLogger("minidistil")
@@ -153,6 +150,7 @@ class Tokenizer:
         self.truncation_side: Side = truncation_side
         self.takes_token_types = token_type_ids
         self._saved = saved
+        self._rows: int | None = None  # of the model it is for, if those are fewer than its ids
         self.frames = {pair: self._frame(pair) for pair in (False, True)}
         around = self.frames[False].ids if self.frames[False].begins else ()
         unknown = rust.token_to_id(getattr(rust.model, "unk_token", None) or self.special_tokens["unk_token"])
@@ -236,10 +234,58 @@ class Tokenizer:
         """Number of tokens, added ones included."""
         return int(self._rust.get_vocab_size())
 
-    @property
+    @cached_property
     def num_ids(self) -> int:
-        """One more than the largest id: `vocab_size`, unless the vocabulary has gaps."""
-        return 1 + int(max(self._rust.get_vocab().values()))
+        """One more than the largest id: `vocab_size`, unless the vocabulary has gaps or a model has fewer."""
+        most = 1 + int(max(self._rust.get_vocab().values(), default=-1))
+        return most if self._rows is None else min(most, self._rows)
+
+    def for_model(self, vocab_size: int) -> Self:
+        """The same tokenizer, for a model whose table of words has so many rows.
+
+        It may have tokens beyond; transformers allows them too. A text that holds one of them is an
+        InputError that names it, and `num_ids` counts those of the model.
+        """
+        if self.num_ids <= vocab_size:
+            return self
+        other = copy.copy(self)
+        other._rows = vocab_size
+        del other.num_ids
+        return other
+
+    def check_rows(self, vocab_size: int) -> Self:
+        """The same tokenizer, if a model with so many rows in its table of words can learn with it.
+
+        Raises
+        ------
+        ConfigError
+            A token beyond, which a text may hold. (One that is only there to have a role, as [PAD], is none.)
+        """
+        roles = set(self.special_tokens.values())
+        beyond = [
+            (i, token)
+            for token, i in (self._rust.get_vocab().items() if self.num_ids > vocab_size else ())
+            if i >= vocab_size and token not in roles
+        ]
+        if beyond:
+            some = ", ".join(repr(token) for _, token in sorted(beyond)[:3])
+            raise ConfigError(
+                f"the tokenizer has {self.num_ids} ids, but the model's table of words has {vocab_size} "
+                f"rows: there is none for {some}{', ...' if len(beyond) > 3 else ''}. Take the tokenizer "
+                "that the model was trained with, or a model whose table was enlarged for these tokens"
+            )
+        return self.for_model(vocab_size)
+
+    def _refuse_beyond(self, ids: Int32, lengths: npt.NDArray[np.int64], first: int = 0) -> None:
+        """An InputError if a text holds a token that the model has no row for."""
+        if self._rows is None or int(ids.max(initial=0)) < self._rows:
+            return
+        place = int(np.argmax(ids >= self._rows))
+        text = first + int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        raise InputError(
+            f"text {text} holds the token {self.id_to_token(int(ids[place]))!r}, whose id is {ids[place]}, "
+            f"but the model's table of words has {self._rows} rows: fewer than the tokenizer has ids"
+        )
 
     def token_to_id(self, token: str) -> int | None:
         """Id of a token, or None if the vocabulary lacks it."""
@@ -258,6 +304,10 @@ class Tokenizer:
         found = self.token_to_id(token)
         if found is None:
             raise ConfigError(f"the tokenizer's {role} {token!r} is not in its vocabulary")
+        if self._rows is not None and found >= self._rows:
+            raise ConfigError(
+                f"the tokenizer's {role} {token!r} has id {found}, beyond the model's {self._rows} rows"
+            )
         return found
 
     @property
@@ -284,7 +334,7 @@ class Tokenizer:
     def special_ids(self) -> frozenset[int]:
         """Ids of [CLS], [SEP], [PAD], [UNK] and [MASK], as far as the vocabulary has them."""
         ids = (self.token_to_id(token) for token in self.special_tokens.values())
-        return frozenset(i for i in ids if i is not None)
+        return frozenset(i for i in ids if i is not None and i < self.num_ids)
 
     def num_special_tokens(self, pair: bool) -> int:
         """How many [CLS], [SEP] and the like are put around a text, or around two."""
@@ -372,6 +422,10 @@ class Tokenizer:
             both = chunk if pairs is None else list(zip(chunk, pairs[start : start + CHUNK], strict=True))
             with library_errors("the tokenizer cannot encode"):
                 encodings = self._rust.encode_batch(both)
+            if self._rows is not None:
+                for i, encoding in enumerate(encodings):
+                    ids = np.array(encoding.ids, np.int32)
+                    self._refuse_beyond(ids, np.array([len(ids)]), start + i)
             for i, encoding in enumerate(encodings):
                 if limit is None or len(encoding) <= limit:
                     yield encoding
@@ -420,8 +474,10 @@ class Tokenizer:
                 as_texts("texts", texts)
                 raise
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        ids = chain.from_iterable(encoding.ids for encoding in encodings)
-        return np.fromiter(ids, np.int32, int(lengths.sum())), lengths
+        flat = chain.from_iterable(encoding.ids for encoding in encodings)
+        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
+        self._refuse_beyond(ids, lengths)
+        return ids, lengths
 
     def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
         """As `encode_flat`, with each token's characters and word.
@@ -440,11 +496,13 @@ class Tokenizer:
             encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         total = int(lengths.sum())
-        ids = chain.from_iterable(encoding.ids for encoding in encodings)
+        flat = chain.from_iterable(encoding.ids for encoding in encodings)
+        ids = np.fromiter(flat, np.int32, total)
+        self._refuse_beyond(ids, lengths)
         ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         return TokenSpans(
-            ids=np.fromiter(ids, np.int32, total),
+            ids=ids,
             lengths=lengths,
             spans=_without_spaces(texts, np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2), lengths),
             word_ids=np.fromiter(words, np.int64, total),
@@ -484,60 +542,14 @@ class Tokenizer:
         token_type_ids : bool
             Whether the model takes them (DistilBERT does not); written as `model_input_names`.
         """
-        state = json.loads(self._rust.to_str())
-        wordpiece = state["model"].get("type") == "WordPiece"
-        saved, map_ = (self._saved.config, self._saved.special_tokens_map) if self._saved else ({}, {})
-        config: dict[str, Any] = {
-            **saved,
-            "tokenizer_class": saved.get("tokenizer_class") or self._class(wordpiece),
-            "model_input_names": self._input_names(saved, token_type_ids),
-            **self._roles(saved),
-        }
-        if self.model_max_length is not None:
-            config["model_max_length"] = self.model_max_length
-        if self.truncation_side != "right" or "truncation_side" in saved:
-            config["truncation_side"] = self.truncation_side
-        if "added_tokens_decoder" in saved:
-            config["added_tokens_decoder"] = {
-                str(i): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
-                for i, token in sorted(self._rust.get_added_tokens_decoder().items())
-            }
-        normalizer = state.get("normalizer") or {}
-        if normalizer.get("type") == "BertNormalizer":
-            config["do_lower_case"] = normalizer["lowercase"]
-            config["strip_accents"] = normalizer["strip_accents"]
-            config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"]
-        files = {
-            "tokenizer.json": self._rust.to_str(pretty=True).encode(),
-            "tokenizer_config.json": _json_bytes(config),
-            "special_tokens_map.json": _json_bytes({**map_, **self._roles(map_)}),
-        }
-        vocab = self._rust.get_vocab(with_added_tokens=False)
-        in_order = sorted(vocab, key=vocab.__getitem__)
-        # The line number is the id, so a vocabulary with gaps cannot be written this way.
-        if wordpiece and vocab[in_order[-1]] == len(vocab) - 1:
-            files["vocab.txt"] = "".join(f"{token}\n" for token in in_order).encode()
-        return files
-
-    def _class(self, wordpiece: bool) -> str:
-        if self._saved is not None:
-            return self._saved.tokenizer_class
-        return "BertTokenizer" if wordpiece else "PreTrainedTokenizerFast"
-
-    def _input_names(self, saved: Mapping[str, Any], token_type_ids: bool) -> list[str]:
-        names = saved.get("model_input_names") or ["input_ids", "token_type_ids", "attention_mask"]
-        takes = token_type_ids and self.takes_token_types
-        return [name for name in names if takes or name != "token_type_ids"]
-
-    def _roles(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        """The special tokens that there are, those that are what a file said as it said it."""
-        roles: dict[str, Any] = {}
-        for role, token in self.special_tokens.items():
-            before = saved.get(role)
-            if self.token_to_id(token) is not None and not (role in saved and before is None):
-                same = isinstance(before, dict) and before.get("content") == token
-                roles[role] = before if same else token
-        return roles
+        return render(
+            self._rust,
+            self._saved,
+            self.special_tokens,
+            model_max_length=self.model_max_length,
+            truncation_side=self.truncation_side,
+            token_type_ids=token_type_ids and self.takes_token_types,
+        )
 
     def save(self, path: str | Path, *, token_type_ids: bool = True) -> None:
         """Write `files` into a directory, each through a temporary file and a rename."""
@@ -571,7 +583,3 @@ def _without_spaces(
                 spans[token] = start, max(spans[token, 1], min(start + 1, len(text)))
             token += 1
     return spans
-
-
-def _json_bytes(value: object) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -3,10 +3,8 @@
 BERT's pipeline (Devlin et al. 2018, arXiv:1810.04805): clean the text, lower its case, split at spaces and
 punctuation, cut every word into the longest pieces the vocabulary has.
 
-Special tokens and tokens that were added later may stand in four files, which may differ. They are read as
-transformers 5.24 does (`tokenization_utils_base.py`): with `added_tokens_decoder` in tokenizer_config.json
-that file says all; without it special_tokens_map.json overrules it, and added_tokens.json counts. What comes
-of it is put into the pipeline, and nothing else is asked later.
+What the files say of special tokens is put into the pipeline, and nothing else is asked later: what stands
+around a text, around a window and under `cls_token_id` is one thing.
 """
 
 from __future__ import annotations
@@ -19,22 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from minidistil.errors import ConfigError, MinidistilError
 from minidistil.files import read_json, read_text
+from minidistil.text.added_tokens import SPECIAL_TOKENS, AddedTokens, read_if_any
+from minidistil.text.pipeline_limits import check_growth, check_limits
 from minidistil.text.truncation import Side
-
-SPECIAL_TOKENS = {  # the roles, and BERT's names for them
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-ROLES = ("bos_token", "eos_token", *SPECIAL_TOKENS)  # in the order in which new ones get ids
-FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")  # of an added token
-MOST_IDS = 1 << 31  # ids and token types are int32
 
 # Classes of transformers whose pipeline is BERT's, without the "Fast" that a name may end with.
 BERT_CLASSES = frozenset(
@@ -90,10 +79,10 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
         BERT's and has no tokenizer.json.
     """
     config, map_ = (
-        _read_if_any(directory / f"{name}.json") for name in ("tokenizer_config", "special_tokens_map")
+        read_if_any(directory / f"{name}.json") for name in ("tokenizer_config", "special_tokens_map")
     )
     kind = _class_of(directory, config)
-    added = _Added.read(directory, config, map_)
+    added = AddedTokens.read(directory, config, map_)
     if (directory / "tokenizer.json").exists():
         rust = _load_tokenizer_json(directory / "tokenizer.json", config, added, kind)
     elif (directory / "vocab.txt").exists():
@@ -135,17 +124,11 @@ def library_errors(what: object) -> Iterator[None]:
         raise ConfigError(f"{what}: {error}") from error
 
 
-def _read_if_any(path: Path) -> dict[str, Any]:
-    """A JSON object; {} if there is no such file."""
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
-    return found
-
-
 def _class_of(directory: Path, config: Mapping[str, Any]) -> str:
     """The class that tokenizer_config.json names, else config.json, else BERT's."""
     kind = config.get("tokenizer_class")
     if kind is None:
-        kind = _read_if_any(directory / "config.json").get("tokenizer_class")
+        kind = read_if_any(directory / "config.json").get("tokenizer_class")
     if kind is None:
         return "BertTokenizer"
     if not isinstance(kind, str):
@@ -181,142 +164,6 @@ def _takes_types(directory: Path, config: Mapping[str, Any], kind: str) -> bool:
     return "token_type_ids" in names
 
 
-# Tokens
-
-
-@dataclass(frozen=True)
-class _Added:
-    """Tokens that the files beside tokenizer.json and vocab.txt name.
-
-    Attributes
-    ----------
-    directory : Path
-    by_id : {id: token}
-        Of added_tokens_decoder or added_tokens.json.
-    named : {"cls_token": token}
-        Special tokens with a role, and others with a name.
-    absent : set of str
-        Roles that are said to have no token.
-    extra : list of tokens
-        Further special tokens.
-    """
-
-    directory: Path
-    by_id: dict[int, Any]
-    named: dict[str, Any]
-    absent: frozenset[str]
-    extra: list[Any]
-
-    @classmethod
-    def read(cls, directory: Path, config: Mapping[str, Any], map_: Mapping[str, Any]) -> _Added:
-        decoder = config.get("added_tokens_decoder")
-        files = {"tokenizer_config.json": config} | (
-            {} if decoder is not None else {"special_tokens_map.json": map_}
-        )
-        named = {key: value for values in files.values() for key, value in values.items()}
-        tokens = {
-            key: _token(directory, key, value)
-            for key, value in named.items()
-            if value is not None and (key in ROLES or (key.endswith("_token") and _is_token(value)))
-        }
-        roles = {role: tokens.pop(role) for role in ROLES if role in tokens}
-        special = {token.content for token in roles.values()}
-        extra: list[Any] = []
-        for file, values in files.items():
-            given = values.get("extra_special_tokens") or values.get("additional_special_tokens")
-            if isinstance(given, dict):  # tokens by name
-                tokens |= {str(key): _token(directory / file, key, value) for key, value in given.items()}
-            elif isinstance(given, list):
-                more = [_token(directory / file, "a special token", value) for value in given]
-                extra += more
-                if values is config:
-                    special |= {token.content for token in more}
-            elif given is not None:
-                raise ConfigError(
-                    f"{directory / file}: its special tokens are {given!r:.80}: expected a list"
-                )
-        return cls(
-            directory,
-            _numbered(directory, decoder, special),
-            roles | tokens,
-            frozenset(role for role in ROLES if role in named and named[role] is None),
-            extra,
-        )
-
-    def role(self, role: str) -> str:
-        """The token of a role; BERT's where none is named."""
-        return self.named[role].content if role in self.named else SPECIAL_TOKENS[role]
-
-    def put_into(self, rust: Any, *, bert: bool) -> None:
-        """Add them to a tokenizer that may have some of them."""
-        for i, token in self.by_id.items():
-            rust.add_tokens([token])
-            if rust.token_to_id(token.content) != i:
-                raise ConfigError(
-                    f"{self.directory}: the added token {token.content!r} is to have id {i}, but after the "
-                    f"vocabulary it has {rust.token_to_id(token.content)}: the files contradict each other"
-                )
-        known = {token.content for token in rust.get_added_tokens_decoder().values()}
-        named = dict(self.named)
-        if bert:
-            named = {
-                role: _special(name) for role, name in SPECIAL_TOKENS.items() if role not in self.absent
-            } | named
-            named = {role: named[role] for role in ROLES if role in named} | named
-        for token in (*named.values(), *self.extra):
-            if token.content not in known:
-                rust.add_tokens([token])  # of one that is named twice the later flags hold
-
-
-def _special(name: str) -> Any:
-    return AddedToken(name, special=True, normalized=False)
-
-
-def _numbered(directory: Path, decoder: Any, special: set[str]) -> dict[int, Any]:
-    """Tokens with ids, in order, of added_tokens_decoder if there is one, else of added_tokens.json."""
-    if decoder is None:
-        path = directory / "added_tokens.json"
-        by_id = [
-            (i, AddedToken(name, special=name in special, normalized=name not in special))
-            for name, i in _read_if_any(path).items()
-        ]
-    else:
-        path = directory / "tokenizer_config.json"
-        if not isinstance(decoder, dict):
-            raise ConfigError(f"{path}: added_tokens_decoder is {decoder!r:.80}: expected an object")
-        by_id = [(i, _token(path, f"token {i}", value, special=False)) for i, value in decoder.items()]
-    return dict(sorted(((_id(path, i), token) for i, token in by_id), key=lambda item: item[0]))
-
-
-def _is_token(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, dict) and "content" in value)
-
-
-def _token(path: Path, key: str, value: Any, *, special: bool = True) -> Any:
-    """A token that is written as "[X]" or as {"content": "[X]", "lstrip": true, ...}."""
-    if isinstance(value, str) and special:
-        return _special(value)
-    if isinstance(value, dict) and isinstance(value.get("content"), str):
-        flags = {flag: value[flag] for flag in FLAGS if flag in value}
-        if all(isinstance(flag, bool) for flag in flags.values()):
-            return AddedToken(value["content"], **{**flags, **({"special": True} if special else {})})
-    raise ConfigError(
-        f"{path}: {key} is {value!r:.80}: expected a token, or an object with its content and flags"
-    )
-
-
-def _id(path: Path, value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 12 else value
-    if type(number) is not int or not 0 <= number < MOST_IDS:
-        raise ConfigError(
-            f"{path}: an added token has the id {value!r:.80}: expected a number from 0 below 2^31"
-        )
-    return number
-
-
-# Pipelines
-
-
 def _flag(directory: Path, config: Mapping[str, Any], key: str) -> bool | None:
     value = config.get(key)
     if value is None or isinstance(value, bool):
@@ -324,10 +171,10 @@ def _flag(directory: Path, config: Mapping[str, Any], key: str) -> bool | None:
     raise ConfigError(f"{directory}: {key} is {value!r:.80}: expected true, false or null")
 
 
-def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: _Added, kind: str) -> Any:
+def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedTokens, kind: str) -> Any:
     state = read_json(path)
     model = state.get("model")
-    _check_numbers(path, state)
+    check_limits(path, state)
     # transformers builds the pipeline of its Bert classes anew, and so must we to get its ids: of what
     # tokenizer_config.json sets, with BERT's special tokens around a text. (Where that is silent it assumes
     # lower case; we then believe tokenizer.json, as of everything else in the pipeline.)
@@ -347,6 +194,7 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: _Added, k
             model["unk_token"] = added.role("unk_token")
     with library_errors(f"{path} does not describe a tokenizer"):
         rust = tokenizers.Tokenizer.from_str(json.dumps(state))
+        check_growth(path, state.get("normalizer"))
         added.put_into(rust, bert=bert)
     if bert:
         _frame(path, rust, added)
@@ -359,29 +207,7 @@ def _is_wordpiece(model: Mapping[str, Any]) -> bool:
     return bool(model.get("type", usual) == "WordPiece")
 
 
-def _check_numbers(path: Path, state: Mapping[str, Any]) -> None:
-    """A ConfigError for an id or a token type that is none."""
-    model, vocab = state.get("model"), None
-    if isinstance(model, dict):
-        vocab = model.get("vocab")
-    if isinstance(vocab, dict):
-        for token, i in vocab.items():
-            if type(i) is not int or not 0 <= i < MOST_IDS:
-                raise ConfigError(
-                    f"{path}: the id of {token!r:.80} is {i!r:.80}: expected a number from 0 below 2^31"
-                )
-    rest = [state.get("added_tokens"), state.get("post_processor")]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, (dict, list)):
-            rest += part.values() if isinstance(part, dict) else part
-        elif type(part) is int and not 0 <= part < MOST_IDS:
-            raise ConfigError(
-                f"{path}: {part} is no id of a token or type: expected a number from 0 below 2^31"
-            )
-
-
-def _build_wordpiece(path: Path, config: Mapping[str, Any], added: _Added) -> Any:
+def _build_wordpiece(path: Path, config: Mapping[str, Any], added: AddedTokens) -> Any:
     """BERT's pipeline around vocab.txt, one token a line, the line number (from 0) its id."""
     lines = read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
     vocab = {line.rstrip(): i for i, line in enumerate(lines)}
@@ -407,7 +233,7 @@ def _build_wordpiece(path: Path, config: Mapping[str, Any], added: _Added) -> An
     return rust
 
 
-def _frame(path: Path, rust: Any, added: _Added) -> None:
+def _frame(path: Path, rust: Any, added: AddedTokens) -> None:
     """Put [CLS] before and [SEP] after every text."""
     cls, sep = added.role("cls_token"), added.role("sep_token")
     ids = [(token, rust.token_to_id(token)) for token in dict.fromkeys((cls, sep))]

@@ -12,10 +12,10 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from minidistil.errors import ConfigError
 from minidistil.files import atomic_directory
 from minidistil.progress import Progress
+from minidistil.text.added_tokens import SPECIAL_TOKENS
 from minidistil.text.corpus import read_json
 from minidistil.text.corpus_files import Source, SourceReader, find_sources
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.text.tokenizer_files import SPECIAL_TOKENS
 
 MADE_OF = "made_of.json"
 LEAST = 100  # so small a vocabulary has no room for the letters

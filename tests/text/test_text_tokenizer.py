@@ -12,9 +12,9 @@ from tokenizers import models, pre_tokenizers
 
 from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.text.added_tokens import SPECIAL_TOKENS
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.text.tokenizer_files import SPECIAL_TOKENS
 
 VOCAB = [
     "[PAD]",
