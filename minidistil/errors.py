@@ -67,7 +67,16 @@ class DataError(MinidistilError):
 
 
 class InputError(MinidistilError):
-    """Model input that cannot be run: token ids outside the vocabulary, texts too long, bad shapes."""
+    """Model input that cannot be run: token ids outside the vocabulary, texts too long, bad shapes.
+
+    `index` says which of several inputs it is, from 0, where that is known.
+    """
+
+    def __init__(
+        self, message: str = "", *, index: int | None = None, remedy: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.index = index
 
 
 class TrainingError(MinidistilError):

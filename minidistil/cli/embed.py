@@ -101,11 +101,29 @@ def tell_similarity(encoder: SentenceEncoder) -> None:
 
 
 def read_texts(args: argparse.Namespace, path: str) -> Examples:
-    from minidistil.text.readers import read_examples
+    """Texts of a file, one for each line or row: an empty one is a text, too."""
+    from minidistil.text.readers import IDS, read_examples
 
     return read_examples(
-        path, text=args.text_column, format=args.format, header=not args.no_header, usual_labels=()
-    )
+        path, text=args.text_column, format=args.format, header=not args.no_header,
+        empty=True, usual_labels=(), usual_ids=IDS,
+    )  # fmt: skip
+
+
+def to_find(examples: Examples) -> list[int]:
+    """Places of the texts that may be found among others: those that are not empty.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    from minidistil.errors import DataError
+
+    places = [i for i, text in enumerate(examples.texts) if text.strip()]
+    if not places:
+        raise DataError("there are no texts in it", path=examples.path)
+    return places
 
 
 def numbers(values: Any) -> list[float]:
@@ -132,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_vectors(args.out, vectors, examples.texts)
         return 0
-    for line, text, vector in zip(examples.lines, examples.texts, vectors, strict=True):
-        print(json.dumps({"line": line, "text": text, "vector": numbers(vector)}, ensure_ascii=False))
+    for line, called, text, vector in zip(examples.lines, examples.ids, examples.texts, vectors, strict=True):
+        facts = {"line": line, **called, "text": text, "vector": numbers(vector)}
+        print(json.dumps(facts, ensure_ascii=False))
     return 0

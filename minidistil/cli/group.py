@@ -14,6 +14,7 @@ from minidistil.cli.embed import (
     read_texts,
     row,
     tell_similarity,
+    to_find,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.tasks.neighbours import check_threshold, duplicates
 
     examples = read_texts(args, args.file)
+    examples = examples.subset(to_find(examples))
     texts, lines = examples.texts, examples.lines
     if args.clusters is not None and not 1 <= args.clusters <= len(texts):
         raise UsageError(f"--clusters takes 1 to {len(texts)}, the number of texts, not {args.clusters}")

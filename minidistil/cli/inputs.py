@@ -6,7 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from minidistil.text.readers import Examples
 
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
@@ -60,9 +64,13 @@ def are_typed(args: argparse.Namespace, *, whole: bool) -> bool:
 
 
 def inputs(
-    args: argparse.Namespace, *, whole: bool, read: Callable[[argparse.Namespace], list[Input]]
+    args: argparse.Namespace,
+    *,
+    whole: bool,
+    read: Callable[[argparse.Namespace], list[Input]],
+    columns: bool = False,
 ) -> Iterator[list[Input]]:
-    """Texts, some at a time.
+    """Texts, some at a time; an empty one is a text, and so is a blank line.
 
     Parameters
     ----------
@@ -70,6 +78,8 @@ def inputs(
         Whether standard input is one text, not one a line.
     read : callable
         Reads --data.
+    columns : bool
+        Whether words in columns would be a mistake on standard input.
     """
     if args.document:
         for path in args.document:  # one at a time: they may be long
@@ -77,54 +87,129 @@ def inputs(
     elif are_typed(args, whole=whole):
         yield from _typed(args)
     else:
-        found = read(args) if args.data is not None else _of_arguments(args, whole)
-        for begin in range(0, len(found), TEXTS_AT_ONCE):
-            yield found[begin : begin + TEXTS_AT_ONCE]
+        found = iter(read(args)) if args.data is not None else _of_arguments(args, whole)
+        first = True
+        while some := list(islice(found, TEXTS_AT_ONCE)):
+            if columns and first and args.data is None:
+                _refuse_columns(some)
+            first = False
+            yield some
 
 
-def _of_arguments(args: argparse.Namespace, whole: bool) -> list[Input]:
-    from minidistil.text.readers import read_examples
-    from minidistil.text.sources import STDIN
+def _refuse_columns(some: Sequence[Input]) -> None:
+    """A UsageError for lines that are words with their tags in columns."""
+    from minidistil.errors import UsageError
+    from minidistil.tasks.tagged import are_columns
 
-    texts: list[str] = []
+    if are_columns(given.text for given in some):
+        raise UsageError("these lines are words and tags in columns: say --data FILE --format columns")
+
+
+def _of_arguments(args: argparse.Namespace, whole: bool) -> Iterator[Input]:
+    """Texts of the command line, and lines of standard input as they come."""
+    from minidistil.errors import DataError
+    from minidistil.text.sources import STDIN, shown_name
+    from minidistil.text.tables import read_rows
+
     for text in args.texts or [STDIN]:
         if text != STDIN:
-            texts.append(text)
+            yield Input(text, args.pair)
         elif whole:
             if sys.stdin.isatty() and not args.quiet:
                 print("One document; Ctrl-D ends.", file=sys.stderr)
-            texts.append(_whole_file(STDIN))
+            yield Input(_whole_file(STDIN), args.pair)
         else:
-            texts += read_examples(STDIN, format="text").texts
-    return [Input(text, args.pair) for text in texts]
+            line = 0
+            for line, row in read_rows(STDIN, format="text", blank=True):
+                yield Input(row["text"], args.pair, {"line": line})
+            if not line:
+                raise DataError("there is no text in it", path=shown_name(STDIN))
+
+
+def _with_origins(found: Any, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Input]:
+    """Texts with the lines and ids of examples."""
+    ids = found.ids or [{}] * len(texts)
+    return [
+        Input(text, pair, {"line": line, **called})
+        for text, pair, line, called in zip(texts, pairs, found.lines, ids, strict=True)
+    ]
+
+
+def _examples(args: argparse.Namespace, **more: Any) -> Examples:
+    """Rows of a table, as the options say that it is read."""
+    from minidistil.text.readers import IDS, read_examples
+
+    return read_examples(
+        args.data, text=args.text_column, format=args.format, header=not args.no_header,
+        empty=True, usual_labels=(), usual_ids=IDS, **more,
+    )  # fmt: skip
+
+
+def _of_task(args: argparse.Namespace) -> Any:
+    """What a task's own reader finds in --data; None where its files are read as any others are."""
+    from minidistil.tasks.base import DataSettings, Task
+    from minidistil.tasks.named import TASKS, named_task, task_name
+    from minidistil.text.sources import STDIN, lines_of
+    from minidistil.text.tables import suffix_of
+
+    if args.task is None or (args.format is None and args.data == STDIN):
+        return None
+    data = DataSettings(
+        text=args.text_column, pair=args.pair_column, format=args.format,
+        header=False if args.no_header else None,
+    )  # fmt: skip
+    task = named_task(args.task, data)
+    known = TASKS[task_name(args.task)].data
+    if not isinstance(task, Task) or not (known or args.task.startswith("trec")):
+        return None
+    if args.format is None and "format" in known and suffix_of(args.data) == ".txt":
+        first = next((line for _, line in lines_of(args.data, args.data) if line.strip()), "")
+        if "\t" not in first:  # authors name tables so, and people lines of text
+            return None
+    return task.to_predict().read(args.data)
 
 
 def read_texts(args: argparse.Namespace) -> list[Input]:
     """Texts of a table; a second one beside each is one too many."""
-    found = read_pairs(args)
-    if args.pair is None and any(given.pair is not None for given in found):
+    found = _examples(args, pair=args.pair_column)
+    if args.pair is None and found.pairs is not None:
         from minidistil.errors import UsageError
 
         raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
-    return found
+    return _with_origins(found, found.texts, [args.pair] * len(found))
 
 
 def read_pairs(args: argparse.Namespace) -> list[Input]:
     """Texts of a table, or pairs of them."""
     from minidistil.errors import UsageError
-    from minidistil.text.readers import read_examples
 
-    found = read_examples(
-        args.data, text=args.text_column, pair=args.pair_column, format=args.format,
-        header=not args.no_header, usual_labels=(),
-    )  # fmt: skip
+    found = _of_task(args) or _examples(args, pair=args.pair_column)
     if found.pairs is not None and args.pair is not None:
         raise UsageError(f"{args.data} has second texts of its own: leave out --pair, or say --text-column")
-    second = found.pairs or [args.pair] * len(found)
-    return [
-        Input(text, pair, {"line": line})
-        for text, pair, line in zip(found.texts, second, found.lines, strict=True)
-    ]
+    return _with_origins(found, found.texts, found.pairs or [args.pair] * len(found))
+
+
+def read_sentences(args: argparse.Namespace) -> list[Input]:
+    """Texts to find entities in: of a table, running text, or words in columns or lists."""
+    from minidistil.tasks.tagged import WORDS, are_columns, read_tagged
+    from minidistil.text.sources import STDIN, lines_of
+    from minidistil.text.tables import FORMATS, format_of, read_rows, suffix_of
+
+    kind = args.format
+    if kind is None and args.data != STDIN:
+        told = FORMATS.get(suffix_of(args.data))
+        if told in (None, "text"):
+            if are_columns(line for _, line in lines_of(args.data, args.data)):
+                kind = "columns"
+            elif told is None:
+                format_of(args.data, None, also="columns")  # says that the name does not tell
+        elif told in ("jsonl", "parquet") and args.text_column is None:
+            _, first = next(read_rows(args.data), (0, {}))
+            kind = "words" if any(isinstance(first.get(key), list) for key in WORDS) else None
+    if kind not in ("columns", "words"):
+        return read_texts(args)
+    found = read_tagged(args.data, format=kind if kind == "columns" else None, labelled=False)
+    return _with_origins(found, found.texts, [None] * len(found))
 
 
 def read_documents(args: argparse.Namespace) -> list[Input]:
@@ -132,35 +217,30 @@ def read_documents(args: argparse.Namespace) -> list[Input]:
     from minidistil.tasks import documents
 
     found = documents.read_documents(
-        args.data, text=args.text_column, format=args.format, header=not args.no_header
+        args.data, text=args.text_column, format=args.format, header=not args.no_header, empty=True
     )
-    return [Input(text, None, {"line": line}) for text, line in zip(found.texts, found.lines, strict=True)]
+    return _with_origins(found, found.texts, [None] * len(found))
 
 
 def read_contexts(args: argparse.Namespace) -> list[Input]:
     """Contexts of a table, or of SQuAD's file, with a question each unless --question says one for all."""
-    from minidistil.tasks.squad import read_squad
-    from minidistil.text.readers import read_examples
+    from minidistil.tasks.squad import is_squad, read_squad
 
-    if args.format is None and str(args.data).lower().removesuffix(".gz").endswith(".json"):
-        squad = read_squad(args.data, labelled=False)
+    if args.format is None and is_squad(args.data):
+        squad = read_squad(args.data, labelled=False, empty=True)
         if args.question is not None:
             return [Input(context) for context in dict.fromkeys(squad.contexts)]
         return [
             Input(context, question, {"id": key})
             for context, question, key in zip(squad.contexts, squad.questions, squad.ids, strict=True)
         ]
-    found = read_examples(
-        args.data, text=args.text_column, format=args.format, header=not args.no_header,
+    found = _examples(
+        args,
         pair="question" if args.question is None else None,
-        usual_texts=("context", "text", "document"), usual_labels=(),
-    )  # fmt: skip
-    own = found.pairs if args.question is None else None
-    questions: Sequence[str | None] = own or [None] * len(found)
-    return [
-        Input(text, question, {"line": line})
-        for text, question, line in zip(found.texts, questions, found.lines, strict=True)
-    ]
+        usual_texts=("context", "text", "document"),
+        usual_pairs=(),
+    )
+    return _with_origins(found, found.texts, found.pairs or [None] * len(found))
 
 
 def read_choices(args: argparse.Namespace) -> list[Input]:
@@ -169,13 +249,14 @@ def read_choices(args: argparse.Namespace) -> list[Input]:
 
     if args.choices is not None:
         return read_texts(args)
-    found = swag.read_choices(args.data, text=args.text_column, format=args.format, header=not args.no_header)
-    return [
-        Input(json.dumps({"context": context, "question": start, "choices": choices}), None, {"line": line})
-        for context, start, choices, line in zip(
-            found.contexts, found.starts, found.choices, found.lines, strict=True
-        )
+    found = swag.read_choices(
+        args.data, text=args.text_column, format=args.format, header=not args.no_header, empty=True
+    )
+    texts = [
+        json.dumps({"context": context, "question": start, "choices": choices})
+        for context, start, choices in zip(found.contexts, found.starts, found.choices, strict=True)
     ]
+    return _with_origins(found, texts, [None] * len(found))
 
 
 def _whole_file(path: str) -> str:

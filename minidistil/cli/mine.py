@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.embed import add_encoder_arguments, add_text_arguments, open_encoder, read_texts, row
+from minidistil.cli.embed import (
+    add_encoder_arguments,
+    add_text_arguments,
+    open_encoder,
+    read_texts,
+    row,
+    to_find,
+)
 
 HELP = "find translations between two files of sentences that are not aligned"
 EXAMPLES = """\
@@ -46,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-k must be at least 1, not {args.k}")
     if args.source == args.target == "-":
         raise UsageError("standard input cannot be both files")
-    sources, targets = (read_texts(args, path).texts for path in (args.source, args.target))
+    sides = [read_texts(args, path) for path in (args.source, args.target)]
+    sources, targets = (side.subset(to_find(side)).texts for side in sides)
     encoder = open_encoder(args)
     ours, theirs = (encoder.encode(side, quiet=args.quiet) for side in (sources, targets))
     found = mine_bitext(ours, theirs, args.k, strategy=args.strategy, threshold=args.threshold)

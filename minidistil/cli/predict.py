@@ -127,7 +127,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.cli.embed import row
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import kind_of, made
-    from minidistil.errors import MinidistilError, UsageError
+    from minidistil.errors import DataError, InputError, MinidistilError, UsageError
+    from minidistil.text.sources import STDIN, shown_name
 
     check_inputs(args)
     if args.top_k is not None and args.top_k < 1:
@@ -144,6 +145,17 @@ def run(args: argparse.Namespace) -> int:
     first = True
 
     def answer(some: list[Input]) -> None:
+        nonlocal first
+        try:
+            show(some)
+        except InputError as error:
+            where = {} if error.index is None else some[error.index].origin
+            if "line" not in where:
+                raise
+            name = shown_name(args.data or STDIN)
+            raise DataError(str(error), path=name, line=where["line"]) from error
+
+    def show(some: list[Input]) -> None:
         nonlocal first
         texts = [given.text for given in some]
         pairs = [given.pair for given in some if given.pair is not None]
@@ -162,7 +174,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     typed = are_typed(args, whole=kind.whole)
-    for some in inputs(args, whole=kind.whole, read=kind.read):
+    columns = predict.task == "token-classification"
+    for some in inputs(args, whole=kind.whole, read=kind.read, columns=columns):
         try:
             answer(some)
         except MinidistilError as error:

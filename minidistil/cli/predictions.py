@@ -14,6 +14,7 @@ from minidistil.cli.inputs import (
     read_contexts,
     read_documents,
     read_pairs,
+    read_sentences,
     read_texts,
 )
 from minidistil.errors import UsageError
@@ -180,7 +181,7 @@ def choices_of(text: str) -> ChoiceRow:
             "which are the choices? Say --choices, or let each text be a JSON object with context and choices"
         )
     name = f"{text:.60}"
-    return choice_row(json_object(text, name, 1), path=name, line=1)
+    return choice_row(json_object(text, name, 1), path=name, line=1, empty=True)
 
 
 def summaries(predict: Summarization, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
@@ -227,7 +228,9 @@ KINDS: dict[str, Kind] = {
         setup=("max_length",),
         read=read_pairs,
     ),
-    "token-classification": Kind(entities, ("aggregation",), pages.entities, setup=("max_length",)),
+    "token-classification": Kind(
+        entities, ("aggregation",), pages.entities, setup=("max_length",), read=read_sentences
+    ),
     "question-answering": Kind(
         answers,
         ("question", "n_best", "null_threshold"),

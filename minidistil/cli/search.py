@@ -12,6 +12,7 @@ from minidistil.cli.embed import (
     read_texts,
     row,
     tell_similarity,
+    to_find,
 )
 
 HELP = "find the texts of a file that are nearest to a query"
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.errors import InputError, UsageError
+    from minidistil.errors import UsageError
     from minidistil.tasks.neighbours import search
     from minidistil.tasks.vector_files import check_format, known_vectors
     from minidistil.text.readers import read_examples
@@ -51,13 +52,15 @@ def run(args: argparse.Namespace) -> int:
     if args.corpus == "-" and "-" in args.queries:
         raise UsageError("standard input holds the queries or the corpus, not both")
     queries: list[str] = []
+    origins: list[dict[str, int]] = []
     for query in args.queries:
-        queries += read_examples("-", format="text").texts if query == "-" else [query]
-    if not all(query.strip() for query in queries):
-        raise InputError("a query is empty: there is nothing to search for")
+        piped = read_examples("-", format="text", empty=True) if query == "-" else None
+        queries += [query] if piped is None else piped.texts
+        origins += [{}] if piped is None else [{"line": line} for line in piped.lines]
     if args.vectors is not None:
         check_format(args.vectors)
     corpus = read_texts(args, args.corpus)
+    places = to_find(corpus)
     encoder = open_encoder(args)
     prompt = None if args.query_prompt is None else encoder.embedding.named_or_text(args.query_prompt)
     tell_similarity(encoder)
@@ -65,15 +68,16 @@ def run(args: argparse.Namespace) -> int:
         vectors = encoder.encode(corpus.texts, quiet=args.quiet)
     else:
         vectors = known_vectors(encoder, corpus.texts, args.vectors)
+    corpus, vectors = corpus.subset(places), vectors[places]
     asked = encoder.encode(queries, prompt=prompt)
     indices, scores = search(asked, vectors, args.k, similarity=encoder.embedding.similarity)
-    for query, found, near in zip(queries, indices.tolist(), scores, strict=True):
+    for query, origin, found, near in zip(queries, origins, indices.tolist(), scores, strict=True):
         hits = [
-            {"score": score, "line": corpus.lines[i], "text": corpus.texts[i]}
+            {"score": score, "line": corpus.lines[i], **corpus.ids[i], "text": corpus.texts[i]}
             for i, score in zip(found, numbers(near), strict=True)
         ]
         if args.json:
-            print(json.dumps({"query": query, "hits": hits}, ensure_ascii=False))
+            print(json.dumps({**origin, "query": query, "hits": hits}, ensure_ascii=False))
         else:
             for hit in hits:
                 print(row(query, hit["score"], hit["text"]))

@@ -1,23 +1,24 @@
-"""What all predictors share: a model with the right head, its tokenizer, and texts that are not empty."""
+"""What all predictors share: a model with the right head, its tokenizer, and a result for each text."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from minidistil.arguments import check_type
-from minidistil.errors import ConfigError, InputError
+from minidistil.errors import ConfigError
 from minidistil.model import load_model
 from minidistil.model.base import Model
-from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
 
 
 class Pipeline(ABC):
     """From text to answer in one call.
+
+    An empty text is a text like others: the model reads its special tokens alone, as in transformers. So
+    there is a result for each text, in its place.
 
     Parameters
     ----------
@@ -74,11 +75,3 @@ def load(path_or_id: str | Path, **options: Any) -> tuple[Model, Tokenizer]:
     """A model ready to predict, and its tokenizer."""
     path = resolve(path_or_id)
     return load_model(path, **{"mapped": True, **options}).eval(), Tokenizer.from_pretrained(path)
-
-
-def require_text(texts: Sequence[str], what: str, purpose: str) -> None:
-    """An InputError for what is no text, or an empty one: `what` 3 of 7, there is nothing to `purpose`."""
-    as_texts(f"{what}s", texts)
-    for i, text in enumerate(texts):
-        if not text.strip():
-            raise InputError(f"{what} {i + 1} of {len(texts)} is empty: there is nothing to {purpose}")

@@ -124,7 +124,8 @@ class FillMask(Pipeline):
         Raises
         ------
         InputError
-            A text without a mask, or with one beyond what the model reads; a target that is not one token.
+            A text without a mask that is not empty, or with one beyond what the model reads; a target that is
+            not one token.
         UsageError
             A `top_k` below 1, or no targets.
         """
@@ -164,9 +165,10 @@ class FillMask(Pipeline):
         own = self.tokenizer.special_tokens["mask_token"]
         found = [find_masks(self.tokenizer, text) for text in texts]
         for i, (spans, _) in enumerate(found):
-            if not spans:
+            if not spans and texts[i].strip():
                 raise InputError(
-                    f"text {i + 1} of {len(texts)} has no {own}: write it where a word is to be guessed"
+                    f"text {i + 1} of {len(texts)} has no {own}: write it where a word is to be guessed",
+                    index=i,
                 )
         limit = sequence_length(self.tokenizer, self.model.config)
         encoded = self.tokenizer.encode([marked for _, marked in found], max_length=limit)
@@ -177,7 +179,8 @@ class FillMask(Pipeline):
                 start = spans[len(seen)][0]
                 raise InputError(
                     f"text {i + 1} of {len(texts)} is longer than the {limit} tokens that the model reads: "
-                    f"the {own} at character {start} is cut off"
+                    f"the {own} at character {start} is cut off",
+                    index=i,
                 )
         return [spans for spans, _ in found], ids, places
 
@@ -186,7 +189,9 @@ class FillMask(Pipeline):
     ) -> list[list[list[Guess]]]:
         """For each text and each of its places the k likeliest, the likeliest first."""
         found: list[list[list[Guess]]] = [[] for _ in ids]
-        for rows in sorted_batches([len(row) for row in ids], TOKENS_AT_ONCE):
+        asked = [i for i, where in enumerate(places) if len(where)]  # an empty text has no mask
+        for some in sorted_batches([len(ids[i]) for i in asked], TOKENS_AT_ONCE):
+            rows = [asked[i] for i in some]
             batch = Batch.from_sequences([ids[i] for i in rows])
             where = np.concatenate([batch.cu_seqlens[j] + places[i] for j, i in enumerate(rows)])
             scores = word_scores(self.model, batch, where)
@@ -204,7 +209,8 @@ class FillMask(Pipeline):
         filled = [row.copy() for row in ids]
         final: list[dict[int, Guess]] = [{} for _ in ids]
         open_places = [row.tolist() for row in places]
-        latest, under_way = first, list(range(len(ids)))
+        under_way = [i for i, row in enumerate(places) if len(row)]
+        latest = [first[i] for i in under_way]
         while under_way:
             for i, guesses in zip(under_way, latest, strict=True):
                 surest = int(np.argmax([score for _, score in guesses]))

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceHead
-from minidistil.pipelines.base import Pipeline, require_text
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
 from minidistil.text.texts import as_items, as_texts
@@ -71,13 +71,12 @@ class MultipleChoice(Pipeline):
         Raises
         ------
         InputError
-            An empty text, fewer than two choices, or an empty one.
+            Fewer than two choices, or an empty one.
         """
         texts = as_texts("texts", texts, one=True)
         if isinstance(choices, str):
             raise InputError("choices must be a list of texts, not one")
         choices = as_items("choices", choices)
-        require_text(texts, "text", "choose for")
         flat = [choice for choice in choices if isinstance(choice, str)]
         same = len(flat) == len(choices)
         lists = [flat] * len(texts) if same else [as_texts("choices", some) for some in choices]
@@ -87,7 +86,8 @@ class MultipleChoice(Pipeline):
         for some in lists:
             if len(some) < 2:
                 raise InputError(f"{len(some) or 'no'} choice: there is nothing to choose from")
-            require_text(some, "choice", "choose")
+            if not all(choice.strip() for choice in some):
+                raise InputError(f"a choice is empty: {some!r:.80}")
         data = self._task.grouped(
             self.tokenizer, texts, begun, lists, self.model.config, truncation=truncation
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from minidistil.arguments import check_integer
 from minidistil.errors import InputError, UsageError
 from minidistil.model.base import Model
-from minidistil.pipelines.base import Pipeline, require_text
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.faq import FaqTask, compared
 from minidistil.tasks.intents import IntentTask, nearest_intents
 from minidistil.tasks.nearest import Near, NearestEntries, entry_vectors
@@ -74,7 +74,6 @@ class Nearest(Pipeline):
         """The nearest labels of each text, and whether the best is good enough."""
         check_integer("top_k", top_k, 1)
         asked = as_texts("texts", texts, one=True)
-        require_text(asked, "text", "look for")
         least = self.threshold if threshold is None else threshold
         return [(near, least is None or near[0].score >= least) for near in self.nearest.find(asked, top_k)]
 

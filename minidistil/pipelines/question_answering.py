@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from minidistil.model.base import Model
 from minidistil.model.token_heads import SpanHead
-from minidistil.pipelines.base import Pipeline, require_text
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.answers import Answers
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.questions import QuestionTask
@@ -42,7 +42,6 @@ class QuestionAnswering(Pipeline):
         `null_threshold` there always is an answer.
         """
         asked = as_texts("questions", questions, one=True)
-        require_text(asked, "question", "answer")
         return self._task.predict(
             self.model, self.tokenizer, asked, as_texts("contexts", contexts, one=True),
             n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,

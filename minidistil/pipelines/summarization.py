@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from minidistil.model.base import Model
 from minidistil.model.token_heads import TokenHead
-from minidistil.pipelines.base import Pipeline, require_text
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.summaries import Method, Summary, SummarySettings, SummaryTask, Unit, is_trained
 from minidistil.text.texts import as_texts
@@ -64,7 +64,7 @@ class Summarization(Pipeline):
         Raises
         ------
         InputError
-            An empty document.
+            What is no text.
         UsageError
             An option out of its range.
         ConfigError
@@ -72,5 +72,4 @@ class Summarization(Pipeline):
         """
         settings = SummarySettings(method, sentences, words, unit, mmr_lambda, block_trigrams)
         texts = as_texts("documents", texts, one=True)
-        require_text(texts, "document", "summarise")
         return SummaryTask(settings=settings).predict(self._encoder, texts)

@@ -13,7 +13,7 @@ from minidistil.arguments import check_number
 from minidistil.errors import InputError, UsageError
 from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
-from minidistil.pipelines.base import Pipeline, require_text
+from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import stored_activation
 from minidistil.tasks.learnt import Learnt
@@ -94,17 +94,13 @@ class TextClassification(Pipeline):
         ConfigError
             Two labels have one name.
         InputError
-            A text that is empty or too long.
+            What is no text, or one that is too long.
         UsageError
             A threshold that is no probability, or for a regression.
         """
         texts = as_texts("texts", texts, one=True)
-        if pairs is None:
-            require_text(texts, "text", "classify")
-        elif len(pairs := as_texts("pairs", pairs, one=True)) != len(texts):
+        if pairs is not None and len(pairs := as_texts("pairs", pairs, one=True)) != len(texts):
             raise InputError(f"{len(texts)} texts but {len(pairs)} second texts")
-        else:
-            require_text([a + b for a, b in zip(texts, pairs, strict=True)], "pair", "classify")
         if threshold is None:
             threshold = None if self.is_number else stored_threshold(self.model.config)
         elif self.is_number:

@@ -9,8 +9,10 @@ from typing import Any
 
 from minidistil.errors import DataError
 from minidistil.text.json_text import read_json
-from minidistil.text.sources import shown_name
-from minidistil.text.tables import format_of, listed, read_rows, suffix_of
+from minidistil.text.sources import LONGEST_LINE, opened, shown_name
+from minidistil.text.tables import format_of, is_missing, listed, read_rows, suffix_of
+
+TABLES = (".jsonl", ".ndjson", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -79,22 +81,29 @@ def read_squad(
     return found
 
 
+def is_squad(path: str | Path) -> bool:
+    """Whether a file is in SQuAD's own form: JSON by its name, and neither an array nor an object a line."""
+    if suffix_of(path) != ".json":
+        return False
+    with opened(path, shown_name(path)) as file:
+        first = file.readline(LONGEST_LINE).removeprefix(b"\xef\xbb\xbf").strip()
+        more = file.readline(LONGEST_LINE).strip()
+    return not first.startswith(b"[") and not (first.endswith(b"}") and more)
+
+
 def _questions(path: str | Path, name: str, format: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Questions with their contexts."""
-    if format is None and suffix_of(path) in (".jsonl", ".ndjson", ".parquet"):
+    if format is None and suffix_of(path) in TABLES and not is_squad(path):
         format = format_of(path, None)
     if format not in (None, "json"):
         for line, row in read_rows(path, format=format):
             if not all(isinstance(row.get(key), str) for key in ("context", "question")):
                 what = 'texts "context" and "question" are expected'
                 raise DataError(f"{what}; this line has: {listed(list(row))}", path=name, line=line)
-            yield row["context"], {"id": line, **row}
+            yield row["context"], {**row, "id": line if is_missing(row.get("id")) else row["id"]}
         return
     content = read_json(path, name)
     try:
-        if isinstance(content, list):  # of rows
-            rows = [{"context": row["context"], "qas": [row]} for row in content]
-            content = {"data": [{"paragraphs": rows}]}
         for article in content["data"]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:

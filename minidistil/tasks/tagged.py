@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -143,11 +143,11 @@ def read_tagged(
     )
 
 
-def are_columns(path: str | Path) -> bool:
-    """Whether a file of plain text is words with their tags in columns, by its first lines."""
+def are_columns(lines: Iterable[str]) -> bool:
+    """Whether lines of plain text are words with their tags in columns, by the first of them."""
     widths = set()
     seen = 0
-    for _, line in islice(lines_of(path, shown_name(path)), LOOKED_AT):
+    for line in islice(lines, LOOKED_AT):
         cells = _cells(line, 0)
         if not cells or cells[0] == DOCUMENT or (line.startswith("#") and not MARKED.fullmatch(cells[-1])):
             continue

@@ -80,7 +80,8 @@ def test_predict_from_standard_input_as_json(classifier):
     done = command("predict", classifier, "-", "--json", stdin="the film is warm\n\nא dull « plot »\n")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["text"] for row in rows] == ["the film is warm", "א dull « plot »"]
+    assert [row["text"] for row in rows] == ["the film is warm", "", "א dull « plot »"]
+    assert [row["line"] for row in rows] == [1, 2, 3]
     for row in rows:
         assert sum(row["scores"].values()) == pytest.approx(1)
         assert row["score"] == row["scores"][row["label"]] == max(row["scores"].values())
@@ -202,11 +203,6 @@ def test_a_pickle_is_refused(tmp_path, classifier, capsys):
     os.remove(f"{path}/model.safetensors")
     assert main(["predict", path, "x"]) == 3
     assert "save_pretrained" in capsys.readouterr().err
-
-
-def test_empty_text_is_3(classifier, capsys):
-    assert main(["predict", classifier, "a film", "  "]) == 3
-    assert "text 2 of 2 is empty" in capsys.readouterr().err
 
 
 def test_bytes_that_are_no_text_are_3(classifier):

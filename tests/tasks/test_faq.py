@@ -175,7 +175,6 @@ def test_what_is_refused(encoder, file, tmp_path, capsys):
         (3, "there are no examples in it", [*predict, "--entries", nothing]),
         (3, "lost.jsonl, line 2: 'No such answer' is neither an answer nor", [*evaluate, lost, *entries]),
         (3, "no question has an answer", [*evaluate, outside, *entries]),
-        (3, "text 1 of 1 is empty", ["predict", encoder, " ", "--task", "faq", *entries]),
         (2, "faq needs entries", predict),
         (2, "faq needs entries", [*evaluate, file]),
         (2, "--entries goes with --task intents or faq", ["predict", encoder, "a", *entries]),

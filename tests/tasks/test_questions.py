@@ -70,7 +70,7 @@ def test_answers_may_be_missing_where_no_labels_are_wanted(tmp_path):
     [
         ("{", "line 1: not valid JSON"),
         ([], "there are no questions"),
-        ([3], "not in SQuAD's format"),
+        (3, "not in SQuAD's format"),
         ({"data": [{"paragraphs": [{"context": "a"}]}]}, r"not in SQuAD's format.*KeyError\('qas'\)"),
         (squad(), "no questions"),
         (squad(ONE, ONE), "two questions have the id '1'"),
