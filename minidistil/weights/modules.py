@@ -10,6 +10,7 @@ from minidistil.files import read_json
 
 MODULES = "modules.json"
 ENCODER = "Transformer"
+LONGEST = 255  # bytes of a name in the file systems of today
 
 
 class Module(NamedTuple):
@@ -35,14 +36,21 @@ def read_modules(directory: Path) -> list[Module]:
         if not isinstance(module, dict) or not isinstance(module.get("type"), str):
             raise ConfigError(f'{path}: entry {i} must be an object with "type", not {module!r:.80}')
         inside, name = module.get("path", ""), module["type"]
-        parts = PurePosixPath(inside).parts if isinstance(inside, str) else ("..",)
-        if ".." in parts or "/" in parts or any(sign in inside for sign in "\\:\0"):
+        if not _is_inside(inside):
             raise ConfigError(
                 f'{path}: "path" of entry {i} is {inside!r:.80}: a folder in {directory} is expected'
             )
         kind = name.rpartition(".")[2] if name.startswith("sentence_transformers.") else name
         modules.append(Module(kind, directory / inside))
     return modules
+
+
+def _is_inside(path: object) -> bool:
+    """Whether a path leads to a folder below, on every system."""
+    if not isinstance(path, str) or len(path.encode(errors="replace")) > LONGEST:
+        return False
+    parts = PurePosixPath(path).parts
+    return ".." not in parts and "/" not in parts and not any(sign in path for sign in "\\:\0")
 
 
 def encoder_directory(directory: Path) -> Path:

@@ -218,8 +218,8 @@ def _read_length(directory: Path) -> dict[str, Any]:
             arguments |= setting(values, key, dict, {}, path)
         length = setting(values, "max_seq_length", int, None, path)
         length = setting(arguments, "model_max_length", int, length, path)
-        if length is not None and length < 1:
-            raise ConfigError(f"{path}: max_seq_length is {length}: a number of tokens is expected")
+        if length is not None and length < 3:
+            raise ConfigError(f"{path}: max_seq_length is {length}: at least 3 is expected")
         for key, usual in (
             ("transformer_task", "feature-extraction"),
             ("module_output_name", "token_embeddings"),

@@ -296,6 +296,7 @@ def test_everything_is_saved_again(place, tmp_path):
         ("modules", [{"type": OLD + "Transformer", "path": "/etc"}], '"path" of entry 0'),
         ("modules", [{"type": OLD + "Transformer", "path": "a\\..\\.."}], '"path" of entry 0'),
         ("modules", [{"type": OLD + "Transformer", "path": None}], '"path" of entry 0'),
+        ("modules", [{"type": OLD + "Transformer", "path": "é" * 200}], '"path" of entry 0'),
         ("modules", modules("Transformer"), "steps Transformer are not supported"),
         ("modules", modules("WordEmbeddings", "Pooling"), "steps WordEmbeddings, Pooling are"),
         ("modules", modules("Transformer", "Pooling", "CNN"), "Pooling, CNN are not supported"),
@@ -330,7 +331,7 @@ def test_everything_is_saved_again(place, tmp_path):
         ("2_Dense__config", {"module_input_name": "token_embeddings"}, "module_input_name is"),
         ("sentence_bert_config", [], "must hold an object"),
         ("sentence_bert_config", {"max_seq_length": True}, "max_seq_length is True"),
-        ("sentence_bert_config", {"max_seq_length": 0}, "max_seq_length is 0"),
+        ("sentence_bert_config", {"max_seq_length": 2}, "max_seq_length is 2: at least 3"),
         ("sentence_bert_config", {"do_lower_case": "no"}, "do_lower_case is 'no'"),
         ("sentence_bert_config", {"transformer_task": "fill-mask"}, "transformer_task is"),
         (
