@@ -194,7 +194,7 @@ class SourceReader:
         """
         path = self.source.path
         with opened(path, str(path)) as file:
-            self._on_disk = getattr(file, "fileobj", None)  # of a GzipFile
+            self._on_disk = getattr(getattr(file, "raw", None), "packed", None)  # of a .gz
             if self.byte:
                 file.seek(self.byte)
             yield from self._objects(file) if self.source.is_json else self._lines(file)

@@ -65,15 +65,29 @@ class _Unpacked(io.RawIOBase):
     """Reads a gzip file, and counts what goes in and what comes out."""
 
     def __init__(self, packed: IO[bytes], name: str) -> None:
-        self._packed, self._name, self._in, self._out = packed, name, 0, 0
+        self.packed, self._name, self._in, self._out = packed, name, 0, 0
         self._gzip = gzip.GzipFile(fileobj=self)  # reads its packed bytes from `read`
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._out
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Forward only, by reading what is skipped."""
+        while (
+            whence == 0 and self._out < offset and self.readinto(bytearray(min(offset - self._out, 1 << 17)))
+        ):
+            pass
+        return self._out
+
     def read(self, size: int = -1) -> bytes:
         """Packed bytes, for the GzipFile."""
-        some = self._packed.read(size)
+        some = self.packed.read(size)
         self._in += len(some)
         return some
 

@@ -193,12 +193,12 @@ def test_long_texts():
 
 def test_dataset():
     windows = cut_windows(make_tokenizer(), ["a b c d e", "", "f"], max_length=5, stride=1)
-    dataset = windows.dataset(label=np.arange(len(windows)))
+    dataset = windows.dataset(labels=np.arange(len(windows)))
     assert windows.examples.tolist() == [0, 0, 1, 2]
     assert dataset.example_ids.tolist() == [0, 1, 2, 3]  # no two windows share their dropout
     batch = dataset.batch([2, 1])
     assert batch.lengths.tolist() == [2, 5]
-    assert batch.targets["label"].tolist() == [2, 1]
+    assert batch.targets["labels"].tolist() == [2, 1]
     nothing = cut_windows(make_tokenizer(), [])
     assert len(nothing) == len(nothing.dataset()) == 0
 
