@@ -41,7 +41,7 @@ OPTIONS = (
     *("top_k", "threshold", "targets", "choices"),
     *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
 )
-SETUP = ("entries", "vectors", "answers", "max_length")
+SETUP = ("entries", "vectors", "answers", "prompt", "max_length")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +91,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     labels.add_argument("--vectors", metavar="FILE", help="of the entries, from `minidistil embed --out`")
     labels.add_argument(
         "--answers", action="store_const", const=True, help="of faq: compare with the answers, too"
+    )
+    labels.add_argument(
+        "--prompt",
+        metavar="NAME_OR_TEXT",
+        help="of faq and intents: put this before every text, as `minidistil embed` does",
     )
     spans = parser.add_argument_group("entities and answers")
     spans.add_argument(

@@ -22,6 +22,8 @@ from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
 from minidistil.pipelines.base import load
 from minidistil.report import predictions as pages
 from minidistil.text.json_text import json_object
+from minidistil.weights.hub import resolve
+from minidistil.weights.sentence_transformers import read_embedding
 
 if TYPE_CHECKING:
     from minidistil.pipelines import (
@@ -219,6 +221,7 @@ def faq(
         yield Shown(rows, {"text": text, **answer._asdict(), "candidates": candidates})
 
 
+NEAREST = ("entries", "vectors", "prompt", "max_length")  # what finding the nearest entry is made with
 SHOWN = 5  # candidates in an object, if nothing is said
 KINDS: dict[str, Kind] = {
     "text-classification": Kind(
@@ -250,8 +253,8 @@ KINDS: dict[str, Kind] = {
         whole=True,
         read=read_documents,
     ),
-    "intents": Kind(intents, ("top_k", "threshold"), pages.intents, setup=("entries", "vectors")),
-    "faq": Kind(faq, ("top_k", "threshold"), pages.faq, setup=("entries", "vectors", "answers")),
+    "intents": Kind(intents, ("top_k", "threshold"), pages.intents, setup=NEAREST),
+    "faq": Kind(faq, ("top_k", "threshold"), pages.faq, setup=(*NEAREST, "answers")),
 }
 
 
@@ -273,8 +276,11 @@ def made(task: str | None, path_or_id: str, setup: dict[str, Any], **options: An
     if task is not None:
         kind = pipeline_class(task)
         _check_setup(kind, setup)
+        if "prompt" in setup:
+            about = read_embedding(resolve(path_or_id))
+            setup = {**setup, "prompt": about.named_or_text(setup["prompt"])}
         return kind.from_pretrained(path_or_id, **options, **setup)
-    for option in setup.keys() & {"entries", "vectors", "answers"}:  # which no head asks for
+    for option in setup.keys() & {"entries", "vectors", "answers", "prompt"}:  # which no head asks for
         _check_setup(None, {option})
     model, tokenizer = load(path_or_id, **options)
     kind = pipeline_for(model)

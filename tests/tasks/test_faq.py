@@ -150,6 +150,25 @@ def test_a_conversation(encoder, file, capsys, monkeypatch):
     assert [x.split("\t")[0] for x in capsys.readouterr().out.splitlines()] == ["Yes, it is.", "Look it up."]
 
 
+def test_a_prompt_goes_before_questions_and_entries(encoder, file, tmp_path, capsys):
+    """A text, or the name of one in the directory; vectors made without it are not those."""
+    expected = pipeline("faq", encoder, entries=file, prompt="the plot ")("the film")[0].score
+    place = tmp_path / "encoder"
+    SentenceEncoder.from_pretrained(encoder, prompts={"query": "the plot "}).save(place)
+    vectors = tmp_path / "v.npy"
+    assert (
+        main(["embed", str(place), str(file), "--text-column", "question", "--out", str(vectors), "-q"]) == 0
+    )
+    asked = ["predict", str(place), "--task", "faq", "--entries", str(file), "--json", "-q", "the film"]
+    for prompt in ("query", "the plot "):
+        assert main([*asked, "--prompt", prompt]) == 0
+        assert json.loads(capsys.readouterr().out)["score"] == pytest.approx(expected)
+    assert main([*asked, "--vectors", str(vectors)]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] != pytest.approx(expected, abs=1e-4)
+    assert main([*asked, "--vectors", str(vectors), "--prompt", "query"]) == 3
+    assert "v.npy: row 0 is not the vector that this encoder makes of" in capsys.readouterr().err
+
+
 def test_a_number_may_be_an_answer(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"question": "how many", "answer": 42}\n{"question": "who", "answer": " Her. "}\n')
@@ -179,12 +198,14 @@ def test_what_is_refused(encoder, file, tmp_path, capsys):
         (2, "faq needs entries", [*evaluate, file]),
         (2, "--entries goes with --task intents or faq", ["predict", encoder, "a", *entries]),
         (2, "--answers goes with --task faq", [*predict[:-1], "intents", *entries, "--answers"]),
+        (2, "--prompt goes with --task", ["predict", encoder, "a", "--prompt", "query"]),
+        (2, "there is no prompt 'query'", [*predict, *entries, "--prompt", "query"]),
         (2, "does not take --question", [*predict, *entries, "--question", "b"]),
         (2, "--top-k must be at least 1", [*predict, *entries, "--top-k", "0"]),
         (2, "vectors are kept in", [*predict, *entries, "--vectors", "v.txt"]),
         (
             3,
-            "no setting task.entries: sst2 has none",
+            "no setting task.entries",
             ["evaluate", encoder, "--task", "sst2", "--data", file, *entries],
         ),
     ):

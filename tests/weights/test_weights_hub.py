@@ -25,8 +25,20 @@ FILES = {
     "vocab.txt": b"[PAD]\n",
     "modules.json": b"[]",
     "1_Pooling/config.json": b"{}",
+    "config_sentence_transformers.json": b"{}",
+    "sentence_xlm-roberta_config.json": b"{}",
+    "any name/config.json": b"{}",
+    "any name/model.safetensors": b"",
 }
-UNWANTED = {"pytorch_model.bin": b"\x80\x02", "tf_model.h5": b"", "README.md": b"#", "onnx/model.onnx": b""}
+UNWANTED = {
+    "pytorch_model.bin": b"\x80\x02",
+    "tf_model.h5": b"",
+    "README.md": b"#",
+    "onnx/model.onnx": b"",
+    "any name/pytorch_model.bin": b"\x80\x02",
+}
+MOVED = json.dumps([{"type": "sentence_transformers.models.Transformer", "path": "0_Transformer"}]).encode()
+OLD = {f"0_Transformer/{name}": FILES[name] for name in ("config.json", "model.safetensors", "vocab.txt")}
 
 SCRIPT = """
 import json, sys
@@ -45,6 +57,7 @@ for name, revision in json.loads(sys.argv[1]):
 def hub():
     repositories = {
         "org/tiny": FILES | UNWANTED,
+        "org/old": {"modules.json": MOVED, **OLD},
         "pickles": {"config.json": b"{}", **UNWANTED},
         LoopbackHub.GATED: {},
     }
@@ -71,7 +84,8 @@ def fetch(home: Path, endpoint: str, *wanted: tuple[str, str | None], **environm
 
 def test_fetch_then_work_without_the_hub(hub, tmp_path):
     home = tmp_path / "home"
-    (first,) = fetch(home, hub.endpoint, ("org/tiny", None), HF_TOKEN="hf_secret")
+    first, old = fetch(home, hub.endpoint, ("org/tiny", None), ("org/old", None), HF_TOKEN="hf_secret")
+    assert {name for name in OLD if (Path(old["path"]) / name).exists()} == OLD.keys()
     path = Path(first["path"])
     assert path.is_relative_to(home)
     assert path.name == COMMIT
