@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minidistil.cli.embed import tell_similarity
 from minidistil.cli.inputs import (
     Input,
     read_choices,
@@ -20,6 +21,7 @@ from minidistil.cli.inputs import (
 from minidistil.errors import UsageError
 from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
 from minidistil.pipelines.base import load
+from minidistil.pipelines.nearest import Nearest
 from minidistil.report import predictions as pages
 from minidistil.text.json_text import json_object
 from minidistil.weights.hub import resolve
@@ -279,7 +281,10 @@ def made(task: str | None, path_or_id: str, setup: dict[str, Any], **options: An
         if "prompt" in setup:
             about = read_embedding(resolve(path_or_id))
             setup = {**setup, "prompt": about.named_or_text(setup["prompt"])}
-        return kind.from_pretrained(path_or_id, **options, **setup)
+        found = kind.from_pretrained(path_or_id, **options, **setup)
+        if isinstance(found, Nearest):
+            tell_similarity(found.nearest.encoder)
+        return found
     for option in setup.keys() & {"entries", "vectors", "answers", "prompt"}:  # which no head asks for
         _check_setup(None, {option})
     model, tokenizer = load(path_or_id, **options)

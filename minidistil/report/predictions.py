@@ -68,7 +68,7 @@ def intents(facts: Mapping[str, Any]) -> str:
     """A text, its intent, and the nearest examples."""
     rows = [(c["label"], c["score"], c["example"]) for c in facts["candidates"]]
     found = f'<p class="note">{escape(facts["label"])}</p>'
-    return marked(facts["text"], []) + found + table(("intent", "cosine", "example"), rows)
+    return marked(facts["text"], []) + found + table(("intent", "score", "example"), rows)
 
 
 def faq(facts: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def faq(facts: Mapping[str, Any]) -> str:
     rows = [(c["question"], c["score"], c["answer"]) for c in facts["candidates"]]
     answer = "No answer." if facts["answer"] is None else facts["answer"]
     found = f'<p class="note">{escape(answer)}</p>'
-    return f"<h3>{escape(facts['text'])}</h3>" + found + table(("question", "cosine", "answer"), rows)
+    return f"<h3>{escape(facts['text'])}</h3>" + found + table(("question", "score", "answer"), rows)
 
 
 def entities(facts: Mapping[str, Any]) -> str:
