@@ -44,6 +44,7 @@ OLD_MODES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+EMPTY = ("query", "document")  # prompts that every encoder has, empty where nothing is said
 ARGUMENTS = ("trust_remote_code", "use_fast")  # of a tokenizer, without a meaning here
 
 
@@ -245,6 +246,8 @@ def _read_about(values: dict[str, Any], path: Path) -> dict[str, Any]:
     prompts = setting(values, "prompts", dict, {}, path)
     prompts = {name: setting(prompts, name, str, "", path) for name in prompts}
     default = setting(values, "default_prompt_name", str, None, path)
+    if default in EMPTY and default not in prompts:
+        default = None
     if default is not None and default not in prompts:
         raise ConfigError(
             f"{path}: default_prompt_name is {default!r}, which is none of its prompts: "

@@ -225,6 +225,9 @@ def test_prompts(place, bare):
         encoder.encode(TEXTS, prompt="a", prompt_name="query")
     with pytest.raises(InputError, match=r"texts\[1\] is not a string"):
         encoder.encode(["a", None])
+    write(place, config_sentence_transformers={"default_prompt_name": "document"})
+    np.testing.assert_array_equal(SentenceEncoder.from_pretrained(place).encode(TEXTS), plain.encode(TEXTS))
+    write(place, config_sentence_transformers={"prompts": PROMPTS, "default_prompt_name": "query"})
     named = SentenceEncoder.from_pretrained(place, prompt="dull ")
     named.save(place.parent / "saved")
     again = read_embedding(place.parent / "saved")
