@@ -9,10 +9,12 @@ from tiny import BAD, GOOD, OTHER, SPECIAL, make_encoder
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError
 from minidistil.model import BertModel, load_model
+from minidistil.model.sentence_layers import Dense
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.pairs import PairsDistillation, PairsRecipe, table, with_vocabulary
 from minidistil.tasks.embeddings import embed
+from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
@@ -137,6 +139,32 @@ def test_a_finished_run_and_another(place, student, monkeypatch):
     other.held_out = other.pairs
     with pytest.raises(ConfigError, match=r"held_out\.hash is"):
         other.run()
+
+
+def test_a_teacher_with_a_prompt_and_layers_teaches_what_is_pooled(place, tmp_path):
+    """After its prompt, whose tokens do not count; what follows pooling is the student's as it stands."""
+    layer = Dense(np.random.default_rng(0).standard_normal((5, 48), np.float32), None, "Tanh")
+    about = Embedding("cls+mean", True, 20, (layer,), 4, True, False, {"q": "the plot "}, "q", "dot")
+    encoder = SentenceEncoder.from_pretrained(place / "encoder")
+    SentenceEncoder(encoder.model, encoder.tokenizer, about).save(tmp_path / "teacher")
+    run = PairsDistillation(
+        str(tmp_path / "teacher"), [place / "1.en", place / "1.xx"],
+        load_recipe(PairsRecipe, "multilingual", changes=["train.max_steps=1", "data.max_length=16"]),
+        tmp_path / "out", held_out=[place / "1.en", place / "1.xx"], quiet=True,
+    )  # fmt: skip
+    taught = run.data().targets["teacher_pooled"]
+    pooled = SentenceEncoder.from_pretrained(
+        tmp_path / "teacher", layers=(), normalize=False, truncate_dim=None, max_length=16
+    )
+    np.testing.assert_allclose(taught[:60], pooled.encode(run.pairs[0]), rtol=1e-4, atol=1e-5)
+    report = run.run()
+    student = SentenceEncoder.from_pretrained(tmp_path / "out" / "model")
+    assert student.embedding._replace(layers=()) == about._replace(layers=(), max_length=16)
+    there, back = (student.encode(side).astype(np.float64) for side in run.pairs)
+    lengths = np.linalg.norm(there, axis=1) * np.linalg.norm(back, axis=1)
+    assert report["models"]["student"]["cosine"] == pytest.approx(
+        ((there * back).sum(1) / lengths).mean(), abs=1e-6
+    )
 
 
 def test_bad_pairs(place, tmp_path):

@@ -5,6 +5,8 @@ Vectors are compared with definitions in NumPy; tests/parity compares them with 
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,16 +51,21 @@ def modules(*kinds, new=False, folders=True):
     ]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_encoder(tmp_path_factory.mktemp("made"))
+
+
 @pytest.fixture
-def place(tmp_path):
-    return make_encoder(tmp_path)
+def place(made, tmp_path):
+    """An encoder, to write files beside."""
+    return Path(shutil.copytree(made, tmp_path / "encoder"))
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory):
-    """The encoder, and the hidden states of a text."""
-    place = make_encoder(tmp_path_factory.mktemp("bare"))
-    model, tokenizer = load_model(place).eval(), Tokenizer.from_pretrained(place)
+def bare(made):
+    """The hidden states of a text."""
+    model, tokenizer = load_model(made).eval(), Tokenizer.from_pretrained(made)
 
     def states(text):
         return model(tokenizer.encode([text]).input_ids[0][None]).last_hidden_state[0]
@@ -359,7 +366,7 @@ def test_what_is_wrong_is_named(place, file, value, message):
     write(place, modules=modules("Transformer", "Pooling", "Dense"))
     write(place, **{"1_Pooling__config": {"pooling_mode": "mean"}})
     dense(place, "2_Dense", 24, 4)
-    assert SentenceEncoder.from_pretrained(place).width == 4
+    assert read_embedding(place).width(24) == 4
     write(place, **{file: value})
     named = file.replace("__", "/") + ".json" if "linear" not in message else "2_Dense/model.safetensors"
     with pytest.raises((ConfigError, WeightsError), match=message) as error:
