@@ -15,7 +15,6 @@ from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import TABLE, DataSettings, Measurable
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
 from minidistil.tasks.scope import NONE, OUTSIDE, ScopeSettings, none_scores, or_none
-from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.labels import class_labels, label_name
 from minidistil.text.readers import Examples
 
@@ -77,7 +76,7 @@ class FaqTask(Measurable):
             raise UsageError("faq needs entries to find answers in: --entries FILE")
         entries = self.read_entries(self.settings.entries)
         labels = answer_numbers(examples, entries)
-        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        encoder = self.settings.encoder(path_or_id)
         texts, answers = compared(entries, answers=self.settings.answers)
         nearest = NearestEntries(encoder, entry_vectors(encoder, texts, quiet=quiet), answers)
         scores = nearest.scores(examples.texts, quiet=quiet)

@@ -104,10 +104,12 @@ class IntentTask(SequenceTask):
     def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
         if self.scope.entries is None:
+            if self.scope.prompt is not None:
+                raise UsageError("task.prompt is of an encoder that compares with entries: --entries FILE")
             return super().measure(path_or_id, examples, quiet=quiet)
         entries = self.read(self.scope.entries)
         labels = intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
-        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        encoder = self.scope.encoder(path_or_id)
         nearest, best = nearest_intents(encoder, entries, entry_vectors(encoder, entries.texts, quiet=quiet))
         scores = nearest.scores(examples.texts, quiet=quiet)
         inside = labels != OUTSIDE

@@ -23,8 +23,9 @@ from minidistil.tasks.faq import FaqSettings, FaqTask
 from minidistil.tasks.intents import IntentTask
 from minidistil.tasks.masked_lm import MaskedLMSettings, MaskedLMTask
 from minidistil.tasks.questions import QuestionTask
-from minidistil.tasks.retrieval import RetrievalTask
+from minidistil.tasks.retrieval import RetrievalSettings, RetrievalTask
 from minidistil.tasks.scope import ScopeSettings
+from minidistil.tasks.sentence_encoder import EncoderSettings
 from minidistil.tasks.sequence import Problem, SequenceSettings, SequenceTask
 from minidistil.tasks.similarity import SimilarityTask, TranslationTask
 from minidistil.tasks.summaries import SummarySettings, SummaryTask
@@ -136,10 +137,10 @@ TASKS: dict[str, Named] = {
     ),
     "intents": Named(IntentTask, settings=ScopeSettings),
     "faq": Named(FaqTask, data={"text": "question", "label": "answer"}, settings=FaqSettings),
-    "similarity": Named(SimilarityTask),
-    "stsb-similarity": Named(SimilarityTask, data={**SENTENCES, "label": "score"}),
-    "translations": Named(TranslationTask),
-    "retrieval": Named(RetrievalTask),
+    "similarity": Named(SimilarityTask, settings=EncoderSettings),
+    "stsb-similarity": Named(SimilarityTask, data={**SENTENCES, "label": "score"}, settings=EncoderSettings),
+    "translations": Named(TranslationTask, settings=EncoderSettings),
+    "retrieval": Named(RetrievalTask, settings=RetrievalSettings),
 }
 
 # Other names of kinds: those of the hub, of transformers' pipelines, and those that people use.

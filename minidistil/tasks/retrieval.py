@@ -16,7 +16,7 @@ from minidistil.progress import Progress
 from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.neighbours import prepared, similarities
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
-from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.tasks.sentence_encoder import EncoderSettings
 from minidistil.text.json_text import json_object
 from minidistil.text.sources import lines_of, shown_name
 from minidistil.weights.sentence_transformers import Similarity
@@ -56,14 +56,28 @@ class Retrieval:
         return found
 
 
+@dataclass(frozen=True)
+class RetrievalSettings(EncoderSettings):
+    """Settings of it, as `task.`.
+
+    Attributes
+    ----------
+    query_prompt : str or None
+        As `prompt`, of the queries; None: the same.
+    """
+
+    query_prompt: str | None = None
+
+
 class RetrievalTask(Measurable):
     """How high an encoder ranks what answers a query."""
 
     kind: ClassVar[str] = "retrieval"
     reads: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data, self.primary = data or DataSettings(), "ndcg_at_10"
+    def __init__(self, data: DataSettings | None = None, settings: RetrievalSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or RetrievalSettings()
+        self.primary = "ndcg_at_10"
 
     def read(self, path: str | Path) -> Retrieval:
         """A JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
@@ -74,10 +88,12 @@ class RetrievalTask(Measurable):
 
         What is near is what the encoder is made for: cosines, if its directory does not say otherwise.
         """
-        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
         similarity = encoder.embedding.similarity
+        if prompt is not None:
+            prompt = encoder.embedding.named_or_text(prompt)
         corpus = prepared(encoder.encode(examples.corpus, quiet=quiet), similarity)
-        queries = prepared(encoder.encode(examples.queries, quiet=quiet), similarity)
+        queries = prepared(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
         with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
             found = ranked_scores(_blocks(examples, queries, corpus, similarity, progress))
         return {**found, "corpus": len(corpus)}

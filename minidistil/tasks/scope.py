@@ -12,6 +12,7 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
 from minidistil.tasks.ranked import one_each, ranked_scores, rows_at_once
+from minidistil.tasks.sentence_encoder import EncoderSettings
 from minidistil.text.labels import label_name
 
 NONE = "none"  # what is answered then
@@ -21,7 +22,7 @@ THRESHOLD = "none_threshold"  # in a model's config.json; transformers keeps it 
 
 
 @dataclass(frozen=True)
-class ScopeSettings:
+class ScopeSettings(EncoderSettings):
     """Settings of intents, as `task.`.
 
     Attributes

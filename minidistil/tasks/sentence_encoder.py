@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +24,26 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Settings of tasks that an encoder of sentences is measured by, as `task.`.
+
+    Attributes
+    ----------
+    prompt : str or None
+        What comes before every text: a prompt of the encoder by its name, or a text. None: its default one.
+    """
+
+    prompt: str | None = None
+
+    def encoder(self, path_or_id: str | Path) -> SentenceEncoder:
+        """The encoder, with this prompt."""
+        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        if self.prompt is not None:
+            encoder.embedding = encoder.embedding.with_prompt(encoder.embedding.named_or_text(self.prompt))
+        return encoder
 
 
 class SentenceEncoder:

@@ -13,7 +13,7 @@ from minidistil import metrics
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import TABLE, DataSettings, Measurable
 from minidistil.tasks.neighbours import paired, retrieval_accuracy
-from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.tasks.sentence_encoder import EncoderSettings, SentenceEncoder
 from minidistil.text.labels import encode_numbers
 from minidistil.text.readers import Examples
 from minidistil.text.translations import read_translations
@@ -26,13 +26,15 @@ class SimilarityTask(Measurable):
     ----------
     data : DataSettings
         `text`, `pair` and `label`, a number.
+    settings : EncoderSettings
     """
 
     kind: ClassVar[str] = "similarity"
     reads: ClassVar[tuple[str, ...]] = (*TABLE, "pair")
 
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data, self.primary = data or DataSettings(), "spearman"
+    def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
+        self.primary = "spearman"
 
     def read(self, path: str | Path) -> Examples:
         found = self.data.read(path)
@@ -54,7 +56,7 @@ class SimilarityTask(Measurable):
         Spearman's is what encoders are compared by (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation
         of Semantic Textual Similarity").
         """
-        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        encoder = self.settings.encoder(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
         near = paired(first, second, encoder.embedding.similarity)
         return {
@@ -70,14 +72,16 @@ class TranslationTask(Measurable):
     ----------
     data : DataSettings
         Of pairs in one file, the columns `text` and `pair`. Two files are aligned line by line.
+    settings : EncoderSettings
     """
 
     kind: ClassVar[str] = "translations"
     reads: ClassVar[tuple[str, ...]] = ("text", "pair")
     files: ClassVar[int] = 2
 
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data, self.primary = data or DataSettings(), "to_translation"
+    def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
+        self.primary = "to_translation"
 
     def read(self, path: str | Path, *more: str | Path) -> list[tuple[str, str]]:
         paths = [path, *more]
@@ -94,7 +98,7 @@ class TranslationTask(Measurable):
 
         If the encoder's directory names another similarity, it is that, under its name.
         """
-        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
         similarity = encoder.embedding.similarity

@@ -2,13 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny import make_encoder
 
 from minidistil.cli.main import main
-from minidistil.errors import DataError
+from minidistil.errors import DataError, UsageError
+from minidistil.tasks.named import named_task
 from minidistil.tasks.retrieval import RetrievalTask, read_queries
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 
@@ -166,3 +168,33 @@ def test_other_names_of_the_keys(tmp_path):
     rows = [{"anchor": "a", "positive": "b", "negative": "c"}, {"query": "d", "pos": ["b"], "neg": []}]
     found = RetrievalTask().read(write(tmp_path / "q.jsonl", rows))
     assert (found.queries, found.corpus, found.relevant) == (["a", "d"], ["b", "c"], [{0: 1.0}, {0: 1.0}])
+
+
+def test_prompts_of_texts_and_of_queries(encoder, file, tmp_path):
+    """As if they stood in the file; by their texts, or by their names in the directory."""
+    task, place = RetrievalTask(), tmp_path / "encoder"
+    SentenceEncoder.from_pretrained(encoder, prompts={"query": "cast ", "passage": "a plot "}).save(place)
+    plain = task.read(file)
+    marked = replace(
+        plain, queries=["cast " + q for q in plain.queries], corpus=["a plot " + t for t in plain.corpus]
+    )
+    expected = task.measure(place, marked)
+    assert expected != task.measure(place, plain)
+    for texts, queries in (("passage", "query"), ("a plot ", "cast ")):
+        other = named_task("retrieval", settings={"prompt": texts, "query_prompt": queries})
+        assert other.measure(place, plain) == expected
+    with pytest.raises(UsageError, match="there is no prompt 'queries'"):
+        named_task("retrieval", settings={"prompt": "queries"}).measure(place, plain)
+
+
+def test_what_is_near_is_what_the_encoder_is_made_for(encoder, file, tmp_path):
+    SentenceEncoder.from_pretrained(encoder, normalize=False, pooling="max", similarity="dot").save(
+        tmp_path / "dot"
+    )
+    task = RetrievalTask()
+    found = task.measure(tmp_path / "dot", task.read(file))
+    expected = by_hand(tmp_path / "dot", QUERIES)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    cosines = SentenceEncoder.from_pretrained(encoder, pooling="max")
+    cosines.save(tmp_path / "cosine")
+    assert by_hand(tmp_path / "cosine", QUERIES) != pytest.approx(expected), "so that the test can fail"
