@@ -41,7 +41,7 @@ OPTIONS = (
     *("top_k", "threshold", "targets", "choices"),
     *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
 )
-SETUP = ("entries", "vectors", "answers", "prompt", "max_length")
+SETUP = ("entries", "vectors", "answers", "prompt", "max_length", "scheme")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +100,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     spans = parser.add_argument_group("entities and answers")
     spans.add_argument(
         "--aggregation",
-        choices=("none", "simple", "first", "average", "max"),
-        help="how pieces of words make entities (first: the first piece decides for its word)",
+        choices=("none", "simple", "first", "average", "max", "whitespace"),
+        help="how pieces of words make entities (first: the first piece decides for its word; whitespace: "
+        "words as files of words have them; by default what was learnt)",
+    )
+    spans.add_argument(
+        "--scheme",
+        choices=("IOB1", "IOB2", "BIOES", "BILOU", "plain"),
+        help="how the model's tags mark where an entity begins and ends (guessed from all of them)",
     )
     spans.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
     spans.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")

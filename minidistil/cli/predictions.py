@@ -100,7 +100,9 @@ def labels(
     for i, (text, prediction) in enumerate(zip(texts, found, strict=True)):
         given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
         if predict.is_number:
-            yield Shown([[prediction.score, *given.values()]], {**given, "score": prediction.score})
+            called = {} if prediction.label in UNNAMED else {"label": prediction.label}
+            number = {**given, **called, "score": prediction.score}
+            yield Shown([[*called.values(), prediction.score, *given.values()]], number)
             continue
         facts = {**given, **prediction._asdict()}
         chosen: list[tuple[str, float]] = [(prediction.label or "none", prediction.score)]
@@ -224,6 +226,7 @@ def faq(
 
 
 NEAREST = ("entries", "vectors", "prompt", "max_length")  # what finding the nearest entry is made with
+UNNAMED = ("score", "LABEL_0")  # what a number is called if nobody says it
 SHOWN = 5  # candidates in an object, if nothing is said
 KINDS: dict[str, Kind] = {
     "text-classification": Kind(
@@ -234,7 +237,7 @@ KINDS: dict[str, Kind] = {
         read=read_pairs,
     ),
     "token-classification": Kind(
-        entities, ("aggregation",), pages.entities, setup=("max_length",), read=read_sentences
+        entities, ("aggregation",), pages.entities, setup=("max_length", "scheme"), read=read_sentences
     ),
     "question-answering": Kind(
         answers,

@@ -21,6 +21,7 @@ from minidistil.metrics.entities import (
     convert_tags,
     entity_scores,
     read_spans,
+    span_scores,
     write_tags,
 )
 from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_recall_f1, subset_accuracy
@@ -69,6 +70,7 @@ __all__ = [
     "rouge_l",
     "rouge_lsum",
     "rouge_n",
+    "span_scores",
     "spearman",
     "squad_v1",
     "squad_v2",

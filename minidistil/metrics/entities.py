@@ -178,20 +178,42 @@ def entity_scores(
     `Counts.scores`; a quotient with denominator 0 is 0.
     """
     same_length(("gold", "predicted"), gold, predicted)
-    hits: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    there: Counter[str] = Counter()
     tokens = right = 0
     for i, (g, p) in enumerate(zip(gold, predicted, strict=True)):
         if len(g) != len(p):
             raise InputError(f"sentence {i} has {len(g)} tags in gold, {len(p)} in predicted")
-        true, read = set(read_spans(g, scheme, mode)), set(read_spans(p, scheme, mode))
-        for counter, spans in ((hits, true & read), (found, read), (there, true)):
-            counter.update(span.type for span in spans)
         tokens += len(g)
         right += sum(a == b for a, b in zip(g, p, strict=True))
     if not tokens:
         raise InputError("every sentence is empty: there is nothing to score")
+    both = ([read_spans(tags, scheme, mode) for tags in sentences] for sentences in (gold, predicted))
+    return span_scores(*both, accuracy=right / tokens)
+
+
+def span_scores(
+    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], *, accuracy: float
+) -> EntityScores:
+    """As `entity_scores`, of entities themselves, by tokens or by characters.
+
+    Parameters
+    ----------
+    gold, predicted : sequences of sentences, each a sequence of Span
+    accuracy : float
+        What is known of the tags.
+
+    Raises
+    ------
+    InputError
+        Other numbers of sentences.
+    """
+    same_length(("gold", "predicted"), gold, predicted)
+    hits: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    for g, p in zip(gold, predicted, strict=True):
+        true, read = set(g), set(p)
+        for counter, spans in ((hits, true & read), (found, read), (there, true)):
+            counter.update(span.type for span in spans)
     types = sorted(found | there)
     counts = Counts(*(np.array([counter[t] for t in types], np.int64) for counter in (hits, found, there)))
     scores = counts.scores()
@@ -201,7 +223,7 @@ def entity_scores(
         dict(zip(types, _each(scores), strict=True)),
         micro,
         EntityScore(precision, recall, f1, micro.support),
-        right / tokens,
+        accuracy,
     )
 
 

@@ -21,18 +21,21 @@ class TokenClassification(Pipeline):
     task: ClassVar[str] = "token-classification"
     head: ClassVar[type] = TokenHead
     does: ClassVar[str] = "classify tokens"
-    own: ClassVar[tuple[str, ...]] = ("max_length",)
+    own: ClassVar[tuple[str, ...]] = ("max_length", "scheme")
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, *, max_length: int | None = None, scheme: str | None = None
+    ) -> None:
         super().__init__(model, tokenizer)
-        self._task = TokenTask(DataSettings(max_length=max_length))
+        self._task = TokenTask(DataSettings(max_length=max_length, scheme=scheme))
 
     def __call__(
-        self, texts: str | Sequence[str], *, aggregation: Aggregation = "first"
+        self, texts: str | Sequence[str], *, aggregation: Aggregation | None = None
     ) -> list[list[Entity]]:
         """Entities of each text, with their characters in it. Texts may be of any length.
 
-        See `minidistil.tasks.entities.decode_entities` for `aggregation`.
+        See `minidistil.tasks.entities.choose_tags` for `aggregation`; by default it is "whitespace" for a
+        model that learnt from files of words, else "first".
         """
         texts = as_texts("texts", texts, one=True)
         return self._task.predict(self.model, self.tokenizer, texts, aggregation=aggregation)

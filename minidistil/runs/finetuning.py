@@ -211,7 +211,8 @@ class FineTuning(RecipeRun):
     def config(self) -> ModelConfig:
         """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
         teacher, base = self.teacher, self._source_config
-        learnt = self.task.learns(self.examples, base, self.tokenizer)
+        taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
+        learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
         base = base.replace(extra=learnt.kept_in(base.extra))
         if teacher is not None:
             kind = self.task.problem_type or teacher.config.problem_type

@@ -53,6 +53,9 @@ class DataSettings:
     max_length : int or None
         Most tokens of an example; longer ones are cut. None: to learn, what is usual for the kind of task;
         afterwards what the model learnt with, which its directory keeps.
+    scheme : str or None
+        Of tags: how they mark entities, see `minidistil.tasks.schemes`; None: as they look, IOB2 for a new
+        model.
     """
 
     text: Column | None = field(default=None, metadata=ANY_TEXT)
@@ -65,6 +68,7 @@ class DataSettings:
     skip_label: Column | None = field(default=None, metadata=ANY_TEXT)
     separator: str = ","
     max_length: int | None = None
+    scheme: str | None = None
 
     @property
     def named_columns(self) -> bool:
@@ -267,7 +271,13 @@ class Task(Measurable):
     def _length(self, tokenizer: Tokenizer, config: ModelConfig, usual: int | None) -> int:
         return sequence_length(tokenizer, config, self.data.max_length, usual=usual, name="data.max_length")
 
-    def learns(self, examples: Any, config: ModelConfig, tokenizer: Tokenizer) -> Learnt:
+    def learns(
+        self,
+        examples: Any,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        teacher: tuple[Model, Tokenizer] | None = None,
+    ) -> Learnt:
         """What a new model keeps of how it learns; `config` is of what it begins as."""
         return Learnt(max_length=self.learning_length(tokenizer, config))
 

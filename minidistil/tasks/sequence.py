@@ -125,7 +125,13 @@ class SequenceTask(Task):
         labels = self.targets(examples, config)
         return data.with_targets(labels=labels if labels.dtype == np.int64 else labels.astype(np.float32))
 
-    def learns(self, examples: Examples, config: ModelConfig, tokenizer: Tokenizer) -> Learnt:
+    def learns(
+        self,
+        examples: Examples,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        teacher: tuple[Model, Tokenizer] | None = None,
+    ) -> Learnt:
         return replace(
             super().learns(examples, config, tokenizer),
             pairs=examples.pairs is not None,

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from minidistil.errors import DataError, UsageError
-from minidistil.metrics import read_spans
-from minidistil.tasks.entities import OUTSIDE, EntitySpan
+from minidistil.tasks.entities import EntitySpan
+from minidistil.tasks.schemes import OUTSIDE, TagSet
 from minidistil.text.readers import ids_of
 from minidistil.text.sources import lines_of, shown_name
 from minidistil.text.tables import FORMATS, listed, read_rows, suffix_of
 
 SPACE = re.compile(r"[ \t\r\n\f\v]+")
-TAG = re.compile(r"O|[BIES]-.+")
 MARKED = re.compile(r"O|[BIESLU]-\S+")  # what is a tag by its look, whatever the scheme
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003 begins a document with it
 WORDS, TAGS = ("tokens", "words"), ("ner_tags", "tags", "labels")  # keys of rows
@@ -31,6 +30,7 @@ class Found(NamedTuple):
     text: str
     entities: list[EntitySpan]
     words: list[tuple[int, int]] | None
+    tags: list[str] | None = None
     numbers: list[int] | None = None
     id: dict[str, Any] = {}  # noqa: RUF012 (never changed)
 
@@ -76,21 +76,23 @@ class Tagged:
         """
         if self.numbers is None:
             return self
-        entities = []
-        for text, words, numbers, line in zip(
-            self.texts, self.words or [], self.numbers, self.lines, strict=True
-        ):
+        entities, tags = [], TagSet(list(names.values()))
+        for words, numbers, line in zip(self.words or [], self.numbers, self.lines, strict=True):
             unknown = next((n for n in numbers if n not in names), None)
             if unknown is not None:
                 what = f"there is no tag {unknown}; the model has {', '.join(names.values()):.200}"
                 raise DataError(what, path=self.path, line=line)
-            said = [text[begin:end] for begin, end in words]
-            entities.append(_sentence(said, [names[n] for n in numbers], line).entities)
+            entities.append(_marked_words(words, [names[n] for n in numbers], tags))
         return replace(self, entities=entities, numbers=None)
 
 
 def read_tagged(
-    path: str | Path, *, column: int = -1, format: str | None = None, labelled: bool = True
+    path: str | Path,
+    *,
+    column: int = -1,
+    format: str | None = None,
+    labelled: bool = True,
+    scheme: str | None = None,
 ) -> Tagged:
     """Read texts and their entities.
 
@@ -101,13 +103,15 @@ def read_tagged(
     column : int
         Of a file in columns, where the tag is; the word is in the first. Between columns are tabs, if there
         are some in the first line, else white space. A blank line ends a sentence; before one, a line that
-        begins with "#" and has no tag is a comment. Tags are IOB1, IOB2 or BIOES, as conlleval reads them.
+        begins with "#" and has no tag is a comment. Tags are of any scheme; see `TagSet`.
     format : "columns", "jsonl", "json" or "parquet", optional
         Default: what the name says, else columns. A row has "text" and "entities", a list of objects with
         "start", "end" (characters from and up to) and "type", or "label"; "text" in them is checked. Or it
         has a list of "tokens" (or "words") and as many "ner_tags" (or "tags", "labels"), names or numbers.
     labelled : bool
         Whether entities are wanted; otherwise they are not looked at, and need not be there.
+    scheme : str, optional
+        "plain" where types without prefix are tags of words, and none need be O. Others are told apart.
 
     Raises
     ------
@@ -120,12 +124,18 @@ def read_tagged(
         raise UsageError(f"format {format!r} is none of columns, jsonl and parquet")
     name = shown_name(path)
     kind = format or FORMATS.get(suffix_of(path), "columns")
+    first: dict[str, int] = {}  # lines of tags
     if kind in ("jsonl", "json", "parquet"):
-        found = [_row(row, name, line, labelled) for line, row in read_rows(path, format=kind)]
+        found = [_row(row, name, line, labelled, first) for line, row in read_rows(path, format=kind)]
     else:
-        found = list(_sentences(path, name, column, labelled))
+        found = list(_sentences(path, name, column, labelled, first))
     if not found:
         raise DataError("there are no examples in it", path=name)
+    tags = _tag_set(first, name, scheme)
+    found = [
+        one if one.tags is None else one._replace(entities=_marked_words(one.words or [], one.tags, tags))
+        for one in found
+    ]
     numbered = any(one.numbers is not None for one in found)
     for one in found:
         mixed = numbered and one.numbers is None and one.text
@@ -169,7 +179,31 @@ def _cells(line: str, width: int) -> list[str]:
     return cells
 
 
-def _sentences(path: str | Path, name: str, column: int, labelled: bool) -> Iterator[Found]:
+def _tag_set(first: Mapping[str, int], name: str, scheme: str | None) -> TagSet:
+    """What the tags of a file mean; `first` has the line of each.
+
+    Raises
+    ------
+    DataError
+        Tags that are types without prefix, beside others or without an O.
+    """
+    tags = TagSet(list(first), "plain" if scheme == "plain" else None)
+    bare = tags.without_prefix
+    if tags.scheme == "plain" and OUTSIDE not in first:
+        bare = list(first)
+    elif len(tags.types) > 1:  # a prefix alone beside those of types
+        bare += [tag for tag in first if tags.parts[tag] in (("B", ""), ("I", ""), ("E", ""), ("S", ""))]
+    if bare and scheme != "plain":
+        raise DataError(
+            f"{bare[0]!r:.40} is no tag: expected O, or a type after B-, I-, E- or S-",
+            path=name, line=first[bare[0]], remedy=[("scheme", "plain")],
+        )  # fmt: skip
+    return tags
+
+
+def _sentences(
+    path: str | Path, name: str, column: int, labelled: bool, first_lines: dict[str, int]
+) -> Iterator[Found]:
     words: list[str] = []
     tags: list[str] = []
     first = width = 0
@@ -201,36 +235,31 @@ def _sentences(path: str | Path, name: str, column: int, labelled: bool) -> Iter
             )
         first = first or number
         words.append(cells[0])
-        tags.append(_tag(cells[column], name, number) if labelled else OUTSIDE)
+        tags.append(cells[column] if labelled else OUTSIDE)
+        first_lines.setdefault(tags[-1], number)
     if words:
         yield _sentence(words, tags, first)
 
 
-def _tag(tag: str, name: str, line: int) -> str:
-    """A tag, or a DataError."""
-    if not TAG.fullmatch(tag):
-        raise DataError(
-            f"{tag!r:.40} is no tag: expected O, or a type after B-, I-, E- or S-", path=name, line=line
-        )
-    return tag
-
-
-def _sentence(words: list[str], tags: list[str], line: int) -> Found:
+def _sentence(words: list[str], tags: list[str] | None, line: int) -> Found:
     ends, at = [], 0
     for word in words:
         ends.append((at, at + len(word)))
         at += len(word) + 1
-    spans = read_spans(tags, "BIOES", mode="lenient")  # which reads IOB1 and IOB2 too, as conlleval does
-    marked = [EntitySpan(ends[s.start][0], ends[s.end - 1][1], s.type) for s in spans]
-    return Found(line, " ".join(words), marked, ends)
+    return Found(line, " ".join(words), [], ends, tags)
 
 
-def _row(row: Mapping[str, Any], name: str, line: int, labelled: bool) -> Found:
+def _marked_words(words: list[tuple[int, int]], tags: list[str], all_tags: TagSet) -> list[EntitySpan]:
+    """The entities that tags of words mark, by the characters of these."""
+    return [EntitySpan(words[s.start][0], words[s.end - 1][1], s.type) for s in all_tags.read(tags)]
+
+
+def _row(row: Mapping[str, Any], name: str, line: int, labelled: bool, first: dict[str, int]) -> Found:
     """A row with a text and its entities, or with words and their tags."""
     called = ids_of(row)
     words = next((row[key] for key in WORDS if isinstance(row.get(key), list)), None)
     if words is not None:
-        return _words(words, row, name, line, labelled)._replace(id=called)
+        return _words(words, row, name, line, labelled, first)._replace(id=called)
     text, marked = row.get("text"), row.get("entities") if labelled else []
     if not isinstance(text, str) or not isinstance(marked, list):
         raise DataError(
@@ -251,12 +280,14 @@ def _row(row: Mapping[str, Any], name: str, line: int, labelled: bool) -> Found:
     return Found(line, text, entities, None, id=called)
 
 
-def _words(words: list[Any], row: Mapping[str, Any], name: str, line: int, labelled: bool) -> Found:
+def _words(
+    words: list[Any], row: Mapping[str, Any], name: str, line: int, labelled: bool, first: dict[str, int]
+) -> Found:
     """Words and their tags, which are names or numbers."""
     if not all(isinstance(word, str) for word in words):
         raise DataError(f"words are texts, not {words!r:.60}", path=name, line=line)
     if not labelled:
-        return _sentence(words, [OUTSIDE] * len(words), line)
+        return _sentence(words, None, line)
     tags = next((row[key] for key in TAGS if isinstance(row.get(key), list)), None)
     if tags is None or len(tags) != len(words):
         there = "none" if tags is None else str(len(tags))
@@ -266,10 +297,12 @@ def _words(words: list[Any], row: Mapping[str, Any], name: str, line: int, label
             line=line,
         )
     if tags and all(type(tag) is int for tag in tags):
-        return _sentence(words, [OUTSIDE] * len(words), line)._replace(numbers=tags)
+        return _sentence(words, None, line)._replace(numbers=tags)
     if not all(isinstance(tag, str) for tag in tags):
         raise DataError(f"tags are names, or all numbers, not {tags!r:.60}", path=name, line=line)
-    return _sentence(words, [_tag(tag, name, line) for tag in tags], line)
+    for tag in tags:
+        first.setdefault(tag, line)
+    return _sentence(words, tags, line)
 
 
 def _marked(item: Any, text: str, name: str, line: int) -> EntitySpan:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,11 +15,22 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
+from minidistil.metrics import Span
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import DataSettings, Task
 from minidistil.tasks.by_token import read_windows
-from minidistil.tasks.entities import OUTSIDE, PREFIXES, Aggregation, Entity, decode_entities, tag_tokens
+from minidistil.tasks.entities import (
+    Aggregation,
+    Entity,
+    Placed,
+    WordTags,
+    choose_tags,
+    place_entities,
+    tagged_entities,
+)
+from minidistil.tasks.learnt import Learnt
+from minidistil.tasks.schemes import TagSet, check_scheme
 from minidistil.tasks.tagged import Tagged, read_tagged
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
@@ -26,7 +39,7 @@ from minidistil.text.windows import Windows, cut_texts
 
 log = logging.getLogger("minidistil")
 
-Array = npt.NDArray[np.floating[Any]]
+ASKED = 64  # texts, to see how a teacher writes its tags
 
 
 class TokenTask(Task):
@@ -39,24 +52,28 @@ class TokenTask(Task):
     ----------
     data : DataSettings
         `label` is the column of the tag, counted from 0; by default the last. `format`: "columns" or "jsonl".
+        `scheme`: how a model's tags are written, and "plain" also how the file's are.
     """
 
     kind: ClassVar[str] = "token-classification"
-    reads: ClassVar[tuple[str, ...]] = ("label", "format", "max_length")
+    reads: ClassVar[tuple[str, ...]] = ("label", "format", "max_length", "scheme")
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "token-classification"
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
         self.primary, self._labelled = "f1", True
+        if self.data.scheme is not None:
+            check_scheme(self.data.scheme)
 
     def read(self, path: str | Path) -> Tagged:
         column = -1 if self.data.label is None else self.data.label
         if not str(column).removeprefix("-").isdecimal():
             raise UsageError(f"data.label is {column!r}: the column of the tag is a number, counted from 0")
         return read_tagged(
-            path, column=int(column), format=self.data.format_of(path), labelled=self._labelled
-        )
+            path, column=int(column), format=self.data.format_of(path), labelled=self._labelled,
+            scheme=self.data.scheme,
+        )  # fmt: skip
 
     def without_labels(self) -> Self:
         other = super().without_labels()
@@ -73,8 +90,38 @@ class TokenTask(Task):
         types = sorted({entity.type for marked in examples.entities for entity in marked})
         if not types:
             raise DataError("no entity is marked in it: there is nothing to learn", path=examples.path)
-        tags = [OUTSIDE, *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
-        return {"id2label": dict(enumerate(tags))}
+        return {"id2label": dict(enumerate(TagSet.of_types(types, self.data.scheme or "IOB2").tags))}
+
+    def learns(
+        self,
+        examples: Tagged,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        teacher: tuple[Model, Tokenizer] | None = None,
+    ) -> Learnt:
+        learnt = super().learns(examples, config, tokenizer)
+        tags = None if teacher is None else self._tags_of(*teacher, examples.texts[:ASKED])
+        scheme = (self.data.scheme or "IOB2") if tags is None else tags.scheme
+        return replace(learnt, whitespace_words=examples.words is not None, scheme=scheme)
+
+    def tag_set(self, config: ModelConfig) -> TagSet:
+        """The tags of a model, in the scheme that the settings say, that it learnt, or that they look like.
+
+        Raises
+        ------
+        UsageError, ConfigError
+            There is no such scheme.
+        """
+        scheme = self.data.scheme or Learnt.of(config).scheme
+        return TagSet([config.id2label[i] for i in range(config.num_labels)], scheme)
+
+    def _tags_of(self, model: Model, tokenizer: Tokenizer, texts: list[str]) -> TagSet:
+        """The tags of a model, in the scheme in which it gives them for some texts if nothing says it."""
+        tags = self.tag_set(model.config)
+        if tags.certain:
+            return tags
+        found = self._word_tags(model, tokenizer, texts, "first", None, quiet=True)
+        return tags.as_used([tags.tags[i] for i in some.tags.tolist()] for some in found)
 
     def dataset(
         self, tokenizer: Tokenizer, examples: Tagged, config: ModelConfig, *, labelled: bool = True
@@ -85,23 +132,27 @@ class TokenTask(Task):
             return data
         examples = examples.named(config.id2label)
         labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
-        ids = {tag: i for i, tag in config.id2label.items()}
+        all_tags = self.tag_set(config)
+        ids = {tag: i for i, tag in enumerate(all_tags.tags)}
+        placed: list[Placed] = []
         for i in range(len(examples)):
-            inside = windows.text_tokens(i)
-            own = windows.owned_tokens(i)
-            words = word_ids(windows, own, examples, i)
+            inside, own = windows.text_tokens(i), windows.owned_tokens(i)
+            words, where = words_of(windows, own, examples, i)
             firsts = np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(own) else own
-            tags = tag_tokens(examples.texts[i], examples.entities[i], windows.spans[own]).tags
+            placed.append(place_entities(examples.texts[i], examples.entities[i], where))
+            tags = all_tags.write(placed[-1].spans, len(where))
             row = np.full(len(own), IGNORE_INDEX, np.int64)
             for t in firsts.tolist():
-                if tags[t] not in ids:
+                tag = tags[words[t]]
+                if tag not in ids:
                     raise DataError(
-                        f"there is no tag {tags[t]!r}; the tags are: {', '.join(ids)}",
+                        f"there is no tag {tag!r}; the tags are: {', '.join(ids)}",
                         path=examples.path,
                         line=examples.lines[i],
                     )
-                row[t] = ids[tags[t]]
+                row[t] = ids[tag]
             labels[inside] = row[windows.text_positions[inside]]
+        _say_inexact(examples, placed)
         return data.with_token_targets(labels=labels)
 
     def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
@@ -114,21 +165,40 @@ class TokenTask(Task):
         tokenizer: Tokenizer,
         texts: list[str],
         *,
-        aggregation: Aggregation = "first",
-        examples: Tagged | None = None,
+        aggregation: Aggregation | None = None,
         quiet: bool = True,
     ) -> list[list[Entity]]:
         """Entities of each text.
 
         Parameters
         ----------
-        aggregation : {"none", "simple", "first", "average", "max"}
-            See `decode_entities`.
-        examples : Tagged, optional
-            Whose words are the words; by default those of the tokenizer.
+        aggregation : {"none", "simple", "first", "average", "max", "whitespace"}, optional
+            See `choose_tags`. By default "whitespace" for a model that learnt from files of words, else
+            "first".
         """
         texts = as_texts("texts", texts)
-        found: list[list[Entity]] = []
+        tags, apart = self.tag_set(model.config), aggregation == "none"
+        usual = self.usual_aggregation(model.config)
+        found = self._word_tags(model, tokenizer, texts, aggregation or usual, None, quiet=quiet)
+        return [
+            tagged_entities(text, some, tags, apart=apart) for text, some in zip(texts, found, strict=True)
+        ]
+
+    def usual_aggregation(self, config: ModelConfig) -> Aggregation:
+        """The words that a model learnt to tag."""
+        return "whitespace" if Learnt.of(config).whitespace_words else "first"
+
+    def _word_tags(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: list[str],
+        aggregation: Aggregation,
+        words: list[list[tuple[int, int]]] | None,
+        *,
+        quiet: bool,
+    ) -> Iterator[WordTags]:
+        """The tags of each text's words; `words` are those of a file that has some."""
 
         def cut(part: slice) -> Windows:
             return self.windows(tokenizer, texts[part], model.config)
@@ -139,33 +209,43 @@ class TokenTask(Task):
             probabilities = softmax_forward(logits.astype(np.float64))[0]
             for i, text in enumerate(texts[part]):
                 own = windows.owned_tokens(i)
-                words = windows.word_ids[own]
-                if examples is not None:
-                    words = word_ids(windows, own, examples, part.start + i)
-                found.append(
-                    decode_entities(
-                        text, probabilities[own], windows.spans[own], words, model.config.id2label,
-                        aggregation=aggregation,
-                    )
+                yield choose_tags(
+                    text, probabilities[own], windows.spans[own], windows.word_ids[own],
+                    model.config.num_labels, aggregation=aggregation,
+                    words=None if words is None else words[part.start + i],
                 )  # fmt: skip
-        return found
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Tagged, *, quiet: bool = True
     ) -> dict[str, Any]:
         """Strict entities: precision, recall and F1 over all ("f1") and by type; accuracy of words' tags.
 
-        Words are those of the file; of running text, the tokenizer's.
+        Right is an entity whose characters and type are. Words are those of the file; of running text, those
+        that `predict` takes. Their tags are compared as the model gave them.
         """
-        examples = examples.named(model.config.id2label)
-        self._check_types(model.config, examples)
-        found = self.predict(model, tokenizer, examples.texts, examples=examples, quiet=quiet)
-        gold, predicted = [], []
-        for i, text in enumerate(examples.texts):
-            spans = self._words(tokenizer, examples, i)
-            gold.append(tag_tokens(text, examples.entities[i], spans).tags)
-            predicted.append(tag_tokens(text, found[i], spans).tags)
-        scores = metrics.entity_scores(gold, predicted, "IOB2")
+        tags, examples = self.tag_set(model.config), examples.named(model.config.id2label)
+        self._check_types(tags, examples)
+        usual = self.usual_aggregation(model.config)
+        said = list(self._word_tags(model, tokenizer, examples.texts, usual, examples.words, quiet=quiet))
+        names = [[tags.tags[i] for i in some.tags.tolist()] for some in said]
+        written = tags if tags.certain else tags.as_used(names)
+        gold, predicted, placed = [], [], []
+        right = count = 0
+        for i, (text, some, given) in enumerate(zip(examples.texts, said, names, strict=True)):
+            found = tagged_entities(text, some, tags)
+            predicted.append([Span(e.type, e.start, e.end) for e in found])
+            gold.append([Span(e.type, e.start, e.end) for e in examples.entities[i]])
+            placed.append(place_entities(text, examples.entities[i], some.spans))
+            true = written.write(placed[-1].spans, len(given))
+            right += sum(a == b for a, b in zip(true, given, strict=True))
+            count += len(given)
+            if examples.words is not None:  # a word of which the tokenizer left nothing has no tag: O
+                right += _right_without_tokens(examples, i, some)
+                count += len(examples.words[i]) - len(given)
+        if not count:
+            raise DataError("there is no word in it", path=examples.path)
+        _say_inexact(examples, placed)
+        scores = metrics.span_scores(gold, predicted, accuracy=right / count)
         return {
             "precision": scores.micro.precision,
             "recall": scores.micro.recall,
@@ -175,12 +255,9 @@ class TokenTask(Task):
         }
 
     @staticmethod
-    def _check_types(config: ModelConfig, examples: Tagged) -> None:
+    def _check_types(tags: TagSet, examples: Tagged) -> None:
         """A ConfigError if a model knows none of the types of entity in a file, a warning if only some."""
-        theirs = sorted({entity.type for marked in examples.entities for entity in marked})
-        ours = sorted(
-            {tag[2:] if tag[:2] in PREFIXES else tag for tag in config.id2label.values()} - {OUTSIDE}
-        )
+        theirs, ours = sorted({e.type for marked in examples.entities for e in marked}), tags.types
         unknown = [kind for kind in theirs if kind not in ours]
         if theirs and unknown == theirs:
             raise ConfigError(
@@ -189,25 +266,47 @@ class TokenTask(Task):
         if unknown:
             log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
 
-    @staticmethod
-    def _words(tokenizer: Tokenizer, examples: Tagged, i: int) -> npt.NDArray[np.int64]:
-        """Characters of each word of a text, [W, 2]."""
-        if examples.words is not None:
-            return np.array(examples.words[i], np.int64).reshape(-1, 2)
-        tokens = tokenizer.encode_spans([examples.texts[i]])
-        changes = np.flatnonzero(np.diff(tokens.word_ids))  # the last token of each word but the last
-        firsts, lasts = np.append(0, changes + 1), np.append(changes, len(tokens.word_ids) - 1)
-        if not len(tokens.word_ids):
-            return np.zeros((0, 2), np.int64)
-        return np.stack([tokens.spans[firsts, 0], tokens.spans[lasts, 1]], axis=1)
 
-
-def word_ids(
+def words_of(
     windows: Windows, tokens: npt.NDArray[np.int64], examples: Tagged, i: int
-) -> npt.NDArray[np.int64]:
-    """Which word each of a text's tokens is of: a word of the file, where it has words."""
-    if examples.words is None:
-        return windows.word_ids[tokens]
-    begins = np.array([begin for begin, _ in examples.words[i]], np.int64)
-    found: npt.NDArray[np.int64] = np.searchsorted(begins, windows.spans[tokens, 0], "right") - 1
-    return found
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Which word each of a text's tokens is of, counted from 0 without gaps, and the characters of each word.
+
+    Words are those of the file, where it has words, else those of the tokenizer.
+
+    Returns
+    -------
+    words : int64 [T]
+    spans : int64 [W, 2]
+    """
+    spans = windows.spans[tokens]
+    if examples.words is not None:
+        given = np.array(examples.words[i], np.int64).reshape(-1, 2)
+        return np.searchsorted(given[:, 0], spans[:, 0], "right") - 1, given
+    own = windows.word_ids[tokens]
+    firsts = np.flatnonzero(np.append(True, own[1:] != own[:-1])) if len(own) else own
+    lasts = np.append(firsts[1:], len(own)) - 1 if len(own) else own
+    numbers = np.repeat(np.arange(len(firsts)), lasts - firsts + 1)
+    return numbers, np.stack([spans[firsts, 0], spans[lasts, 1]], axis=1)
+
+
+def _right_without_tokens(examples: Tagged, i: int, found: WordTags) -> int:
+    """How many of a text's words that have no token are outside of every entity."""
+    assert examples.words is not None
+    seen = set(found.spans[:, 0].tolist())
+    inside = [(e.start, e.end) for e in examples.entities[i]]
+    return sum(
+        begin not in seen and not any(a <= begin < b for a, b in inside) for begin, _ in examples.words[i]
+    )
+
+
+def _say_inexact(examples: Tagged, placed: list[Placed]) -> None:
+    """A warning that counts entities which do not begin and end where words do: mostly wrong offsets."""
+    bad = [i for i, one in enumerate(placed) if one.inexact or one.missed]
+    if bad:
+        log.warning(
+            "%s: %d of %d entities do not begin and end where words do, and cannot be found; the first is on "
+            "line %d",
+            examples.path, sum(one.inexact + one.missed for one in placed),
+            sum(map(len, examples.entities)), examples.lines[bad[0]],
+        )  # fmt: skip

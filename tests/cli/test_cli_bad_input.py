@@ -141,7 +141,7 @@ FILES = [
     Bad(SETS, '{"text": ' + "9" * 5000 + "}\n", "JSON that cannot be read", 1, "a.jsonl"),
     # Entities
     Bad(TAGGED, "a\n", "a word and its tag are expected", 1, "a.txt"),
-    Bad(TAGGED, TWO + "c U-FUN\n", "'U-FUN' is no tag: expected O, or a type after", 4, "a.txt"),
+    Bad(TAGGED, TWO + "c Q-FUN\n", "'Q-FUN' is no tag: expected O, or a type after", 4, "a.txt"),
     Bad(TAGGED, TWO + "c FUN\n", "'FUN' is no tag", 4, "a.txt"),
     Bad(TAGGED, TWO + "c FUN-B\n", "'FUN-B' is no tag", 4, "a.txt"),
     Bad(TAGGED, TWO + "c B\n", "'B' is no tag", 4, "a.txt"),

@@ -107,8 +107,12 @@ def test_predict_many_labels_and_regression(tmp_path, capsys):
     one = make_classifier(tmp_path / "one", id2label={0: "stars"})
     assert main(["predict", str(one), "the plot", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
+    assert row.keys() == {"text", "label", "score"}
     assert row["label"] == "stars"
-    assert row["score"] == row["scores"]["stars"]
+    unnamed = make_classifier(tmp_path / "unnamed", id2label={0: "score"}, problem_type="regression")
+    assert main(["predict", str(unnamed), "the plot"]) == 0
+    score, text = capsys.readouterr().out.rstrip().split("\t")
+    assert (f"{row['score']:.4f}", "the plot") == (score, text)
 
 
 def test_long_text_is_cut_with_one_warning(classifier):
@@ -251,7 +255,7 @@ def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifie
     def stop(*arguments, **options):
         raise KeyboardInterrupt(*[message] * bool(message))
 
-    monkeypatch.setattr("minidistil.pipelines.pipeline_of", stop)
+    monkeypatch.setattr("minidistil.cli.predictions.made", stop)
     assert main(["predict", classifier, "film"]) == 130
     assert capsys.readouterr().err == f"minidistil predict: {shown}\n"
 

@@ -1,6 +1,7 @@
 """Entities against conlleval's rules written out, and from windows against the text in one piece."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -8,11 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from window_toy import make_tokenizer, texts, tokenizers
 
-from minidistil.errors import ConfigError, InputError, UsageError
-from minidistil.tasks.entities import Entity, EntitySpan, decode_entities, tag_tokens
+from minidistil import metrics
+from minidistil.errors import InputError, UsageError
+from minidistil.tasks.entities import Entity, EntitySpan, decode_entities, place_entities
+from minidistil.tasks.schemes import SCHEMES, TagSet
+from minidistil.text.whitespace import whitespace_words
 from minidistil.text.windows import cut_windows
 
 quick = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+class Tagging(NamedTuple):
+    tags: list
+    inexact: int
+    missed: int
+
+
+def tag_tokens(text, entities, spans, *, scheme="IOB2"):
+    """Tags of tokens, and how many entities do not begin and end where these do, or have none."""
+    placed, inexact, missed = place_entities(text, entities, spans)
+    tags = TagSet.of_types(sorted({entity.type for entity in entities}), scheme)
+    return Tagging(tags.write(placed, len(spans)), inexact, missed)
+
 
 AGGREGATIONS = ["none", "simple", "first", "average", "max"]
 LABELS = {
@@ -75,16 +93,91 @@ def test_schemes_by_hand():
     assert decode_tags([], labels=["O", "X"]) == []
 
 
-def test_tags_with_and_without_prefix():
+@pytest.mark.parametrize(
+    ("tags", "scheme", "given", "found"),
+    [
+        ("O B-P I-P [CLS] [SEP] X", "IOB2", "B-P I-P [SEP] B-P X I-P", ["a b P", "d P", "f P"]),
+        ("O B-X I-X [PAD]", "IOB2", "B-X [PAD] O", ["a X"]),
+        ("O B-X I-X MISC", "IOB2", "B-X I-X MISC MISC O", ["a b X", "c d MISC"]),
+        ("O NAME E-MAIL", "plain", "NAME NAME E-MAIL O NAME", ["a b NAME", "c E-MAIL", "e NAME"]),
+        ("O B-X I-X E-MAIL", "IOB2", "B-X E-MAIL", ["a X", "b E-MAIL"]),
+        ("0 B-X I-X", "IOB2", "0 B-X I-X 0 B-X", ["b c X", "e X"]),
+        ("OUT X Y", "plain", "X X OUT Y", ["a b X", "d Y"]),
+        ("O B I", "IOB2", "B I B O I", ["a b ", "c ", "e "]),
+        ("O B-X I-X L-X U-X", "BILOU", "B-X L-X U-X U-X", ["a b X", "c X", "d X"]),
+        ("O B-X M-X E-X S-X", "BIOES", "B-X M-X E-X S-X S-X", ["a b c X", "d X", "e X"]),
+        ("O B-X I-X E-X S-X S-Y", "BIOES", "S-Y S-Y B-X E-X", ["a Y", "b Y", "c d X"]),
+        ("O I-X I-Y B-Y", "IOB1", "I-X I-X I-Y B-Y O", ["a b X", "c Y", "d Y"]),
+        ("NOUN X VERB", "plain", "NOUN X X VERB", ["a NOUN", "b c X", "d VERB"]),
+    ],
+)
+def test_tag_sets_of_every_scheme_and_none(tags, scheme, given, found):
+    tags, given = tags.split(), given.split()
+    every = TagSet(tags)
+    assert every.scheme == scheme
+    assert [" ".join(entity) for entity in decode_tags(given, labels=tags)] == found
+    letters = "abcdefghijkl"
+    whole = [[kind, letters[a:b]] for kind, a, b in every.read(given)]
+    apart = decode_tags(given, labels=tags, aggregation="none")
+    assert apart == [(letters[i], tag) for i, tag in enumerate(given) if tag != every.outside]
+    written = every.write(every.read(given), len(given))
+    assert [[kind, letters[a:b]] for kind, a, b in every.read(written)] == whole
+    assert set(written) <= set(tags), "only tags that there are"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_scheme_that_is_written_is_read(scheme):
+    tags = TagSet.of_types(["X", "Y"], scheme)
+    spans = [("X", 0, 2), ("Y", 2, 3), ("Y", 4, 7)] + ([] if scheme == "plain" else [("Y", 7, 8)])
+    written = tags.write([metrics.Span(*span) for span in spans], 9)
+    assert [tuple(span) for span in tags.read(written)] == spans
+    assert {tag for tag in written if tag != "O"} <= set(tags.tags)
+    if scheme in ("IOB1", "IOB2"):
+        guessed = TagSet(tags.tags)
+        assert (guessed.scheme, guessed.certain) == ("IOB2", False), "both have the same tags"
+        assert guessed.as_used([written]).scheme == scheme, "but not the same sentences"
+    else:
+        assert (TagSet(tags.tags).scheme, TagSet(tags.tags).certain) == (scheme, True)
+
+
+def test_a_scheme_that_is_named():
     labels = ["O", "[CLS]", "B-X", "I-X"]
-    with pytest.raises(ConfigError, match=r"'B-X' seems to have a prefix, but '\[CLS\]' has none"):
-        decode_tags(["B-X"], labels=labels)
     assert decode_tags(["B-X", "I-X"], "BIOES", labels=labels) == [("a b", "X")]
     assert decode_tags(["B-X", "I-X"], "plain", labels=labels) == [("a", "B-X"), ("b", "I-X")]
-    assert decode_tags(["B", "I"], labels=["O", "B", "I"]) == [("a b", "")], "prefixes alone"
-    labels = ["O", "B-X", "I-X", "L-X", "U-X"]
-    assert decode_tags(["B-X", "L-X"], labels=labels) == [("a b", "X")]
-    assert decode_tags(["U-X", "U-X"], labels=labels) == [("a", "X"), ("b", "X")]
+
+
+def test_words_up_to_white_space():
+    def words(text):
+        return [text[a:b] for a, b in whitespace_words(text)]
+
+    for written in (
+        "The U.S. won 2-1 .",
+        "Jones left U.K.",
+        "Corp. Inc. of J. Smith",
+        "ST. LOUIS AT ATLANTA",
+        "",
+    ):
+        assert words(written) == written.split(), "words with a space between them are those words"
+    assert words("Ada (née Byron) lived in London.") == [
+        "Ada",
+        "(",
+        "née",
+        "Byron",
+        ")",
+        "lived",
+        "in",
+        "London",
+        ".",
+    ]
+    assert words("\"Bob's,\" said J. Smith of the U.S.!") == [
+        '"', "Bob", "'s", ',"', "said", "J.", "Smith", "of", "the", "U.S.", "!"
+    ]  # fmt: skip
+    assert words(" -- ... 5 % ") == ["--", "...", "5", "%"]
+    text, labels = "in the U.S. (Bonn).", ["O", "B-X"]
+    spans = [(0, 2), (3, 6), (7, 8), (8, 9), (9, 10), (10, 11), (12, 13), (13, 17), (17, 18), (18, 19)]
+    rows = np.eye(2)[[0, 0, 1, 0, 1, 0, 0, 1, 0, 0]]
+    found = decode_entities(text, rows, spans, range(10), dict(enumerate(labels)), aggregation="whitespace")
+    assert [e.text for e in found] == ["U.S.", "Bonn"]
 
 
 def test_words_decide():
@@ -266,6 +359,6 @@ def test_bad_calls():
     with pytest.raises(UsageError, match="scheme must be one of"):
         decode_tags(["O"], "IOB")
     with pytest.raises(UsageError, match="scheme must be one of"):
-        tag_tokens("", [], [], scheme="IOB")
+        TagSet([], "IOB")
     with pytest.raises(InputError, match=r"probabilities \[1, 2\] and spans \[1, 2\], not \[1, 3\]"):
         decode_entities("a", [[1, 0, 0]], [(0, 1)], [0], {0: "O", 1: "X"})

@@ -10,12 +10,14 @@ from minidistil.cli.main import main
 from minidistil.errors import DataError
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.rng import random_order
+from minidistil.pipelines import pipeline
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.results import table
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
-from minidistil.tasks.entities import EntitySpan
+from minidistil.tasks.entities import EntitySpan, WordTags
+from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.named import named_task
 from minidistil.tasks.tagged import read_tagged
 from minidistil.tasks.tokens import TokenTask
@@ -68,7 +70,8 @@ def test_running_text(tmp_path):
     ("name", "content", "message"),
     [
         ("a.txt", "the O\nwarm\n", r"a\.txt, line 2: a word and its tag are expected.*'warm'"),
-        ("a.txt", "the O\nwarm X-FUN\n", r"line 2: .*X-FUN"),
+        ("a.txt", "the O\nwarm B-FUN\nfilm FUN\n", r"line 3: 'FUN' is no tag.*; say scheme=plain"),
+        ("a.txt", "the DET\nfilm NOUN\n", r"line 1: 'DET' is no tag: expected O, or a type after B-"),
         ("a.txt", "\n\n", "no examples"),
         ("a.txt", "the X O\nwarm film Y B-FUN\n", "line 2: 4 columns where there were 3 before"),
         (
@@ -192,3 +195,155 @@ def test_a_whole_run(tmp_path, capsys):
     assert taught["student"]["layers"] == 2
     assert taught["student"]["f1"] > 0.9
     assert taught["teacher"]["f1"] == pytest.approx(found["f1"])
+
+
+def random_tags(n, seed=0):
+    """Sentences with words of several pieces, dots and marks, and their tags at random."""
+    rng, sentences = np.random.default_rng(seed), []
+    words = ["the", "warm", "film", "u.s.", "warmly", "film-plot", "cast's", "inc.", "dull", ".", ","]
+    for _ in range(n):
+        some = [*rng.choice(words, rng.integers(2, 9)), "."]
+        sentences.append([(word, rng.choice(["O", "O", "B-FUN", "I-FUN", "B-SAD"])) for word in some])
+    return sentences
+
+
+@pytest.fixture
+def tagger(tokenizer, tmp_path):
+    """A model of random weights that learnt from words, and a file of words."""
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join("\n".join(" ".join(w) for w in s) for s in random_tags(40)) + "\n")
+    names = dict(enumerate(["O", "B-FUN", "I-FUN", "B-SAD", "I-SAD"]))
+    extra = Learnt(max_length=12, whitespace_words=True, scheme="IOB2").kept_in({})
+    model = BertForTokenClassification(
+        CONFIG.replace(id2label=names, extra=extra, initializer_range=1.0), seed=2
+    )
+    model.save_pretrained(tmp_path / "model", tokenizer=tokenizer)
+    return tmp_path / "model", path
+
+
+def test_sentences_of_words_are_found_as_they_are_measured(tagger, capsys):
+    place, path = tagger
+    assert main(["evaluate", str(place), "--task", "conll2003", "--data", str(path), "--json", "-q"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    examples = read_tagged(path)
+    find = pipeline("token-classification", place)
+    found = [{(e.start, e.end, e.type) for e in some} for some in find(examples.texts)]
+    gold = [{(e.start, e.end, e.type) for e in some} for some in examples.entities]
+    right = sum(len(a & b) for a, b in zip(found, gold, strict=True))
+    assert right > 5
+    assert scores["precision"] == right / sum(map(len, found))
+    assert scores["recall"] == right / sum(map(len, gold))
+    others = find(examples.texts, aggregation="first")
+    assert [{(e.start, e.end, e.type) for e in some} for some in others] != found, "the tokenizer's words"
+
+
+def saying(monkeypatch, names, tags, spans):
+    """Let every model give a text's words these tags."""
+    said = WordTags(np.array([names.index(tag) for tag in tags]), np.ones(len(tags)), np.array(spans))
+    monkeypatch.setattr(
+        TokenTask, "_word_tags", lambda self, model, tokenizer, texts, *_, **__: [said] * len(texts)
+    )
+
+
+def test_accuracy_is_of_the_tags_that_the_model_gave(tokenizer, tmp_path, monkeypatch):
+    """As seqeval's; read as entities and written again, I-A after B-B would be B-A."""
+    path = tmp_path / "a.txt"
+    path.write_text("the B-A\nwarm I-A\nfilm I-A\n")
+    names = ["O", "B-A", "I-A", "B-B", "I-B"]
+    model = BertForTokenClassification(CONFIG.replace(id2label=dict(enumerate(names))))
+    saying(monkeypatch, names, ["B-B", "I-A", "I-A"], [(0, 3), (4, 8), (9, 13)])
+    found = TokenTask().evaluate(model, tokenizer, read_tagged(path))
+    assert (found["accuracy"], found["f1"]) == (2 / 3, 0)
+    path.write_text("the I-A\nwarm B-A\nfilm O\n")  # IOB1, as the model gives it
+    saying(monkeypatch, names, ["I-A", "B-A", "O"], [(0, 3), (4, 8), (9, 13)])
+    found = TokenTask().evaluate(model, tokenizer, read_tagged(path))
+    assert (found["accuracy"], found["f1"]) == (1, 1)
+
+
+def test_marked_characters_are_what_is_scored(tokenizer, tmp_path, monkeypatch, caplog):
+    path = tmp_path / "a.jsonl"
+    text = "warmly film is dull"
+    marked = [{"start": 0, "end": 4, "type": "FUN"}, {"start": 15, "end": 18, "type": "SAD"}]
+    rows = [{"text": text, "entities": []}, {"text": text, "entities": marked}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = ["O", "B-FUN", "I-FUN", "B-SAD", "I-SAD"]
+    task, examples = TokenTask(), read_tagged(path)
+    config = CONFIG.replace(id2label=dict(enumerate(names)))
+    task.dataset(tokenizer, examples, config)
+    message = (
+        "2 of 2 entities do not begin and end where words do, and cannot be found; the first is on line 2"
+    )
+    assert message in caplog.text
+    caplog.clear()
+    model = BertForTokenClassification(config)
+    saying(monkeypatch, names, ["B-FUN", "O", "O", "B-SAD"], [(0, 6), (7, 11), (12, 14), (15, 19)])
+    assert task.evaluate(model, tokenizer, examples)["f1"] == 0
+    assert message in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme", "expected"),
+    [
+        ("O I-FUN B-FUN", None, [0, 1, 1, 2]),
+        ("O B-FUN I-FUN", "IOB1", [0, 2, 2, 1]),
+        ("O B-FUN I-FUN L-FUN U-FUN", None, [0, 1, 3, 4]),
+        ("O FUN", None, [0, 1, 1, 1]),
+        ("O B I", None, [0, 1, 2, 1]),
+        ("0 B-FUN I-FUN [CLS] X", None, [0, 1, 2, 1]),
+        ("O I-FUN I-SAD B-SAD", None, [0, 1, 1, 1]),
+    ],
+)
+def test_labels_are_written_in_the_scheme_of_the_models_tags(tokenizer, tmp_path, tags, scheme, expected):
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "the O\nwarm B-FUN\nfilm I-FUN\nfunny B-FUN\n".replace("-FUN", "" if tags == "O B I" else "-FUN")
+    )
+    config = CONFIG.replace(id2label=dict(enumerate(tags.split())), extra=Learnt(scheme=scheme).kept_in({}))
+    if tags == "O I-FUN B-FUN":  # cannot be told from the tags
+        config = config.replace(extra=Learnt(scheme="IOB2").kept_in({}))
+        expected = [0, 2, 1, 2]
+    batch = TokenTask().dataset(tokenizer, read_tagged(path), config).batch([0])
+    assert batch.targets["labels"][1:-1].tolist() == expected
+
+
+def test_how_a_teacher_writes_its_tags_is_seen(tokenizer, tmp_path, monkeypatch):
+    path = write_conll(tmp_path / "a.txt", 0, 8)
+    examples, names = read_tagged(path), ["O", "B-FUN", "I-FUN", "B-SAD", "I-SAD"]
+    teacher = BertForTokenClassification(CONFIG.replace(id2label=dict(enumerate(names)))), tokenizer
+    for given, scheme in ((["O", "I-FUN", "I-FUN", "O"], "IOB1"), (["O", "B-FUN", "I-FUN", "O"], "IOB2")):
+        saying(monkeypatch, names, given, [(0, 1)] * 4)
+        learnt = TokenTask().learns(examples, CONFIG, tokenizer, teacher)
+        assert (learnt.scheme, learnt.whitespace_words) == (scheme, True)
+    assert TokenTask(DataSettings(scheme="BILOU")).changes(examples)["id2label"] == {
+        0: "O", 1: "B-FUN", 2: "I-FUN", 3: "L-FUN", 4: "U-FUN", 5: "B-SAD", 6: "I-SAD", 7: "L-SAD", 8: "U-SAD"
+    }  # fmt: skip
+
+
+def test_files_of_any_scheme(tmp_path):
+    path, expected = tmp_path / "a.txt", [EntitySpan(4, 13, "FUN"), EntitySpan(14, 19, "SAD")]
+    for tags in (
+        *("O B-FUN L-FUN U-SAD", "O B-FUN E-FUN S-SAD", "O B-FUN M-FUN B-SAD"),
+        *("O FUN FUN SAD", "0 B-FUN I-FUN B-SAD"),
+    ):
+        words = zip(["the", "warm", "film", "funny"], tags.split(), strict=True)
+        path.write_text("".join(f"{word} {tag}\n" for word, tag in words))
+        assert read_tagged(path).entities == [expected]
+    path.write_text("the O\nwarm B\nfilm I\nfunny B\n")
+    assert read_tagged(path).entities == [[EntitySpan(4, 13, ""), EntitySpan(14, 19, "")]]
+    path.write_text("the DET\nwarm ADJ\nfilm NOUN\n")
+    assert [e.type for e in read_tagged(path, scheme="plain").entities[0]] == ["DET", "ADJ", "NOUN"]
+
+
+def test_a_scheme_can_be_named(tokenizer, tmp_path, capsys):
+    names = {0: "O", 1: "B-CELL", 2: "T-CELL"}
+    model = BertForTokenClassification(CONFIG.replace(id2label=names), seed=2)
+    model.params["classifier.bias"][:] = [0, 9, 0]
+    model.save_pretrained(tmp_path / "m", tokenizer=tokenizer)
+    guessed, plain = (
+        pipeline("token-classification", tmp_path / "m", **how)("the warm film")[0]
+        for how in ({}, {"scheme": "plain"})
+    )
+    assert [(e.text, e.type) for e in plain] == [("the warm film", "B-CELL")]
+    assert [(e.text, e.type) for e in guessed] == [("the", "CELL"), ("warm", "CELL"), ("film", "CELL")]
+    assert main(["predict", str(tmp_path / "m"), "the warm film", "--scheme", "plain", "-q"]) == 0
+    assert "B-CELL" in capsys.readouterr().out
