@@ -8,22 +8,47 @@ BERT's names as properties, which is what the rest of the project uses.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from minidistil.config_fields import (
+    CHECKS,
+    OTHER_FAMILIES,
+    SAME_ACTIVATION,
+    checked_labels,
+    did_you_mean,
+    names,
+    numbered_labels,
+    short,
+)
 from minidistil.errors import ConfigError
+from minidistil.files import read_json
 from minidistil.weights.modules import encoder_directory
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+# Keys of config.json that are no field, or a field in another form.
+_NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")
+
+
+class _Fields(type):
+    """Makes a config from its fields, and says which one does not exist."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        if "num_labels" in values:
+            values = {"id2label": numbered_labels(values["num_labels"]), **values}
+            del values["num_labels"]
+        for name in values:
+            if name not in known:
+                raise ConfigError(f"{cls.__name__} has no field {name!r}{did_you_mean(name, known)}")
+        return super().__call__(*args, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(metaclass=_Fields):
     """What every family has. Use `BertConfig` or `DistilBertConfig`.
 
     Attributes
@@ -35,7 +60,8 @@ class ModelConfig:
     initializer_range : float
         Standard deviation of freshly initialised matrices.
     id2label : dict of int to str
-        Names of the classes; its length is the number of outputs of a classifier.
+        Names of the classes; its length is the number of outputs of a classifier. `num_labels=3` in its place
+        gives names as in transformers.
     problem_type : str or None
         "single_label_classification", "multi_label_classification" or "regression"; None lets
         the label's dtype and `num_labels` decide, as in transformers.
@@ -43,6 +69,11 @@ class ModelConfig:
         Class names the checkpoint was saved from.
     extra : dict
         Keys of config.json that we do not interpret, kept for writing back.
+
+    Raises
+    ------
+    ConfigError
+        An unknown field, or a value of another type or beyond its range, see `minidistil.config_fields`.
     """
 
     model_type: ClassVar[str] = ""
@@ -76,40 +107,16 @@ class ModelConfig:
     required: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "max_position_embeddings",
-            "hidden_size",
-            "num_attention_heads",
-            "intermediate_size",
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{self.key(name)} must be a positive integer, not {value!r}")
-        if not isinstance(self.num_hidden_layers, int) or self.num_hidden_layers < 0:
-            raise ConfigError(
-                f"{self.key('num_hidden_layers')} must be an integer >= 0, not {self.num_hidden_layers!r}"
-            )
+        for name, check in CHECKS.items():
+            if hasattr(self, name) and (wanted := check(getattr(self, name))):
+                raise ConfigError(f"{self.key(name)} must be {wanted}, not {short(getattr(self, name))}")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"{self.key('hidden_size')} {self.hidden_size} is not a multiple of "
                 f"{self.key('num_attention_heads')} {self.num_attention_heads}"
             )
-        if self.hidden_act not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ConfigError(
-                f"{self.key('hidden_act')} {self.hidden_act!r} is not supported; supported: {known}"
-            )
-        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
-            raise ConfigError(f"problem_type {self.problem_type!r} is none of {', '.join(PROBLEM_TYPES)}")
-        if sorted(self.id2label) != list(range(len(self.id2label))) or not self.id2label:
-            raise ConfigError(
-                f"id2label must number the labels from 0 without gaps, got {sorted(self.id2label)}"
-            )
-        for site in ("hidden", "attention_probs", "classifier", "qa"):
-            name = f"{site}_dropout_prob"
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{self.key(name)} must lie in [0, 1), not {getattr(self, name)!r}")
+        object.__setattr__(self, "id2label", checked_labels(self.id2label))
+        names(self.architectures, "architectures")
 
     @property
     def num_labels(self) -> int:
@@ -140,8 +147,13 @@ class ModelConfig:
         return 0.0
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+        """A copy with some fields changed; `num_labels` keeps the names of as many labels."""
+        if changes.get("num_labels") == self.num_labels:
+            del changes["num_labels"]
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if "num_labels" in changes:
+            del fields["id2label"]
+        return type(self)(**{**fields, **changes})
 
     @classmethod
     def key(cls, name: str) -> str:
@@ -151,44 +163,25 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the content of a config.json. Keys we do not interpret go to `extra`."""
-        names = {f.name for f in dataclasses.fields(cls)} - {
-            "extra",
-            "id2label",
-            "architectures",
-            *cls.constants,
-        }
+        ours = {f.name for f in dataclasses.fields(cls)} - {"extra", *_NAMES, *cls.constants}
         known: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for key, value in values.items():
             name = cls.aliases.get(key, key)
-            if key in cls.required and value != cls.required[key]:
-                raise ConfigError(f"{key} {value!r} is not supported, only {cls.required[key]!r}")
-            if name in names and (key in cls.aliases or name not in cls.aliases.values()):
+            default = value is None and isinstance(cls.required.get(key), str)  # for transformers too
+            if key in cls.required and value != cls.required[key] and not default:
+                raise ConfigError(f"{key} {short(value)} is not supported, only {cls.required[key]!r}")
+            if name in ours and (key in cls.aliases or name not in cls.aliases.values()):
                 known[name] = value
-            elif key not in ("model_type", "id2label", "label2id", "num_labels", "architectures"):
+            elif key not in _NAMES:
                 extra[key] = value
+        if isinstance(known.get("hidden_act"), str):
+            known["hidden_act"] = SAME_ACTIVATION.get(known["hidden_act"], known["hidden_act"])
         labels = values.get("id2label")
         if labels is None:
-            number = values.get("num_labels", 2)
-            if not isinstance(number, int):
-                raise ConfigError(f"num_labels must be a number, not {number!r}")
-            labels = {i: f"LABEL_{i}" for i in range(number)}
-        try:
-            id2label = {int(i): str(name) for i, name in labels.items()}
-        except (AttributeError, ValueError) as error:
-            raise ConfigError(f"id2label must map numbers to names, got {labels!r}") from error
-        architectures = values.get("architectures") or ()
-        if not isinstance(architectures, (list, tuple)):
-            raise ConfigError(f"architectures must be a list of names, not {architectures!r}")
-        try:
-            return cls(
-                **known,
-                id2label=dict(sorted(id2label.items())),
-                architectures=tuple(architectures),
-                extra=extra,
-            )
-        except TypeError as error:
-            raise ConfigError(str(error)) from error
+            labels = numbered_labels(values.get("num_labels", 2))
+        architectures = names(values.get("architectures"), "architectures")
+        return cls(**known, id2label=labels, architectures=architectures, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a config.json that transformers reads."""
@@ -281,11 +274,13 @@ def config_from_dict(values: Mapping[str, Any], source: object = "config.json") 
         Unknown family (the supported ones are named), or a value that makes no sense.
     """
     family = values.get("model_type")
-    if family not in FAMILIES:
-        close = difflib.get_close_matches(str(family), FAMILIES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+    if not isinstance(family, str) or family not in FAMILIES:
         supported = ", ".join(sorted(FAMILIES))
-        raise ConfigError(f"{source}: model_type {family!r} is not supported{hint}; supported: {supported}")
+        if isinstance(family, str) and family in OTHER_FAMILIES:
+            what = "is another family of models, which is not supported"
+        else:  # one that is unknown may be anything: only a slip of the pen is taken for ours
+            what = f"is not supported{did_you_mean(str(family).lower(), FAMILIES, cutoff=0.85)}"
+        raise ConfigError(f"{source}: model_type {short(family)} {what}; supported: {supported}")
     try:
         return FAMILIES[family].from_dict(values)
     except ConfigError as error:
@@ -293,19 +288,17 @@ def config_from_dict(values: Mapping[str, Any], source: object = "config.json") 
 
 
 def load_config(path: Path) -> ModelConfig:
-    """Read config.json. `path` is the file, or a directory of which `encoder_directory` says where it is."""
-    if path.is_dir():
+    """Read config.json. `path` is the file, or a directory of which `encoder_directory` says where it is.
+
+    Raises
+    ------
+    ConfigError
+        No such file, no JSON object, or what `config_from_dict` refuses.
+    """
+    if os.path.isdir(path):
         path = encoder_directory(path) / "config.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         seed = path.parent / "seed-0"
         hint = f": it has a model for each seed, such as {seed}" if seed.is_dir() else ""
-        raise ConfigError(
-            f"{path} does not exist, so {path.parent} is not a model directory{hint}"
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object")
-    return config_from_dict(values, path)
+        raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory{hint}")
+    return config_from_dict(read_json(path), path)

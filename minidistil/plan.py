@@ -88,9 +88,13 @@ def plan_prediction(model: type[Model], config: ModelConfig, tokens: int) -> Mem
     tokens : int
         Of a batch, all sequences together.
     """
-    logits = tokens * config.vocab_size if _over_words(model) else 0
-    # Each parameter as it is loaded or mapped, and again packed for the kernels.
-    return MemoryPlan(2 * _bytes(model, config), buffers=4 * (tokens * _width(config) + logits))
+    words = _over_words(model)
+    logits = tokens * config.vocab_size if words else 0
+    # Parameters as they are loaded, and matrices again, packed for the kernels: the word table if it scores.
+    packed = sum(spec.size for spec in model.specs(config) if spec.role == "weight")
+    packed += config.vocab_size * config.hidden_size if words else 0
+    parameters = _bytes(model, config) + 4 * packed
+    return MemoryPlan(parameters, buffers=4 * (tokens * _width(config) + logits))
 
 
 def plan_training(
@@ -167,4 +171,4 @@ def _over_words(model: type[Model]) -> bool:
 
 def _width(config: ModelConfig) -> int:
     """Numbers a token while one layer runs: all it computes is there until it ends."""
-    return 12 * config.hidden_size + config.intermediate_size
+    return 10 * config.hidden_size + config.intermediate_size

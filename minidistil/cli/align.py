@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.errors import UsageError
-    from minidistil.model import load_model
+    from minidistil.model import load_to_answer
     from minidistil.progress import Progress
     from minidistil.tasks.word_alignment import align
     from minidistil.text.tokenizer import Tokenizer
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         sources, targets = args.texts[:1], args.texts[1:]
     path = resolve(args.model)
-    model = load_model(path, backend=args.backend, mapped=True).eval()
+    model = load_to_answer(path, "Model", backend=args.backend, mapped=True)
     tokenizer = Tokenizer.from_pretrained(path)
     with Progress(len(sources), "aligning", "pair", quiet=args.quiet or not args.pairs) as progress:
         alignments = align(

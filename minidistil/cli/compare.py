@@ -113,15 +113,18 @@ def run(args: argparse.Namespace) -> int:
 
 def open_side(source: str, backend: str, dtype: str) -> Side:
     if source.endswith(".safetensors"):
-        from minidistil.weights.safetensors_file import SafetensorsFile
+        from minidistil.weights.safetensors_file import BFLOAT16, FLOATING, STORED, SafetensorsFile
 
         file = SafetensorsFile(source)
-        floats = {str(x.dtype) for x in file.values() if x.dtype.kind == "f"}
+        stored = {file.dtype_of(name) for name in file} & FLOATING
+        floats = {"float32" if dtype == BFLOAT16 else STORED[dtype].name for dtype in stored}
         return Side("saved activations", ", ".join(sorted(floats)), source, None, file)
     from minidistil.model import load_model
 
-    model = load_model(source, backend=backend, dtype=dtype)
+    model = load_model(source, backend=backend, dtype=dtype, quiet=True)
     title = f"{type(model).__name__}, {model.config.num_hidden_layers} layers, {backend}, {dtype}"
+    if untrained := model.untrained():
+        title += f", without {', '.join(untrained)}, which nobody has trained"
     return Side(title, dtype, source, model, {})
 
 

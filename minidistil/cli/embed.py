@@ -81,7 +81,7 @@ def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
 
     if args.max_length is not None:
         options["max_length"] = args.max_length
-    encoder = SentenceEncoder.from_pretrained(args.model, backend=args.backend, **options)
+    encoder = SentenceEncoder.from_pretrained(args.model, backend=args.backend, mapped=True, **options)
     if args.prompt is not None:
         encoder.embedding = encoder.embedding.with_prompt(encoder.embedding.named_or_text(args.prompt))
     return encoder

@@ -39,14 +39,17 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.distill.explain import explain, mask_some, table
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
-    from minidistil.model import load_model
+    from minidistil.model import load_model, load_to_answer
     from minidistil.model.token_heads import MaskedLMHead
     from minidistil.packing import Batch
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve
 
-    teacher, student = load_model(args.teacher), load_model(args.student)
+    teacher = load_to_answer(args.teacher, mapped=True)
+    student = load_model(args.student, quiet=True)
+    for model in (teacher, student):
+        model.check_trained()
     tokenizer = Tokenizer.from_pretrained(resolve(args.teacher))
     own = saved_tokenizer(resolve(args.student)) or tokenizer
     check_same_ids(own, tokenizer, args.text, names=(args.student, args.teacher))

@@ -25,14 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.model import load_model, model_class
+    from minidistil.config import load_config
+    from minidistil.model import class_or_encoder, model_class
     from minidistil.weights.hub import resolve
 
     path = resolve(args.model)
-    if args.architecture:
-        model = model_class(args.architecture).from_pretrained(path, strict=args.strict, mapped=True)
-    else:
-        model = load_model(path, strict=args.strict, mapped=True)
+    kind = model_class(args.architecture) if args.architecture else class_or_encoder(load_config(path), path)
+    model = kind.from_pretrained(path, strict=args.strict, mapped=True, quiet=True)
     facts = describe(model)
     print(json.dumps(facts) if args.json else _text(str(path), facts, model))
     return 0

@@ -53,7 +53,7 @@ def _step(args: argparse.Namespace) -> int:
     from minidistil.config import load_config
     from minidistil.errors import UsageError
     from minidistil.memory import available_memory
-    from minidistil.model import class_of, model_class
+    from minidistil.model import class_or_encoder, model_class
     from minidistil.plan import plan_prediction, plan_training
     from minidistil.weights.hub import resolve
 
@@ -63,8 +63,9 @@ def _step(args: argparse.Namespace) -> int:
         raise UsageError("--batch-size, --length and --layers must be at least 1")
     if args.predict and args.teacher:
         raise UsageError("a prediction has no --teacher")
-    config = load_config(resolve(args.model))
-    model = model_class(args.architecture) if args.architecture else class_of(config, args.model)
+    path = resolve(args.model)
+    config = load_config(path)
+    model = model_class(args.architecture) if args.architecture else class_or_encoder(config, path)
     if not isinstance(config, model.config_class):
         raise UsageError(f"{args.model} is no {model.__name__}: its config is a {type(config).__name__}")
     if length > config.max_position_embeddings:
@@ -77,8 +78,9 @@ def _step(args: argparse.Namespace) -> int:
     else:
         teacher = None
         if args.teacher:
-            teacher_config = load_config(resolve(args.teacher))
-            teacher = class_of(teacher_config, args.teacher), teacher_config
+            path = resolve(args.teacher)
+            teacher_config = load_config(path)
+            teacher = class_or_encoder(teacher_config, path), teacher_config
         plan = plan_training(model, config, tokens, teacher=teacher, mapped=True)
     available = available_memory()
     if args.json:

@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     if args.attention is not None and args.html is None:
         raise UsageError("--attention is part of a page: say --html FILE")
     setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
-    predict = made(args.task, args.model, setup, backend=args.backend)
+    predict = made(args.task, args.model, setup, backend=args.backend, mapped=True)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     kind = kind_of(predict, options, file=args.data is not None)
     for name in ("pair", "pair_column"):

@@ -58,14 +58,14 @@ SENTENCES = [
 
 def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str, list[list[float]] | None]:
     from minidistil.distill.vocabulary import check_same_ids
-    from minidistil.model import load_model
+    from minidistil.model import load_to_answer
     from minidistil.packing import Batch
     from minidistil.report.similarity import layer_similarity
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve
 
-    ours, theirs = load_model(student), load_model(teacher)
+    ours, theirs = load_to_answer(student, "Model"), load_to_answer(teacher, "Model")
     tokenizer, texts = Tokenizer.from_pretrained(resolve(teacher)), texts or SENTENCES
     own = Tokenizer.from_pretrained(resolve(student))
     check_same_ids(own, tokenizer, texts, names=(student, teacher))

@@ -100,6 +100,8 @@ class Distillation:
         self.terms: dict[str, Term] = {}
         self._read(weights)
         self._check()
+        if teacher is not None and self._scores():
+            teacher.check_trained()
         self._order = self._columns()
         wanted = (
             [] if teacher is None else [s for t in self.terms.values() for s in t.specs(student, teacher)]
@@ -331,8 +333,6 @@ class Distillation:
             dweight=grads[weight],
             dbias=grads[bias],
         )
-        if teacher is not None:
-            teacher.params.release()  # its word table, if it lies in a file
         if self.soft_on == "masked":
             some, dfeatures = dfeatures, np.zeros_like(features)
             dfeatures[rows] = some

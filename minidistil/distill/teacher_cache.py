@@ -41,6 +41,7 @@ Array = npt.NDArray[Any]
 
 PART = 2048  # examples that an interruption can cost
 TOKENS_AT_ONCE = 2048  # in a batch for the teacher
+OF_ENCODER = ("last_hidden_state", "hidden_states", "qkv", "pooled")  # what comes from no head
 SMALL = ("logits", "start_logits", "end_logits", "pooled")  # a few numbers a token, or one row a sequence
 
 
@@ -87,6 +88,8 @@ class TeacherCache:
     ------
     InputError
         A value too large for `dtype`, or an output that the teacher does not have.
+    WeightsError
+        An output comes from a head of the teacher that nobody has trained.
     StorageError
         There is no room for it, or another process is writing the same.
     """
@@ -114,6 +117,8 @@ class TeacherCache:
             for output in dict.fromkeys(outputs)
             for name in _columns(output)
         }
+        if any(output.partition(".")[0] not in OF_ENCODER for output in outputs):
+            teacher.check_trained()
         self._fill(teacher, inputs, list(dict.fromkeys(outputs)), quiet)
         self._arrays = {name: np.load(c.path, mmap_mode="r") for name, c in self._columns.items()}
 
@@ -324,7 +329,6 @@ def top_words(teacher: Model, features: Array, k: int) -> tuple[Array, Array]:
         order = np.argsort(-np.take_along_axis(logits, best, 1), axis=1, kind="stable")
         words[part] = np.take_along_axis(best, order, 1)
         scores[part] = np.take_along_axis(logits, words[part], 1)
-    teacher.params.release()
     return words, scores
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minidistil.config import ModelConfig, load_config
+from minidistil.config import DistilBertConfig, ModelConfig, load_config
 from minidistil.errors import ConfigError
 from minidistil.model.base import Model
 from minidistil.model.bert import (
@@ -48,6 +48,22 @@ MODELS: dict[str, type[Model]] = {
 }
 
 
+# By the heads that a file holds, where they leave no doubt. A classifier on BERT's pooler may be one of
+# sequences or of choices, and old files of token classifiers hold a pooler too.
+_HEADS_IN_FILE: dict[frozenset[str | None], str] = {
+    frozenset(): "Model",
+    frozenset({"pooler"}): "Model",
+    frozenset({"cls.predictions"}): "ForMaskedLM",
+    frozenset({"vocab_transform", "vocab_layer_norm"}): "ForMaskedLM",
+    frozenset({"vocab_transform", "vocab_layer_norm", "vocab_projector"}): "ForMaskedLM",
+    frozenset({"pooler", "cls.predictions", "cls.seq_relationship"}): "ForPreTraining",
+    frozenset({"pooler", "cls.seq_relationship"}): "ForNextSentencePrediction",
+    frozenset({"qa_outputs"}): "ForQuestionAnswering",
+    frozenset({"pooler", "qa_outputs"}): "ForQuestionAnswering",
+    frozenset({"classifier"}): "ForTokenClassification",
+}
+
+
 def model_class(architecture: str) -> type[Model]:
     """The class of that name, or an error that names those supported."""
     try:
@@ -69,11 +85,85 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
     return class_of(load_config(path), path).from_pretrained(path, **options)
 
 
-def class_of(config: ModelConfig, source: object) -> type[Model]:
-    """The class that a config names; `source` is what messages call its directory."""
-    if not config.architectures:
-        raise ConfigError(f"{source}/config.json names no architecture; load it with a class of your choice")
-    return model_class(config.architectures[0])
+def load_to_answer(
+    path_or_id: str | Path, head: str | None = None, *, mapped: bool = False, **options: Any
+) -> Model:
+    """Load a model that predicts, measures or teaches: packed, and without a word about new parameters.
+
+    Whoever asks a head checks that it was trained, see `Model.check_trained`.
+
+    Parameters
+    ----------
+    path_or_id : directory or hub id
+    head : str, optional
+        What the class's name ends with where config.json names none: "ForSequenceClassification", or "Model"
+        for an encoder of which no head is asked.
+    mapped : bool
+        Read matrices from the file when they are used, as one prediction needs them. Otherwise they are read,
+        and packed, now; what becomes of the file makes no difference then.
+    **options
+        Others of `Model.from_pretrained`.
+    """
+    from minidistil.weights.hub import resolve
+
+    path = resolve(path_or_id)
+    kind = class_of(load_config(path), path, head)
+    model = kind.from_pretrained(path, mapped=True, quiet=True, **options).eval()
+    if not mapped:
+        model.params.pack_all()
+    return model
+
+
+def class_of(config: ModelConfig, path: Path, head: str | None = None) -> type[Model]:
+    """The class that a directory is to be loaded as.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The directory's. The class that it names comes first.
+    path : Path
+        The directory, whose tensors decide where config.json names no class that is known here.
+    head : str, optional
+        What decides in their place, see `load_to_answer`.
+
+    Raises
+    ------
+    ConfigError
+        The tensors fit no class, or several.
+    """
+    named = config.architectures[0] if config.architectures else None
+    if named in MODELS:
+        return MODELS[named]
+    family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
+    if head is None:
+        head = _head_in(path, family)
+    if head is not None:
+        return MODELS[family + head]
+    what = "names no architecture" if named is None else f"names the architecture {named!r}, unknown here"
+    classes = ", ".join(name for name in MODELS if name.startswith(family))
+    raise ConfigError(
+        f"{path}/config.json {what}, and its tensors do not tell which it is: say the task (--task), or load "
+        f"it with its class, one of {classes}"
+    )
+
+
+def class_or_encoder(config: ModelConfig, path: Path) -> type[Model]:
+    """As `class_of`, but the bare encoder where the class is in doubt: for facts that go by the encoder."""
+    try:
+        return class_of(config, path)
+    except ConfigError:
+        return class_of(config, path, "Model")
+
+
+def _head_in(path: Path, family: str) -> str | None:
+    """What a directory's tensors make of it, if they fit just one class; "Model" without any head."""
+    from minidistil.weights.checkpoint import open_checkpoint
+    from minidistil.weights.names import head_of, in_encoder, is_buffer
+
+    base = family.lower()
+    names = [name for name in open_checkpoint(path).without_wrapper(base) if not is_buffer(name, base)]
+    heads = frozenset(head_of(name, base) for name in names if not in_encoder(name, base))
+    return _HEADS_IN_FILE.get(heads)
 
 
 __all__ = [
@@ -94,6 +184,8 @@ __all__ = [
     "DistilBertModel",
     "Model",
     "class_of",
+    "class_or_encoder",
     "load_model",
+    "load_to_answer",
     "model_class",
 ]

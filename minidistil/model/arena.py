@@ -15,10 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import did_you_mean
-from minidistil.errors import UsageError
+from minidistil.errors import MemoryLimitError, UsageError
+from minidistil.memory import available_memory
 
+Ids = npt.NDArray[np.integer[Any]]
+Reader = Callable[[int, npt.NDArray[Any]], None]  # fills an array from an element's number on
 Role = Literal["weight", "bias", "norm", "embedding"]
 
+LARGE = 1 << 28  # bytes below which nobody asks whether there is room
+LARGEST = 1 << 46  # bytes that a processor can address, or half of it
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
@@ -50,7 +55,7 @@ class ParameterSpec:
 class Arena(Mapping[str, npt.NDArray[Any]]):
     """A flat, aligned array with one view a parameter: `arena["bert.pooler.dense.weight"]`.
 
-    For a model that only predicts, parameters may also be left where they lie in a file: see `map`.
+    For a model that only predicts, matrices may also be left in their file: see `leave`.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
     dtype : dtype
         float32 or float64.
     allocate : bool
-        False: there is no flat array until `own`. Parameters that are not mapped begin at zero.
+        False: there is no flat array until `own`. Parameters that are not in a file begin at zero.
 
     Attributes
     ----------
@@ -90,9 +95,9 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         self._flat: npt.NDArray[Any] | None = None
         self._views: dict[str, npt.NDArray[Any]] = {}
         self._fused: dict[str, npt.NDArray[Any]] = {}
-        self._mapped: set[str] = set()
-        self._release: Callable[[], None] | None = None
-        self._read = False  # whether a matrix was read since the last release
+        self._left: dict[str, Reader] = {}  # in a file: what reads them
+        self._rows: set[str] = set()  # tables among them
+        self._asked: set[str] = set()  # for rows, at least once
         self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
         self._packed: dict[str, Any] = {}  # None: used once
         if allocate:
@@ -109,6 +114,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         """Put all parameters into one array of the arena's own, if they are not yet: they may change then."""
         if self._flat is not None:
             return
+        self._check_room()
         self._flat, before = aligned_zeros(self._size, self.dtype), self._views
         self._views = {
             s.name: self._flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
@@ -121,34 +127,73 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
             self._fused[group] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
         for name, values in before.items():
             self._views[name][...] = values
-        self._mapped.clear()
-        self._release = None
+        for name, read in self._left.items():
+            read(0, self._views[name])
+        self._left.clear()
+        self._rows.clear()
 
-    def map(self, name: str, values: npt.NDArray[Any], release: Callable[[], None]) -> None:
-        """Use a parameter where it lies, in memory that the system can read again from a file.
+    def _check_room(self) -> None:
+        """Refuse what cannot be had: where it can be promised, touching it would end the process."""
+        if self.nbytes < LARGE:
+            return
+        room = available_memory()
+        if self.nbytes > (LARGEST if room is None else room):
+            has = "" if room is None else f", and {room / 1e9:,.1f} GB are available"
+            raise MemoryLimitError(f"the parameters take {self.nbytes / 1e9:,.1f} GB of memory{has}")
+
+    def leave(self, name: str, read: Reader, *, by_rows: bool = False) -> None:
+        """Leave a matrix in its file; it is read when it is used, and kept only if it is packed.
 
         Parameters
         ----------
         name : str
-        values : array of the parameter's shape and the arena's dtype
-            Its writeable flag must be set, since compiled code tells one kind from the other; but nobody
-            writes to it.
-        release : callable
-            Gives up that memory for now.
+        read : callable
+            read(first, out) fills an array of the arena's dtype with elements from number `first` on.
+        by_rows : bool
+            It is a table of which `rows` asks for some.
         """
-        self._views[name] = values
-        self._mapped.add(name)
-        self._release = release
+        self._left[name] = read
+        if by_rows:
+            self._rows.add(name)
+        self._views.pop(name, None)
+
+    def rows(self, name: str, ids: Ids) -> tuple[npt.NDArray[Any], Ids]:
+        """A table that holds the rows `ids` of a parameter, and where they are in it.
+
+        The whole parameter, unless it is left in a file; of a model that predicts many times it is read whole
+        when it is asked for a second time.
+
+        Parameters
+        ----------
+        name : str
+        ids : int32 [T]
+
+        Returns
+        -------
+        table : [R, H]
+        places : int32 [T]
+        """
+        if name in self._rows and name in self._asked and self.packed:
+            self._read_table(name)
+        read = self._left.get(name) if name in self._rows else None
+        if read is None:
+            return self.array(name), ids
+        self._asked.add(name)
+        some, places = np.unique(ids, return_inverse=True)
+        table = np.empty((len(some), *self._by_name[name].shape[1:]), self.dtype)
+        for out, row in zip(table, some.tolist(), strict=True):
+            read(row * out.size, out)
+        return table, places.astype(np.int32)
+
+    def _read_table(self, name: str) -> None:
+        self._views[name] = self._from_file([name])
+        self._left.pop(name, None)
+        self._rows.discard(name)
 
     @property
     def mapped(self) -> bool:
-        return bool(self._mapped)
-
-    def release(self) -> None:
-        """Give up the memory of matrices that lie in a file, until one is used again."""
-        if self._release is not None and self._read:
-            self._release()
-            self._read = False
+        """Whether some parameters are left in their file."""
+        return bool(self._left)
 
     @property
     def flat(self) -> npt.NDArray[Any]:
@@ -157,7 +202,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         Raises
         ------
         UsageError
-            Some parameters are mapped from a file.
+            Some parameters are left in a file.
         """
         if self._flat is None:
             raise UsageError(
@@ -167,13 +212,15 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         view = self._view(name)
-        return _read_only(view) if self.packed or name in self._mapped else view
+        return _read_only(view) if self.packed or name in self._left else view
 
     def __setitem__(self, name: str, values: object) -> None:
         """Refused: a parameter is a view into the arena, and its values are set in place."""
         raise UsageError(f"a parameter keeps its place: write params[{name!r}][:] = values")
 
     def _view(self, name: str) -> npt.NDArray[Any]:
+        if name in self._left:
+            return self._from_file([name])
         if name not in self._views and name in self._by_name:
             self._views[name] = np.zeros(self._by_name[name].shape, self.dtype)
         try:
@@ -184,17 +231,30 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
     def _unknown(self, name: object) -> UnknownParameterError:
         return UnknownParameterError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
 
+    def _from_file(self, names: Sequence[str]) -> npt.NDArray[Any]:
+        """Matrices that are left in a file, or are not, one below the other."""
+        shapes = [self._by_name[name].shape for name in names]
+        out = np.empty((sum(shape[0] for shape in shapes), *shapes[0][1:]), self.dtype)
+        start = 0
+        for name, shape in zip(names, shapes, strict=True):
+            part = out[start : start + shape[0]]
+            if read := self._left.get(name):  # another thread may have read a table meanwhile
+                read(0, part)
+            else:
+                part[...] = self._view(name)
+            start += shape[0]
+        return out
+
     def array(self, name: str) -> npt.NDArray[Any]:
         """A parameter, or a fused group, as kernels read it: never to be written to."""
         if name in self._groups and self._flat is None:
-            return np.concatenate([self._view(member) for member in self._groups[name]])
+            return self._from_file(self._groups[name])
         return self._fused[name] if name in self._fused else self._view(name)
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
         """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
         packed = self._packed.get(weight)
         if packed is None:
-            self._read = True
             if self._pack is None or weight not in self._packed:
                 self._packed[weight] = None
                 return self.array(weight), self.array(bias)
@@ -209,6 +269,15 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         if self._pack is None:
             self._packed.clear()
         self._pack = pack
+
+    def pack_all(self) -> None:
+        """Read now what is left in a file, tables as they are and matrices packed: no call asks it then."""
+        if self._pack is not None:
+            for name in list(self._rows):
+                self._read_table(name)
+            fused = {name: group for group, names in self._groups.items() for name in names}
+            for weight in dict.fromkeys(fused.get(name, name) for name in self._left):
+                self._packed[weight] = self._pack(self.array(weight))
 
     def unpack(self) -> None:
         """Undo `pack`, and `own` the parameters: values may change again."""

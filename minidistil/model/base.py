@@ -177,7 +177,8 @@ class Model(Rectangular, Pretrained):
         inside = keep_cache or hidden_states or attentions or qkv
         first = scores_only and dropout is None and not inside and self._reads_first_tokens()
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
-        x, c = embeddings_forward(embedding_views(self.params, self.naming), run)
+        words, ids = self.params.rows(self.naming.prefix + self.naming.word, batch.input_ids)
+        x, c = embeddings_forward(embedding_views(self.params, self.naming, words), run, ids)
         caches, states = [c if keep_cache else None], [x] if hidden_states else []
         maps, projections = [], []
         for i in range(config.num_hidden_layers):
@@ -192,8 +193,7 @@ class Model(Rectangular, Pretrained):
                 states.append(x)
             if keep_cache:
                 caches.append(c)
-            else:
-                self.params.release()  # of a mapped model no more than a layer is in memory
+            del c  # it holds the layer's matrices: of a model left in its file no more than one is in memory
         outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
         shapes = {"last_hidden_state": x.shape}
         head_caches = []
@@ -202,7 +202,6 @@ class Model(Rectangular, Pretrained):
             outputs.update(out)
             shapes |= {name: value.shape for name, value in out.items()}
             head_caches.append(c if keep_cache else None)
-        self.params.release()
         if hidden_states:
             outputs["hidden_states"] = states
         if attentions:

@@ -14,11 +14,11 @@ from minidistil.model.run import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDIN
 Array = npt.NDArray[np.floating[Any]]
 
 
-def embeddings_forward(p: Embeddings, run: Run) -> tuple[Array, Any]:
-    """Token ids -> vectors [T, H]: sum of three tables, layernorm, dropout."""
+def embeddings_forward(p: Embeddings, run: Run, ids: npt.NDArray[np.integer[Any]]) -> tuple[Array, Any]:
+    """Token ids, as rows of `p.word` -> vectors [T, H]: sum of three tables, layernorm, dropout."""
     batch, config, ops = run.batch, run.config, run.ops
     x, embedding = ops.embedding_forward(
-        batch.input_ids, batch.position_ids, batch.token_type_ids, p.word, p.position, p.token_type
+        ids, batch.position_ids, batch.token_type_ids, p.word, p.position, p.token_type
     )
     x, norm = ops.layernorm_forward(x, p.norm_weight, p.norm_bias, config.layer_norm_eps)
     mask = run.token_mask(config.hidden_dropout_prob, 0, EMBEDDING_SITE)

@@ -153,11 +153,12 @@ class Layer(NamedTuple):
     output_norm_bias: Array  # [H]
 
 
-def embedding_views(arena: Arena, naming: Naming) -> Embeddings:
+def embedding_views(arena: Arena, naming: Naming, word: Array | None = None) -> Embeddings:
+    """Views of the embeddings; `word` in the place of the whole word table, see `Arena.rows`."""
     base = naming.prefix
     token_type = base + naming.token_type
     return Embeddings(
-        arena.array(base + naming.word),
+        arena.array(base + naming.word) if word is None else word,
         arena.array(base + naming.position),
         arena.array(token_type) if token_type in arena else None,
         arena.array(f"{base}{naming.embedding_norm}.weight"),

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
 from minidistil.config import ModelConfig, load_config
-from minidistil.errors import ConfigError, UsageError
+from minidistil.errors import UsageError, WeightsError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.naming import Naming
 
 if TYPE_CHECKING:
+    from minidistil.model.heads import Head
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.report import LoadReport
+
+log = logging.getLogger("minidistil")
 
 
 class Pretrained:
@@ -30,13 +36,17 @@ class Pretrained:
     """
 
     naming: ClassVar[Naming]
+    heads: ClassVar[tuple[Head, ...]]
     # {name of a stored copy: the parameter it equals}, for decoders that share the word table and others.
     tied: ClassVar[Mapping[str, str]] = {}
     untied: ClassVar[Mapping[str, str]] = {}
 
+    config_class: ClassVar[type[ModelConfig]]
+
     config: ModelConfig
     params: Arena
     load_report: LoadReport | None = None
+    _new: Mapping[str, bytes] = {}  # of parameters that the file lacked: a hash of what they began as
 
     @classmethod
     def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
@@ -62,9 +72,13 @@ class Pretrained:
         mapped: bool = False,
         revision: str | None = None,
         seed: int = 0,
+        quiet: bool = False,
         **config_changes: Any,
     ) -> Self:
         """Load a directory or a hub id.
+
+        What the file lacks, such as a new classifier, begins at random, and a warning says so: such a model
+        is to be trained. Whatever predicts, measures or teaches refuses it until then (`check_trained`).
 
         Parameters
         ----------
@@ -74,14 +88,17 @@ class Pretrained:
         ignore_mismatched : bool
             Start head parameters afresh where the file has another shape, e.g. for other labels.
         mapped : bool
-            For a model that only predicts: leave its parameters in the file and read them from there, which
-            takes less time and memory. They cannot change until `train`, nor may the file.
+            For a model that only predicts: leave its matrices in the file and read them when they are used,
+            which takes less memory. They cannot change until `train`. If somebody writes into the file,
+            reading it is a WeightsError; replacing it by another changes nothing.
         revision : str, optional
             Branch, tag or commit on the hub.
         seed : int
             For parameters that the file lacks, such as a new classifier.
+        quiet : bool
+            No warning; `load_report` has what it would say.
         **config_changes
-            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`.
+            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`, or `num_labels`.
 
         Raises
         ------
@@ -89,29 +106,67 @@ class Pretrained:
         """
         from minidistil.weights.checkpoint import open_checkpoint
         from minidistil.weights.hub import resolve
-        from minidistil.weights.load import load_into
+        from minidistil.weights.load import check_depth, load_into
 
         path = resolve(path_or_id, revision=revision)
         config = load_config(path)
         if config_changes:
-            try:
-                config = config.replace(**config_changes)
-            except TypeError as error:
-                raise ConfigError(f"not a field of the config: {error}") from error
+            config = config.replace(**config_changes)
+        base = cls.naming.base
+        checkpoint = open_checkpoint(path).without_wrapper(base)
+        if isinstance(config, cls.config_class):  # `_prepare` refuses others
+            check_depth(checkpoint, config.num_hidden_layers, cls.naming.layer.partition(".")[0], path)
         model = cls.__new__(cls)
-        model._prepare(config, dtype, backend, allocate=not mapped)
+        model._prepare(config, dtype, backend, allocate=False)
         model.load_report = load_into(
             model.params,
-            open_checkpoint(path),
-            base_prefix=cls.naming.base,
+            checkpoint,
+            base_prefix=base,
             tied=cls.tied if config.tie_word_embeddings else cls.untied,
             strict=strict,
             ignore_mismatched=ignore_mismatched,
             mapped=mapped,
             source=path,
         )
-        model._initialise({absence.name for absence in model.load_report.missing}, seed)
+        missing = [absence.name for absence in model.load_report.missing]
+        model._initialise(missing, seed)
+        model._new = {name: _hash(model.params[name]) for name in missing}
+        if not quiet and model.load_report.warning:
+            log.warning("%s", model.load_report.warning)
         return model
+
+    def untrained(self) -> tuple[str, ...]:
+        """Names of the parameters that the file lacked, for as long as nobody has changed any of them."""
+        if any(_hash(self.params[name]) != began for name, began in self._new.items()):
+            self._new = {}
+        return tuple(self._new)
+
+    def check_trained(self, heads: Iterable[Head] | None = None) -> None:
+        """Refuse to answer from numbers that nobody learnt.
+
+        Parameters
+        ----------
+        heads : iterable of Head, optional
+            Those that the answer comes from; all of the model's by default.
+
+        Raises
+        ------
+        WeightsError
+            Naming the parameters that the file lacked, and the names in the file that are most like them.
+        """
+        untrained = self.untrained()
+        if not untrained:
+            return
+        needed = {
+            spec.name for head in (self.heads if heads is None else heads) for spec in head.specs(self.config)
+        }
+        if lacking := [name for name in untrained if name in needed]:
+            assert self.load_report is not None
+            raise WeightsError(
+                f"{self.load_report.source} lacks {self.load_report.with_nearest(lacking)}: this "
+                f"{type(self).__name__} would answer from random numbers, which nobody has trained. Give the "
+                f"tensors the model's names, or train it for its task first (minidistil finetune)"
+            )
 
     def save_pretrained(
         self, path: str | Path, *, tokenizer: Tokenizer | None = None, card: str | None = None
@@ -119,7 +174,8 @@ class Pretrained:
         """Write a directory that transformers loads too: config.json, model.safetensors, tokenizer, card.
 
         All or nothing: an interruption leaves what was there before. Without `card`, a README.md that is
-        there stays, or a plain one is written.
+        there stays, or a plain one is written. Parameters that nobody has trained (`untrained`) are left out,
+        so that whoever loads the directory is told.
         """
         from minidistil.weights.card import plain_card
         from minidistil.weights.save import save_directory
@@ -137,12 +193,20 @@ class Pretrained:
 
         # transformers ties its copies itself, but misses those of an untied model.
         untied = {} if self.config.tie_word_embeddings else self.untied
-        copies = {alias: self.params[name] for alias, name in untied.items()}
+        untrained = self.untrained()
+        copies = {alias: self.params[name] for alias, name in untied.items() if name not in untrained}
         files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 0)
         save_directory(
             Path(path),
             config=config,
-            tensors={**{spec.name: self.params[spec.name] for spec in self.specs(self.config)}, **copies},
+            tensors={
+                **{s.name: self.params[s.name] for s in self.specs(self.config) if s.name not in untrained},
+                **copies,
+            },
             tokenizer_files=files,
             card=card,
         )
+
+
+def _hash(values: npt.NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 
 from minidistil.arguments import check_type
 from minidistil.errors import ConfigError
-from minidistil.model import load_model
+from minidistil.model import load_to_answer
 from minidistil.model.base import Model
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.card import PIPELINES
 from minidistil.weights.hub import resolve
 
 
@@ -41,6 +42,8 @@ class Pipeline(ABC):
     ------
     ConfigError
         The model has no such head.
+    WeightsError
+        It has, but nobody has trained it.
     """
 
     task: ClassVar[str]
@@ -53,6 +56,7 @@ class Pipeline(ABC):
         check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
         if not self.suits(model):
             raise ConfigError(f"{type(model).__name__} does not {self.does}")
+        model.check_trained([head for head in model.heads if isinstance(head, self.head)])
         self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
 
     @classmethod
@@ -62,16 +66,24 @@ class Pipeline(ABC):
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
-        """Load a directory or hub id; options are the class's own and those of `Model.from_pretrained`."""
+        """Load a directory or hub id; options are the class's own and those of `Model.from_pretrained`.
+
+        All of the model is in memory then, whatever becomes of its file, but with `mapped=True`.
+        """
         own = {name: options.pop(name) for name in cls.own if name in options}
-        return cls(*load(path_or_id, **options), **own)
+        return cls(*load(path_or_id, ending_of(cls.task), **options), **own)
 
     @abstractmethod
     def __call__(self, *args: Any, **options: Any) -> list[Any]:
         """A result for each text, in order; none depends on another."""
 
 
-def load(path_or_id: str | Path, **options: Any) -> tuple[Model, Tokenizer]:
-    """A model ready to predict, and its tokenizer."""
+def load(path_or_id: str | Path, head: str | None = None, **options: Any) -> tuple[Model, Tokenizer]:
+    """A model ready to predict, see `load_to_answer`, and its tokenizer."""
     path = resolve(path_or_id)
-    return load_model(path, **{"mapped": True, **options}).eval(), Tokenizer.from_pretrained(path)
+    return load_to_answer(path, head, **options), Tokenizer.from_pretrained(path)
+
+
+def ending_of(task: str) -> str | None:
+    """What the name of a model class for a task ends with."""
+    return next((end for end, tag in PIPELINES.items() if tag == task), None)

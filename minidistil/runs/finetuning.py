@@ -26,7 +26,7 @@ from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
-from minidistil.model import load_model
+from minidistil.model import class_of, load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
 from minidistil.recipes import to_dict
@@ -157,7 +157,9 @@ class FineTuning(RecipeRun):
     def teacher(self) -> Model | None:
         if self._teacher is None:
             return None
-        teacher = load_model(self._teacher, mapped=True)
+        path = resolve(self._teacher)
+        kind = class_of(load_config(path), path, self.task.head)
+        teacher = kind.from_pretrained(path, mapped=True, quiet=True)
         self.task.check_model(teacher, self._teacher)
         return teacher
 

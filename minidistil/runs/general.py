@@ -256,8 +256,8 @@ class GeneralDistillation(MaskedLMRun):
     @cached_property
     def teacher(self) -> Model:
         """Left in its file: no gradient ever changes it."""
-        model = load_model(self.source, mapped=True)
-        masked_lm_head(model)
+        model = load_model(self.source, mapped=True, quiet=True)
+        model.check_trained([masked_lm_head(model)])
         return model
 
     @cached_property

@@ -21,7 +21,7 @@ from typing import Any
 
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
-from minidistil.model import load_model
+from minidistil.model import load_to_answer
 from minidistil.model.base import Model
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.results import numbers, over_seeds
@@ -81,7 +81,7 @@ class GlueTuning(FineTuning):
             kept = replace(self.recipe.data, max_length=None)
             for name, facts in report["models"].items():
                 place = self.out if name != "teacher" else resolve(str(self._teacher))
-                model, tokenizer = load_model(place, mapped=True), Tokenizer.from_pretrained(place)
+                model, tokenizer = load_to_answer(place, mapped=True), Tokenizer.from_pretrained(place)
                 facts |= also_measured(model, tokenizer, self.files, kept, quiet=self.quiet)
         return report
 
@@ -262,7 +262,7 @@ def evaluate_glue(
         examples, found[name] = task.read(there.dev), []
         for path in places:
             log.info("%s: %s", GLUE[name].title, path)
-            model, tokenizer = load_model(path, mapped=True).eval(), Tokenizer.from_pretrained(path)
+            model, tokenizer = load_to_answer(path, task.head), Tokenizer.from_pretrained(path)
             task.check_model(model, path)
             facts = numbers(task.evaluate(model, tokenizer, examples, quiet=quiet))
             found[name].append(facts | also_measured(model, tokenizer, there, data, quiet=quiet))

@@ -153,7 +153,7 @@ class PairsDistillation(RecipeRun):
         """The encoder, left in its file: no gradient ever changes it."""
         path = resolve(self.source)
         kind = DistilBertModel if isinstance(load_config(path), DistilBertConfig) else BertModel
-        return kind.from_pretrained(path, mapped=True)
+        return kind.from_pretrained(path, mapped=True, quiet=True)
 
     @cached_property
     def teacher_tokenizer(self) -> Tokenizer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from minidistil.config import load_config
 from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.weights.checkpoint import open_checkpoint
+from minidistil.weights.safetensors_file import STORED
 
 VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")  # of config.json: say nothing
 
@@ -40,8 +41,8 @@ def _weights(directory: Path, state: object) -> str:
     """SHA-256 over the tensors by name."""
     checkpoint, digest = open_checkpoint(directory), hashlib.sha256()
     for name in sorted(checkpoint):
-        values = checkpoint[name]
+        readable = checkpoint.dtype_of(name) in STORED  # others are of no use here, but part of the file
+        values = checkpoint[name] if readable else checkpoint.raw(name)
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.tobytes() if values.ndim == 0 else values.data)
-        checkpoint.release()
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from minidistil.config import DistilBertConfig, ModelConfig
 from minidistil.errors import ConfigError, DataError
-from minidistil.model import load_model, model_class
+from minidistil.model import load_to_answer, model_class
 from minidistil.model.base import Model
 from minidistil.recipes import ANY_TEXT
 from minidistil.tasks.learnt import Learnt
@@ -316,9 +316,15 @@ class Task(Measurable):
         return model_class(family + self.head)
 
     def check_model(self, model: Model, what: object) -> None:
-        """A ConfigError if a model, called `what`, is not for this kind of task."""
+        """Refuse a model, called `what`, that is not for this kind of task, or not yet trained.
+
+        Raises
+        ------
+        ConfigError, WeightsError
+        """
         if not type(model).__name__.endswith(self.head):
             raise ConfigError(f"{what} is a {type(model).__name__}: {self.kind} needs a ...{self.head}")
+        model.check_trained()
 
     @abstractmethod
     def changes(self, examples: Any) -> dict[str, Any]:
@@ -342,7 +348,7 @@ class Task(Measurable):
 
     def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
         path = resolve(path_or_id)
-        model = load_model(path, mapped=True).eval()
+        model = load_to_answer(path, self.head, mapped=True)
         self.check_model(model, path)
         tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
         return self.evaluate(model, tokenizer, examples, quiet=quiet)

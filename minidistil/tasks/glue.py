@@ -29,7 +29,7 @@ import numpy.typing as npt
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
 from minidistil.metrics import retained
-from minidistil.model import load_model
+from minidistil.model import load_to_answer
 from minidistil.tasks.base import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.sequence import SequenceTask, label_names
@@ -313,7 +313,8 @@ def write_submission(
     """
     task, (numbers, examples) = _task_of(title), test_examples(title, test)
     kind = sequence_task(task.name, data)
-    model, tokenizer = load_model(model_path, mapped=True).eval(), Tokenizer.from_pretrained(model_path)
+    model, tokenizer = load_to_answer(model_path, kind.head), Tokenizer.from_pretrained(model_path)
+    kind.check_model(model, model_path)
     scores = np.concatenate(list(kind.answers(model, tokenizer, examples.texts, examples.pairs)))
     said = predictions(kind, scores, label_names(model.config))
     rows = [f"{number}\t{what}\n" for number, what in zip(numbers, said, strict=True)]

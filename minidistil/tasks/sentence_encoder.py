@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_type
 from minidistil.files import atomic_directory
-from minidistil.model import load_model
+from minidistil.model import load_to_answer
 from minidistil.model.base import Model
 from minidistil.model.pooling import pooling_kinds
 from minidistil.progress import Progress
@@ -103,7 +103,7 @@ class SentenceEncoder:
         """
         path = resolve(path_or_id, revision=options.pop("revision", None))
         changes = {name: options.pop(name) for name in Embedding._fields if name in options}
-        model = load_model(path, **{"mapped": True, **options}).eval()
+        model = load_to_answer(path, "Model", **options)
         embedding = read_embedding(path, model.config.hidden_size)._replace(**changes)
         return cls(model, Tokenizer.from_pretrained(path), embedding.with_prompt(prompt, prompt_name))
 

@@ -209,6 +209,8 @@ class SummaryTask(Task):
             "trained" is asked of a model that has not learnt it.
         """
         method = self.settings.method or ("trained" if is_trained(encoder.model) else "mmr")
+        if method == "trained":
+            encoder.model.check_trained()
         if method == "trained" and not is_trained(encoder.model):
             raise ConfigError(
                 f"this {type(encoder.model).__name__} has not learnt to summarise: fine-tune it for "

@@ -20,6 +20,7 @@ from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceModel
+from minidistil.model.heads import Pooler
 from minidistil.ops.rng import normal
 from minidistil.packing import Batch
 
@@ -94,6 +95,8 @@ class Comparison:
 def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | None = None) -> Activations:
     """Run a model forward and backward in evaluation mode and name all there is to see.
 
+    Of a bare encoder whose file has no pooler, what comes from the pooler is left out.
+
     Parameters
     ----------
     model : Model
@@ -117,13 +120,19 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
         No `input_ids`, or values the model cannot run.
     UsageError
         A `label` for a model that has no use for it.
+    WeightsError
+        Nobody has trained the model's head.
     """
+    model.check_trained([head for head in model.heads if not isinstance(head, Pooler)])
+    untrained = model.untrained()
     if "input_ids" not in given:
         raise InputError("the reference holds no input_ids, and no text was given to make them from")
     inputs = {name: given[name] for name in INPUTS if name in given}
     batch = model.pack(**inputs)
     outputs, cache = model.forward(batch, hidden_states=True)
     states = outputs.pop("hidden_states")
+    if untrained:
+        outputs.pop("pooler_output")
     by_token = token_outputs(model)
     found: Activations = {**inputs, "attention_mask": batch.unpack(np.ones(batch.num_tokens, np.int64))}
     found |= {f"{STATE}{i}": batch.unpack(state) for i, state in enumerate(states)}
@@ -156,7 +165,7 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
         }
     grads = model.params.like()
     model.backward(douts, cache, grads)
-    return found | {GRADIENT + name: grads[name] for name in reversed(list(grads))}
+    return found | {GRADIENT + name: grads[name] for name in reversed(list(grads)) if name not in untrained}
 
 
 def _as_output(given: Array, batch: Batch, by_token: bool) -> Array:

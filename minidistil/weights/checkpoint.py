@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import WeightsError
+from minidistil.files import read_json
 from minidistil.weights.modules import encoder_directory
+from minidistil.weights.names import wrapper_prefix
 from minidistil.weights.safetensors_file import SafetensorsFile
 
 SINGLE = "model.safetensors"
@@ -33,18 +34,29 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
     Parameters
     ----------
     homes : mapping of str to SafetensorsFile
-        Which file holds each tensor.
+        Which file holds each tensor, by its stored name.
     path : Path
         What messages call this checkpoint.
+    prefix : str
+        What every stored name begins with, left away here; see `without_wrapper`.
+
+    Attributes
+    ----------
+    path, prefix
+        As above.
     """
 
-    def __init__(self, homes: Mapping[str, SafetensorsFile], path: Path) -> None:
-        self._homes = dict(homes)
-        self._files = {file.path: file for file in self._homes.values()}
-        self.path = path
+    def __init__(self, homes: Mapping[str, SafetensorsFile], path: Path, prefix: str = "") -> None:
+        self._homes = {name.removeprefix(prefix): file for name, file in homes.items()}
+        self.path, self.prefix = path, prefix
+
+    def without_wrapper(self, base_prefix: str) -> Checkpoint:
+        """The same tensors without what a wrapper put before every name, such as "module."."""
+        prefix = wrapper_prefix(self, base_prefix)
+        return Checkpoint(self._homes, self.path, prefix) if prefix else self
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._homes[name][name]
+        return self._homes[name][self.prefix + name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._homes)
@@ -52,25 +64,31 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._homes)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes  # and not by reading it
+
     def dtype_of(self, name: str) -> str:
         """The dtype a tensor is stored in, in the format's words: "F32", "BF16"."""
-        return self._homes[name].dtype_of(name)
+        return self._homes[name].dtype_of(self.prefix + name)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        return self._homes[name].shape_of(name)
+        return self._homes[name].shape_of(self.prefix + name)
+
+    def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
+        """Whether a tensor is stored in this very dtype."""
+        return self._homes[name].holds(self.prefix + name, dtype)
+
+    def read_part(self, name: str, first: int, out: npt.NDArray[Any]) -> None:
+        """Copy elements of a tensor from number `first` on into `out`; see `SafetensorsFile.read_part`."""
+        self._homes[name].read_part(self.prefix + name, first, out)
+
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor of any dtype, as they lie in its file."""
+        return self._homes[name].raw(self.prefix + name)
 
     def read_into(self, name: str, out: npt.NDArray[Any]) -> None:
         """Copy a tensor into `out`, converting as it goes."""
-        self._homes[name].read_into(name, out)
-
-    def mapped(self, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
-        """The tensor where it lies in its file, if it can be used there; see `SafetensorsFile.mapped`."""
-        return self._homes[name].mapped(name, dtype)
-
-    def release(self) -> None:
-        """Give up the memory that the files take, until a tensor is used the next time."""
-        for file in self._files.values():
-            file.release()
+        self._homes[name].read_into(self.prefix + name, out)
 
 
 def open_checkpoint(directory: str | Path) -> Checkpoint:
@@ -104,13 +122,7 @@ def open_checkpoint(directory: str | Path) -> Checkpoint:
 
 def _open_shards(directory: Path) -> Checkpoint:
     index = directory / INDEX
-    try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{index} is not JSON: {error}") from error
-    except OSError as error:
-        raise WeightsError(f"cannot read {index}: {error.strerror}") from error
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    weight_map = read_json(index, WeightsError).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise WeightsError(f'{index} has no "weight_map" of tensor names to file names')
     shards: dict[str, SafetensorsFile] = {}
@@ -118,10 +130,12 @@ def _open_shards(directory: Path) -> Checkpoint:
         # A plain name only: an index from elsewhere must not make us read "../" or "/etc".
         if Path(name).name != name or "\\" in name or "\0" in name or not name.endswith(".safetensors"):
             raise WeightsError(
-                f"{index} names the shard {name!r}; a .safetensors file beside it was expected"
+                f"{index} names the shard {name!r:.99}; a .safetensors file beside it was expected"
             )
-        if not (directory / name).exists():
-            raise WeightsError(f"{index} names the shard {name!r}, which is missing: fetch the model again")
+        if not os.path.exists(directory / name):  # unlike Path.exists(), never raises
+            raise WeightsError(
+                f"{index} names the shard {name!r:.99}, which is missing: fetch the model again"
+            )
         shards[name] = SafetensorsFile(directory / name)
     for tensor, name in weight_map.items():
         if tensor not in shards[name]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, UsageError, WeightsError
@@ -15,6 +15,8 @@ from minidistil.weights.modules import encoder_directory
 
 # `name` or `org/name`, the characters the hub allows.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+MARGIN = 1 << 25  # bytes that may come beyond those announced: of texts that are sent without their size
 
 # Of a model, and of the steps of a sentence encoder, which have folders of any name ("*" crosses them).
 _EVERYWHERE = (
@@ -106,7 +108,11 @@ def _fetch(name: str, revision: str | None) -> Path:
     client_errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, OSError))
     command = f"hf download {name}" + ("" if revision is None else f" --revision {revision}")
     try:
-        snapshot = Path(snapshot_download(name, revision=revision, allow_patterns=list(ALLOW_PATTERNS)))
+        snapshot = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=list(ALLOW_PATTERNS), tqdm_class=_bounded_bar()
+            )
+        )
         if not _has_weights(snapshot):
             # Ask once more: out of reach, the cache may just be incomplete.
             list_repo_files(name, revision=revision)
@@ -131,6 +137,28 @@ def _fetch(name: str, revision: str | None) -> Path:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
             raise storage_error(Path("the hub's cache"), error) from error
         raise _unreachable(name, command, error) from error
+    except Exception as error:  # what answers is no hub: anything may be in it
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise MissingAssetError(
+            f"{name} cannot be fetched: the hub's answer cannot be used ({cause:.200}). If HF_ENDPOINT is "
+            f"set, it must name a hub; else try again later: {command}"
+        ) from error
+
+
+def _bounded_bar() -> Any:
+    """Class of a progress bar that ends a download of which more comes than was announced."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    class BoundedBar(tqdm):
+        came: float = 0
+
+        def update(self, n: float | None = 1) -> Any:
+            self.came += n or 0
+            if self.total is not None and self.came > 1.25 * self.total + MARGIN:
+                raise OSError(f"{self.came} bytes came where {self.total} were announced")
+            return super().update(n)
+
+    return BoundedBar
 
 
 def _has_weights(directory: Path) -> bool:

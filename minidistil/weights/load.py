@@ -3,24 +3,38 @@
 Names and shapes are checked before anything is copied. An encoder that does not fit is always an
 error: a layer silently left random, or silently left out, is never what one wants. Only a head may
 be missing or superfluous, and the report says so.
+
+All of it is settled before memory is taken: what a config or a header claims may be absurd.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from minidistil.errors import WeightsError
 from minidistil.model.arena import Arena
 from minidistil.weights.checkpoint import Checkpoint
-from minidistil.weights.names import head_of, in_encoder, is_buffer, resolve_name, without_prefix
-from minidistil.weights.report import Absence, Conversion, LoadReport, same_dtype, shorten
+from minidistil.weights.names import (
+    WORDS,
+    head_of,
+    in_encoder,
+    is_buffer,
+    outer_prefixes,
+    resolve_name,
+    without_prefix,
+)
+from minidistil.weights.report import Absence, Conversion, LoadReport, names_with_nearest, same_dtype, shorten
 from minidistil.weights.safetensors_file import FLOATING
 
-_LAYER = re.compile(r"(?:^|\.)(encoder|transformer)\.layer\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(encoder|transformer)\.layer\.(\d{1,9})\.")
+PART = 1 << 18  # numbers of a tensor that are looked at together: 1 MB, which caches hold
 _FAMILIES = {"encoder": "BERT", "transformer": "DistilBERT"}
 
 # Which config key decides a shape, for those that most often disagree.
@@ -49,7 +63,7 @@ def load_into(
     Parameters
     ----------
     arena : Arena
-        The parameters, already initialised: those the checkpoint lacks keep their values.
+        The parameters: those the checkpoint lacks keep their values. Memory is taken here, if it is not yet.
     checkpoint : Checkpoint
         From `open_checkpoint`.
     base_prefix : str
@@ -64,7 +78,7 @@ def load_into(
         Leave a head whose shape differs at its initial values, as when the number of labels was
         changed, instead of raising.
     mapped : bool
-        Leave tensors in the file where possible, see `Arena.map`.
+        Leave matrices in the file where possible, see `Arena.leave`.
     source : object
         What messages call the checkpoint; its path by default.
 
@@ -82,14 +96,20 @@ def load_into(
     match = _match_names(arena, checkpoint, base_prefix, tied, source)
     _check_encoder(arena, checkpoint, match, base_prefix, source)
     mismatched = _check_shapes(arena, checkpoint, match, base_prefix, ignore_mismatched, source)
+    if not mapped:
+        arena.own()
     for name, stored in match.stored_as.items():
-        lying = checkpoint.mapped(stored, arena.dtype) if mapped else None
-        if lying is None:
-            checkpoint.read_into(stored, arena[name])
+        here = not (mapped and checkpoint.holds(stored, arena.dtype))
+        if not here and arena.spec(name).role == "weight":
+            arena.leave(name, partial(checkpoint.read_part, stored))
+        elif not here and name.endswith(WORDS) and name not in tied.values():  # a decoder reads all of it
+            arena.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
         else:
-            arena.map(name, lying, checkpoint.release)
-        _check_finite(arena, name, checkpoint, stored, source)
-        checkpoint.release()  # so that memory never holds the whole file
+            here = True
+            checkpoint.read_into(stored, arena[name])
+        parts = [arena[name]] if here else _in_parts(arena, name, checkpoint, stored)
+        if not all(_finite(part) for part in parts):
+            _refuse_not_finite(arena, name, checkpoint, stored, source)
     report = LoadReport(
         source=source,
         loaded=tuple(name for name in arena if name in match.stored_as),
@@ -101,10 +121,45 @@ def load_into(
             for alias, stored in match.copies.items()
             if not _equal(arena, tied[alias], checkpoint, stored)
         ),
+        prefix=checkpoint.prefix,
     )
     if strict and not report.complete:
         raise WeightsError(f"strict loading asks for an exact match, but\n{report}")
     return report
+
+
+def check_depth(checkpoint: Checkpoint, layers: int, kind: str, source: object) -> None:
+    """Raise unless the file has as many layers as the config, before a name is made for each of them.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    layers : int
+        What the config asks for.
+    kind : str
+        The component above `layer` in the family's names: "encoder" or "transformer".
+    source : object
+        What messages call the checkpoint.
+
+    Raises
+    ------
+    WeightsError
+    """
+    found = _layers(checkpoint)
+    if found and kind not in found and layers:
+        is_a, wants_a = _FAMILIES[next(iter(found))], _FAMILIES[kind]
+        raise WeightsError(
+            f"{source} holds a {is_a} encoder, but the model is a {wants_a}: load it as a {is_a} "
+            f"(a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
+        )
+    has = sorted(found.get(kind, ()))
+    if not (len(has) == layers and (not has or has[-1] == layers - 1)):
+        what = "" if has else f"; it holds {len(checkpoint)} tensors: {shorten(checkpoint)}"
+        raise WeightsError(
+            f"{source} contradicts the config: the file has {len(has)} encoder layers ({_numbers(has)}), "
+            f"the config asks for {layers}{what}. Correct num_hidden_layers (n_layers in DistilBERT) in "
+            f"config.json; to keep only some layers of a model use minidistil.distill.init_student"
+        )
 
 
 @dataclass
@@ -143,27 +198,17 @@ def _check_encoder(
     surplus = [name for name in match.unused if in_encoder(name, base_prefix)]
     if not lacking and not surplus:
         return
-    ours, theirs = _layers(arena), _layers(checkpoint)
-    if ours and theirs and ours.keys().isdisjoint(theirs):
-        is_a, wants_a = _FAMILIES[next(iter(theirs))], _FAMILIES[next(iter(ours))]
-        raise WeightsError(
-            f"{source} holds a {is_a} encoder, but the model is a {wants_a}: load it as a {is_a} "
-            f"(a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
-        )
-    kind = next(iter(ours or theirs), "")
-    if theirs and ours.get(kind) != theirs.get(kind):
-        has, asks = (sorted(found.get(kind, ())) for found in (theirs, ours))
-        raise WeightsError(
-            f"{source} contradicts the config: the file has {len(has)} encoder layers ({_numbers(has)}), "
-            f"the config asks for {len(asks)}. Correct num_hidden_layers (n_layers in DistilBERT) in "
-            f"config.json; to keep only some layers of a model use minidistil.distill.init_student"
-        )
     problems = []
     if lacking:
-        problems.append(f"lacks {len(lacking)} tensors of the encoder: {shorten(lacking)}")
+        named = shorten(names_with_nearest(lacking, match.unused))
+        problems.append(f"lacks {len(lacking)} tensors of the encoder: {named}")
     if unknown := surplus or match.unused:
         problems.append(f"holds {len(unknown)} that the model has no place for: {shorten(unknown)}")
-    raise WeightsError(f"{source} does not fit the model its config describes: it {' and '.join(problems)}")
+    wrapped = outer_prefixes([*checkpoint], base_prefix)
+    hint = f". In the file the names of the encoder begin with {wrapped[0]!r}" if wrapped else ""
+    raise WeightsError(
+        f"{source} does not fit the model its config describes: it {' and '.join(problems)}{hint}"
+    )
 
 
 def _layers(names: Iterable[str]) -> dict[str, set[int]]:
@@ -230,18 +275,31 @@ def _hint(name: str, has: tuple[int, ...], wants: tuple[int, ...], base_prefix: 
     return f": check {hidden} and {inner} in config.json"
 
 
-def _check_finite(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> None:
-    view = arena[name]
+def _in_parts(
+    arena: Arena, name: str, checkpoint: Checkpoint, stored: str
+) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    """A tensor that stays in its file, a little of it at a time in one piece of memory."""
+    size = arena.spec(name).size
+    memory = np.empty(min(size, PART), arena.dtype)
+    for first in range(0, size, PART):
+        part = memory[: size - first]
+        checkpoint.read_part(stored, first, part)
+        yield part
+
+
+def _finite(part: npt.NDArray[np.floating[Any]]) -> bool:
     # The extremes carry NaN and Inf along, without a mask the size of the tensor.
     with np.errstate(invalid="ignore"):
-        extremes = view.min(initial=0), view.max(initial=0)
-    if not np.isfinite(extremes).all():
-        bad = np.argwhere(~np.isfinite(view))
-        raise WeightsError(
-            f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
-            f"NaN or Inf in {arena.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
-            f"training that made it diverged"
-        )
+        return bool(np.isfinite((part.min(initial=0), part.max(initial=0))).all())
+
+
+def _refuse_not_finite(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> NoReturn:
+    bad = np.argwhere(~np.isfinite(arena[name]))
+    raise WeightsError(
+        f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
+        f"NaN or Inf in {arena.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
+        f"training that made it diverged"
+    )
 
 
 def _equal(arena: Arena, name: str, checkpoint: Checkpoint, stored: str) -> bool:

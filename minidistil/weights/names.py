@@ -1,11 +1,12 @@
 """The one table of names: how tensors in checkpoints map to the names minidistil uses.
 
-Our names are those transformers writes today. Checkpoints differ in three ways, all settled here:
+Our names are those transformers writes today. Checkpoints differ in four ways, all settled here:
 
 - Conversions from the first TensorFlow BERT say `gamma` and `beta` for a layernorm's weight and bias.
 - A bare encoder is saved without the base prefix, a model with a head with it: `encoder.layer.0...`
   and `bert.encoder.layer.0...` are the same tensor.
 - Old files hold buffers (`embeddings.position_ids`), which are constants and no parameters.
+- A model saved out of a wrapper has its attribute before every name: `module.`, `_orig_mod.`, `model.`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ _LEGACY_NORM = re.compile(r"(?P<norm>(?:^|.*\.)(?:LayerNorm|(?:\w+_)?layer_norm)
 _NEW_NAMES = {"gamma": "weight", "beta": "bias"}
 
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+
+# Attributes in which DataParallel, torch.compile, and Lightning or an own class keep the model.
+WRAPPERS = frozenset({"module", "_orig_mod", "model"})
+
+WORDS = "embeddings.word_embeddings.weight"
 
 # What every model of a family has, whatever its task.
 ENCODER = ("embeddings.", "encoder.", "transformer.")
@@ -71,6 +77,24 @@ def resolve_name(name: str, wanted: Collection[str], base_prefix: str) -> str:
         if candidate in wanted:
             return candidate
     return modern
+
+
+def wrapper_prefix(names: Collection[str], base_prefix: str) -> str:
+    """What a wrapper put before every name; "" where there is none, or where some names are without it.
+
+    Only what says nothing of the model, see `WRAPPERS`: "roberta." is another family's own prefix.
+    """
+    found = outer_prefixes(names, base_prefix)
+    if len(found) != 1 or not all(name.startswith(found[0]) for name in names):
+        return ""
+    return found[0] if set(found[0].removesuffix(".").split(".")) <= WRAPPERS else ""
+
+
+def outer_prefixes(names: Collection[str], base_prefix: str) -> list[str]:
+    """What stands before the word table's name, wherever there is one, beside or above `base_prefix`."""
+    found = {name.removesuffix(WORDS): None for name in names if name.endswith("." + WORDS)}
+    outer = {prefix.removesuffix(base_prefix + "."): None for prefix in found}
+    return [prefix for prefix in outer if prefix]
 
 
 def is_buffer(name: str, base_prefix: str) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+SHOWN = 8  # of the names that a message gives with their nearest
+MOST_COMPARED = 1000  # names; comparing two takes some microseconds
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class LoadReport:
     overridden : tuple of str
         Stored tensors that the model ties to another parameter, but that differ from it in the file.
         The tie wins.
+    prefix : str
+        What every name in the file began with, such as "module.", and the model's do not.
     """
 
     source: str
@@ -70,6 +76,7 @@ class LoadReport:
     unexpected: tuple[Absence, ...] = ()
     converted: tuple[Conversion, ...] = ()
     overridden: tuple[str, ...] = ()
+    prefix: str = ""
 
     @property
     def ok(self) -> bool:
@@ -105,12 +112,46 @@ class LoadReport:
         if renamed:
             example = f"{renamed[0].stored_name} -> {renamed[0].name}"
             lines.append(f"  renamed: {len(renamed)} tensors with old names, such as {example}")
+        if self.prefix:
+            lines.append(f"  renamed: {self.prefix!r} was taken off every name")
         return "\n".join(lines)
+
+    def with_nearest(self, names: Iterable[str], *, unknown_only: bool = False) -> str:
+        """Names of missing parameters, each with those left over in the file that are most like it.
+
+        With `unknown_only` a tensor of a head that the model lacks is taken for nothing else.
+        """
+        left_over = [item.name for item in self.unexpected if not (unknown_only and item.expected)]
+        return shorten(names_with_nearest(names, left_over), SHOWN)
+
+    @property
+    def warning(self) -> str:
+        """What somebody who loads a model to train it ought to know; "" if all is as expected."""
+        parts = []
+        if new := [item.name for item in self.missing]:
+            names = self.with_nearest(new, unknown_only=True)
+            parts.append(f"new, at random until they are trained: {names}")
+        if unknown := [item.name for item in self.unexpected if not item.expected]:
+            parts.append(f"not used, since the model has no place for them: {shorten(unknown)}")
+        if self.overridden:
+            parts.append(f"not used, since the model ties them to others: {shorten(self.overridden)}")
+        return f"{self.source}: {'; '.join(parts)}" if parts else ""
 
 
 def same_dtype(stored: str, dtype: str) -> bool:
     """Whether a dtype in the words of safetensors ("F32") is NumPy's ("float32")."""
     return dtype == stored.replace("F", "float")
+
+
+def names_with_nearest(names: Iterable[str], candidates: Sequence[str]) -> list[str]:
+    """Each of the first names with what may be meant for it among tensors that the model has no place for."""
+    out = list(names)
+    for i, name in enumerate(out[:SHOWN]):
+        ending = name.rpartition(".")[2]
+        alike = [other for other in candidates if other.rpartition(".")[2] == ending] or list(candidates)
+        if nearest := difflib.get_close_matches(name, alike[:MOST_COMPARED], n=2) or alike[:1]:
+            out[i] = f"{name} (nearest in the file: {', '.join(nearest)})"
+    return out
 
 
 def shorten(names: Iterable[str], limit: int = 4) -> str:

@@ -7,13 +7,21 @@
 Reading is our own code, because the `safetensors` package's NumPy binding cannot give bfloat16,
 and because we want errors that name the file and the tensor. Writing is the package's.
 Format: the section of that name in the README of the safetensors package.
+
+Nothing is mapped into memory: where a mapped file is cut short the process dies of a signal, and where it is
+overwritten numbers change under a model. A read that comes short is an error, and so is one from a file that
+has changed since it was opened.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
+import os
 import re
+import stat
+import threading
+import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -32,6 +40,8 @@ Array = npt.NDArray[Any]
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 MAX_DIMS = 32  # what every NumPy can reshape to
+_AT_ONCE = 1 << 28  # bytes; systems read at most 2^31 - 4096 in a call
+_SEEKING = threading.Lock()
 BFLOAT16 = "BF16"
 
 # How each dtype's bytes are stored. BF16 is the upper half of a float32: its bits are read.
@@ -50,6 +60,13 @@ STORED: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
+# Bits of an element in dtypes that NumPy lacks. A file may hold such tensors; only reading one is an error.
+UNREADABLE = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    "C64": 64,
+}
 FLOATING = frozenset({"F64", "F32", "F16", BFLOAT16})
 
 
@@ -64,7 +81,7 @@ class _Entry:
 class SafetensorsFile(Mapping[str, Array]):
     """The tensors of one file: a mapping of name to array that reads only what is asked for.
 
-    Arrays are read-only views of the mapped file, except bfloat16, which is decoded to float32.
+    The file stays open, so that replacing it by another changes nothing here.
 
     Parameters
     ----------
@@ -80,21 +97,25 @@ class SafetensorsFile(Mapping[str, Array]):
     ------
     WeightsError
         The file cannot be opened, or is damaged: its header is checked whole before any tensor is read.
+        Of reading a tensor: it is stored in a dtype that cannot be read, or the file has changed.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.metadata: dict[str, str] = {}
         try:
-            size = self.path.stat().st_size
-            if size < 8:
-                self._fail(f"has {size} bytes; even an empty safetensors file has 10")
-            with open(self.path, "rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self.path, flags)
+            self.close = weakref.finalize(self, os.close, self._descriptor)
+            self._state = self._stat()
         except OSError as error:
             raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
-        self._bytes = np.frombuffer(self._map, np.uint8)
-        first = self._bytes[:8].tobytes()
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise WeightsError(f"cannot read {self.path}: it is not a regular file")
+        size = self._state[0]
+        if size < 8:
+            self._fail(f"has {size} bytes; even an empty safetensors file has 10")
+        first = self._bytes(0, 8)
         if first == b"version ":
             self._fail("is a pointer of Git LFS instead of the weights; run: git lfs pull")
         length = int.from_bytes(first, "little")
@@ -103,19 +124,23 @@ class SafetensorsFile(Mapping[str, Array]):
         if 8 + length > size:
             self._fail(f"says its header has {length} bytes, but only {size - 8} follow: it is cut short")
         self._start = 8 + length
-        self._entries = self._parse(self._bytes[8 : self._start].tobytes())
+        self._entries = self._parse(self._bytes(8, length))
         self._check_layout(size - self._start)
 
     def __getitem__(self, name: str) -> Array:
         raw = self._raw(name)
-        raw.flags.writeable = False
-        return raw if self.dtype_of(name) != BFLOAT16 else decode_bfloat16(raw)
+        array = decode_bfloat16(raw) if self.dtype_of(name) == BFLOAT16 else raw
+        array.flags.writeable = False
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries  # and not by reading it
 
     def dtype_of(self, name: str) -> str:
         """The dtype a tensor is stored in, in the format's words: "F32", "BF16"."""
@@ -124,9 +149,15 @@ class SafetensorsFile(Mapping[str, Array]):
     def shape_of(self, name: str) -> tuple[int, ...]:
         return self._entries[name].shape
 
+    def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
+        """Whether a tensor is stored in this very dtype."""
+        return STORED.get(self.dtype_of(name)) == dtype
+
     def read_into(self, name: str, out: Array) -> None:
         """Copy a floating-point tensor into `out` (same shape, float32 or float64), converting as it goes."""
-        if self.dtype_of(name) == BFLOAT16 and out.dtype == np.float32:
+        if self.holds(name, out.dtype) and out.flags.c_contiguous:
+            self.read_part(name, 0, out)
+        elif self.dtype_of(name) == BFLOAT16 and out.dtype == np.float32:
             bits = out.view(np.uint32)
             np.copyto(bits, self._raw(name))
             bits <<= 16
@@ -134,31 +165,60 @@ class SafetensorsFile(Mapping[str, Array]):
             with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
                 np.copyto(out, self[name], casting="same_kind")
 
-    def mapped(self, name: str, dtype: np.dtype[Any]) -> Array | None:
-        """The tensor where it lies, if that is an aligned array of this dtype. Not to be written to.
+    def read_part(self, name: str, first: int, out: Array) -> None:
+        """Copy elements of a tensor, in row-major order from number `first` on, into `out` of its dtype."""
+        self._read(self._start + self._entries[name].start + first * out.itemsize, _bytes_of(out), name)
 
-        It is flagged writeable all the same (a write would go to a private copy of the page): compiled code
-        tells one kind of array from the other, and is compiled for writeable ones.
-        """
-        raw = self._raw(name)
-        return raw if raw.dtype == dtype and raw.flags.aligned else None
-
-    def release(self) -> None:
-        """Give up the memory that the file takes, until a tensor is used the next time."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+    def raw(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a tensor of any dtype, as they lie in the file."""
+        entry = self._entries[name]
+        array = np.empty(entry.stop - entry.start, np.uint8)
+        self._read(self._start + entry.start, array.data, name)
+        return array
 
     def _raw(self, name: str) -> Array:
+        """A tensor as an array of what it is stored as."""
         entry = self._entries[name]
-        data = self._bytes[self._start + entry.start : self._start + entry.stop]
-        return data.view(STORED[entry.dtype]).reshape(entry.shape)
+        if entry.dtype not in STORED:
+            raise WeightsError(
+                f"{self.path}: tensor {name!r} is {_short(entry.dtype)}; "
+                f"these can be read: {', '.join(STORED)}"
+            )
+        array = np.empty(entry.shape, STORED[entry.dtype])
+        self._read(self._start + entry.start, _bytes_of(array), name)
+        return array
+
+    def _bytes(self, start: int, length: int) -> bytearray:
+        content = bytearray(length)
+        self._read(start, memoryview(content))
+        return content
+
+    def _read(self, start: int, out: memoryview, name: str = "") -> None:
+        """Fill `out` with the bytes from `start` on, all of them and of the file that was opened."""
+        try:
+            while out.nbytes and (count := _read_at(self._descriptor, out[:_AT_ONCE], start)):
+                out, start = out[count:], start + count
+            changed = out.nbytes > 0 or self._stat() != self._state
+        except OSError as error:
+            raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
+        if changed:
+            what = f", before tensor {name!r} was read" if name else ""
+            raise WeightsError(
+                f"{self.path} has changed since it was opened{what}: load it again. (A file in use may be "
+                f"replaced by another of its name, as minidistil does, but not written into.)"
+            )
+
+    def _stat(self) -> tuple[int, int]:
+        """Size and time of the last change, in nanoseconds; a file that is replaced has both as before."""
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
 
     def _fail(self, problem: str) -> NoReturn:
         raise WeightsError(f"{self.path} is not a sound safetensors file: it {problem}")
 
-    def _parse(self, header: bytes) -> dict[str, _Entry]:
+    def _parse(self, header: bytearray) -> dict[str, _Entry]:
         if not header.startswith(b"{"):
-            self._fail(f"has a header that begins with {header[:8]!r} where '{{' was expected")
+            self._fail(f"has a header that begins with {bytes(header[:8])!r} where '{{' was expected")
         try:
             values = json.loads(header.decode(), object_pairs_hook=self._unique)
         except (ValueError, RecursionError) as error:
@@ -172,9 +232,8 @@ class SafetensorsFile(Mapping[str, Array]):
     def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(pairs)
         if len(out) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            self._fail(f"holds {twice!r} twice")
+            twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+            self._fail(f"holds {_short(twice)} twice")
         return out
 
     def _parse_entry(self, name: str, value: Any) -> _Entry:
@@ -184,8 +243,8 @@ class SafetensorsFile(Mapping[str, Array]):
                 f"describes tensor {name!r} by {_short(value)}; dtype, shape and data_offsets were expected"
             )
         dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-        if not isinstance(dtype, str) or dtype not in STORED:
-            self._fail(f"stores tensor {name!r} as {_short(dtype)}; these can be read: {', '.join(STORED)}")
+        if not isinstance(dtype, str):
+            self._fail(f"stores tensor {name!r} as {_short(dtype)}; the name of a dtype was expected")
         if not _naturals(shape) or len(shape) > MAX_DIMS:
             self._fail(
                 f"gives tensor {name!r} the shape {_short(shape)}; a list of integers >= 0 was expected"
@@ -194,12 +253,13 @@ class SafetensorsFile(Mapping[str, Array]):
             self._fail(
                 f"gives tensor {name!r} the data_offsets {_short(offsets)}; [start, stop] was expected"
             )
-        itemsize = STORED[dtype].itemsize
-        if itemsize * prod(size for size in shape if size) >= 2**63:
+        bits = 8 * STORED[dtype].itemsize if dtype in STORED else UNREADABLE.get(dtype)
+        if (bits or 8) * prod(size for size in shape if size) >= 2**66:
             self._fail(f"gives tensor {name!r} the shape {_short(shape)}, which no memory holds")
-        needed, given = itemsize * prod(shape), offsets[1] - offsets[0]
-        if needed != given:
-            self._fail(f"gives tensor {name!r} {given} bytes, but {dtype} {shape} takes {needed}")
+        given = offsets[1] - offsets[0]
+        if bits is not None and bits * prod(shape) != 8 * given:
+            needed = bits * prod(shape) / 8
+            self._fail(f"gives tensor {name!r} {given} bytes, but {dtype} {shape} takes {needed:.16g}")
         return _Entry(dtype, tuple(shape), *offsets)
 
     def _check_layout(self, available: int) -> None:
@@ -218,6 +278,22 @@ class SafetensorsFile(Mapping[str, Array]):
             position, previous = entry.stop, f"tensor {name!r}"
         if position != available:
             self._fail(f"has {available - position} bytes after {previous}, its last")
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The memory of a contiguous array."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _read_at(descriptor: int, out: memoryview, place: int) -> int:
+    """Fill part of `out`; the number of bytes. Forked processes share a descriptor's position, so no seek."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [out], place)
+    with _SEEKING:  # Windows, which has no fork
+        os.lseek(descriptor, place, os.SEEK_SET)
+        content = os.read(descriptor, out.nbytes)
+    out[: len(content)] = content
+    return len(content)
 
 
 def decode_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -335,7 +335,7 @@ def test_no_model(place, tmp_path, capsys):
     (tmp_path / "broken" / "config.json").write_bytes(b"\xff{")
     data = ["--task", "sst2", "--data", place / "train.tsv"]
     assert "is not a model directory" in run(capsys, "evaluate", tmp_path / "empty", *data)
-    assert "is not JSON" in run(capsys, "evaluate", tmp_path / "broken", *data)
+    assert "is not UTF-8 text" in run(capsys, "evaluate", tmp_path / "broken", *data)
     assert "is a file" in run(capsys, "evaluate", place / "train.tsv", *data)
 
 

@@ -1,13 +1,14 @@
-"""Parameters that are left in their file: the same numbers, and nothing can change them."""
+"""Matrices that are left in their file: the same numbers, an error if the file changes, and little memory."""
 
-import mmap
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 from minidistil.config import BertConfig
 from minidistil.errors import UsageError, WeightsError
-from minidistil.model import MODELS, load_model
+from minidistil.model import MODELS, load_model, load_to_answer
 from minidistil.model.arena import Arena
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
@@ -54,7 +55,7 @@ def test_nothing_changes_until_train(directory):
     before = (directory / "model.safetensors").read_bytes()
     mapped = load_model(directory, mapped=True)
     with pytest.raises(ValueError, match="read-only"):
-        mapped.params[WORDS][0] = 1
+        mapped.params[QUERY][0] = 1
     with pytest.raises(UsageError, match="train"):
         _ = mapped.params.flat
     mapped.train()
@@ -62,8 +63,6 @@ def test_nothing_changes_until_train(directory):
     mapped.params[WORDS][...] = 5
     assert (mapped.params[WORDS] == 5).all()
     assert (directory / "model.safetensors").read_bytes() == before
-    mapped.params.release()  # of what is the model's own, nothing
-    assert (mapped.params[WORDS] == 5).all()
 
 
 def test_a_fused_group_is_made_of_its_members(directory):
@@ -96,17 +95,73 @@ def test_a_damaged_file_is_refused(directory):
         load_model(directory, mapped=True)
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system cannot")
-def test_memory_is_given_up_after_each_layer_until_all_is_packed(directory, monkeypatch):
-    mapped, calls = load_model(directory, mapped=True), []
-    monkeypatch.setattr(mapped.params, "_release", lambda: calls.append(1))
-    mapped(IDS)
-    assert len(calls) == SIZES["num_hidden_layers"] + 1  # and after the heads
-    mapped.eval()
-    for packs in (True, True, False):
-        calls.clear()
-        mapped(IDS)
-        assert bool(calls) == packs
+def test_matrices_are_read_once_a_call_until_all_are_packed(directory, monkeypatch):
+    read = []
+    into = SafetensorsFile.read_part
+    monkeypatch.setattr(SafetensorsFile, "read_part", lambda *given: (read.append(given[1]), into(*given)))
+    model = load_model(directory, mapped=True)
+    read.clear()
+    model(IDS)
+    matrices = [spec.name for spec in model.params.specs if spec.role == "weight"]
+    assert sorted(read) == sorted([*matrices, *[WORDS] * len(IDS[0])])  # of the word table the rows it needs
+    model.eval()
+    for reads in (True, True, False):
+        read.clear()
+        model(IDS)
+        assert bool(read) == reads
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size - 8)
+
+
+def overwritten(path):
+    size = path.stat().st_size
+    with open(path, "r+b") as file:
+        file.write(bytes(size))
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # however coarse the file system's clock is
+
+
+def replaced(path):
+    other = path.with_name("other")
+    shutil.copyfile(path, other)
+    cut(other)
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [cut, overwritten, replaced, os.unlink])
+def test_a_file_that_changes_under_a_model(directory, change):
+    """One that is in memory answers as before; one that is not says so, unless its file is there still."""
+    path = directory / "model.safetensors"
+    want = load_model(directory)(IDS).logits
+    held, mapped = load_to_answer(directory), load_to_answer(directory, mapped=True)
+    change(path)
+    assert (held(IDS).logits == want).all()
+    if change in (cut, overwritten):
+        with pytest.raises(
+            WeightsError, match=r"has changed since it was opened, before tensor '.*' was read"
+        ):
+            mapped(IDS)
+        with pytest.raises(WeightsError, match="has changed"):
+            mapped.train()
+    else:
+        assert (mapped(IDS).logits == want).all()
+        assert (mapped.train()(IDS).logits == want).all()
+
+
+@pytest.mark.parametrize("change", [cut, overwritten])
+def test_a_file_that_changes_while_it_is_loaded(directory, change, monkeypatch):
+    path, into, calls = directory / "model.safetensors", SafetensorsFile.read_into, []
+
+    def read(self, name, out):
+        calls.append(name)
+        if len(calls) == 9:
+            change(path)
+        into(self, name, out)
+
+    monkeypatch.setattr(SafetensorsFile, "read_into", read)
+    with pytest.raises(WeightsError, match="has changed since it was opened"):
+        load_model(directory)
 
 
 def test_asking_whether_a_parameter_exists_makes_nothing():

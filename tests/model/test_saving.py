@@ -61,8 +61,8 @@ def test_a_copy_is_of_its_own(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_labels": None}, "num_labels must be a number, not None"),
-        ({"num_labels": "x"}, "num_labels must be a number, not 'x'"),
+        ({"num_labels": None}, "num_labels must be an integer from 1 to 1000000, not None"),
+        ({"num_labels": "x"}, "num_labels must be an integer from 1 to 1000000, not 'x'"),
         ({"architectures": "BertModel"}, "architectures must be a list"),
     ],
 )
@@ -77,12 +77,15 @@ def test_a_config_of_others_that_cannot_be(model, tmp_path, change, message):
 
 def test_fields_and_dtypes_that_are_not(model, tmp_path):
     model.save_pretrained(tmp_path / "m")
-    with pytest.raises(ConfigError, match=r"not a field of the config: .*num_labels"):
-        BertForSequenceClassification.from_pretrained(tmp_path / "m", num_labels=3)
+    with pytest.raises(ConfigError, match=r"has no field 'hiden_size' \(did you mean 'hidden_size'\?\)"):
+        BertForSequenceClassification.from_pretrained(tmp_path / "m", hiden_size=3)
+    new = BertForSequenceClassification.from_pretrained(tmp_path / "m", num_labels=3, ignore_mismatched=True)
+    assert new.config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert new.params["classifier.weight"].shape[0] == 3
     for dtype in ("float16", "bfloat16"):
         with pytest.raises(UsageError, match=f"dtype must be one of float32, float64, not '{dtype}'"):
             BertForSequenceClassification(CONFIG, dtype=dtype)
-    with pytest.raises(ConfigError, match=r"qa_dropout_prob must lie in \[0, 1\)"):
+    with pytest.raises(ConfigError, match=r"qa_dropout must be a number in \[0, 1\)"):
         DistilBertConfig(vocab_size=9, hidden_size=24, qa_dropout=1.0)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,48 @@ def hub():
     server = LoopbackHub(repositories)
     yield server
     server.close()
+
+
+class Unsound(LoopbackHub):
+    """Answers as something that is no hub, or means harm: "bad/how" says how."""
+
+    def send(self, request, content):
+        how = re.search(r"bad/(\w+)", request.path)[1]
+        if request.path.startswith("/api/"):
+            names = content.replace(b"config.json", NAMES.get(how, b"config.json"))
+            super().send(request, LISTINGS.get(how, names))
+        elif how == "vast" or (how == "endless" and request.command == "GET"):
+            request.send_response(200)
+            request.send_header("ETag", '"a"')
+            request.send_header("X-Repo-Commit", COMMIT)
+            if how == "vast":
+                request.send_header("Content-Length", str(2**62))
+            request.end_headers()
+            with suppress(OSError):  # whoever asked has left
+                for _ in range(200 if how == "endless" else 0):
+                    request.wfile.write(bytes(1 << 20))
+        else:
+            super().send(request, content)
+
+
+LISTINGS = {"html": b"<html></html>", "list": b"[1, 2]", "deep": b"[" * 100_000}
+NAMES = {"absolute": b"/evil.safetensors", "upwards": b"../../../../../../evil.safetensors"}
+
+
+def test_what_is_no_hub_or_means_harm(tmp_path):
+    ways = [*LISTINGS, *NAMES, "vast", "endless"]
+    server = Unsound({f"bad/{how}": {"config.json": b"{}", "model.safetensors": bytes(99)} for how in ways})
+    try:
+        answers = fetch(tmp_path / "home", server.endpoint, *((f"bad/{how}", None) for how in ways))
+    finally:
+        server.close()
+    for how, found in zip(ways, answers, strict=True):
+        assert found.get("exit_code") == 4, how
+        assert found["message"].startswith(f"bad/{how} ")
+        assert "\n" not in found["message"]
+    assert not list(tmp_path.rglob("evil*"))
+    assert not os.path.exists("/evil.safetensors")
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 100 << 20
 
 
 def fetch(home: Path, endpoint: str, *wanted: tuple[str, str | None], **environment: str):

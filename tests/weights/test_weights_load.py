@@ -11,7 +11,7 @@ from raw_safetensors import bfloat16_bits, write_raw
 from minidistil.errors import WeightsError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.weights.checkpoint import open_checkpoint
-from minidistil.weights.load import load_into
+from minidistil.weights.load import check_depth, load_into
 
 WORD = "bert.embeddings.word_embeddings.weight"
 TIED = {"cls.predictions.decoder.weight": WORD, "cls.predictions.decoder.bias": "cls.predictions.bias"}
@@ -219,8 +219,9 @@ def test_another_number_of_layers(tmp_path, in_file, in_config):
     message = (
         f"contradicts the config: the file has {in_file} encoder layers .*, the config asks for {in_config}"
     )
+    write_raw(tmp_path / "model.safetensors", tensors_of(encoder(in_file)))
     with pytest.raises(WeightsError, match=message):
-        load(tmp_path, arena_of(encoder(in_config)), tensors_of(encoder(in_file)))
+        check_depth(open_checkpoint(tmp_path), in_config, "encoder", tmp_path)
 
 
 def test_hole_in_the_encoder(tmp_path):
@@ -246,10 +247,12 @@ def test_encoder_tensor_without_a_place(tmp_path):
 def test_other_families_are_named(tmp_path):
     distil = {"distilbert.embeddings.LayerNorm.weight": (4,), "distilbert.transformer.layer.0.x.weight": (4,)}
     message = "holds a BERT encoder, but the model is a DistilBERT: .*init_student"
+    write_raw(tmp_path / "model.safetensors", tensors_of(encoder()))
     with pytest.raises(WeightsError, match=message):
-        load(tmp_path, arena_of(distil), tensors_of(encoder()), base_prefix="distilbert")
+        check_depth(open_checkpoint(tmp_path), 1, "transformer", tmp_path)
+    write_raw(tmp_path / "model.safetensors", tensors_of(distil))
     with pytest.raises(WeightsError, match="holds a DistilBERT encoder, but the model is a BERT"):
-        load(tmp_path, arena_of(encoder()), tensors_of(distil))
+        check_depth(open_checkpoint(tmp_path), 2, "encoder", tmp_path)
     strange = {f"roberta.{name}": array for name, array in bare(tensors_of(encoder())).items()}
     message = "lacks 8 tensors of the encoder: .* and holds 8 .*: roberta.embeddings"
     with pytest.raises(WeightsError, match=message):

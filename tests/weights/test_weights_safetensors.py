@@ -91,12 +91,35 @@ def test_read_into_converts_every_floating_dtype(tmp_path, out):
         np.testing.assert_array_equal(file[name].astype(out), target)
 
 
-def test_arrays_are_read_only_views_of_the_file(tmp_path):
+def test_arrays_are_read_only(tmp_path):
     write_safetensors(tmp_path / "f", {"a": np.zeros(3, np.float32)})
     array = SafetensorsFile(tmp_path / "f")["a"]
     assert type(array) is np.ndarray
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("F8_E4M3", 4), ("F8_E5M2", 4), ("F4", 2), ("F6_E2M3", 3), ("C64", 32), ("I3", 7)]
+)
+def test_a_tensor_that_cannot_be_read_matters_only_to_who_asks_for_it(tmp_path, dtype, size):
+    header = {"odd": entry(dtype, [4], 0, size), "a": entry("U8", [1], size, size + 1)}
+    (tmp_path / "f").write_bytes(assemble(header, bytes(size) + b"\x07"))
+    file = SafetensorsFile(tmp_path / "f")
+    assert file["a"].tolist() == [7]
+    assert "odd" in file
+    assert file.shape_of("odd") == (4,)
+    with pytest.raises(WeightsError, match=f"tensor 'odd' is '{dtype}'; these can be read: F64, F32"):
+        file["odd"]
+
+
+def test_a_name_that_comes_twice_among_very_many(tmp_path):
+    """In one pass: comparing each name with each would take minutes."""
+    names = [f"tensor.{i}" for i in range(100_000)] + ["tensor.7"]
+    header = ",".join(f'"{name}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}' for name in names)
+    (tmp_path / "f").write_bytes(assemble(f"{{{header}}}".encode()))
+    with pytest.raises(WeightsError, match=r"holds 'tensor\.7' twice"):
+        SafetensorsFile(tmp_path / "f")
 
 
 def test_offsets_need_no_alignment_and_no_order(tmp_path):
@@ -128,7 +151,11 @@ LIES = {
     "metadata": (assemble({"__metadata__": {"format": 1}}), "__metadata__"),
     "entry": (assemble({"a": 5}), "describes tensor 'a' by 5"),
     "entry without shape": (assemble({"a": {"dtype": "F32", "data_offsets": [0, 0]}}), "tensor 'a'"),
-    "dtype": (assemble({"a": entry("F8_E4M3", [8], 0, 8)}, bytes(8)), "stores tensor 'a' as 'F8_E4M3'"),
+    "size of a dtype that cannot be read": (
+        assemble({"a": entry("C64", [2], 0, 8)}, bytes(8)),
+        r"'a' 8 bytes, but C64 \[2\] takes 16",
+    ),
+    "half a byte": (assemble({"a": entry("F4", [3], 0, 1)}, bytes(1)), r"F4 \[3\] takes 1.5"),
     "dtype no text": (assemble({"a": {**A, "dtype": ["F32"]}}, bytes(8)), r"stores tensor 'a' as \['F32'\]"),
     "negative shape": (assemble({"a": entry("F32", [-2], 0, 8)}, bytes(8)), r"tensor 'a' the shape \[-2\]"),
     "bool shape": (assemble({"a": entry("F32", [True, 2], 0, 8)}, bytes(8)), r"the shape \[True, 2\]"),
