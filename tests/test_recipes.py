@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from minidistil.errors import ConfigError
-from minidistil.recipes import dump, load_recipe, shipped, to_dict
+from minidistil.recipes import changes, dump, load_recipe, shipped, to_dict
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def test_values_of_every_kind(tmp_path):
         ("train.epochs=1.5", "train.epochs is 1.5: expected a whole number"),
         ("train.epochs=true", "train.epochs is True: expected a whole number"),
         ("train.lr=fast", "train.lr is 'fast': expected a number"),
+        ("train.lr=1" + "0" * 400, "0: expected a number"),
         ("train.every=often", "train.every is 'often': expected a whole number or 'epoch' or \"none\""),
         ("train.betas=[1]", "train.betas is [1]: expected a list of a number"),
         ("train=3", "train is 3: expected a table"),
@@ -105,6 +106,21 @@ def test_the_way_back_to_toml(tmp_path):
     assert resolve(text, tmp_path=tmp_path) == recipe
     assert tomllib.loads(text)["train"]["clip"] == "none"
     assert to_dict(recipe)["train"]["betas"] == [0.9, 0.999]
+
+
+def test_what_is_not_the_default_can_be_asked_for_again(tmp_path):
+    given = [
+        "train.clip=none",
+        "train.names=['ä\"']",
+        "terms.hidden.weight=2.5",
+        'title="x = 1"',
+        "train.lr=0.5",
+    ]
+    recipe = resolve("", *given, tmp_path=tmp_path)
+    asked = changes(recipe)
+    assert load_recipe(Recipe, changes=asked) == recipe
+    assert len(asked) == len(given)
+    assert changes(Recipe()) == []
 
 
 def test_recipes_are_shipped():

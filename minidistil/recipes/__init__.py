@@ -18,6 +18,7 @@ import json
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -259,7 +260,8 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
             return {str(k): _convert(arguments[1], item, where, f"{path}.{k}") for k, item in value.items()}
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            with suppress(OverflowError):  # a whole number beyond all of them
+                return float(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     blame = f"{where}: " if where else ""
