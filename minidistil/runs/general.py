@@ -8,6 +8,7 @@ Beside what every run leaves (`minidistil.runs.base`) there are
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.hub import resolve
+
+MEASURED = ("masked_lm", "perplexity", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -318,10 +321,20 @@ class GeneralDistillation(MaskedLMRun):
     @cached_property
     def measured_teacher(self) -> dict[str, Any]:
         path = self.out / "teacher.json"
-        if not path.exists():
+        if not self._is_measured(path):
             write_json(path, self.describe(self.teacher, "teacher"))
         facts: dict[str, Any] = read_json(path)
         return facts
+
+    def _is_measured(self, path: Path) -> bool:
+        """Whether the teacher's numbers are there, whole; one that is not defined is null."""
+        try:
+            facts = read_json(path)
+        except ConfigError:
+            return False
+        measured = () if self.held_out is None else MEASURED
+        sizes_there = all(isinstance(facts.get(key), int) for key in ("layers", "parameters"))
+        return sizes_there and all(isinstance(facts.get(key, ""), int | float | None) for key in measured)
 
     def report(self) -> dict[str, Any]:
         report = super().report()
@@ -350,7 +363,8 @@ def table(report: Mapping[str, Any]) -> str:
     for name, row in report["models"].items():
         cells = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M"]
         if "masked_lm" in row:
-            cells += [f"{row['masked_lm']:.3f}", f"{row['perplexity']:.1f}", f"{row['accuracy']:.1%}"]
+            loss, perplexity, right = (math.nan if row[key] is None else row[key] for key in MEASURED)
+            cells += [f"{loss:.3f}", f"{perplexity:.1f}", f"{right:.1%}"]
         lines.append(f"{name:10}" + "".join(f"{cell:>12}" for cell in cells))
     seen = report.get("seen", report["sequences"])
     part = "" if seen == report["sequences"] else f"{seen:,} of "

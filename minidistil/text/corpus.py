@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,21 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import ConfigError, DataError
-from minidistil.files import read_npy
+from minidistil.files import read_json, read_npy
 from minidistil.text.tokenizer import CHUNK, Tokenizer
 
 VERSION = 1
 TOKENS, OFFSETS, COUNTS = "tokens.bin", "offsets.bin", "counts.npy"
 META, PROGRESS = "meta.json", "progress.json"
+PLAN = {
+    "version": int,
+    "tokenizer": str,
+    "settings": dict,
+    "sources": list,
+}  # entries of what is written down
+KINDS = {"dtype": str, "documents": int, "tokens": int, "sha256": dict}
+DAMAGED = "it is damaged; remove the directory to begin again"
+BLOCK = 1 << 20  # offsets looked at together
 
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 Int64 = npt.NDArray[np.int64]
@@ -77,7 +87,7 @@ class Corpus:
             It was encoded with another tokenizer, or by another version.
         """
         directory = Path(directory)
-        meta = read_json(directory / META)
+        meta = read_record(directory / META, KINDS)
         if meta is None:
             unfinished = (directory / PROGRESS).exists()
             raise DataError(
@@ -92,6 +102,8 @@ class Corpus:
             )
         if tokenizer is not None and tokenizer.content_hash() != meta["plan"]["tokenizer"]:
             raise ConfigError(f"{directory} was encoded with another tokenizer: encode the text again")
+        if meta["dtype"] not in ("<u2", "<u4") or min(meta["documents"], meta["tokens"]) < 1:
+            raise DataError(f"has no such tokens: {DAMAGED}", path=directory / META)
         files, maps = {}, []
         for name, dtype, length in (
             (TOKENS, meta["dtype"], meta["tokens"]),
@@ -105,11 +117,16 @@ class Corpus:
                 maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             # A plain array over the map: slicing a np.memmap costs microseconds more.
             files[name] = np.frombuffer(maps[-1], dtype)
+        if not _lie_end_to_end(files[OFFSETS].view("<i8"), meta["tokens"]):
+            raise DataError(f"is no list of documents: {DAMAGED}", path=directory / OFFSETS)
+        counts = read_npy(directory / COUNTS)
+        if counts.ndim != 1 or counts.dtype.kind not in "iu" or counts.sum() != meta["tokens"]:
+            raise DataError(f"does not count the tokens: {DAMAGED}", path=directory / COUNTS)
         return cls(
             directory=directory,
             tokens=files[TOKENS],
             offsets=files[OFFSETS].view("<i8"),  # NumPy makes floats of uint64 and int64 together
-            counts=read_npy(directory / COUNTS),
+            counts=counts,
             meta=meta,
             maps=tuple(maps),
         )
@@ -165,12 +182,34 @@ class Corpus:
         return hashlib.sha256(json.dumps(self.meta["sha256"], sort_keys=True).encode()).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object that minidistil wrote; None if there is no such file."""
-    try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+def read_record(path: Path, kinds: Mapping[str, type]) -> dict[str, Any] | None:
+    """What the writer of a corpus wrote down; None if there is no such file.
+
+    Parameters
+    ----------
+    path : Path
+    kinds : mapping of str to type
+        Entries that it has beside its plan.
+
+    Raises
+    ------
+    DataError
+        It is damaged.
+    """
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", path=path) from error
-    return value
+    record: dict[str, Any] = read_json(path, DataError)
+    for where, wanted, table in (("", kinds, record), ("plan.", PLAN, record.get("plan"))):
+        for key, kind in wanted.items():
+            if not isinstance(table, dict) or type(table.get(key)) is not kind:
+                raise DataError(f"has no {where}{key}: {DAMAGED}", path=path)
+    if not all(isinstance(s, dict) and isinstance(s.get("name"), str) for s in record["plan"]["sources"]):
+        raise DataError(f"plan.sources are no files: {DAMAGED}", path=path)
+    return record
+
+
+def _lie_end_to_end(offsets: Int64, tokens: int) -> bool:
+    """Whether documents fill so many tokens, none of them empty; looked at in parts, for they may be many."""
+    parts = (offsets[begin : begin + BLOCK + 1] for begin in range(0, len(offsets), BLOCK))
+    ends = offsets[0] == 0 and offsets[-1] == tokens
+    return bool(ends and all((np.diff(part) > 0).all() for part in parts))

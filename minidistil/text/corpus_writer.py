@@ -23,7 +23,18 @@ import numpy.typing as npt
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, sha256_file, storage_error, write_json
 from minidistil.progress import Progress
-from minidistil.text.corpus import COUNTS, META, OFFSETS, PROGRESS, TOKENS, VERSION, Corpus, Int64, read_json
+from minidistil.recipes import build
+from minidistil.text.corpus import (
+    COUNTS,
+    META,
+    OFFSETS,
+    PROGRESS,
+    TOKENS,
+    VERSION,
+    Corpus,
+    Int64,
+    read_record,
+)
 from minidistil.text.corpus_files import Source, SourceReader, find_sources
 from minidistil.text.tokenizer import Tokenizer
 
@@ -82,7 +93,7 @@ def encode_corpus(
     }
     with only_writer(out):
         for name in (META, PROGRESS):
-            before = read_json(out / name)
+            before = read_record(out / name, {"state": dict} if name == PROGRESS else {})
             if before is None or before["plan"] == plan:
                 continue
             if name == PROGRESS and before["state"] == vars(_State()):
@@ -132,8 +143,8 @@ class _Writer:
         self.tokenizer, self.sources, self.key, self.out, self.plan = tokenizer, sources, key, out, plan
         self.num_ids = tokenizer.num_ids
         self.dtype = np.dtype("<u2" if self.num_ids <= 1 << 16 else "<u4")
-        saved = read_json(out / PROGRESS)
-        self.state = _State() if saved is None else _State(**saved["state"])
+        saved = read_record(out / PROGRESS, {"state": dict})
+        self.state = _State() if saved is None else build(_State, saved["state"], str(out / PROGRESS))
         if saved is None:
             for name in (TOKENS, OFFSETS):
                 if (out / name).exists():

@@ -36,11 +36,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.ops.rng import derive_key, philox
 from minidistil.packing import Batch
 from minidistil.text.chunks import Sequences
+from minidistil.text.corpus import DAMAGED
 from minidistil.text.tokenizer import Tokenizer
 
 PURPOSE = 0x3A5C  # sets these random numbers apart from dropout's and shuffling's under the same seed
@@ -174,8 +175,17 @@ class MaskedDataset:
         """The sequences at `indices`, packed and masked.
 
         A function of seed, epoch and indices, and in another order of indices the same but for the order.
+
+        Raises
+        ------
+        DataError
+            The corpus is damaged.
         """
         batch = self.sequences.batch(indices)
+        ids = batch.input_ids
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(self.weights):
+            corpus = self.sequences.corpus.directory
+            raise DataError(f"its tokens are not those of the vocabulary: {DAMAGED}", path=corpus)
         who = batch.example_ids[batch.rows]
         purpose = (FIXED,) if self.epoch is None else (EPOCHS, self.epoch)
         key = derive_key(self.seed, PURPOSE, *purpose)

@@ -9,11 +9,10 @@ from pathlib import Path
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from minidistil.errors import ConfigError
-from minidistil.files import atomic_directory
+from minidistil.errors import ConfigError, DataError
+from minidistil.files import atomic_directory, read_json
 from minidistil.progress import Progress
 from minidistil.text.added_tokens import SPECIAL_TOKENS
-from minidistil.text.corpus import read_json
 from minidistil.text.corpus_files import Source, SourceReader, find_sources
 from minidistil.text.tokenizer import Tokenizer
 
@@ -65,7 +64,7 @@ def train_wordpiece(
     sources = find_sources(inputs, leave_out=out.parent, quiet=quiet)
     settings = {"size": size, "lowercase": lowercase, "text_key": text_key}
     plan = {**settings, "sources": [[source.size, source.sha256] for source in sources]}
-    before = read_json(out / MADE_OF)
+    before = read_json(out / MADE_OF, DataError) if (out / MADE_OF).exists() else None
     if before is not None and before != plan and not replace:
         raise ConfigError(
             f"{out} holds a vocabulary of something else: choose another directory, or remove it"

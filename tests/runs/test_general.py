@@ -295,6 +295,20 @@ def test_a_plan_is_of_the_run_itself(place, tmp_path, capsys):
         assert main(bad) == 2
 
 
+@pytest.mark.parametrize("content", ["[]", "{", '{"layers": 6}', '{"layers": "x", "parameters": []}', None])
+def test_a_damaged_measurement_is_made_again(student, place, tmp_path, content):
+    shutil.copytree(place / "student", tmp_path / "run")
+    path = tmp_path / "run" / "teacher.json"
+    before = json.loads(path.read_text())
+    path.unlink() if content is None else path.write_text(content)
+    report = distil(place, tmp_path / "run").run()
+    again = json.loads(path.read_text())
+    assert {k: v for k, v in again.items() if "second" not in k} == {
+        k: v for k, v in before.items() if "second" not in k
+    }
+    assert table(report)
+
+
 def test_a_finished_run_is_not_run_again(student, place, monkeypatch):
     monkeypatch.setattr(GeneralDistillation, "first_model", None)
     again = distil(place, place / "student").run()["models"]

@@ -426,6 +426,38 @@ def test_an_unfinished_corpus_is_not_opened(tmp_path, undisturbed):
         encode_corpus(make_tokenizer(tmp_path / "t"), root / "inputs", tmp_path, quiet=True)
 
 
+HARM = {
+    "no plan": lambda out: change(out / "meta.json", plan=None),
+    "settings": lambda out: change(out / "meta.json", plan={"version": 1, "tokenizer": "x", "sources": []}),
+    "sources": lambda out: change(out / "meta.json", plan={**plan_of(out), "sources": [3]}),
+    "tokens": lambda out: change(out / "meta.json", tokens="many"),
+    "documents": lambda out: change(out / "meta.json", documents=-1),
+    "dtype": lambda out: change(out / "meta.json", dtype="float16"),
+    "deep": lambda out: (out / "meta.json").write_text("[" * 100_000),
+    "a directory": lambda out: ((out / "meta.json").unlink(), (out / "meta.json").mkdir()),
+    "offsets": lambda out: np.arange(1, 9).astype("<u8").tofile(out / "offsets.bin"),
+    "counts": lambda out: np.save(out / "counts.npy", np.ones(3)),
+    "state": lambda out: (out / "meta.json").rename(out / "progress.json"),
+}
+
+
+def plan_of(out):
+    return json.loads((out / "meta.json").read_text())["plan"]
+
+
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_damaged_corpus_is_named(tmp_path, tokenizer, harm):
+    data = "\n".join(["the film was good"] * 7).encode()
+    encoded(tokenizer, tmp_path, data)
+    harm(tmp_path / "out")
+    with pytest.raises((DataError, ConfigError), match=str(tmp_path / "out")):
+        encoded(tokenizer, tmp_path, data)
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
     """Peak of the process for 11 MB of lines, and for one line of 11 MB, beside a quarter of it.

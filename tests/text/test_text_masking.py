@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 
@@ -13,7 +14,7 @@ from test_text_chunks import corpus_of
 from text_toy import make_tokenizer
 
 from minidistil import threads
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, DataError
 from minidistil.text.chunks import chunk
 from minidistil.text.masking import MaskedDataset, Masking, draw, draw_by_row, draw_words
 
@@ -354,3 +355,10 @@ def test_whole_words_follow_from_seed_epoch_and_examples(tokenizer):
     alone, together = whole.batch([3]), whole.batch([0, 3, 5])
     np.testing.assert_array_equal(alone.targets["labels"], together.targets["labels"][together.rows == 1])
     np.testing.assert_array_equal(whole.batch([3]).input_ids, alone.input_ids)
+
+
+def test_a_token_that_the_vocabulary_lacks_is_named(tokenizer):
+    masked = dataset(tokenizer, [[5, 6, 7], [6, tokenizer.num_ids, 7]])
+    masked = replace(masked, weights=masked.weights[: tokenizer.num_ids])
+    with pytest.raises(DataError, match="its tokens are not those of the vocabulary"):
+        masked.batch([0, 1])
