@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.ops.gelu import gelu_forward
 from minidistil.ops.layernorm import layernorm_forward
 
 Array = npt.NDArray[np.floating[Any]]
@@ -25,16 +24,16 @@ def sigmoid(x: Array) -> Array:
 
 
 # By the name of the class in torch.nn, with its default arguments.
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "Identity": lambda x: x,
-    "Tanh": np.tanh,
-    "ReLU": lambda x: np.maximum(x, 0),
-    "GELU": lambda x: gelu_forward(x)[0],
-    "Sigmoid": sigmoid,
-    "SiLU": lambda x: x * sigmoid(x),
-    "LeakyReLU": lambda x: np.where(x > 0, x, x * x.dtype.type(0.01)),
-    "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "Softplus": lambda x: np.logaddexp(x, x.dtype.type(0)),
+ACTIVATIONS: dict[str, Callable[[Array, ModuleType], Array]] = {
+    "Identity": lambda x, backend: x,
+    "Tanh": lambda x, backend: np.tanh(x),
+    "ReLU": lambda x, backend: np.maximum(x, 0),
+    "GELU": lambda x, backend: backend.gelu_forward(x)[0],
+    "Sigmoid": lambda x, backend: sigmoid(x),
+    "SiLU": lambda x, backend: x * sigmoid(x),
+    "LeakyReLU": lambda x, backend: np.where(x > 0, x, x * x.dtype.type(0.01)),
+    "ELU": lambda x, backend: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "Softplus": lambda x, backend: np.logaddexp(x, x.dtype.type(0)),
 }
 
 
@@ -63,7 +62,7 @@ class Dense:
         """[N, I] -> [N, O]; `backend` multiplies."""
         bias = None if self.bias is None else self.bias.astype(x.dtype, copy=False)
         out = backend.linear_forward(x, self.weight.astype(x.dtype, copy=False), bias)[0]
-        out = ACTIVATIONS[self.activation](out)
+        out = ACTIVATIONS[self.activation](out, backend)
         if not self.residual:
             return out
         if self.shortcut is None:

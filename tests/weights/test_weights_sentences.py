@@ -14,6 +14,7 @@ from tiny import CONFIG, make_encoder
 
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
+from minidistil.model.backend import get_backend
 from minidistil.model.sentence_layers import ACTIVATIONS, Dense, LayerNorm, Normalize
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.tokenizer import Tokenizer
@@ -138,7 +139,9 @@ def test_steps_in_their_order(place, bare, backend):
     np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
 
 
-def test_activations():
+@pytest.mark.parametrize("name", ["numba", "numpy"])
+def test_activations(name):
+    backend = get_backend(name)
     x = np.array([[-30.0, -0.5, 0, 0.5, 30]])
     by_hand = {
         "Identity": x,
@@ -153,8 +156,8 @@ def test_activations():
     }
     assert by_hand.keys() == ACTIVATIONS.keys()
     for name, expected in by_hand.items():
-        np.testing.assert_allclose(ACTIVATIONS[name](x), expected, atol=1e-9)
-        assert ACTIVATIONS[name](x.astype(np.float32)).dtype == np.float32
+        np.testing.assert_allclose(ACTIVATIONS[name](x, backend), expected, atol=1e-9)
+        assert ACTIVATIONS[name](x.astype(np.float32), backend).dtype == np.float32
 
 
 def test_the_encoder_lies_where_modules_says(place, bare):
