@@ -32,8 +32,10 @@ class MinidistilError(Exception):
 
     def told(self, spell: Callable[[str, str], str]) -> str:
         """The message, with the remedy spelled by a function of parameter and value."""
-        ways = ", or ".join(spell(*way) for way in self.remedy)
-        return super().__str__() + (f"; say {ways}" if ways else "")
+        message, ways = super().__str__(), ", or ".join(spell(*way) for way in self.remedy)
+        if ways:
+            message += f" say {ways}" if message.endswith(",") else f"; say {ways}"
+        return message
 
 
 class UsageError(MinidistilError):

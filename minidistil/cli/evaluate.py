@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.recipes import load_recipe
     from minidistil.runs.finetuning import FineTuningRecipe
     from minidistil.runs.results import metric_title, numbers
+    from minidistil.tasks.base import Task
     from minidistil.tasks.named import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     if len(args.data) > task.files:
         most = "one file" if task.files == 1 else f"at most {task.files} files"
         raise UsageError(f"{args.task} is measured on {most}, not {len(args.data)}")
+    if isinstance(task, Task):
+        task = task.as_learnt_by(args.model)
     examples = task.read(*args.data)
     found = task.measure(args.model, examples, quiet=args.quiet)
     if args.json:

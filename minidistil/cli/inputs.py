@@ -137,11 +137,13 @@ def _with_origins(found: Any, texts: Sequence[str], pairs: Sequence[str | None])
 
 def _examples(args: argparse.Namespace, **more: Any) -> Examples:
     """Rows of a table, as the options say that it is read."""
-    from minidistil.text.readers import IDS, read_examples
+    from minidistil.tasks.base import usual_first
+    from minidistil.text.readers import IDS, PAIRS, TEXTS, read_examples
 
+    usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
     return read_examples(
         args.data, text=args.text_column, format=args.format, header=not args.no_header,
-        empty=True, usual_labels=(), usual_ids=IDS, **more,
+        empty=True, usual_labels=(), usual_ids=IDS, **usual_first(args.learnt_columns, usual),
     )  # fmt: skip
 
 

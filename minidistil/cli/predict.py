@@ -139,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import kind_of, made
     from minidistil.errors import DataError, InputError, MinidistilError, UsageError
+    from minidistil.tasks.learnt import Learnt
     from minidistil.text.sources import STDIN, shown_name
 
     check_inputs(args)
@@ -185,6 +186,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     typed = are_typed(args, whole=kind.whole)
+    args.learnt_columns = Learnt.of(predict.model.config).columns or {}
     columns = predict.task == "token-classification"
     for some in inputs(args, whole=kind.whole, read=kind.read, columns=columns):
         try:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.config import DistilBertConfig, ModelConfig, load_config
 from minidistil.errors import ConfigError, DataError
 from minidistil.model import load_to_answer, model_class
 from minidistil.model.base import Model
 from minidistil.recipes import ANY_TEXT
 from minidistil.tasks.learnt import Learnt
-from minidistil.text.labels import label_name
+from minidistil.text.labels import label_name, plain_name
 from minidistil.text.lengths import sequence_length
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
 from minidistil.text.tables import FORMATS, Column, suffix_of
@@ -102,8 +102,8 @@ class DataSettings:
         """Examples but for those with `skip_label`, or one of these names."""
         if self.skip_label is None or examples.labels is None:
             return examples
-        skipped = {label_name(self.skip_label), *also}
-        kept = [i for i, label in enumerate(examples.labels) if label_name(label) not in skipped]
+        skipped = {plain_name(label_name(self.skip_label)), *also}
+        kept = [i for i, label in enumerate(examples.labels) if plain_name(label_name(label)) not in skipped]
         if not kept:
             raise DataError(f"every example in it is labelled {self.skip_label!r}", path=examples.path)
         if left_out := len(examples) - len(kept):
@@ -144,10 +144,13 @@ class NamedData(DataSettings):
         The settings that are the authors'.
     empty : bool
         Whether an empty text is an example: where something is said of every row.
+    first : mapping of str to str
+        By role, where to look first for a column that nobody named: those that a model learnt from.
     """
 
     known: tuple[str, ...] = ()
     empty: bool = False
+    first: Mapping[str, str] = field(default_factory=dict)
 
     def _other_format(self, path: str | Path) -> bool:
         told = FORMATS.get(suffix_of(path), "text")  # .txt tells nothing: authors name tables so
@@ -157,7 +160,9 @@ class NamedData(DataSettings):
         return None if self._other_format(path) else self.format
 
     def _read(self, path: str | Path, **more: Any) -> Examples:
-        return super()._read(path, empty=self.empty, **more)
+        first = {role: column for role, column in self.first.items() if getattr(self, role, None) is None}
+        usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
+        return super()._read(path, empty=self.empty, **usual_first(first, usual))
 
     def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
         if not self._other_format(path):
@@ -177,6 +182,18 @@ class NamedData(DataSettings):
                 "which column holds the second text?", path=examples.path, remedy=(("pair", "NAME"),)
             )
         return free._without_skipped(examples, *([""] if "skip_label" in self.known else []))
+
+
+def usual_first(first: Mapping[str, str], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Where `read_examples` is to look for columns: before the usual names for those of `first`, by role."""
+    found = dict(usual)
+    if "text" in first:
+        found["usual_texts"] = (first["text"], *usual["usual_texts"])
+    if "text" in first and "pair" in first:
+        found["usual_pairs"] = ((first["text"], first["pair"]), *usual["usual_pairs"])
+    if "label" in first and usual.get("usual_labels"):
+        found["usual_labels"] = (first["label"], *usual["usual_labels"])
+    return found
 
 
 class Measurable(ABC):
@@ -297,6 +314,14 @@ class Task(Measurable):
         other.data = self.data.like(getattr(examples, "columns", {}), self.reads)
         return other
 
+    def as_learnt_by(self, path_or_id: str | Path) -> Self:
+        """The same task, looking first for the columns that a saved model learnt from."""
+        columns = Learnt.of(load_config(resolve(path_or_id))).columns
+        other = copy.copy(self)
+        if isinstance(other.data, NamedData) and columns:
+            other.data = replace(other.data, first=columns)
+        return other
+
     def to_predict(self) -> Self:
         """The same task, reading files whose rows are all to be answered: without labels, empty texts too."""
         other = self.without_labels()
@@ -326,6 +351,9 @@ class Task(Measurable):
             raise ConfigError(f"{what} is a {type(model).__name__}: {self.kind} needs a ...{self.head}")
         model.check_trained()
 
+    def check_examples(self, examples: Any, config: ModelConfig, what: object) -> None:
+        """A ConfigError for examples of another form than a model, called `what`, learnt from."""
+
     @abstractmethod
     def changes(self, examples: Any) -> dict[str, Any]:
         """What a new model's config must say, such as the names of the labels, from what it learns from."""
@@ -350,5 +378,6 @@ class Task(Measurable):
         path = resolve(path_or_id)
         model = load_to_answer(path, self.head, mapped=True)
         self.check_model(model, path)
+        self.check_examples(examples, model.config, path)
         tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
         return self.evaluate(model, tokenizer, examples, quiet=quiet)

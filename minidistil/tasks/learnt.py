@@ -17,7 +17,14 @@ from minidistil.tasks.scope import THRESHOLD
 KEY = "minidistil"
 # Keys that are about a head, and so not about the next one.
 OF_A_HEAD = (KEY, THRESHOLD, "sentence_transformers", "sbert_ce_default_activation_function")
-TYPES = {"max_length": int, "pairs": bool, "whitespace_words": bool, "scheme": str, "positive": str}
+TYPES = {
+    "max_length": int,
+    "pairs": bool,
+    "columns": dict,
+    "whitespace_words": bool,
+    "scheme": str,
+    "positive": str,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Learnt:
         Most tokens of an example.
     pairs : bool or None
         Whether examples were pairs of texts.
+    columns : dict of str to str, or None
+        Of tables: the columns of "text", "pair" and "label", which are looked for first in other files.
     whitespace_words : bool or None
         Of tags: whether words were given, with white space between them; else they were the tokenizer's.
     scheme : str or None
@@ -40,6 +49,7 @@ class Learnt:
 
     max_length: int | None = None
     pairs: bool | None = None
+    columns: Mapping[str, str] | None = None
     whitespace_words: bool | None = None
     scheme: str | None = None
     positive: str | None = None
@@ -58,7 +68,8 @@ class Learnt:
             raise ConfigError(f"{KEY!r} in config.json must be an object, not {said!r:.60}")
         known: dict[str, Any] = {key: said[key] for key in TYPES if said.get(key) is not None}
         for key, value in known.items():
-            if type(value) is not TYPES[key] or (type(value) is int and value < 1):
+            named = not isinstance(value, dict) or all(isinstance(name, str) for name in value.values())
+            if type(value) is not TYPES[key] or (type(value) is int and value < 1) or not named:
                 raise ConfigError(f"{KEY}.{key} in config.json cannot be {value!r:.60}")
         return cls(**known)
 

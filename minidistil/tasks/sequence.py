@@ -25,7 +25,14 @@ from minidistil.tasks.classification import (
 )
 from minidistil.tasks.learnt import Learnt
 from minidistil.text.dataset import Dataset
-from minidistil.text.labels import LabelMap, class_labels, encode_numbers, label_name
+from minidistil.text.labels import (
+    LabelMap,
+    check_classes,
+    class_labels,
+    encode_numbers,
+    label_name,
+    plain_name,
+)
 from minidistil.text.readers import CLASSES, LABELS, Examples
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
@@ -94,8 +101,26 @@ class SequenceTask(Task):
         usual = LABELS if self.problem == "regression" else CLASSES
         examples = self.data.read(path, usual_labels=usual)
         if self.names and examples.labels is not None:
-            return replace(examples, labels=[self.names.get(label_name(x), x) for x in examples.labels])
+            examples = replace(examples, labels=[self._called(x) for x in examples.labels])
+            self._check_first(examples)
         return examples
+
+    def _check_first(self, examples: Examples) -> None:
+        """A DataError for a first line that names the columns, where the authors' files have no such line."""
+        known = [label in self.names.values() for label in (examples.labels or [])[:2]]
+        if not self.data.named_columns and known == [False, True]:
+            first = (examples.labels or [""])[0]
+            raise DataError(
+                f"unknown label {first!r:.60}; if this line names the columns,",
+                path=examples.path,
+                line=examples.lines[0],
+                remedy=(("header", "true"),),
+            )
+
+    def _called(self, label: Any) -> Any:
+        """What a label of the files is called; itself if it is none of theirs."""
+        name = label_name(label) if not isinstance(label, list) else ""
+        return self.names.get(name, self.names.get(plain_name(name), label))
 
     def changes(self, examples: Examples) -> dict[str, Any]:
         if self.problem == "regression":
@@ -106,6 +131,7 @@ class SequenceTask(Task):
             found = labels = LabelMap.fit_sets(there, self.data.separator)
         else:
             found = labels = LabelMap.fit(there)
+        check_classes(found.names, examples)
         if self.names:
             labels = LabelMap(tuple(self.names.values()))
         elif self.data.label_columns:
@@ -135,6 +161,7 @@ class SequenceTask(Task):
         return replace(
             super().learns(examples, config, tokenizer),
             pairs=examples.pairs is not None,
+            columns=dict(examples.columns) or None,
             positive=None if self.settings.positive is None else label_name(self.settings.positive),
         )
 
@@ -188,6 +215,18 @@ class SequenceTask(Task):
             raise ConfigError(f"{what} predicts {says}")
         if kind not in (None, TYPES[self.problem]):
             raise ConfigError(f"{what} is for {kind}, not for {TYPES[self.problem]}")
+
+    def check_examples(self, examples: Examples, config: ModelConfig, what: object) -> None:
+        learnt = Learnt.of(config)
+        if learnt.pairs not in (None, examples.pairs is not None):
+            kinds = {True: "pairs of texts", False: "texts alone", None: ""}
+            known = learnt.columns or {}
+            columns = " and ".join(repr(known[role]) for role in ("text", "pair") if role in known)
+            raise ConfigError(
+                f"{examples.path} has {kinds[not learnt.pairs]}, and {what} learnt from {kinds[learnt.pairs]}"
+                + (f", named {columns}" if columns else ""),
+                remedy=(("pair", "NAME"),) if learnt.pairs else (("text", "NAME"),),
+            )
 
     def _check_labels(self, config: ModelConfig, examples: Examples) -> None:
         """A ConfigError if none of the labels in a file are the model's."""

@@ -40,7 +40,9 @@ class SimilarityTask(Measurable):
         found = self.data.read(path)
         if found.pairs is None:
             raise DataError(
-                "there is no second text to compare with; say which column: data.pair", path=found.path
+                "there is no second text to compare with",
+                path=found.path,
+                remedy=(("pair", "NAME"),) if found.columns else (("format", "tsv"),),
             )
         scores = encode_numbers(found)
         if (scores == scores[0]).all():

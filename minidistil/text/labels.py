@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +17,12 @@ import numpy.typing as npt
 
 from minidistil.errors import DataError
 from minidistil.text.readers import Examples
+from minidistil.text.tables import listed
+
+log = logging.getLogger("minidistil")
+
+SOME_NUMBERS = 10  # as classes: ratings are few
+WHOLE = re.compile(r"(-?\d+)\.0+")  # as a table writes whole numbers as soon as a cell of the column is empty
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,15 @@ class LabelMap:
 
     @classmethod
     def fit(cls, labels: Iterable[Any]) -> Self:
-        """Number the distinct labels in sorted order; whole numbers by value.
+        """Number the distinct labels in sorted order; whole numbers by value, however they are written.
 
-        So integers that already run from 0 to n - 1 keep their numbers.
+        So integers that already run from 0 to n - 1 keep their numbers, also where a table has 1.0 for 1.
         """
-        found = sorted(
-            {label_name(label) for label in labels} - {""}
-        )  # `encode` says on which line one is empty
-        if all(_is_whole(name) for name in found):
-            found.sort(key=int)
-        return cls(tuple(found))
+        found = {label_name(label) for label in labels} - {""}  # `encode` says on which line one is empty
+        whole = {WHOLE.sub(r"\1", name) for name in found}
+        if all(_is_whole(name) for name in whole):
+            return cls(tuple(sorted(whole, key=int)))
+        return cls(tuple(sorted(found)))
 
     @classmethod
     def fit_sets(cls, labels: Iterable[Any], separator: str = ",") -> Self:
@@ -73,21 +82,30 @@ class LabelMap:
 
     def number(self, name: str) -> int | None:
         """The number of a class, None if there is none of this name; LABEL_3 can only mean 3, and 3 it."""
-        if name in self.names:
-            return self.names.index(name)
-        other = f"LABEL_{name}" if self.are_numbers else name.removeprefix("LABEL_")
-        numbers = self.are_numbers or self.names == tuple(map(str, range(len(self.names))))
-        return self.names.index(other) if numbers and other in self.names else None
+        exact, others = self._numbers
+        return exact[name] if name in exact else others.get(plain_name(name))
+
+    @cached_property
+    def _numbers(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Numbers of the classes by their names, and by `plain_name` where that can only mean one of them."""
+        exact = dict(reversed([(name, i) for i, name in enumerate(self.names)]))
+        times = Counter(map(plain_name, self.names))
+        others = {plain_name(name): i for name, i in exact.items() if times[plain_name(name)] == 1}
+        if self.are_numbers:
+            others |= {str(i): i for i in range(len(self.names))}
+        elif self.names == tuple(map(str, range(len(self.names)))):
+            others |= {f"LABEL_{i}": i for i in range(len(self.names))}
+        return exact, others
 
     def _id(self, label: Any, examples: Examples, i: int) -> int:
         name = label_name(label)
         number = self.number(name)
         if number is not None:
             return number
-        near = difflib.get_close_matches(name, self.names, 1)
+        near = difflib.get_close_matches(name, self.names[:1000], 1)
         raise DataError(
             (f"unknown label {name!r}" if name else "the label is empty")
-            + f"; the labels are: {', '.join(self.names)}."
+            + f"; the labels are: {listed(self.names)}."
             + (f" Did you mean {near[0]!r}?" if near else ""),
             path=examples.path,
             line=examples.lines[i],
@@ -142,6 +160,43 @@ def _labels_of(examples: Examples) -> Sequence[Any]:
 def _is_whole(name: str) -> bool:
     digits = name.removeprefix("-")
     return digits.isdecimal() and len(digits) < 20  # of thousands Python makes no number
+
+
+def plain_name(name: str) -> str:
+    """What names that can only mean the same have in common: 1 and 1.0, and as in `label_name` True and 1."""
+    return {"true": "1", "false": "0"}.get(name.casefold(), WHOLE.sub(r"\1", name))
+
+
+def check_classes(names: Sequence[str], examples: Examples) -> None:
+    """Look at the names of classes that are to be learnt; a warning tells those that probably mean the same.
+
+    Raises
+    ------
+    DataError
+        They are numbers with decimals, hardly any of them twice.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        before = first.setdefault(plain_name(name).casefold(), name)
+        if before != name:
+            log.warning("%s: the labels %r and %r are two classes", examples.path, before, name)
+    if len(names) <= SOME_NUMBERS or not _are_numbers(names):
+        return
+    what = f"{len(names):,} different numbers in {len(examples):,} examples, such as {', '.join(names[:3])}"
+    whole, rare = all(_is_whole(name) for name in names), 2 * len(names) > len(examples)
+    if rare and not whole:
+        raise DataError(
+            f"the labels are {what}: to predict numbers, take the task regression", path=examples.path
+        )
+    if rare or not whole:
+        log.warning("%s: the classes are %s; the task regression predicts numbers", examples.path, what)
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    try:
+        return all(math.isfinite(float(name)) for name in names)
+    except ValueError:
+        return False
 
 
 def label_name(label: Any) -> str:

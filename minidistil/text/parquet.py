@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minidistil.errors import DataError, UsageError
 from minidistil.text.sources import opened, read_bytes
@@ -33,7 +34,7 @@ def parquet_rows(path: str | Path, name: str) -> Iterator[Row]:
         with opened(path, name) as file:
             # Its end says where everything is; what cannot be sought in is read whole.
             source = parquet.ParquetFile(
-                file if file.seekable() else pyarrow.BufferReader(read_bytes(file, name))
+                file if _is_on_disk(file) else pyarrow.BufferReader(read_bytes(file, name))
             )
             columns = source.schema_arrow.names
             check_names(columns, name)
@@ -49,6 +50,11 @@ def parquet_rows(path: str | Path, name: str) -> Iterator[Row]:
                     yield number, dict(zip(columns, row, strict=True))
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"not a parquet file: {error}", path=name) from error
+
+
+def _is_on_disk(file: IO[bytes]) -> bool:
+    """Whether any place of it can be read: it is neither a pipe nor packed."""
+    return isinstance(getattr(file, "raw", None), io.FileIO) and file.seekable()
 
 
 def _cells(column: Any, text: Any) -> list[Any]:
@@ -90,7 +96,7 @@ def _named(value: Any, names: list[str], column: str, path: str) -> Any:
         return None if value == -1 else value
     if not 0 <= value < len(names):
         raise DataError(
-            f"column {column!r} has the class {value}, and its schema names for 0 to {len(names) - 1}",
+            f"column {column!r} has the class {value}, and its schema has names for 0 to {len(names) - 1}",
             path=path,
         )
     return names[value]

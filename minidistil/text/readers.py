@@ -214,7 +214,7 @@ class _Roles:
         self._wanted = {role: column for role, column in wanted.items() if column is not None}
         self._flags, self._name = flags, name
         self._texts, self._pairs, self._labels = usual
-        self._kind, self._header, self._first = kind, header, 0
+        self._kind, self._header, self._first, self._tabs = kind, header, 0, False
         self._known: set[tuple[str, ...]] = set()
         self.columns: dict[str, str] = {}
         self.flags: dict[str, str] = {}
@@ -224,6 +224,7 @@ class _Roles:
         keys = tuple(row)
         if keys not in self._known:
             if not self._known:
+                self._tabs = any("\t" in str(part) for part in (*row, *row.values()))
                 self._first, self.columns = line, self._choose(keys)
                 self.flags = {str(c): self._find("label", c, keys) for c in self._flags}
             self._check(keys, line)
@@ -235,7 +236,7 @@ class _Roles:
         chosen = {role: self._find(role, column, columns) for role, column in self._wanted.items()}
         chosen |= self._usual(columns)
         if "text" not in chosen:
-            ways = self._ways(columns) or (("text", "NAME"), ("header", "false"))
+            ways = self._ways() or (("text", "NAME"), ("header", "false"))
             what = f"which column holds the text? There are: {listed(columns)}{_between(self._kind, columns)}"
             raise DataError(what, path=self._name, remedy=ways)
         return chosen
@@ -247,7 +248,7 @@ class _Roles:
             raise DataError(
                 f"no column {str(column)!r}. There are: {listed(columns)}."
                 f"{nearest_column(column, columns) or unlabelled}{_between(self._kind, columns)}",
-                path=self._name, remedy=self._ways(columns, column),
+                path=self._name, remedy=self._ways(column),
             )  # fmt: skip
         return found
 
@@ -273,9 +274,9 @@ class _Roles:
                     path=self._name, line=line, remedy=((role, "NAME"),),
                 )  # fmt: skip
 
-    def _ways(self, columns: Sequence[str], asked: Column | None = None) -> tuple[tuple[str, str], ...]:
+    def _ways(self, asked: Column | None = None) -> tuple[tuple[str, str], ...]:
         """What to say where a column is not found since the file is something else than it was read as."""
-        if self._kind == "text" or (self._kind == "csv" and any("\t" in column for column in columns)):
+        if self._kind == "text" or (self._kind == "csv" and self._tabs):
             return (("format", "tsv"),)
         if not self._header and asked is not None and not str(asked).isdecimal():
             return (("header", "true"),)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from minidistil.errors import DataError
 
@@ -61,12 +61,25 @@ def unpacked(packed: IO[bytes], name: str) -> IO[bytes]:
     return io.BufferedReader(_Unpacked(packed, name), 1 << 17)
 
 
+class _Counted:
+    """Reads packed bytes, and counts them."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed, self.count = packed, 0
+
+    def read(self, size: int = -1) -> bytes:
+        some = self._packed.read(size)
+        self.count += len(some)
+        return some
+
+
 class _Unpacked(io.RawIOBase):
-    """Reads a gzip file, and counts what goes in and what comes out."""
+    """Reads a gzip file, and compares what comes out with what goes in."""
 
     def __init__(self, packed: IO[bytes], name: str) -> None:
-        self.packed, self._name, self._in, self._out = packed, name, 0, 0
-        self._gzip = gzip.GzipFile(fileobj=self)  # reads its packed bytes from `read`
+        self.packed, self._name, self._out = packed, name, 0
+        self._in = _Counted(packed)
+        self._gzip = gzip.GzipFile(fileobj=cast(IO[bytes], self._in))
 
     def readable(self) -> bool:
         return True
@@ -85,18 +98,11 @@ class _Unpacked(io.RawIOBase):
             pass
         return self._out
 
-    def read(self, size: int = -1) -> bytes:
-        """Packed bytes, for the GzipFile."""
-        some = self.packed.read(size)
-        self._in += len(some)
-        return some
-
     def readinto(self, into: Any) -> int:
-        """Unpacked bytes, for the BufferedReader."""
         some = self._gzip.read1(len(into))
         into[: len(some)] = some
         self._out += len(some)
-        if self._out > max(UNPACKED_FREELY, UNPACKED_TIMES * self._in):
+        if self._out > max(UNPACKED_FREELY, UNPACKED_TIMES * self._in.count):
             raise DataError(
                 f"it unpacks to more than {UNPACKED_TIMES} times its size, which no text does; unpack it "
                 "first if it is one",

@@ -174,8 +174,8 @@ def _numbered(rows: Iterator[tuple[int, list[str]]], name: str, blank: bool) -> 
         yield line, {str(i): cell for i, cell in enumerate(cells)}
     if more:
         log.warning(
-            "%s: %d lines have more cells than the first, which has %d; the first of them is line %d",
-            name, len(more), width, more[0],
+            "%s: the first line has %d cells; so many lines have more: %d, the first of them line %d",
+            name, width, len(more), more[0],
         )  # fmt: skip
 
 

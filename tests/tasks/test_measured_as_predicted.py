@@ -132,7 +132,8 @@ def test_a_model_keeps_its_length(tmp_path, capsys, caplog):
     assert main([*arguments, "--set", "data.max_length=6", "--json", "-q"]) == 0
     report = json.loads(capsys.readouterr().out)["models"]["model"]
     assert report["accuracy"] == 1
-    assert load_config(out).extra[KEY] == {"max_length": 6, "pairs": False}
+    columns = {"text": "text", "label": "label"}
+    assert load_config(out).extra[KEY] == {"max_length": 6, "pairs": False, "columns": columns}
     assert Tokenizer.from_pretrained(out).model_max_length == 6, "as transformers cuts"
     found = evaluated(capsys, out, "classification", path)
     for key in ("accuracy", "f1", "matthews", "calibration_error", "classes"):
