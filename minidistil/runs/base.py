@@ -154,9 +154,9 @@ class RecipeRun:
             evaluate = self.evaluation(model)
             self._check_best(evaluate)
             self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()
-            log = finished_log(work)
+            logged = finished_log(work)
             with atomic_write(self.out / "metrics.jsonl") as temporary:
-                temporary.write_bytes(log)
+                temporary.write_bytes(logged)
             self.save(model)
         shutil.rmtree(self.out / "work", ignore_errors=True)
         report = self.report()

@@ -139,9 +139,11 @@ class TrainSettings:
         """A ConfigError if the worst would be kept: the most of what less is better of, or the least."""
         best, lower = self.keep_best, self.keep_best in lower_is_better
         if best is not None and lower != (self.best_is == "min"):
+            known = f" (less is of {', '.join(lower_is_better)})" if lower_is_better else ""
             less, right = ("less", "min") if lower else ("more", "max")
             raise ConfigError(
-                f"{less} {best} is better: train.keep_best={best} goes with train.best_is={right}"
+                f"{less} {best} is better{'' if lower else known}: train.keep_best={best} goes with "
+                f"train.best_is={right}"
             )
 
     def warmup_steps(self, total: int) -> int:
