@@ -10,6 +10,11 @@ It differs in three things. run_squad.py tries the best 20 starts with the best 
 every pair is looked at, so the best answers are never missed. It takes answers for the same if they read
 alike; here, if they are the same characters of the context. And "no answer" takes no place among the
 `n_best`.
+
+The probability of an answer is a softmax over all that could be given: every stretch of the context that is
+not too long, and no answer where that is allowed. So it depends neither on how many answers are asked for nor
+on how the context was cut. The pipeline of transformers 4 gives less: its softmax has a place for pairs of an
+end before its start, or too far behind it, and always for [CLS].
 """
 
 from __future__ import annotations
@@ -22,7 +27,6 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_integer, check_number
 from minidistil.errors import InputError
-from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.by_token import require_finite
 from minidistil.text.windows import Windows
 
@@ -38,7 +42,8 @@ class Answer(NamedTuple):
     text : str
         `context[start:end]`; "" if there is no answer.
     score : float
-        Its probability: softmax over all candidates that were kept and, where it is allowed, no answer.
+        Its probability: softmax over all stretches that could be an answer and, where it is allowed, no
+        answer.
     start, end : int
         Characters of the context, from and up to; 0 and 0 if there is no answer.
     """
@@ -119,16 +124,16 @@ def decode_answers(
     require_finite(starts, ends)
     first_tokens = windows.offsets[:-1]
     null = float((starts[first_tokens] + ends[first_tokens]).min())
-    spans, scores = _best_spans(windows, starts, ends, n_best, max_answer_length)
+    spans, scores, every = _best_spans(windows, starts, ends, n_best, max_answer_length)
     null_odds = null - float(scores[0]) if len(scores) else np.inf
 
     with_null = null_threshold is not None or not len(scores)
-    logits = np.append(scores, null) if with_null else scores
-    probabilities = softmax_forward(logits[None])[0][0].tolist()
-    null_score = probabilities[-1] if with_null else 0.0
+    total = _log_sum(np.append(every, null) if with_null else every)
+    probabilities = np.exp(scores - total).tolist()
+    null_score = float(np.exp(null - total)) if with_null else 0.0
     candidates = [
         Answer(context[start:end], probability, start, end)
-        for (start, end), probability in zip(spans.tolist(), probabilities, strict=False)
+        for (start, end), probability in zip(spans.tolist(), probabilities, strict=True)
     ]
     no_answer = not candidates or (null_threshold is not None and null_odds > null_threshold)
     best = Answer("", null_score, 0, 0) if no_answer else candidates[0]
@@ -198,11 +203,20 @@ def answer_positions(
     return np.where(whole, before + first - begins, 0), np.where(whole, before + last - begins, 0)
 
 
+def _log_sum(x: Float64) -> float:
+    """log(sum(e^x)), without overflow."""
+    most = x.max()
+    return float(most + np.log(np.exp(x - most).sum()))
+
+
 def _best_spans(
     windows: Windows, starts: Float64, ends: Float64, n_best: int, max_answer_length: int
-) -> tuple[Int64, Float64]:
-    """Characters [n, 2] and scores [n] of the best answers, each stretch of characters once."""
-    spans, scores = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+) -> tuple[Int64, Float64, Float64]:
+    """Characters [n, 2] and scores [n] of the best answers, each stretch of characters once.
+
+    Also the logarithms of sums of e^score over all answers, a sum for each window that has some.
+    """
+    spans, scores, sums = [np.zeros((0, 2), np.int64)], [np.zeros(0)], []
     sizes = np.diff(windows.token_ranges, axis=1)[:, 0]
     for sep, n in zip(windows.offsets[1:] - 1, sizes, strict=True):
         context = slice(sep - n, sep)  # tokens of the context in this window
@@ -211,6 +225,8 @@ def _best_spans(
         last = first[:, None] + np.arange(min(n, max_answer_length))  # [starts, lengths]
         valid = last < n
         pairs = starts[context][first][:, None] + ends[context].take(last, mode="clip")
+        if valid.any():
+            sums.append(_log_sum(pairs[valid]))
         # So many pairs of tokens can stand for the same characters (as two bytes of one may).
         alike = np.prod([np.unique(side, return_counts=True)[1].max(initial=1) for side in where.T])
         keep = n_best * int(alike)
@@ -223,4 +239,4 @@ def _best_spans(
     order = np.lexsort((where[:, 1], where[:, 0], -score))
     _, once = np.unique(where[order], axis=0, return_index=True)  # where each first occurs: at its best score
     best = order[np.sort(once)[:n_best]]
-    return where[best], score[best]
+    return where[best], score[best], np.array(sums)

@@ -57,12 +57,13 @@ def test_every_pair_is_looked_at(tokenizer, question, context, n_best, longest, 
     expected = brute_force(windows, start, end, n_best, longest)
     assert [(a.start, a.end) for a in got.candidates] == [(a, b) for _, a, b in expected]
     assert all(a.text == context[a.start : a.end] != "" for a in got.candidates)
+    could_be = brute_force(windows, start, end, 10**6, longest)
+    total = sum(np.exp(-score) for score, _, _ in could_be) + np.exp(1.5) * (null or not could_be)
+    every = [*(a.score for a in got.candidates), *([got.null_score] if null or not expected else [])]
     kept = [-score for score, _, _ in expected] + ([1.5] if null or not expected else [])
-    total = sum(np.exp(kept))
-    every = [a.score for a in got.candidates] + ([got.null_score] if null or not expected else [])
     np.testing.assert_allclose(every, np.exp(kept) / total, rtol=1e-12)
     if not expected:
-        assert got == (Answer("", 1.0, 0, 0), [], 1.0, np.inf)
+        assert got == (Answer("", pytest.approx(1), 0, 0), [], pytest.approx(1), np.inf)
     else:
         assert got.null_odds == pytest.approx(1.5 + expected[0][0])
         silent = null and got.null_odds > 0
@@ -114,8 +115,20 @@ def test_null_is_the_least_of_the_windows():
     assert answers[2].null_score == 0
     assert answers[0].best.score == answers[0].null_score == answers[1].null_score > 0
     assert answers[0].candidates == answers[1].candidates
-    assert sum(a.score for a in answers[0].candidates) + answers[0].null_score == pytest.approx(1)
-    assert sum(a.score for a in answers[2].candidates) == pytest.approx(1)
+    every = [
+        decode_answers("a b c d e f", windows, start, end, n_best=99, null_threshold=t) for t in (1, None)
+    ]
+    assert sum(a.score for a in every[0].candidates) + every[0].null_score == pytest.approx(1)
+    assert sum(a.score for a in every[1].candidates) == pytest.approx(1)
+
+
+def test_a_probability_does_not_depend_on_how_many_are_asked_for():
+    windows = cut_windows(make_tokenizer(), ["a b c d e f"], ["a"], max_length=8, stride=2)
+    start, end = np.random.default_rng(0).normal(size=(2, len(windows.input_ids)))
+    one, five = (decode_answers("a b c d e f", windows, start, end, n_best=n) for n in (1, 5))
+    assert one.best == five.best
+    assert one.candidates == five.candidates[:1]
+    assert one.best.score < 0.9
 
 
 def test_tokens_of_one_character_make_one_answer():
