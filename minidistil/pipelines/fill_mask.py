@@ -90,6 +90,7 @@ class FillMask(Pipeline):
 
     def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         super().__init__(model, tokenizer)
+        tokenizer = self.tokenizer
         self._mask_id = tokenizer.mask_token_id
         own = tokenizer.special_tokens["mask_token"]
         if tokenizer.encode_flat([own])[0].tolist() != [self._mask_id]:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -93,13 +93,15 @@ class Frame(NamedTuple):
     ----------
     ids : tuple of int
         Its special tokens, [CLS] and [SEP] of BERT, in their order.
-    types : tuple of int
-        Token types of the special tokens and of the texts, in their order: [CLS], the text, [SEP], ...
+    owners, types : tuple of int
+        What stands there, in order, [CLS], the text, [SEP], ...: the number of a text, or -1 for a special
+        token; and its token type.
     begins : bool
         Whether a special token is the first of all.
     """
 
     ids: tuple[int, ...]
+    owners: tuple[int, ...]
     types: tuple[int, ...]
     begins: bool
 
@@ -186,25 +188,30 @@ class Tokenizer:
             saved=files,
         )
 
+    def _some_texts(self) -> Iterator[str]:
+        """A letter, and words of the vocabulary in case that it has none for letters."""
+        yield "a"
+        yield from islice(self._rust.get_vocab(with_added_tokens=False), 100)
+
     def _frame(self, pair: bool) -> Frame:
         """What the post-processor puts around a letter, or around two."""
-        with library_errors("the tokenizer cannot encode"):
-            try:
-                found = self._rust.encode("a", "a" if pair else None)
-            except Exception:  # a pipeline that has no token for it, and none for the unknown
-                found = self._rust.encode("", "" if pair else None)
-        around = found.special_tokens_mask
-        types, owners = found.type_ids, found.sequence_ids
-        if not self.takes_token_types:
-            types = [0] * len(types)
+        for text in self._some_texts():
+            with library_errors("the tokenizer cannot encode"):
+                try:
+                    found = self._rust.encode(text, text if pair else None)
+                except Exception:  # a pipeline that has no token for it, and none for the unknown
+                    continue
+            owners = [-1 if owner is None else owner for owner in found.sequence_ids]
+            if 0 in owners and (1 in owners or not pair):
+                break
+        else:
+            return Frame((), (), (), False)
+        firsts = [i for i, owner in enumerate(owners) if i == 0 or owner < 0 or owner != owners[i - 1]]
         return Frame(
-            ids=tuple(i for i, special in zip(found.ids, around, strict=True) if special),
-            types=tuple(
-                types[i]
-                for i, owner in enumerate(owners)
-                if i == 0 or owner is None or owner != owners[i - 1]
-            ),
-            begins=around[:1] == [1],
+            ids=tuple(i for i, owner in zip(found.ids, owners, strict=True) if owner < 0),
+            owners=tuple(owners[i] for i in firsts),
+            types=tuple(found.type_ids[i] if self.takes_token_types else 0 for i in firsts),
+            begins=owners[:1] == [-1],
         )
 
     def lowered(self) -> Self:
@@ -436,7 +443,7 @@ class Tokenizer:
                         f"shorten it or allow truncation. It begins: {chunk[i][:60]!r}"
                     )
                 losing += 1
-                yield cut(encoding, limit, self.truncation_side)
+                yield cut(encoding, limit, self.truncation_side, frame.owners)
         if losing:
             log.warning(
                 "%d of %d texts are longer than %d tokens and were truncated", losing, len(texts), limit

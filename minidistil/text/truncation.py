@@ -7,10 +7,8 @@ first ("longest_first" of that library, whose rule for halves this is).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
 
 Side = Literal["left", "right"]
 
@@ -21,18 +19,18 @@ class CutEncoding:
     Parameters
     ----------
     whole : tokenizers.Encoding
-    kept : int64 [n]
+    kept : list of slice
         Which of its tokens stay, in their order.
     """
 
-    def __init__(self, whole: Any, kept: npt.NDArray[np.int64]) -> None:
+    def __init__(self, whole: Any, kept: Sequence[slice]) -> None:
         self._whole, self._kept = whole, kept
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(part.stop - part.start for part in self._kept)
 
     def _of(self, values: list[Any]) -> list[Any]:
-        return [values[i] for i in self._kept.tolist()]
+        return [value for part in self._kept for value in values[part]]
 
     @property
     def ids(self) -> list[int]:
@@ -63,7 +61,7 @@ class CutEncoding:
         return self._of(self._whole.special_tokens_mask)
 
 
-def cut(encoding: Any, max_length: int, side: Side) -> CutEncoding:
+def cut(encoding: Any, max_length: int, side: Side, owners: Sequence[int]) -> CutEncoding:
     """An encoding of a text or a pair, cut to `max_length` tokens; special tokens stay.
 
     Parameters
@@ -73,14 +71,22 @@ def cut(encoding: Any, max_length: int, side: Side) -> CutEncoding:
     max_length : int
     side : {"left", "right"}
         At which end of a text tokens are left out.
+    owners : sequence of int
+        What stands in it, in order: -1 for a special token, else the number of a text.
     """
-    owners = np.array([-1 if owner is None else owner for owner in encoding.sequence_ids], np.int64)
-    places = [np.flatnonzero(owners == owner) for owner in range(1 + int(owners.max(initial=0)))]
-    room = max_length - int((owners < 0).sum())
-    kept = [np.flatnonzero(owners < 0)]
-    for place, n in zip(places, shares([len(place) for place in places], room), strict=True):
-        kept.append(place[:n] if side == "right" else place[len(place) - n :])
-    return CutEncoding(encoding, np.sort(np.concatenate(kept)))
+    special = owners.count(-1)
+    lengths = [len(encoding) - special]
+    if 1 in owners:
+        first = encoding.sequence_ids.count(0)
+        lengths = [first, lengths[0] - first]
+    room = shares(lengths, max_length - special)
+    kept, place = [], 0
+    for owner in owners:
+        n, stays = (1, 1) if owner < 0 else (lengths[owner], room[owner])
+        start = place if side == "right" else place + n - stays
+        kept.append(slice(start, start + stays))
+        place += n
+    return CutEncoding(encoding, kept)
 
 
 def shares(lengths: list[int], room: int) -> list[int]:

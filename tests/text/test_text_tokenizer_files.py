@@ -283,7 +283,8 @@ def test_cut_as_the_library_cuts(first, second, limit, side):
     whole = rust.encode(first, second)
     rust.enable_truncation(limit, direction=side)
     expected = rust.encode(first, second)
-    found = cut(whole, limit, side) if len(whole) > limit else whole
+    owners = (-1, 0, -1) if second is None else (-1, 0, -1, 1, -1)
+    found = cut(whole, limit, side, owners) if len(whole) > limit else whole
     assert len(found) == len(expected)
     for name in ("ids", "type_ids", "tokens", "offsets", "word_ids", "sequence_ids", "special_tokens_mask"):
         assert getattr(found, name) == getattr(expected, name)
