@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     examples = read_texts(args, args.file)
     examples = examples.subset(to_find(examples))
-    texts, lines = examples.texts, examples.lines
+    texts, lines, ids = examples.texts, examples.lines, examples.ids
     if args.clusters is not None and not 1 <= args.clusters <= len(texts):
         raise UsageError(f"--clusters takes 1 to {len(texts)}, the number of texts, not {args.clusters}")
     encoder = open_encoder(args)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     for group, members, scores in _groups(args, vectors, similarity):
         for i, score in zip(members.tolist(), numbers(scores), strict=True):
             if args.json:
-                member = {"group": group, "score": score, "line": lines[i], "text": texts[i]}
+                member = {"group": group, "score": score, "line": lines[i], **ids[i], "text": texts[i]}
                 print(json.dumps(member, ensure_ascii=False))
             else:
                 print(row(group, score, texts[i]))

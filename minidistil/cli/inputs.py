@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -198,9 +199,9 @@ def read_sentences(args: argparse.Namespace) -> list[Input]:
     from minidistil.text.tables import FORMATS, format_of, read_rows, suffix_of
 
     kind = args.format
-    if kind is None and args.data != STDIN:
+    if kind is None and args.data != STDIN and not Path(args.data).is_fifo():  # which is read once
         told = FORMATS.get(suffix_of(args.data))
-        if told in (None, "text"):
+        if told in (None, "text", "tsv"):
             if are_columns(line for _, line in lines_of(args.data, args.data)):
                 kind = "columns"
             elif told is None:

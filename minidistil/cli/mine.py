@@ -54,13 +54,15 @@ def run(args: argparse.Namespace) -> int:
     if args.source == args.target == "-":
         raise UsageError("standard input cannot be both files")
     sides = [read_texts(args, path) for path in (args.source, args.target)]
-    sources, targets = (side.subset(to_find(side)).texts for side in sides)
+    first, second = (side.subset(to_find(side)) for side in sides)
+    sources, targets = first.texts, second.texts
     encoder = open_encoder(args)
     ours, theirs = (encoder.encode(side, quiet=args.quiet) for side in (sources, targets))
     found = mine_bitext(ours, theirs, args.k, strategy=args.strategy, threshold=args.threshold)
     for (i, j), score in zip(found.pairs.tolist(), found.scores.tolist(), strict=True):
         if args.json:
-            pair = {"score": score, "text": sources[i], "text_pair": targets[j]}
+            lines = [first.lines[i], second.lines[j]]
+            pair = {"score": score, "lines": lines, "text": sources[i], "text_pair": targets[j]}
             print(json.dumps(pair, ensure_ascii=False))
         else:
             print(row(score, sources[i], targets[j]))

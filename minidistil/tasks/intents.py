@@ -29,10 +29,10 @@ from minidistil.tasks.scope import (
 from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.dataset import Dataset
-from minidistil.text.json_text import parse_json
+from minidistil.text.json_text import has_rows, read_json
 from minidistil.text.labels import LabelMap, class_labels
 from minidistil.text.readers import Examples
-from minidistil.text.sources import opened
+from minidistil.text.tables import suffix_of
 from minidistil.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[np.floating[Any]]
@@ -58,7 +58,8 @@ class IntentTask(SequenceTask):
     def read(self, path: str | Path) -> Examples:
         """Examples of a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
         file, _, part = str(path).partition("#")
-        examples = read_clinc(file, part) if file.lower().endswith(".json") else super().read(path)
+        clinc: bool | str = suffix_of(file) == ".json" and (part or not has_rows(file))
+        examples = read_clinc(file, part) if clinc else super().read(path)
         if examples.labels is None:
             return examples
         return replace(examples, labels=[or_none(label) for label in class_labels(examples)])
@@ -219,15 +220,10 @@ def read_clinc(path: str, part: str) -> Examples:
     DataError
         Not such a file.
     """
-    with opened(path, path) as file:
-        try:
-            text = file.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"not JSON: {error}", path=path) from error
-    content = parse_json(text, path)
+    content = read_json(path, path)
     if not isinstance(content, dict):
         raise DataError(
-            "an object with lists of [text, intent] is expected; for lines of JSON use .jsonl", path=path
+            "an object with lists of [text, intent] is expected, or rows, each an object", path=path
         )
     if part not in content:
         parts = ", ".join(name for name in content if not name.startswith("oos_"))

@@ -17,8 +17,8 @@ from minidistil.tasks.base import DataSettings, Measurable
 from minidistil.tasks.neighbours import prepared, similarities
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
 from minidistil.tasks.sentence_encoder import EncoderSettings
-from minidistil.text.json_text import json_object
 from minidistil.text.sources import lines_of, shown_name
+from minidistil.text.tables import read_rows
 from minidistil.weights.sentence_transformers import Similarity
 
 # As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
@@ -121,8 +121,9 @@ def read_queries(path: str | Path) -> Retrieval:
     Parameters
     ----------
     path : str or Path
-        JSONL, "-" or `.gz` too: objects with "query" (or "anchor", "question"), "positive" (or "positives",
-        "pos"), a text or a list of them, and, if there are some, "negatives" (or "negative", "neg").
+        JSON, an object a line or an array of them, "-" or `.gz` too: with "query" (or "anchor", "question"),
+        "positive" (or "positives", "pos"), a text or a list of them, and, if there are some, "negatives" (or
+        "negative", "neg").
 
     Raises
     ------
@@ -132,10 +133,7 @@ def read_queries(path: str | Path) -> Retrieval:
     name = shown_name(path)
     places: dict[str, int] = {}
     relevant: dict[str, dict[int, float]] = {}  # a query may have several lines
-    for number, line in lines_of(path, name):
-        if not line.strip():
-            continue
-        row = json_object(line, name, number)
+    for number, row in read_rows(path, format="jsonl"):
         (query,) = _texts(row, QUERY, name, number, most=1)
         positive = _texts(row, POSITIVE, name, number)
         for text in [*positive, *(_texts(row, NEGATIVE, name, number) if set(NEGATIVE) & row.keys() else [])]:
@@ -197,10 +195,7 @@ def read_beir(folder: Path) -> Retrieval:
 def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Objects of a JSONL file that have an id and a text."""
     seen = set()
-    for number, line in lines_of(path, str(path)):
-        if not line.strip():
-            continue
-        row = json_object(line, str(path), number)
+    for number, row in read_rows(path, format="jsonl"):
         key = row.get("_id")
         if key is None or not isinstance(row.get("text"), str):
             raise DataError('"_id" and "text" are expected', path=path, line=number)

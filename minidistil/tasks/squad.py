@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
-from minidistil.text.json_text import read_json
-from minidistil.text.sources import LONGEST_LINE, opened, shown_name
+from minidistil.text.json_text import has_rows, read_json
+from minidistil.text.sources import shown_name
 from minidistil.text.tables import format_of, is_missing, listed, read_rows, suffix_of
 
 TABLES = (".jsonl", ".ndjson", ".json", ".parquet")
@@ -82,13 +82,8 @@ def read_squad(
 
 
 def is_squad(path: str | Path) -> bool:
-    """Whether a file is in SQuAD's own form: JSON by its name, and neither an array nor an object a line."""
-    if suffix_of(path) != ".json":
-        return False
-    with opened(path, shown_name(path)) as file:
-        first = file.readline(LONGEST_LINE).removeprefix(b"\xef\xbb\xbf").strip()
-        more = file.readline(LONGEST_LINE).strip()
-    return not first.startswith(b"[") and not (first.endswith(b"}") and more)
+    """Whether a file is in SQuAD's own form: JSON by its name, and no rows."""
+    return suffix_of(path) == ".json" and not has_rows(path)
 
 
 def _questions(path: str | Path, name: str, format: str | None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.errors import DataError
-from minidistil.text.sources import bounded, opened, read_bytes
+from minidistil.text.sources import LONGEST_LINE, bounded, opened, read_bytes, shown_name
 
 SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -84,6 +84,14 @@ def read_json(path: str | Path, name: str) -> Any:
         what = "this is UTF-16" if utf16 else f"byte {error.start} is not UTF-8"
         raise DataError(f"{what}; save the file as UTF-8", path=name) from error
     return parse_json(text, name)
+
+
+def has_rows(path: str | Path) -> bool:
+    """Whether a JSON file is rows, as it begins: an array, or an object a line; and not one object."""
+    with opened(path, shown_name(path)) as file:
+        first = file.readline(LONGEST_LINE).removeprefix(b"\xef\xbb\xbf").strip()
+        more = file.readline(LONGEST_LINE).strip()
+    return first.startswith(b"[") or (first.endswith(b"}") and bool(more))
 
 
 def json_object(line: str, name: str, number: int) -> dict[str, Any]:

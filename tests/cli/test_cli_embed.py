@@ -266,6 +266,7 @@ def test_mine(encoder, tmp_path, say):
     asked = ["mine", encoder, tmp_path / "a.txt", tmp_path / "b.txt", "-k", 2]
     rows = say(*asked, "--json")
     assert {(row["text"], row["text_pair"]) for row in rows[:2]} == {(t, t) for t in TEXTS[1:3]}
+    assert sorted(row["lines"] for row in rows[:2]) == [[1, 3], [2, 1]]
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_translations([tmp_path / "pairs.jsonl"]) == tuple(

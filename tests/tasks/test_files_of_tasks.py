@@ -198,6 +198,14 @@ def test_other_files_are_read_as_the_training_file_was(tmp_path):
     assert learnt.read(pairs).texts == ["a", "c"], "but need not be there"
 
 
+def test_rows_of_intents_and_queries_in_an_array(tmp_path):
+    rows = [{"text": "where is it?", "intent": "track"}, {"text": "what?", "intent": None}]
+    found = named_task("intents").read(written(tmp_path / "a.json", json.dumps(rows)))
+    assert (found.texts, found.labels) == (["where is it?", "what?"], ["track", "none"])
+    rows = [{"query": "where?", "positive": "here"}]
+    assert named_task("retrieval").read(written(tmp_path / "b.json", json.dumps(rows))).corpus == ["here"]
+
+
 # Labels
 
 
