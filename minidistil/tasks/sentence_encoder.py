@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
+
+log = logging.getLogger("minidistil")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class SentenceEncoder:
         check_type("its tokenizer", tokenizer, Tokenizer)
         embedding = Embedding() if embedding is None else embedding
         wanted, positions = embedding.max_length, model.config.max_position_embeddings
-        length = sequence_length(tokenizer, model.config, None if wanted is None else min(wanted, positions))
+        if wanted is not None and wanted > positions:
+            log.warning("texts are cut at the model's %d positions, not at %d tokens", positions, wanted)
+            wanted = positions
+        length = sequence_length(tokenizer, model.config, wanted)
         pooling_kinds(embedding.pooling)
         self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
         self.embedding = embedding._replace(max_length=length)

@@ -538,6 +538,7 @@ def test_long_texts_are_cut_with_one_warning(encoder, encoder_directory, caplog)
     short = SentenceEncoder.from_pretrained(encoder_directory, max_length=4)
     np.testing.assert_allclose(*short.encode(["warm film plot", "warm film cast"]), atol=1e-6)
     assert SentenceEncoder.from_pretrained(encoder_directory, max_length=999).embedding.max_length == 24
+    assert caplog.messages[-1] == "texts are cut at the model's 24 positions, not at 999 tokens"
     with pytest.raises(UsageError, match="max_length"):
         SentenceEncoder.from_pretrained(encoder_directory, max_length=2).encode(["warm"])
     with pytest.raises(UsageError, match="pooling is"):
