@@ -143,7 +143,7 @@ class FineTuning(RecipeRun):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_pretrained(resolve(self.source))
-        return tokenizer.check_rows(self._source_config.vocab_size)
+        return tokenizer.check_rows(self._source_config.vocab_size, self.source)
 
     @cached_property
     def examples(self) -> Any:

@@ -266,7 +266,7 @@ class GeneralDistillation(MaskedLMRun):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_pretrained(resolve(self.source))
-        return tokenizer.check_rows(self.teacher.config.vocab_size)
+        return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
 
     def identity(self) -> dict[str, Any]:
         return {"teacher": content(resolve(self.source))}

@@ -158,7 +158,7 @@ class PairsDistillation(RecipeRun):
     @cached_property
     def teacher_tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_pretrained(resolve(self.source))
-        return tokenizer.check_rows(self.teacher.config.vocab_size)
+        return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
 
     @cached_property
     def embedding(self) -> Embedding:

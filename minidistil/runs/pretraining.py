@@ -91,7 +91,7 @@ class Pretraining(MaskedLMRun):
     def tokenizer(self) -> Tokenizer:
         if self.source is not None:
             source = resolve(self.source)
-            return Tokenizer.from_pretrained(source).check_rows(load_config(source).vocab_size)
+            return Tokenizer.from_pretrained(source).check_rows(load_config(source).vocab_size, self.source)
         m = self.recipe.model
         return train_wordpiece(
             self.texts,

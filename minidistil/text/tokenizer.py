@@ -260,8 +260,14 @@ class Tokenizer:
         del other.num_ids
         return other
 
-    def check_rows(self, vocab_size: int) -> Self:
+    def check_rows(self, vocab_size: int, path: object) -> Self:
         """The same tokenizer, if a model with so many rows in its table of words can learn with it.
+
+        Parameters
+        ----------
+        vocab_size : int
+        path : object
+            Where both are from, for the message.
 
         Raises
         ------
@@ -276,10 +282,11 @@ class Tokenizer:
         ]
         if beyond:
             some = ", ".join(repr(token) for _, token in sorted(beyond)[:3])
+            more = f" and {len(beyond) - 3} more" if len(beyond) > 3 else ""
             raise ConfigError(
-                f"the tokenizer has {self.num_ids} ids, but the model's table of words has {vocab_size} "
-                f"rows: there is none for {some}{', ...' if len(beyond) > 3 else ''}. Take the tokenizer "
-                "that the model was trained with, or a model whose table was enlarged for these tokens"
+                f"{path}: its tokenizer has {self.num_ids} ids, but the model's table of words has "
+                f"{vocab_size} rows: there is none for {some}{more}. Take the tokenizer that the model was "
+                "trained with, or a model whose table was enlarged for these tokens"
             )
         return self.for_model(vocab_size)
 

@@ -435,14 +435,15 @@ def test_a_model_answers_until_a_text_holds_a_token_beyond_its_table(tmp_path):
 def test_training_is_refused_at_once(tmp_path):
     tokenizer = beyond(tmp_path)
     with pytest.raises(
-        ConfigError, match=rf"{N + 2} ids, but .* {N} rows: there is none for '<ent>', '<two>'\."
+        ConfigError,
+        match=rf"m: its tokenizer has {N + 2} ids, but .* {N} rows: there is none for '<ent>', '<two>'\.",
     ):
-        tokenizer.check_rows(N)
-    assert tokenizer.check_rows(N + 2) is tokenizer
+        tokenizer.check_rows(N, "m")
+    assert tokenizer.check_rows(N + 2, "m") is tokenizer
     # [PAD] has a place in no text: a vocabulary may lack it.
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "vocab.txt").write_text("\n".join(VOCAB[1:]) + "\n")
-    assert read(tmp_path / "b").check_rows(N - 1).num_ids == N - 1
+    assert read(tmp_path / "b").check_rows(N - 1, "m").num_ids == N - 1
 
 
 def test_random_words_are_the_models(tmp_path):
