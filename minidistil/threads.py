@@ -17,7 +17,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,11 @@ class _Pool:
             self._bell.release()
 
     def share(self, work: Callable[[], None], helpers: int) -> None:
-        """Call `work` here and on `helpers` workers, and wait for all. The caller holds `sharing`."""
+        """Call `work` here and on up to `helpers` workers, and wait for those that began it.
+
+        When it is done here, nothing is left of it for those that did not, be it that they were late or
+        that the pool was stopped. The caller holds `sharing`.
+        """
         finished, errors = threading.Semaphore(0), deque[BaseException]()
 
         def task() -> None:
@@ -158,7 +162,12 @@ class _Pool:
         try:
             work()
         finally:
-            for _ in range(helpers):  # no thread may still write into our arrays when we leave
+            begun = helpers
+            with suppress(IndexError):  # workers take tasks too: the last may be gone at any moment
+                while self._tasks:
+                    self._tasks.popleft()
+                    begun -= 1
+            for _ in range(begun):  # no thread may still write into our arrays when we leave
                 finished.acquire()
             self.state[self._leave] = 0
         if errors:

@@ -126,6 +126,44 @@ def test_work_is_shared():
     threads.parallel_for(lambda i: barrier.wait(), 2)
 
 
+def in_time(work, seconds=30):
+    """Whether `work` comes to its end, on a thread of its own."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def test_a_pool_that_was_stopped_still_does_its_work():
+    """As when another thread sets the number of threads between taking the pool and using it."""
+    threads.set_num_threads(3)
+    threads.parallel_for(lambda i: None, 3)
+    pool, done = threads._get_pool(), []
+    pool.stop()
+    assert in_time(lambda: pool.share(lambda: done.append(1), 2))
+    assert done
+
+
+def test_the_number_of_threads_changes_while_others_compute():
+    done = np.zeros(2000, int)
+
+    def work():
+        for k in range(0, len(done), 4):
+            threads.parallel_for(lambda i, k=k: np.add.at(done, k + i, 1), 4)
+
+    def change():
+        while not done[-1]:
+            for count in (2, 3, 1, 4):
+                threads.set_num_threads(count)
+
+    changing = threading.Thread(target=change, daemon=True)
+    changing.start()
+    assert in_time(work)
+    assert (done == 1).all()
+    changing.join(30)
+    assert not changing.is_alive()
+
+
 @pytest.mark.parametrize("guilty", [0, 1, 5])
 def test_an_error_in_a_task_reaches_the_caller(guilty):
     threads.set_num_threads(2)
