@@ -6,13 +6,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= $(if $(QUICK),runs/quick,runs/demo)
 
-.PHONY: distill test test-nojit test-bounds parity bench lint format golden clean help
+.PHONY: distill test test-nojit test-bounds test-cold parity bench lint format golden clean help
 
 help:
 	@echo "make distill          distil a sentiment teacher into a student half as deep (QUICK=1: a subset)"
 	@echo "make test             the test suite"
 	@echo "make test-nojit       the kernels' tests again, as plain Python (NUMBA_DISABLE_JIT=1)"
 	@echo "make test-bounds      and once more with every index checked (NUMBA_BOUNDSCHECK=1)"
+	@echo "make test-cold        the same bits from kernels just compiled and from the cache"
 	@echo "make parity           compare with PyTorch and transformers, live"
 	@echo "make bench            time it beside PyTorch and ONNX Runtime, into docs/performance.md (QUICK=1: a subset)"
 	@echo "make lint             ruff and mypy"
@@ -39,6 +40,9 @@ test-nojit: $(VENV)/.installed-test
 # Kernels with checks are others: they have a cache of their own.
 test-bounds: $(VENV)/.installed-test
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds $(BIN)/python -m pytest -q tests/kernels
+
+test-cold: $(VENV)/.installed-test
+	$(BIN)/python tests/kernel_bits.py
 
 parity: $(VENV)/.installed-parity
 	$(BIN)/python -m pytest -q tests/parity

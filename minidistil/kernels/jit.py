@@ -4,55 +4,54 @@
 - `error_model="numpy"`: dividing by zero gives infinity. Python's ZeroDivisionError would put a branch
   into every loop that divides, and a loop with a branch does not run in vector lanes.
 - fast-math flags one by one. Never the whole of it: that may assume that no NaN and no infinity exist.
-- `cache`: compiled once for a machine. Numba compiles a kernel anew when its own file changes, but not when
-  a kernel that it calls does, which is part of it. So every kernel goes by the state of all files here too.
+- compiled once for a machine (`cache`), into code whose bits depend on nothing else (`library`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite.binding.ffi import lib as llvm
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
+
+from minidistil import forks
+from minidistil.kernels.cache import KernelCache
+from minidistil.kernels.library import KernelCompiler
 
 logger = logging.getLogger(__name__)
-SECONDS_BETWEEN_NOTES = 10.0
+SECONDS_BEFORE_NOTES, SECONDS_BETWEEN_NOTES = 1.0, 10.0
+FIRST_NOTE = "compiling kernels that were not needed here before: once, and up to half a minute (%d done)"
+LATER_NOTE = "compiled %d kernels"
 
 CONFIG: Any = numba.config
-OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
-
-
-def _stamp() -> str:
-    """Changes whenever a file of this package does."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    state = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-    return hashlib.sha256(repr(state).encode()).hexdigest()
-
-
-STAMP = _stamp()
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 class _Notice(event.Listener):
-    """Says that kernels are being compiled, and now and then how many are done: it takes half a minute."""
+    """Says that kernels are being compiled, if it takes time, and now and then how many are done."""
 
     def __init__(self) -> None:
-        self.done, self.said = 0, 0.0
+        self.done, self.next, self.note = 0, 0.0, FIRST_NOTE
 
     def on_start(self, event: Any) -> None:
-        if not self.said and self._is_ours(event):
-            logger.info("compiling kernels for this machine, once: about half a minute")
-            self.said = time.monotonic()
+        if self._is_ours(event):
+            self.next = self.next or time.monotonic() + SECONDS_BEFORE_NOTES
+            self._tell()
 
     def on_end(self, event: Any) -> None:
-        self.done += self._is_ours(event)
-        if self.said and time.monotonic() - self.said > SECONDS_BETWEEN_NOTES:
-            logger.info("compiled %d kernels", self.done)
-            self.said = time.monotonic()
+        if self._is_ours(event):
+            self.done += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        if time.monotonic() > self.next:
+            logger.info(self.note, self.done)
+            self.next, self.note = time.monotonic() + SECONDS_BETWEEN_NOTES, LATER_NOTE
 
     def _is_ours(self, event: Any) -> bool:
         return str(event.data["dispatcher"].py_func.__module__).startswith(__package__)
@@ -60,16 +59,16 @@ class _Notice(event.Listener):
 
 if not CONFIG.DISABLE_JIT:
     event.register("numba:compile", _Notice())
+    forks.wait_for(global_compiler_lock, llvm._lock)  # in the order in which compiling takes them
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: compile on first use, or load what was compiled from the same files."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        result = numba.njit(cache=True, **OPTIONS, **options)(function)
+        result = numba.njit(pipeline_class=KernelCompiler, **OPTIONS, **options)(function)
         if not CONFIG.DISABLE_JIT:
-            file = result._cache._cache_file
-            file._source_stamp = (file._source_stamp, STAMP)
+            result._cache = KernelCache(function)
         return result
 
     return compiled

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from minidistil import kernels
 from minidistil.cli.main import main
 from minidistil.kernels import warmup
+
+TESTS = Path(__file__).parents[1]
 
 
 def test_it_says_what_is_ready(capsys):
@@ -21,7 +24,10 @@ def test_it_says_what_is_ready(capsys):
 
 
 def test_a_model_needs_nothing_that_is_not_warm(tmp_path):
-    """After `warmup` in an empty cache, a step of training compiles nothing."""
+    """After `warmup` in an empty cache, a step of training compiles nothing.
+
+    And what is computed by the process that compiled, and by the next one, has the same bits.
+    """
     code = """
 import numpy as np
 from numba.core import event
@@ -45,9 +51,14 @@ with event.install_listener("numba:compile", Listener()):
         model.eval()([[3, 4]])
 print(compiled)
 """
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    show = "import kernel_bits; print(kernel_bits.bits())"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(TESTS)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        for program in (code + show, show)
+    )
+    assert first.stdout.startswith("[]\n{"), first.stdout + first.stderr
+    assert first.stdout == "[]\n" + second.stdout
 
 
 def test_a_second_process_begins_at_the_other_end(monkeypatch):
