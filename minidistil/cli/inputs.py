@@ -102,7 +102,7 @@ def _refuse_columns(some: Sequence[Input]) -> None:
     from minidistil.errors import UsageError
     from minidistil.tasks.tagged import are_columns
 
-    if are_columns(given.text for given in some):
+    if are_columns(given.text for given in some if "line" in given.origin):
         raise UsageError("these lines are words and tags in columns: say --data FILE --format columns")
 
 
@@ -198,20 +198,19 @@ def read_sentences(args: argparse.Namespace) -> list[Input]:
     from minidistil.text.sources import STDIN, lines_of
     from minidistil.text.tables import FORMATS, format_of, read_rows, suffix_of
 
-    kind = args.format
-    if kind is None and args.data != STDIN and not Path(args.data).is_fifo():  # which is read once
-        told = FORMATS.get(suffix_of(args.data))
-        if told in (None, "text", "tsv"):
-            if are_columns(line for _, line in lines_of(args.data, args.data)):
-                kind = "columns"
-            elif told is None:
-                format_of(args.data, None, also="columns")  # says that the name does not tell
-        elif told in ("jsonl", "parquet") and args.text_column is None:
-            _, first = next(read_rows(args.data), (0, {}))
-            kind = "words" if any(isinstance(first.get(key), list) for key in WORDS) else None
-    if kind not in ("columns", "words"):
+    kind, words = args.format or FORMATS.get(suffix_of(args.data)), args.format == "columns"
+    if not words and args.data != STDIN and not Path(args.data).is_fifo():  # which are read once
+        if args.format is None and kind in (None, "text", "tsv"):
+            words = are_columns(line for _, line in lines_of(args.data, args.data))
+        elif kind in ("jsonl", "json", "parquet") and args.text_column is None:
+            _, first = next(read_rows(args.data, format=kind), (0, {}))
+            words = any(isinstance(first.get(key), list) for key in WORDS)
+    if not words:
+        if kind is None and args.data != STDIN:
+            format_of(args.data, None, also="columns")  # says that the name does not tell
         return read_texts(args)
-    found = read_tagged(args.data, format=kind if kind == "columns" else None, labelled=False)
+    rows = kind if kind in ("jsonl", "json", "parquet") else "columns"
+    found = read_tagged(args.data, format=rows, labelled=False)
     return _with_origins(found, found.texts, [None] * len(found))
 
 

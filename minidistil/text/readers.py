@@ -37,7 +37,8 @@ PAIRS = (
 TEXTS = ("text", "sentence1", "question1", "premise", "question", "sentence")  # QNLI has the last two
 CLASSES = ("label", "labels", "intent")
 LABELS = (*CLASSES, "score")
-IDS = ("id", "_id", "idx", "index", "guid", "uid", "uuid")  # what files call a row, in any case
+# What files call a row, in any case of the letters.
+IDS = ("id", "_id", "idx", "index", "guid", "uid", "uuid", "qid", "pairid", "doc_id", "example_id")
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
