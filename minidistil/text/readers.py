@@ -297,7 +297,7 @@ def ids_of(row: Mapping[str, Any], usual: Sequence[str] = IDS) -> dict[str, Any]
     """What a row is called, by the columns that say so, as JSON can have it."""
     found = {column: row[column] for column in row if column.lower() in usual}
     return {
-        column: value if value is None or isinstance(value, (str, int, float)) else str(value)
+        column: None if is_missing(value) else value if isinstance(value, (str, int, float)) else str(value)
         for column, value in found.items()
     }
 
