@@ -1,7 +1,7 @@
 """Text to token ids and back, over the Rust library `tokenizers`.
 
-A directory holds either tokenizer.json, which says everything, or (as the first BERTs did) only
-vocab.txt, around which BERT's pipeline is built (see tokenizer_files.py).
+A directory holds either tokenizer.json, or (as the first BERTs did) only vocab.txt, around which BERT's
+pipeline is built; other files may add tokens and settings to it (see tokenizer_files.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from minidistil.arguments import as_int32, check_integer, check_type
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
 from minidistil.text.added_tokens import SPECIAL_TOKENS
+from minidistil.text.encodings import Encodings, Int32, TokenSpans, frame_of, without_spaces
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer_files import TokenizerFiles, library_errors, read_tokenizer
 from minidistil.text.tokenizer_saving import render
@@ -35,75 +35,12 @@ log = logging.getLogger("minidistil")
 
 CHUNK = 128  # texts a call of the Rust library; bounds the memory its Encoding objects take
 
-Int32 = npt.NDArray[np.int32]
 Truncation = bool | Literal["error"]
 
 if hasattr(os, "register_at_fork"):
     # The Rust library encodes on threads of its own, which a forked child has not. It then goes without,
     # unless this variable asks for them: the child would wait for ever.
     os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
-
-
-@dataclass(frozen=True)
-class Encodings:
-    """Tokenised texts, each of its own length.
-
-    Attributes
-    ----------
-    input_ids, token_type_ids : list of int32 [length]
-    raw : list of tokenizers.Encoding, or of CutEncoding where tokens were lost
-        For what else the Rust library knows: `offsets`, `word_ids`, `sequence_ids`, `tokens`.
-    truncated : int
-        How many texts lost tokens.
-    """
-
-    input_ids: list[Int32]
-    token_type_ids: list[Int32]
-    raw: list[Any]
-    truncated: int
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-
-class TokenSpans(NamedTuple):
-    """Tokens of N texts laid end to end, and where each stands in its text.
-
-    Attributes
-    ----------
-    ids : int32 [T]
-    lengths : int64 [N]
-        Tokens of each text.
-    spans : int64 [T, 2]
-        Token t is made of the characters `text[spans[t, 0]:spans[t, 1]]`.
-    word_ids : int64 [T]
-        Which word of its text, counted from 0, a token is a piece of. Words are what the pre-tokenizer made.
-    """
-
-    ids: Int32
-    lengths: npt.NDArray[np.int64]
-    spans: npt.NDArray[np.int64]
-    word_ids: npt.NDArray[np.int64]
-
-
-class Frame(NamedTuple):
-    """What a tokenizer puts around a text, or around two.
-
-    Attributes
-    ----------
-    ids : tuple of int
-        Its special tokens, [CLS] and [SEP] of BERT, in their order.
-    owners, types : tuple of int
-        What stands there, in order, [CLS], the text, [SEP], ...: the number of a text, or -1 for a special
-        token; and its token type.
-    begins : bool
-        Whether a special token is the first of all.
-    """
-
-    ids: tuple[int, ...]
-    owners: tuple[int, ...]
-    types: tuple[int, ...]
-    begins: bool
 
 
 class Tokenizer:
@@ -153,7 +90,7 @@ class Tokenizer:
         self.takes_token_types = token_type_ids
         self._saved = saved
         self._rows: int | None = None  # of the model it is for, if those are fewer than its ids
-        self.frames = {pair: self._frame(pair) for pair in (False, True)}
+        self.frames = {pair: frame_of(rust, pair, token_type_ids) for pair in (False, True)}
         around = self.frames[False].ids if self.frames[False].begins else ()
         unknown = rust.token_to_id(getattr(rust.model, "unk_token", None) or self.special_tokens["unk_token"])
         for role, i in (("cls_token", around[:1]), ("sep_token", around[1:][-1:]), ("unk_token", (unknown,))):
@@ -188,32 +125,6 @@ class Tokenizer:
             saved=files,
         )
 
-    def _some_texts(self) -> Iterator[str]:
-        """A letter, and words of the vocabulary in case that it has none for letters."""
-        yield "a"
-        yield from islice(self._rust.get_vocab(with_added_tokens=False), 100)
-
-    def _frame(self, pair: bool) -> Frame:
-        """What the post-processor puts around a letter, or around two."""
-        for text in self._some_texts():
-            with library_errors("the tokenizer cannot encode"):
-                try:
-                    found = self._rust.encode(text, text if pair else None)
-                except Exception:  # a pipeline that has no token for it, and none for the unknown
-                    continue
-            owners = [-1 if owner is None else owner for owner in found.sequence_ids]
-            if 0 in owners and (1 in owners or not pair):
-                break
-        else:
-            return Frame((), (), (), False)
-        firsts = [i for i, owner in enumerate(owners) if i == 0 or owner < 0 or owner != owners[i - 1]]
-        return Frame(
-            ids=tuple(i for i, owner in zip(found.ids, owners, strict=True) if owner < 0),
-            owners=tuple(owners[i] for i in firsts),
-            types=tuple(found.type_ids[i] if self.takes_token_types else 0 for i in firsts),
-            begins=owners[:1] == [-1],
-        )
-
     def lowered(self) -> Self:
         """The same tokenizer, to which upper case is lower case; itself if it is that anyway.
 
@@ -223,6 +134,7 @@ class Tokenizer:
             return self
         rust = tokenizers.Tokenizer.from_str(self._rust.to_str())
         before = [] if rust.normalizer is None else [rust.normalizer]
+        rust.encode_special_tokens = self._rust.encode_special_tokens
         rust.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.Lowercase(), *before])
         other = copy.copy(self)
         other._rust = rust
@@ -518,7 +430,7 @@ class Tokenizer:
         return TokenSpans(
             ids=ids,
             lengths=lengths,
-            spans=_without_spaces(texts, np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2), lengths),
+            spans=without_spaces(texts, np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2), lengths),
             word_ids=np.fromiter(words, np.int64, total),
         )
 
@@ -580,20 +492,3 @@ def _lowers(normalizer: Any) -> bool:
         return False
     lowers = normalizer.get("type") == "Lowercase" or normalizer.get("lowercase") is True
     return lowers or any(map(_lowers, normalizer.get("normalizers", ())))
-
-
-def _without_spaces(
-    texts: Sequence[str], spans: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Spans that begin after the space before a word, which some tokenizers count as part of it.
-
-    A token that is nothing but that space stands at the character after it.
-    """
-    starts, token = spans[:, 0].tolist(), 0
-    for text, n in zip(texts, lengths.tolist(), strict=True):
-        for start in starts[token : token + n]:
-            if text[start : start + 1].isspace():
-                start += len(text[start:]) - len(text[start:].lstrip())
-                spans[token] = start, max(spans[token, 1], min(start + 1, len(text)))
-            token += 1
-    return spans

@@ -95,6 +95,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
         rust = _build_wordpiece(directory / "vocab.txt", config, added)
     else:
         raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt")
+    rust.encode_special_tokens = bool(_flag(directory, config, "split_special_tokens"))
     return TokenizerFiles(
         rust=rust,
         special_tokens={role: token.content for role, token in added.named.items() if role in SPECIAL_TOKENS},

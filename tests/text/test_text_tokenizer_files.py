@@ -136,6 +136,14 @@ def test_one_token_is_first_wherever_it_is_asked(tmp_path, files, first, whole):
         assert each.id_to_token(cut_texts(each, ["a"], 8).input_ids[0]) == first
 
 
+def test_special_tokens_in_a_text_are_tokens_unless_they_are_to_be_split(tmp_path):
+    assert tokens(read(write(tmp_path / "a", {})), "a [SEP]") == ["[CLS]", "a", "[SEP]", "[SEP]"]
+    tokenizer = read(write(tmp_path / "b", {"tokenizer_config.json": {"split_special_tokens": True}}))
+    tokenizer.save(tmp_path / "c")
+    for each in (tokenizer, tokenizer.lowered(), read(tmp_path / "c")):
+        assert tokens(each, "a [SEP]") == ["[CLS]", "a", *["[UNK]"] * 3, "[SEP]"]
+
+
 def test_the_unknown_word_too(tmp_path):
     tokenizer = read(write(tmp_path / "a", {"tokenizer_config.json": {"unk_token": "[unused1]"}}))
     assert tokens(tokenizer, "zz")[1] == "[unused1]"
