@@ -2,6 +2,19 @@
 
 import sys
 
-from minidistil.cli.main import main
 
-sys.exit(main())
+def run() -> int:
+    """The command, with an answer to Ctrl-C from its first import on."""
+    try:
+        from minidistil.cli.main import main
+
+        return main()
+    except KeyboardInterrupt:
+        from minidistil.streams import say
+
+        say("minidistil: interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -16,17 +16,16 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from tqdm import tqdm
-
 from minidistil.download import Archive, DownloadError, download
 from minidistil.errors import MissingAssetError, StorageError
 from minidistil.files import atomic_directory, atomic_write, sha256_file
+from minidistil.streams import say
 
 log = logging.getLogger("minidistil")
 
@@ -128,11 +127,21 @@ def cache_dir() -> Path:
     """Where fetched files are kept: MINIDISTIL_CACHE, else the platform's folder for caches."""
     chosen = os.environ.get("MINIDISTIL_CACHE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return _of_home(lambda: Path(chosen).expanduser()).absolute()
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "minidistil"
+        return _of_home(Path.home) / "Library" / "Caches" / "minidistil"
     local = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(local) if local else Path.home() / ".cache").absolute() / "minidistil"
+    return (Path(local) if local else _of_home(Path.home) / ".cache").absolute() / "minidistil"
+
+
+def _of_home(find: Callable[[], Path]) -> Path:
+    """A path that starts from the home directory, which an account of a container may not have."""
+    try:
+        return find()
+    except RuntimeError as error:
+        raise StorageError(
+            "there is no home directory to keep fetched files in: let MINIDISTIL_CACHE name a folder"
+        ) from error
 
 
 def fetch_minilm() -> Path:
@@ -194,7 +203,7 @@ def _obtain(asset: Asset) -> Path:
         if found == archive.sha256:
             return place
         wrong = f"{place} is not the file it should be: its sha256 is {found}.\n"
-    tqdm.write(f"{wrong}fetching {asset.title}, {archive.size / 1e6:.1f} MB", file=sys.stderr)
+    say(f"{wrong}fetching {asset.title}, {archive.size / 1e6:.1f} MB")
     try:
         with atomic_write(place) as temporary, tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             download(archive, Path(scratch), temporary)

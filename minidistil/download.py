@@ -25,6 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minidistil.files import sha256_file
+from minidistil.streams import is_terminal
 
 BLOCK = 1 << 20
 TIMEOUT = 60.0  # seconds without an answer
@@ -153,7 +154,12 @@ def _size(path: Path) -> int:
 
 def _bar(archive: Archive) -> Any:
     return tqdm(
-        total=archive.size, desc=archive.name, unit="B", unit_scale=True, disable=None, file=sys.stderr
+        total=archive.size,
+        desc=archive.name,
+        unit="B",
+        unit_scale=True,
+        disable=not is_terminal(sys.stderr),
+        file=sys.stderr,
     )
 
 

@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -247,6 +248,30 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_directory(prefix: str = "minidistil-") -> Iterator[Path]:
+    """A directory for what is needed while the block lasts.
+
+    Raises
+    ------
+    StorageError
+        There is no place for one, or its disk is full; the message names the folder and TMPDIR.
+    """
+    folder = ""
+    try:
+        folder = f" in {tempfile.gettempdir()}"
+        with tempfile.TemporaryDirectory(prefix=prefix) as place:
+            yield Path(place)
+    except OSError as error:
+        ours = not folder or str(error.filename or "").startswith(tempfile.gettempdir())
+        if not ours and error.errno not in FULL:
+            raise
+        reason = error.strerror or error
+        raise StorageError(
+            f"temporary files cannot be written{folder}: {reason}. TMPDIR names another place"
+        ) from error
+
+
+@contextmanager
 def only_writer(directory: Path) -> Iterator[None]:
     """Keep a second process out of a directory, which is made.
 
@@ -319,7 +344,10 @@ def sha256_file(path: str | Path) -> str:
 
 def _absolute(path: str | Path) -> Path:
     check_type("the path to write to", path, (str, os.PathLike))
-    return Path(os.path.abspath(path))  # not resolve(): a link at the end is itself the thing to replace
+    try:
+        return Path(os.path.abspath(path))  # not resolve(): a link at the end is itself the thing to replace
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} is nowhere: the working directory does not exist any more") from error
 
 
 def _sync(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import as_array, as_int32, as_mask, check_bounds, check_field
+from minidistil.arrays import as_array, as_int32, as_mask, check_bounds, check_field
 from minidistil.errors import InputError
 
 IntArray = npt.NDArray[np.integer[Any]]

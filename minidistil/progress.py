@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
+
+from minidistil.streams import is_terminal, say
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -14,7 +17,8 @@ class Progress:
     """Shows how far a piece of work is, how fast it goes, and how long it will still take.
 
     On a terminal a tqdm bar, otherwise a plain line every 10 seconds and one at the end. Always on
-    standard error: standard output is for data.
+    standard error: standard output is for data. Where there is no standard error, or it takes nothing,
+    nothing is shown.
 
     Parameters
     ----------
@@ -41,10 +45,10 @@ class Progress:
         self._first = done
         self._values: dict[str, float] = {}
         self._bar: Any = None
-        self._stream: TextIO = sys.stderr
+        self._stream: Any = sys.stderr
         self._began = self._last_line = time.monotonic()
         self._shown = -1
-        if not quiet and self._stream.isatty():
+        if not quiet and is_terminal(self._stream):
             from tqdm import tqdm
 
             class Bar(tqdm):  # type: ignore[misc]
@@ -59,22 +63,22 @@ class Progress:
         self.done += n
         self._values.update(values)
         if self._bar is not None:
-            self._bar.set_postfix_str(self._describe_values(), refresh=False)
-            self._bar.update(n)
+            self._draw(lambda: self._bar.set_postfix_str(self._describe_values(), refresh=False))
+            self._draw(lambda: self._bar.update(n))
         elif not self.quiet and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
     def note(self, text: str) -> None:
         """A line of text that does not break the bar."""
         if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        elif not self.quiet:
-            print(text, file=self._stream, flush=True)
+            self._draw(lambda: self._bar.write(text, file=self._stream))
+        elif not self.quiet and self._stream is not None:
+            say(text, stream=self._stream)
 
     def close(self) -> None:
         """Leave the bar, or print the last line if it is not out yet."""
         if self._bar is not None:
-            self._bar.close()
+            self._draw(lambda: self._bar.close())
         elif not self.quiet and self._shown != self.done and self.done > self._first:
             self._line()
 
@@ -99,7 +103,16 @@ class Progress:
                 parts.append(f"{duration((self.total - self.done) / rate)} left")
         if self._values:
             parts.append(self._describe_values())
-        print(f"{self.label}: {', '.join(parts)}", file=self._stream, flush=True)
+        if self._stream is not None:
+            say(f"{self.label}: {', '.join(parts)}", stream=self._stream)
+
+    def _draw(self, change: Callable[[], object]) -> None:
+        """Change the bar; a terminal that has gone takes it with it."""
+        if self._bar is not None:
+            try:
+                change()
+            except (OSError, ValueError):
+                self._bar, self.quiet = None, True
 
     def _describe_values(self) -> str:
         return ", ".join(f"{name} {value:.4g}" for name, value in self._values.items())

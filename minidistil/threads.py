@@ -115,7 +115,12 @@ class _Pool:
         self._stopped = False
         self.sharing = threading.Lock()
         for i in range(self.workers):
-            threading.Thread(target=self._work, name=f"minidistil-{i + 1}", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name=f"minidistil-{i + 1}", daemon=True).start()
+            except RuntimeError:  # at the interpreter's shutdown, or beyond the limit of threads
+                self.workers = i
+                self.state[parallel.THREADS] = 1 + i
+                break
 
     def _work(self) -> None:
         while True:

@@ -244,3 +244,22 @@ def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
 def test_no_threads_is_refused(n):
     with pytest.raises(UsageError, match="at least 1"):
         threads.set_num_threads(n)
+
+
+def test_where_no_more_threads_start_those_that_did_do_the_work(monkeypatch):
+    start, begun = threading.Thread.start, []
+
+    def limited(thread):
+        if len(begun) == 1:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    pool = threads._Pool(4)
+    assert pool.workers == 1
+    done = []
+    monkeypatch.setattr(threads, "_pool", pool)
+    threads.parallel_for(done.append, 9)
+    pool.stop()
+    assert sorted(done) == list(range(9))

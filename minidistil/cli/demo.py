@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minidistil.streams import say
+
 HELP = "fine-tune a sentiment teacher, distil it into a student of half its depth, compare them"
 EXAMPLES = """\
   minidistil demo
@@ -50,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import json
-    import sys
     from dataclasses import replace
     from pathlib import Path
 
@@ -71,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(report) if args.json else table(report))
     if not args.quiet:
         files = "teacher/, student/, metrics.jsonl, report.json" + (", curves.png" if plotted else "")
-        print(f"\n{out}: {files}", file=sys.stderr)
+        say(f"\n{out}: {files}")
     return 0

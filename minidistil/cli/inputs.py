@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minidistil.streams import is_terminal, say
+
 if TYPE_CHECKING:
     from minidistil.text.readers import Examples
 
@@ -61,7 +63,7 @@ def check_inputs(args: argparse.Namespace) -> None:
 def are_typed(args: argparse.Namespace, *, whole: bool) -> bool:
     """Whether texts are lines typed at a terminal."""
     given = args.document or args.data is not None or args.texts
-    return not (given or whole) and sys.stdin.isatty()
+    return not (given or whole) and is_terminal(sys.stdin)
 
 
 def inputs(
@@ -116,8 +118,8 @@ def _of_arguments(args: argparse.Namespace, whole: bool) -> Iterator[Input]:
         if text != STDIN:
             yield Input(text, args.pair)
         elif whole:
-            if sys.stdin.isatty() and not args.quiet:
-                print("One document; Ctrl-D ends.", file=sys.stderr)
+            if is_terminal(sys.stdin) and not args.quiet:
+                say("One document; Ctrl-D ends.")
             yield Input(_whole_file(STDIN), args.pair)
         else:
             line = 0
@@ -275,15 +277,15 @@ def _whole_file(path: str) -> str:
 def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
     """Lines from a terminal, until it ends."""
     if not args.quiet:
-        print("One text a line; Ctrl-D ends.", file=sys.stderr)
+        say("One text a line; Ctrl-D ends.")
     while True:
         if not args.quiet:
-            print("> ", end="", file=sys.stderr, flush=True)  # what is answered may go to a file
+            say("> ", end="")  # what is answered may go to a file
         try:
             line = input()
         except EOFError:
             if not args.quiet:
-                print(file=sys.stderr)
+                say("")
             return
         if line.strip():
             yield [Input(line, args.pair)]

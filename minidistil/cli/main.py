@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 from minidistil import __version__
 from minidistil.cli import (
@@ -35,7 +35,9 @@ from minidistil.cli import (
     search,
     warmup,
 )
-from minidistil.errors import MinidistilError
+from minidistil.cli.streams import abandon, complain, prepare
+from minidistil.errors import MemoryLimitError, MinidistilError, StorageError
+from minidistil.files import FULL
 from minidistil.memory import keep_freed_memory
 
 VERBS: dict[str, ModuleType] = {
@@ -71,9 +73,18 @@ environment: MINIDISTIL_THREADS, MINIDISTIL_CACHE (where fetched files are kept)
 INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """What argparse does, but that standard output may be full."""
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            complain(message.rstrip("\n"))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="minidistil",
         description="Load, distil, fine-tune and verify BERT-family models on a CPU.",
         epilog=EPILOG,
@@ -148,6 +159,22 @@ class _Once(logging.Filter):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
+    prepare()
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone
+        abandon(sys.stdout)
+        return 0
+    except OSError as error:
+        abandon(sys.stdout)
+        complain(f"minidistil: standard output cannot be written: {error.strerror or error}")
+        return StorageError.exit_code
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = _parse(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())
@@ -162,15 +189,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_num_threads(args.threads)
         keep_freed_memory()
         code: int = args.run(args)
-        sys.stdout.flush()
         return code
     except MinidistilError as error:
-        print(f"minidistil {args.verb}: {error.told(_spelling(args))}", file=sys.stderr)
+        complain(f"minidistil {args.verb}: {error.told(_spelling(args))}")
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        print(f"minidistil {args.verb}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        complain(f"minidistil {args.verb}: {str(interrupt) or 'interrupted'}")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; leave Python nothing to flush into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except MemoryError as error:
+        complain(f"minidistil {args.verb}: there is not enough memory. {error}".rstrip())
+        return MemoryLimitError.exit_code
+    except OSError as error:
+        sys.stdout.flush()  # raises again if it is standard output that takes nothing
+        if isinstance(error, BrokenPipeError):
+            raise
+        full = error.errno in FULL and error.filename is None
+        what = "standard output, or a temporary file, cannot be written: " if full else ""
+        complain(f"minidistil {args.verb}: {what}{error.strerror if full else error}")
+        return StorageError.exit_code

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidistil.cli.inputs import add_input_arguments
+from minidistil.streams import say
 
 if TYPE_CHECKING:
     from minidistil.cli.inputs import Input
@@ -194,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         except MinidistilError as error:
             if not typed:
                 raise
-            print(f"minidistil predict: {error}", file=sys.stderr)  # the next line may be better
+            say(f"minidistil predict: {error}")  # the next line may be better
     if args.html is not None:
         _write_page(args, parts)
     return 0

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_names, check_type
+from minidistil.arguments import check_integer, check_names
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
@@ -84,7 +84,7 @@ class Model(Rectangular, Pretrained):
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
         """Fresh values for some parameters. What one gets does not depend on which others do."""
-        check_type("the seed", seed, (int, np.integer))
+        check_integer("the seed", seed)
         for i, spec in enumerate(self.params.specs):
             if spec.name not in names:
                 continue

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import as_array, check_names
+from minidistil.arguments import check_names
+from minidistil.arrays import as_array
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError, UsageError
 from minidistil.model.arena import Arena

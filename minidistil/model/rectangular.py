@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from minidistil.arguments import as_array, check_names
+from minidistil.arguments import check_names
+from minidistil.arrays import as_array
 from minidistil.model.arena import Arena
 from minidistil.model.heads import Head, Losses
 from minidistil.model.outputs import ModelOutput, unpack_attention

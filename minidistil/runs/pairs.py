@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +31,7 @@ from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.errors import ConfigError
+from minidistil.files import temporary_directory
 from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.model.base import Model
 from minidistil.model.heads import Pooler
@@ -181,8 +181,8 @@ class PairsDistillation(RecipeRun):
         s = self.recipe.student
         if s.vocabulary is None:
             return self.teacher_tokenizer
-        with tempfile.TemporaryDirectory() as place:
-            both = Path(place) / "both.txt"
+        with temporary_directory() as place:
+            both = place / "both.txt"
             both.write_text(
                 "\n".join(" ".join(t.split()) for side in self.pairs for t in side) + "\n", "utf-8"
             )

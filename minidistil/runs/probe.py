@@ -7,7 +7,6 @@ the optimiser, a measurement of held-out text. The whole follows in proportion t
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidistil.errors import DataError
+from minidistil.files import temporary_directory
 from minidistil.model.base import Model
 from minidistil.plan import MemoryPlan, plan_run
 from minidistil.progress import Progress
@@ -92,8 +92,7 @@ def plan_distillation(
         It will not fit.
     Everything that the run itself would raise of its input.
     """
-    with tempfile.TemporaryDirectory(prefix="minidistil-plan-") as directory:
-        place = Path(directory)
+    with temporary_directory("minidistil-plan-") as place:
         window = min(recipe.train.accumulation, WINDOW)
         needed = (STEPS + WARM) * recipe.train.batch_size * window * recipe.data.max_length * 4
         sample, size, scale = _sample(texts, place, recipe.data.text_key, max(SAMPLE, needed))
@@ -120,6 +119,7 @@ def plan_distillation(
 
             began = time.perf_counter()
             trainer = run.trainer(student, data, out=place / "work", evaluate=clock, quiet=True)
+            trainer.saves = False
             teaching = (time.perf_counter() - began) * scale if recipe.objective.keep != "nothing" else 0.0
             trainer.train()
         update = _seconds_of_update(trainer.optimizer, trainer.grads)

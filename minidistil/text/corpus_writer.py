@@ -10,9 +10,7 @@ however often, ends with the same bytes. Counts and hashes are taken from the fi
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.ahead import map_ahead
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, sha256_file, storage_error, write_json
 from minidistil.progress import Progress
@@ -225,16 +224,11 @@ class _Writer:
 
     def _encoded(self) -> Iterator[tuple[_Batch, npt.NDArray[np.int32], Int64]]:
         """Batches in order, encoded by threads that are at most THREADS batches ahead."""
-        waiting: deque[tuple[_Batch, Future[tuple[npt.NDArray[np.int32], Int64]]]] = deque()
-        with ThreadPoolExecutor(THREADS) as pool:
-            for batch in self._batches():
-                waiting.append((batch, pool.submit(self.tokenizer.encode_flat, batch.texts)))
-                if len(waiting) > THREADS:
-                    done, future = waiting.popleft()
-                    yield done, *future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, *future.result()
+        for batch, (ids, lengths) in map_ahead(self._encode_texts, self._batches(), THREADS):
+            yield batch, ids, lengths
+
+    def _encode_texts(self, batch: _Batch) -> tuple[npt.NDArray[np.int32], Int64]:
+        return self.tokenizer.encode_flat(batch.texts)
 
     def _batches(self) -> Iterator[_Batch]:
         state, batch, size, before = self.state, _Batch(), 0, 0

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.ahead import ahead
-from minidistil.arguments import as_array, check_bounds, check_field, check_names
+from minidistil.arguments import check_names
+from minidistil.arrays import as_array, check_bounds, check_field
 from minidistil.errors import InputError, UsageError
 from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer, Truncation

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_bounds, check_field
+from minidistil.arrays import check_bounds, check_field
 from minidistil.packing import Batch
 from minidistil.text.dataset import Dataset, check_targets, rows_at
 

@@ -36,7 +36,7 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
     """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
     try:
         if name != str(path):
-            with _piped(sys.stdin.buffer, name) as piped:
+            with _piped(_stdin(), name) as piped:
                 yield piped
         elif name.lower().endswith(".gz"):
             with open(path, "rb") as packed:
@@ -48,6 +48,12 @@ def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
         raise DataError(f"not a whole gzip file: {error}", path=name) from error
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=name) from error
+
+
+def _stdin() -> IO[bytes]:
+    if sys.stdin is None or getattr(sys.stdin, "closed", False):
+        raise DataError("it is closed: there is nothing to read from", path=shown_name(STDIN))
+    return sys.stdin.buffer
 
 
 def _piped(file: Any, name: str) -> Any:

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
-from minidistil.arguments import as_int32, check_integer, check_type
+from minidistil.arguments import check_integer, check_type
+from minidistil.arrays import as_int32
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
 from minidistil.text.added_tokens import SPECIAL_TOKENS
@@ -221,7 +222,7 @@ class Tokenizer:
 
     def id_to_token(self, token_id: int) -> str | None:
         """Token of an id, or None if there is none."""
-        check_type("the id of a token", token_id, (int, np.integer))
+        check_integer("the id of a token", token_id)
         found: str | None = self._rust.id_to_token(int(token_id)) if 0 <= token_id < 2**32 else None
         return found
 

@@ -6,29 +6,35 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-_NOTE = b"\nStopping after this micro-batch, then saving. Once more to stop at once.\n"
+_NOTE = "\nStopping after this micro-batch{}. Once more to stop at once.\n"
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(saves: bool = True) -> Iterator[Callable[[], bool]]:
     """While inside, the first SIGINT or SIGTERM only sets a flag; the second raises KeyboardInterrupt.
+
+    Parameters
+    ----------
+    saves : bool
+        Whether the state is saved then, for what is said.
 
     Yields
     ------
     callable
         Whether a stop was asked for. Always False outside the main thread, which alone may handle signals.
     """
-    asked = False
+    asked, note = False, _NOTE.format(", then saving" if saves else "").encode()
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             raise KeyboardInterrupt
         asked = True
-        os.write(2, _NOTE)  # print() may not be entered twice, and a signal can arrive inside one
+        with suppress(OSError):  # print() may not be entered twice, and a signal can arrive inside one
+            os.write(2, note)
 
     before = {}
     if threading.current_thread() is threading.main_thread():

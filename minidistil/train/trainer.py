@@ -103,6 +103,7 @@ class Trainer:
         self.model, self.objective, self.dataset = model, objective, dataset
         self.settings, self.evaluate = settings, evaluate
         self.out = None if out is None else Path(out)
+        self.saves = out is not None  # when it is interrupted
         self.label, self.quiet = label, quiet
         first = self._epoch(0)
         per_epoch = -(-len(first) // settings.accumulation)
@@ -149,7 +150,7 @@ class Trainer:
         state = self.state
         with (
             closing(self.log),
-            interruptible() as interrupted,
+            interruptible(self.saves) as interrupted,
             Progress(self.total, self.label, "step", done=state.step, quiet=self.quiet) as progress,
         ):
             while not state.finished:
@@ -384,10 +385,9 @@ class Trainer:
 
     def _stop(self) -> NoReturn:
         """Save and leave: what Ctrl-C asks for."""
-        if self.out is None:
-            raise KeyboardInterrupt(
-                f"stopped after step {self.state.step}; nothing is saved without an output directory"
-            )
+        if not self.saves:
+            without = " without an output directory" if self.out is None else ""
+            raise KeyboardInterrupt(f"stopped after step {self.state.step}; nothing is saved{without}")
         self._save()
         raise KeyboardInterrupt(
             f"stopped after step {self.state.step}; start again to go on from {self._saved}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from minidistil.arguments import check_type
-from minidistil.errors import MissingAssetError, UsageError, WeightsError
+from minidistil.errors import MissingAssetError, StorageError, UsageError, WeightsError
 from minidistil.files import storage_error
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
 from minidistil.weights.modules import encoder_directory
@@ -104,6 +104,9 @@ def _fetch(name: str, revision: str | None) -> Path:
         RevisionNotFoundError,
     )
 
+    places = ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+    if os.path.expanduser("~") == "~" and not any(map(os.environ.get, places)):
+        raise StorageError("there is no home directory to keep fetched models in: let HF_HOME name a folder")
     # The root of the errors of the HTTP client inside, whichever client this version has.
     client_errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, OSError))
     command = f"hf download {name}" + ("" if revision is None else f" --revision {revision}")

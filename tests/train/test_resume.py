@@ -141,8 +141,17 @@ def test_a_second_signal_stops_at_once(tmp_path):
 
 
 def test_interrupted_without_an_output_directory():
-    with pytest.raises(KeyboardInterrupt, match="nothing is saved"):
+    with pytest.raises(KeyboardInterrupt, match="nothing is saved without an output directory"):
         toy_trainer(objective=Interrupting(2)).train()
+
+
+def test_a_trial_neither_saves_nor_says_so(tmp_path, capfd):
+    trainer = toy_trainer(tmp_path, objective=Interrupting(2))
+    trainer.saves = False
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped after step \d+; nothing is saved$"):
+        trainer.train()
+    assert capfd.readouterr().err == "\nStopping after this micro-batch. Once more to stop at once.\n"
+    assert not list(tmp_path.glob("checkpoint-*"))
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, undisturbed):

@@ -1,0 +1,93 @@
+"""Checks of arrays that a caller hands over: integers, masks, what a kernel trusts.
+
+NumPy converts almost anything to an array, and an array to almost any dtype, without a word. Here a value is
+taken if it says the same afterwards, and refused otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+
+INT32 = np.dtype(np.int32)
+
+
+def as_array(what: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    """`value` as an array.
+
+    Raises
+    ------
+    InputError
+        Rows of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} is not an array: {error}") from error
+
+
+def as_int32(what: str, value: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """`value` in int32, if it holds integers that fit.
+
+    Raises
+    ------
+    InputError
+        Another dtype (bool and float too), or integers beyond int32.
+    """
+    array = as_array(what, value)
+    if array.dtype == INT32:
+        return array
+    if array.size and array.dtype.kind not in "iu":
+        raise InputError(f"{what} must hold integers, not {array.dtype}")
+    if array.size:
+        for extreme in (int(array.min()), int(array.max())):
+            if not -(2**31) <= extreme < 2**31:
+                raise InputError(f"{what} holds {extreme}, which is outside of any vocabulary")
+    return array.astype(np.int32)
+
+
+def as_mask(what: str, value: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """`value` as bool, if all of it is 0, 1, False or True.
+
+    Raises
+    ------
+    InputError
+        Anything else, such as the additive form, 0 for a token and -1e9 for padding.
+    """
+    array = as_array(what, value)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} must hold 1 (a token) and 0 (padding), not {array.dtype}")
+    ones = array == 1
+    wrong = ~(ones | (array == 0))
+    if np.count_nonzero(wrong):
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(
+            f"{what} must hold 1 (a token) and 0 (padding); it has {array[where]!s} at {list(where)}. "
+            "An additive mask, 0 and -1e9, becomes one by `mask == 0`"
+        )
+    return np.asarray(ones)
+
+
+def check_field(owner: str, name: str, array: Any, dtype: npt.DTypeLike, length: int | None = None) -> None:
+    """An InputError unless `array` is one-dimensional, contiguous, of this dtype and of this length."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+        found = (
+            f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+        )
+        raise InputError(f"{owner}: {name} must be an array {np.dtype(dtype)} [n], not {found}")
+    if length is not None and len(array) != length:
+        raise InputError(f"{owner}: {name} has {len(array)} entries, {length} are expected")
+    if not array.flags.c_contiguous:
+        raise InputError(f"{owner}: {name} is not contiguous; numpy.ascontiguousarray makes it so")
+
+
+def check_bounds(owner: str, name: str, bounds: npt.NDArray[Any], total: int, *, empty: bool = False) -> None:
+    """An InputError unless `bounds` rise from 0 to `total`; with `empty` they may also stay."""
+    before, after = bounds[:-1], bounds[1:]
+    falls = after < before if empty else after <= before  # a difference could overflow
+    if not len(bounds) or bounds[0] != 0 or bounds[-1] != total or np.count_nonzero(falls):
+        raise InputError(f"{owner}: {name} must rise from 0 to {total}, not {bounds.tolist()[:8]}")

@@ -1,0 +1,29 @@
+"""Standard streams as they are found: a terminal, a pipe, a full disk, closed, or none at all.
+
+What is said on standard error is never worth a run: where it cannot be said, it is not. (`print` to a stream
+that is None would print to standard output, among the data.)
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody sits before a stream: not where it is None, or closed."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+def say(text: str, *, end: str = "\n", stream: Any = None) -> bool:
+    """Write a line to standard error, or to another stream like it; False where that cannot be."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        stream.write(text + end)
+        stream.flush()
+    except (AttributeError, ValueError, OSError):
+        return False
+    return True
