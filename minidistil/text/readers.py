@@ -149,25 +149,18 @@ def read_examples(
     broken: list[int] | None = [] if skip_broken else None
     for line, row in read_rows(path, format=kind, header=header, broken=broken, blank=empty):
         columns = roles.of(row, line)
-        values = {role: cell_of(row, column, name, line) for role, column in columns.items()}
-        for role in values.keys() - {"label"}:
-            if is_missing(values[role]):
-                values[role] = ""
-            elif not isinstance(values[role], str):
-                raise DataError(
-                    f"column {columns[role]!r} should hold text, not {values[role]!r:.60}",
-                    path=name,
-                    line=line,
-                )
-        if not empty and not values["text"].strip() and not values.get("pair", "").strip():
+        first = _text(row, columns["text"], name, line)
+        second = _text(row, columns["pair"], name, line) if "pair" in columns else ""
+        label = cell_of(row, columns["label"], name, line) if "label" in columns else None
+        if not (empty or first.strip() or second.strip()):
             if broken is None:
                 raise DataError("the text is empty", path=name, line=line)
             broken.append(line)
             continue
         lines.append(line)
-        texts.append(values["text"])
-        pairs.append(values.get("pair", ""))
-        labels.append(values.get("label"))
+        texts.append(first)
+        pairs.append(second)
+        labels.append(label)
         if roles.flags:
             labels[-1] = [label for label, column in roles.flags.items() if _flag(row, column, name, line)]
         if usual_ids:
@@ -291,6 +284,16 @@ def _between(kind: str, columns: Sequence[str]) -> str:
     if kind == "csv" and len(columns) == 1 and ";" in columns[0]:
         return " Cells are expected between commas, not semicolons"
     return ""
+
+
+def _text(row: Mapping[str, Any], column: str, name: str, line: int) -> str:
+    """A cell that holds a text; nothing is an empty one."""
+    value = cell_of(row, column, name, line)
+    if isinstance(value, str):
+        return value
+    if is_missing(value):
+        return ""
+    raise DataError(f"column {column!r} should hold text, not {value!r:.60}", path=name, line=line)
 
 
 def ids_of(row: Mapping[str, Any], usual: Sequence[str] = IDS) -> dict[str, Any]:
