@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 from minidistil.files import atomic_write
+from minidistil.train.log import iter_records
 
 
 def plot_curves(metrics: Path, picture: Path) -> bool:
@@ -22,13 +22,14 @@ def plot_curves(metrics: Path, picture: Path) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    records = list(iter_records(metrics))
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2)
     for panel, kind, value in zip(panels, ("train", "eval"), ("loss", "accuracy"), strict=True):
-        for stage in dict.fromkeys(r["stage"] for r in records):
-            points = [(r["epoch"], r[value]) for r in records if r["stage"] == stage and r["kind"] == kind]
+        drawn = [r for r in records if r.get("kind") == kind and r.get(value) is not None and "epoch" in r]
+        for stage in dict.fromkeys(str(r.get("stage")) for r in drawn):
+            points = [(r["epoch"], r[value]) for r in drawn if str(r.get("stage")) == stage]
             panel.plot(*zip(*points, strict=True), label=stage, marker="o" if kind == "eval" else "")
         panel.set_xlabel("epoch")
         panel.set_ylabel("training loss" if kind == "train" else "held-out accuracy")

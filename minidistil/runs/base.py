@@ -97,6 +97,10 @@ class RecipeRun:
     def card(self) -> ModelCard:
         raise NotImplementedError
 
+    def settings(self) -> Any:
+        """The settings that had a part in it, in tables."""
+        return self.recipe
+
     def arguments(self) -> list[str]:
         """The command line that makes it, but for settings and `--out`."""
         raise NotImplementedError
@@ -114,7 +118,7 @@ class RecipeRun:
         return ModelCard(
             base_model=None if source is None else source.base_model,
             license=None if source is None else source.license,
-            details={key: literal(value) for key, value in flat(self.recipe).items() if value is not None},
+            details={key: said for key, value in flat(self.settings()).items() if (said := _shown(value))},
             command=self.command,
             **about,
         )
@@ -264,6 +268,13 @@ def sizes(model: Model) -> dict[str, Any]:
         "parameters": model.params.num_parameters,
         "bytes": model.params.nbytes,
     }
+
+
+def _shown(value: Any) -> str:
+    """A setting for people to read; nothing of one that is left out."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    return "" if value is None else value if isinstance(value, str) else literal(value)
 
 
 def freeze(model: Model, what: Sequence[str]) -> None:

@@ -354,6 +354,9 @@ class FineTuning(RecipeRun):
             "not known.",
         )
 
+    def settings(self) -> Mapping[str, Any]:
+        return {k: v for k, v in to_dict(self.recipe).items() if k != "teaching" or self._teacher is not None}
+
     def arguments(self) -> list[str]:
         given = {"--task": self.task_name, "--train": self._train, "--eval": self._evaluate}
         options = {**given, "--distill-from": self._teacher}
