@@ -20,24 +20,25 @@ def content(directory: Path) -> dict[str, str | None]:
 
     Files that are written otherwise, such as shards, or a model saved again, are the same content.
     """
+    stats = ((path.name, path.stat()) for path in sorted(directory.glob("*")) if path.is_file())
+    state = tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+    return dict(_content(directory, state))
+
+
+@lru_cache(maxsize=8)  # the tasks of GLUE and several seeds begin from one model
+def _content(directory: Path, state: object) -> dict[str, str | None]:
+    """As `content`; `state` tells that the files are still those that were read."""
     config = {k: v for k, v in load_config(directory).to_dict().items() if k not in VOLATILE}
-    tokenizer = saved_tokenizer(directory)
     text = json.dumps(config, sort_keys=True, ensure_ascii=False)
+    tokenizer = saved_tokenizer(directory)
     return {
-        "weights": _weights(directory, _state(directory)),
+        "weights": _weights(directory),
         "config": hashlib.sha256(text.encode()).hexdigest(),
         "tokenizer": None if tokenizer is None else tokenizer.content_hash(),
     }
 
 
-def _state(directory: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells that the files of weights are still those that were read."""
-    stats = ((path.name, path.stat()) for path in sorted(directory.glob("*.safetensors*")))
-    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
-
-
-@lru_cache(maxsize=8)  # the tasks of GLUE and several seeds begin from one model
-def _weights(directory: Path, state: object) -> str:
+def _weights(directory: Path) -> str:
     """SHA-256 over the tensors by name."""
     checkpoint, digest = open_checkpoint(directory), hashlib.sha256()
     for name in sorted(checkpoint):
