@@ -85,10 +85,8 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
     return class_of(load_config(path), path).from_pretrained(path, **options)
 
 
-def load_to_answer(
-    path_or_id: str | Path, head: str | None = None, *, mapped: bool = False, **options: Any
-) -> Model:
-    """Load a model that predicts, measures or teaches: packed, and without a word about new parameters.
+def load_to_answer(path_or_id: str | Path, head: str | None = None, **options: Any) -> Model:
+    """Load a model that predicts or measures, and say nothing about new parameters.
 
     Whoever asks a head checks that it was trained, see `Model.check_trained`.
 
@@ -98,20 +96,15 @@ def load_to_answer(
     head : str, optional
         What the class's name ends with where config.json names none: "ForSequenceClassification", or "Model"
         for an encoder of which no head is asked.
-    mapped : bool
-        Read matrices from the file when they are used, as one prediction needs them. Otherwise they are read,
-        and packed, now; what becomes of the file makes no difference then.
     **options
-        Others of `Model.from_pretrained`.
+        Of `Model.from_pretrained`: `mapped=True` for a command, which ends soon. Without it all is in memory,
+        and what becomes of the file makes no difference.
     """
     from minidistil.weights.hub import resolve
 
     path = resolve(path_or_id)
     kind = class_of(load_config(path), path, head)
-    model = kind.from_pretrained(path, mapped=True, quiet=True, **options).eval()
-    if not mapped:
-        model.params.pack_all()
-    return model
+    return kind.from_pretrained(path, quiet=True, **options).eval()
 
 
 def class_of(config: ModelConfig, path: Path, head: str | None = None) -> type[Model]:

@@ -142,7 +142,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
             raise MemoryLimitError(f"the parameters take {self.nbytes / 1e9:,.1f} GB of memory{has}")
 
     def leave(self, name: str, read: Reader, *, by_rows: bool = False) -> None:
-        """Leave a matrix in its file; it is read when it is used, and kept only if it is packed.
+        """Leave a matrix in its file; it is read when it is used, and kept only where it is packed.
 
         Parameters
         ----------
@@ -174,7 +174,9 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         places : int32 [T]
         """
         if name in self._rows and name in self._asked and self.packed:
-            self._read_table(name)
+            self._views[name] = self._from_file([name])
+            self._left.pop(name, None)
+            self._rows.discard(name)
         read = self._left.get(name) if name in self._rows else None
         if read is None:
             return self.array(name), ids
@@ -184,11 +186,6 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         for out, row in zip(table, some.tolist(), strict=True):
             read(row * out.size, out)
         return table, places.astype(np.int32)
-
-    def _read_table(self, name: str) -> None:
-        self._views[name] = self._from_file([name])
-        self._left.pop(name, None)
-        self._rows.discard(name)
 
     @property
     def mapped(self) -> bool:
@@ -269,15 +266,6 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         if self._pack is None:
             self._packed.clear()
         self._pack = pack
-
-    def pack_all(self) -> None:
-        """Read now what is left in a file, tables as they are and matrices packed: no call asks it then."""
-        if self._pack is not None:
-            for name in list(self._rows):
-                self._read_table(name)
-            fused = {name: group for group, names in self._groups.items() for name in names}
-            for weight in dict.fromkeys(fused.get(name, name) for name in self._left):
-                self._packed[weight] = self._pack(self.array(weight))
 
     def unpack(self) -> None:
         """Undo `pack`, and `own` the parameters: values may change again."""
