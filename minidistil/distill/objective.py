@@ -16,7 +16,7 @@ from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
 from minidistil.model.arena import Arena
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceHead
-from minidistil.model.heads import Pooler, SequenceHead, target
+from minidistil.model.heads import Pooler, SequenceHead, class_target, target
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.vocabulary import TopWords, Vocabulary
@@ -234,7 +234,8 @@ class Distillation:
     def _rows(self, batch: Batch) -> int:
         """Rows of the scores that soft labels are compared in."""
         if self.soft_on == "masked":
-            return int((target(batch, "labels") != IGNORE_INDEX).sum())
+            labels = class_target(batch, "labels", batch.num_tokens, self.student.config.vocab_size)
+            return int((labels != IGNORE_INDEX).sum())
         head = self.student.heads[0]
         if isinstance(head, SpanHead):
             return 2 * batch.num_sequences

@@ -300,6 +300,11 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
         """Bytes of the flat array, whether there is one or not."""
         return self._size * self.dtype.itemsize
 
+    def check_like(self, other: Arena) -> None:
+        """A UsageError unless another arena is laid out as this one, as gradients and moments are."""
+        if not isinstance(other, Arena) or other.specs != self.specs or other.dtype != self.dtype:
+            raise UsageError("grads must be an arena laid out as the model's params: params.like() makes one")
+
     def like(self, dtype: npt.DTypeLike | None = None) -> Arena:
         """A zeroed arena of the same layout: for gradients or moments."""
         return Arena(self.specs, self.dtype if dtype is None else dtype)

@@ -15,7 +15,7 @@ from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.backend import get_backend
-from minidistil.model.checks import check_backward, check_batch, check_dropout, check_grads, checked_douts
+from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
 from minidistil.model.heads import Head, Losses, PooledHead, Pooler
 from minidistil.model.naming import embedding_views, encoder_specs, layer_views
@@ -299,7 +299,7 @@ class Model(Rectangular, Pretrained):
         """
         self.check(batch)
         if grads is not None:
-            check_grads(self.params, grads)
+            self.params.check_like(grads)
         run, counts = Run(batch, self.config, self.backend), self.loss_counts(batch)
         check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
         scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}

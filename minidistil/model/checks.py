@@ -70,13 +70,7 @@ def check_backward(cache: Cache, kind: type, config: ModelConfig, params: Arena,
     if cache.kind is not kind or cache.config != config or cache.dtype != params.dtype:
         raise UsageError("cache is from the forward pass of another model")
     check_batch(cache.batch, config)  # its arrays may have changed since
-    check_grads(params, grads)
-
-
-def check_grads(params: Arena, grads: Arena) -> None:
-    """A UsageError unless `grads` are laid out as `params`."""
-    if not isinstance(grads, Arena) or grads.specs != params.specs or grads.dtype != params.dtype:
-        raise UsageError("grads must be an arena laid out as the model's params: params.like() makes one")
+    params.check_like(grads)
 
 
 def checked_douts(douts: Mapping[str, Any], cache: Cache) -> dict[str, Any]:

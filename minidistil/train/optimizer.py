@@ -82,13 +82,21 @@ class AdamW:
 
     def global_norm(self, grads: Arena) -> float:
         """Norm of the gradient of all trained parameters. That of the frozen ones is set to zero."""
+        self.params.check_like(grads)
         for start, stop, trained, _ in self.segments:
             if not trained:
                 grads.flat[start:stop] = 0
         return float(self.backend.global_norm(grads.flat))
 
     def step(self, grads: Arena, *, factor: float = 1.0, scale: float = 1.0) -> None:
-        """One update: learning rate times `factor` (the schedule), gradient times `scale` (clipping)."""
+        """One update: learning rate times `factor` (the schedule), gradient times `scale` (clipping).
+
+        Raises
+        ------
+        UsageError
+            Gradients of another layout.
+        """
+        self.params.check_like(grads)
         self.steps += 1
         for start, stop, trained, decays in self.segments:
             if trained:

@@ -5,7 +5,7 @@ import pytest
 from train_toy import ToyModel
 
 import minidistil.ops as ops
-from minidistil.errors import CheckpointError
+from minidistil.errors import CheckpointError, UsageError
 from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.train.optimizer import AdamW, segments
 
@@ -101,3 +101,14 @@ def test_state_that_does_not_fit_is_refused():
         optimizer.load_state({k: v for k, v in state.items() if k != "m.gain"}, 1)
     with pytest.raises(CheckpointError, match=r"v\.gain is float32 \[3\].* float32 \[8\]"):
         optimizer.load_state({**state, "v.gain": np.zeros(3, np.float32)}, 1)
+
+
+def test_gradients_of_another_layout_are_refused():
+    """A kernel would read beyond their end."""
+    params = Arena([ParameterSpec("a", (4, 4), "weight")])
+    optimizer = AdamW(params, ops, lr=0.1)
+    for other in (Arena([ParameterSpec("a", (2,), "weight")]), params.like(np.float64), {"a": np.zeros(16)}):
+        for call in (optimizer.step, optimizer.global_norm):
+            with pytest.raises(UsageError, match="laid out as the model's params"):
+                call(other)
+    assert optimizer.steps == 0
