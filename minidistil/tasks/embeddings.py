@@ -64,8 +64,9 @@ def embed(
         require_finite(vectors[rows])
         if progress is not None:
             progress.update(len(rows))
-    for layer in [*layers, *([Normalize()] if normalize else [])]:
-        vectors = layer(vectors, model.backend)
+    with np.errstate(over="ignore", invalid="ignore"):  # of damaged weights, which the check finds
+        for layer in [*layers, *([Normalize()] if normalize else [])]:
+            vectors = layer(vectors, model.backend)
     if layers:
         require_finite(vectors)
     return vectors

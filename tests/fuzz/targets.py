@@ -40,10 +40,12 @@ from minidistil import (
 )
 from minidistil.cli.main import main
 from minidistil.errors import MinidistilError
+from minidistil.model.sentence_layers import Dense, LayerNorm
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuningRecipe
 from minidistil.tasks.named import TASKS, named_task
 from minidistil.text.windows import cut_texts
+from minidistil.weights.sentence_transformers import Embedding
 
 Target = Callable[[Random, Path], None]
 TARGETS: dict[str, Target] = {}
@@ -101,7 +103,13 @@ def prepare(place: Path) -> None:
     }
     for name, model in kinds.items():
         model.save_pretrained(place / name, tokenizer=tokenizer)
-    SentenceEncoder(kinds["encoder"], tokenizer).save(place / "sentences")
+    width = SHAPE["hidden_size"]
+    layers = (
+        Dense(np.eye(5, 2 * width, dtype=np.float32), np.ones(5, np.float32), "GELU"),
+        LayerNorm(np.ones(5, np.float32), np.zeros(5, np.float32)),
+    )
+    about = Embedding("mean+cls", True, 12, layers, 4, True, False, {"query": "a "}, "query", "dot")
+    SentenceEncoder(kinds["encoder"], tokenizer, about).save(place / "sentences")
     run = place / "run"
     run.mkdir()
     models = {n: {"layers": 2, "parameters": 9, "bytes": 36, "accuracy": 0.5} for n in ("teacher", "student")}
@@ -206,18 +214,19 @@ def tokenizer(rng: Random, place: Path) -> None:
 def sentence_encoder(rng: Random, place: Path) -> None:
     """Files of a sentence encoder of which one is damaged."""
     trial = copied(place, "sentences")
-    (trial / "config_sentence_transformers.json").write_text(
-        '{"prompts": {"query": "a "}, "default_prompt_name": "query", "similarity_fn_name": "cosine"}'
-    )
     names = (
         "modules.json",
         "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+        "3_LayerNorm/model.safetensors",
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
     )
     path = trial / rng.choice(names)
-    content = path.read_bytes() if path.exists() else b'{"max_seq_length": 12, "do_lower_case": false}'
-    path.write_bytes(damaged_file(rng, content))
+    content, damage = path.read_bytes(), damaged_file if path.suffix == ".json" else damage_bytes
+    path.unlink()  # it may be a link to the sound one
+    path.write_bytes(damage(rng, content))
     vectors = SentenceEncoder.from_pretrained(trial).encode(TEXTS)
     assert len(vectors) == len(TEXTS)
     sound(vectors)

@@ -377,6 +377,17 @@ def test_what_is_wrong_is_named(place, file, value, message):
     assert named in str(error.value)
 
 
+def test_layers_that_are_damaged(place):
+    """No warnings of NumPy's, and no vectors."""
+    write(place, modules=modules("Transformer", "Pooling", "LayerNorm", "Normalize"))
+    write(place, **{"1_Pooling__config": {}})
+    parts = {"norm.weight": np.full(24, np.inf, np.float32), "norm.bias": np.ones(24, np.float32)}
+    (place / "2_LayerNorm").mkdir()
+    write_safetensors(place / "2_LayerNorm" / "model.safetensors", parts)
+    with pytest.raises(InputError, match="hold a NaN or an Inf: its weights are damaged"):
+        SentenceEncoder.from_pretrained(place).encode(TEXTS)
+
+
 def test_pickled_weights_are_refused(place):
     write(place, modules=modules("Transformer", "Pooling", "Dense"))
     write(place, **{"1_Pooling__config": {}})
