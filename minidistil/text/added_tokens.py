@@ -7,6 +7,7 @@ without it special_tokens_map.json overrules it, and added_tokens.json counts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ MOST_IDS = 1 << 31  # ids and token types are int32
 
 def read_if_any(path: Path) -> dict[str, Any]:
     """A JSON object; {} if there is no such file."""
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    found: dict[str, Any] = read_json(path) if os.path.lexists(path) else {}
     return found
 
 

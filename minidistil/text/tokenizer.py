@@ -92,12 +92,15 @@ class Tokenizer:
         self._saved = saved
         self._rows: int | None = None  # of the model it is for, if those are fewer than its ids
         self.frames = {pair: frame_of(rust, pair, token_type_ids) for pair in (False, True)}
-        around = self.frames[False].ids if self.frames[False].begins else ()
-        unknown = rust.token_to_id(getattr(rust.model, "unk_token", None) or self.special_tokens["unk_token"])
-        for role, i in (("cls_token", around[:1]), ("sep_token", around[1:][-1:]), ("unk_token", (unknown,))):
-            for told in i:
-                if told is not None and rust.token_to_id(self.special_tokens[role]) != told:
-                    self.special_tokens[role] = rust.id_to_token(told)
+        unknown = getattr(rust.model, "unk_token", None)
+        ids = {"unk_token": None if unknown is None else rust.token_to_id(unknown)}
+        if (frame := self.frames[False]).begins:
+            ids["cls_token"] = frame.ids[0]
+            if len(frame.ids) > 1:
+                ids["sep_token"] = frame.ids[-1]
+        for role, i in ids.items():
+            if i is not None and rust.token_to_id(self.special_tokens[role]) != i:
+                self.special_tokens[role] = rust.id_to_token(i)
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, *, revision: str | None = None) -> Self:

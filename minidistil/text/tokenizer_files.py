@@ -10,6 +10,7 @@ around a text, around a window and under `cls_token_id` is one thing.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,9 +84,9 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     )
     kind = _class_of(directory, config)
     added = AddedTokens.read(directory, config, map_)
-    if (directory / "tokenizer.json").exists():
+    if os.path.lexists(directory / "tokenizer.json"):
         rust = _load_tokenizer_json(directory / "tokenizer.json", config, added, kind)
-    elif (directory / "vocab.txt").exists():
+    elif os.path.lexists(directory / "vocab.txt"):
         if kind not in BERT_CLASSES | ANY_CLASSES:
             raise ConfigError(
                 f"{directory} says that its tokenizer is a {kind}, which does not cut texts as BERT's does: "
@@ -149,7 +150,9 @@ def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
 
 def _truncation_side(directory: Path, config: Mapping[str, Any], rust: Any) -> Side:
     """Of tokenizer_config.json, else of the truncation that tokenizer.json's author last used."""
-    side = config.get("truncation_side", rust.truncation["direction"] if rust.truncation else "right")
+    side: Any = config.get("truncation_side") or (
+        rust.truncation["direction"] if rust.truncation else "right"
+    )
     if side not in ("right", "left"):
         raise ConfigError(f"{directory}: truncation_side is {side!r:.80}: expected 'right' or 'left'")
     found: Side = side
@@ -197,8 +200,8 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedToke
         rust = tokenizers.Tokenizer.from_str(json.dumps(state))
         check_growth(path, state.get("normalizer"))
         added.put_into(rust, bert=bert)
-    if bert:
-        _frame(path, rust, added)
+        if bert:
+            _put_around(path, rust, added)
     return rust
 
 
@@ -230,11 +233,11 @@ def _build_wordpiece(path: Path, config: Mapping[str, Any], added: AddedTokens) 
         rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         rust.decoder = decoders.WordPiece(prefix="##")
         added.put_into(rust, bert=True)
-    _frame(path, rust, added)
+        _put_around(path, rust, added)
     return rust
 
 
-def _frame(path: Path, rust: Any, added: AddedTokens) -> None:
+def _put_around(path: Path, rust: Any, added: AddedTokens) -> None:
     """Put [CLS] before and [SEP] after every text."""
     cls, sep = added.role("cls_token"), added.role("sep_token")
     ids = [(token, rust.token_to_id(token)) for token in dict.fromkeys((cls, sep))]

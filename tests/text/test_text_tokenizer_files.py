@@ -345,6 +345,7 @@ HOSTILE = {
         ({"model_input_names": [1]}, "model_input_names is"),
         ({"do_lower_case": 1}, "do_lower_case is 1"),
         ({"cls_token": 5}, "cls_token is 5"),
+        ({"cls_token": "a $B"}, "tokenizer.json does not describe a tokenizer"),
         ({"cls_token": {"content": 5}}, "cls_token is"),
         ({"extra_special_tokens": 5}, "special tokens are 5"),
         ({"extra_special_tokens": [None]}, "a special token is None"),
