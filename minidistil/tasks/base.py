@@ -19,7 +19,7 @@ from minidistil.tasks.learnt import Learnt
 from minidistil.text.labels import label_name, plain_name
 from minidistil.text.lengths import sequence_length
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
-from minidistil.text.tables import FORMATS, Column, suffix_of
+from minidistil.text.tables import FORMATS, Column, read_rows, suffix_of
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
@@ -130,13 +130,18 @@ class DataSettings:
         return replace(self, **unsaid)
 
 
+# Cells by which a line of names is told from an example, in any case of the letters.
+HEADINGS = {*TEXTS, *LABELS, *IDS, "title", "description", "class", "class index", "category", "message"}
+
+
 @dataclass(frozen=True)
 class NamedData(DataSettings):
     """Settings of a task by its name: those that nobody set are of its authors' files.
 
     A table whose name tells another format is not the authors' file, but has the same examples, as the
     `datasets` library hands them out. There the authors' columns are looked for before the usual ones, and
-    examples without a label are left out where the authors have a word for them.
+    examples without a label are left out where the authors have a word for them. A copy that has a line of
+    names where the authors' file has none is read with it.
 
     Attributes
     ----------
@@ -159,6 +164,14 @@ class NamedData(DataSettings):
     def format_of(self, path: str | Path) -> str | None:
         return None if self._other_format(path) else self.format
 
+    def _columns_named(self, path: str | Path) -> tuple[str, ...]:
+        """The names in the first line of a file, if it has them where the authors' file has none."""
+        if not ("header" in self.known and self.header is False and Path(path).is_file()):
+            return ()
+        _, row = next(read_rows(path, format=self.format, header=False), (0, {}))
+        cells = tuple(str(cell).strip() for cell in row.values())
+        return cells if sum(cell.casefold() in HEADINGS for cell in cells) > 1 else ()
+
     def _read(self, path: str | Path, **more: Any) -> Examples:
         first = {role: column for role, column in self.first.items() if getattr(self, role, None) is None}
         usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
@@ -166,7 +179,12 @@ class NamedData(DataSettings):
 
     def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
         if not self._other_format(path):
-            return super().read(path, usual_labels=usual_labels)
+            heading = self._columns_named(path)
+            if not heading:
+                return super().read(path, usual_labels=usual_labels)
+            numbers = [column for column in (self.text, self.pair, self.label) if isinstance(column, int)]
+            if max(numbers, default=0) < len(heading):
+                return replace(self, header=True).read(path, usual_labels=usual_labels)
         roles = [role for role in ("text", "pair", "label") if role in self.known]
         names = {role: str(getattr(self, role)) for role in roles}
         layout: dict[str, Any] = dict.fromkeys((*roles, "format", "header"))

@@ -17,7 +17,7 @@ from minidistil.text.sources import lines_of, shown_name
 from minidistil.text.tables import FORMATS, listed, read_rows, suffix_of
 
 SPACE = re.compile(r"[ \t\r\n\f\v]+")
-MARKED = re.compile(r"O|[BIESLU]-\S+")  # what is a tag by its look, whatever the scheme
+MARKED = re.compile(r"O|[BIESLU](-\S+)?")  # what is a tag by its look, whatever the scheme
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003 begins a document with it
 WORDS, TAGS = ("tokens", "words"), ("ner_tags", "tags", "labels")  # keys of rows
 LOOKED_AT = 1000  # lines, to see whether a file is in columns

@@ -176,11 +176,22 @@ def test_a_named_task_reads_what_the_files_name_says(tmp_path):
 
 
 def test_a_first_line_that_names_the_columns(tmp_path):
-    path = written(tmp_path / "ag.csv", "label,title,text\n3,Oil up,Prices rose\n1,Talks,Leaders met\n")
-    with pytest.raises(DataError, match=r"line 1: unknown label 'label'; .*, say header=true"):
+    path = written(tmp_path / "ag.csv", "topic,head,body\n3,Oil up,Prices rose\n1,Talks,Leaders met\n")
+    with pytest.raises(DataError, match=r"line 1: unknown label 'topic'; .*, say header=true"):
         named_task("agnews").read(path)
     found = named_task("agnews", DataSettings(header=True)).read(path)
     assert found.labels == ["Business", "World"]
+
+
+def test_a_copy_with_a_line_of_names(tmp_path):
+    for names in ("Class Index,Title,Description", "label,title,text"):
+        path = written(tmp_path / "ag.csv", f"{names}\n3,Oil up,Prices rose\n1,Talks,Leaders met\n")
+        found = named_task("agnews").read(path)
+        assert (found.labels, found.pairs) == (["Business", "World"], ["Prices rose", "Leaders met"])
+        assert len(named_task("agnews").to_predict().read(path)) == 2
+    path = written(tmp_path / "test.tsv", "index\tsentence\n0\ta film\n1\t\n")
+    found = named_task("cola").to_predict().read(path)
+    assert (found.texts, found.ids) == (["a film", ""], [{"index": "0"}, {"index": "1"}])
 
 
 def test_other_files_are_read_as_the_training_file_was(tmp_path):
