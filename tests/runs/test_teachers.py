@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from interruption import stop_after
 from tiny import CONFIG, SPECIAL, VOCABULARY
 
 from minidistil.cli.main import main
@@ -54,14 +56,17 @@ def place(tmp_path_factory):
     return here
 
 
-def test_a_teacher_reads_by_its_own_tokenizer(place, tmp_path):
+def test_a_teacher_reads_by_its_own_tokenizer(place, tmp_path, monkeypatch):
     changes = ["teaching.terms={soft = 1.0, hard = 0.0}"]
     arguments = (str(place / "b/m"), "classification", place / "classes.tsv")
     run = tune(*arguments, tmp_path / "s", *changes, teacher=str(place / "teacher"))
     models = run.run()["models"]
     assert models["teacher"]["accuracy"] == models["student"]["accuracy"] == 1.0
-    again = tune(*arguments, tmp_path / "s", *changes, teacher=str(place / "teacher")).run()["models"]
+    stop_after(20, tune(*arguments, tmp_path / "t", *changes, teacher=str(place / "teacher")), monkeypatch)
+    again = tune(*arguments, tmp_path / "t", *changes, teacher=str(place / "teacher")).run()["models"]
     assert again["teacher"]["accuracy"] == 1.0
+    one, other = (load_model(tmp_path / name).params.flat for name in ("s", "t"))
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
