@@ -27,7 +27,7 @@ from minidistil.config_fields import (
 )
 from minidistil.errors import ConfigError
 from minidistil.files import read_json
-from minidistil.weights.modules import encoder_directory
+from minidistil.modules import cross_encoder, encoder_directory
 
 # Keys of config.json that are no field, or a field in another form.
 _NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")
@@ -295,10 +295,11 @@ def load_config(path: Path) -> ModelConfig:
     ConfigError
         No such file, no JSON object, or what `config_from_dict` refuses.
     """
+    beside: dict[str, Any] = {}
     if os.path.isdir(path):
-        path = encoder_directory(path) / "config.json"
+        path, beside = encoder_directory(path) / "config.json", cross_encoder(path)
     if not os.path.lexists(path):
         seed = path.parent / "seed-0"
         hint = f": it has a model for each seed, such as {seed}" if seed.is_dir() else ""
         raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory{hint}")
-    return config_from_dict(read_json(path), path)
+    return config_from_dict({**read_json(path), **beside}, path)

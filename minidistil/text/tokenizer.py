@@ -115,8 +115,8 @@ class Tokenizer:
         MissingAssetError
             A hub id that cannot be fetched.
         """
+        from minidistil.modules import encoder_directory
         from minidistil.weights.hub import resolve
-        from minidistil.weights.modules import encoder_directory
 
         directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))
         files = read_tokenizer(directory)

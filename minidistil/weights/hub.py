@@ -10,8 +10,8 @@ from typing import Any, cast
 from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, StorageError, UsageError, WeightsError
 from minidistil.files import storage_error
+from minidistil.modules import encoder_directory
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
-from minidistil.weights.modules import encoder_directory
 
 # `name` or `org/name`, the characters the hub allows.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)

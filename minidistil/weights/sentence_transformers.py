@@ -22,12 +22,11 @@ from minidistil.errors import ConfigError, UsageError
 from minidistil.files import read_json, write_json
 from minidistil.model.pooling import KINDS, pooling_kinds
 from minidistil.model.sentence_layers import Layer, Normalize
-from minidistil.weights.modules import ENCODER, MODULES, encoder_directory, read_modules
+from minidistil.modules import ABOUT, ENCODER, MODULES, encoder_directory, read_modules
 from minidistil.weights.sentence_layers import CONFIG, read_config, read_layer, setting, write_layer
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
-ABOUT = "config_sentence_transformers.json"
 LENGTHS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CONFIG, make_encoder
+from tiny import CONFIG, make_classifier, make_encoder
 
+from minidistil import pipeline
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
 from minidistil.model.backend import get_backend
@@ -405,6 +406,28 @@ def test_a_cross_encoder_lends_its_encoder(place):
     write(place, modules=modules("Transformer"))
     write(place, config_sentence_transformers={"model_type": "CrossEncoder", "default_prompt_name": "x"})
     assert read_embedding(place) == Embedding()
+
+
+def test_where_a_cross_encoder_says_what_its_score_goes_through(tmp_path):
+    """Beside config.json, in whose place sentence-transformers 6 puts it, and goes before it."""
+    place = make_classifier(tmp_path, id2label={0: "LABEL_0"})
+    names = {"Sigmoid": "torch.nn.modules.activation.Sigmoid", "Identity": "torch.nn.modules.linear.Identity"}
+    config = json.loads((place / "config.json").read_text())
+    write(
+        place,
+        config={**config, "sentence_transformers": {"activation_fn": names["Identity"], "version": "4"}},
+    )
+    (raw,) = pipeline("text-classification", place)("warm")
+    write(
+        place, config_sentence_transformers={"model_type": "CrossEncoder", "activation_fn": names["Sigmoid"]}
+    )
+    classify = pipeline("text-classification", place)
+    assert classify("warm")[0].score == pytest.approx(1 / (1 + math.exp(-raw.score)), rel=1e-9)
+    classify.model.save_pretrained(tmp_path / "saved", tokenizer=classify.tokenizer)
+    assert pipeline("text-classification", tmp_path / "saved")("warm") == classify("warm")
+    write(place, config_sentence_transformers={"model_type": "CrossEncoder", "activation_fn": 3})
+    with pytest.raises(ConfigError, match=r"config_sentence_transformers.json: activation_fn is 3"):
+        pipeline("text-classification", place)
 
 
 def test_files_of_every_version_can_be_written_over(place):

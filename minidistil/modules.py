@@ -1,14 +1,19 @@
-"""modules.json of sentence-transformers: the steps of an encoder of texts, and the folder of each."""
+"""Files of sentence-transformers that tell where a model lies, and what its score goes through.
+
+modules.json has the steps of an encoder of texts, and the folder of each. What else is said of vectors,
+`minidistil.weights.sentence_transformers` reads.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minidistil.errors import ConfigError
 from minidistil.files import read_json
 
 MODULES = "modules.json"
+ABOUT = "config_sentence_transformers.json"
 ENCODER = "Transformer"
 LONGEST = 255  # bytes of a name in the file systems of today
 
@@ -56,3 +61,21 @@ def _is_inside(path: object) -> bool:
 def encoder_directory(directory: Path) -> Path:
     """Where model and tokenizer lie: in the directory itself, or in the folder that `modules.json` says."""
     return next((module.folder for module in read_modules(directory) if module.kind == ENCODER), directory)
+
+
+def cross_encoder(directory: Path) -> dict[str, Any]:
+    """What a CrossEncoder has beside config.json, and earlier ones had in it: the activation of its score.
+
+    Raises
+    ------
+    ConfigError
+        It is no text.
+    """
+    path = directory / ABOUT
+    values: dict[str, Any] = read_json(path) if path.exists() else {}
+    activation = values.get("activation_fn")
+    if values.get("model_type") != "CrossEncoder" or activation is None:
+        return {}
+    if not isinstance(activation, str):
+        raise ConfigError(f"{path}: activation_fn is {activation!r:.80}: text is expected")
+    return {"sentence_transformers": {"activation_fn": activation}}
