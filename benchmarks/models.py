@@ -31,7 +31,7 @@ from minidistil.distill.student import init_student
 from minidistil.errors import MinidistilError
 from minidistil.files import atomic_write, write_json
 from minidistil.model.base import Model
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.questions import QuestionTask
 from minidistil.text.dataset import Dataset

@@ -27,7 +27,7 @@ from minidistil.model.base import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
 from minidistil.pipelines import TextClassification
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.questions import QuestionTask
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, Objective

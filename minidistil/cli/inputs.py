@@ -140,7 +140,7 @@ def _with_origins(found: Any, texts: Sequence[str], pairs: Sequence[str | None])
 
 def _examples(args: argparse.Namespace, **more: Any) -> Examples:
     """Rows of a table, as the options say that it is read."""
-    from minidistil.tasks.base import usual_first
+    from minidistil.tasks.data import usual_first
     from minidistil.text.readers import IDS, PAIRS, TEXTS, read_examples
 
     usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
@@ -152,7 +152,8 @@ def _examples(args: argparse.Namespace, **more: Any) -> Examples:
 
 def _of_task(args: argparse.Namespace) -> Any:
     """What a task's own reader finds in --data; None where its files are read as any others are."""
-    from minidistil.tasks.base import DataSettings, Task
+    from minidistil.tasks.base import Task
+    from minidistil.tasks.data import DataSettings
     from minidistil.tasks.named import TASKS, named_task, task_name
     from minidistil.text.sources import STDIN, lines_of
     from minidistil.text.tables import suffix_of

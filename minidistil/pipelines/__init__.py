@@ -67,7 +67,7 @@ def pipeline_class(task: str) -> type[Pipeline]:
 
 def _tag_of(name: str) -> str:
     """Name of the predictor for a task by any of its names."""
-    from minidistil.tasks.base import DataSettings
+    from minidistil.tasks.data import DataSettings
     from minidistil.tasks.named import TASKS, task_name
 
     if name in EMBEDDINGS:

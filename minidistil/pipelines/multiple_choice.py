@@ -9,8 +9,8 @@ from minidistil.errors import InputError
 from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceHead
 from minidistil.pipelines.base import Pipeline
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.tasks.data import DataSettings
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer
 

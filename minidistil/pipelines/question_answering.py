@@ -9,7 +9,7 @@ from minidistil.model.base import Model
 from minidistil.model.token_heads import SpanHead
 from minidistil.pipelines.base import Pipeline
 from minidistil.tasks.answers import Answers
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.questions import QuestionTask
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer

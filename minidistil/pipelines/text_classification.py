@@ -14,8 +14,8 @@ from minidistil.errors import InputError, UsageError
 from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead
 from minidistil.pipelines.base import Pipeline
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import stored_activation
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.scope import NONE, stored_threshold
 from minidistil.tasks.sequence import SequenceTask, label_names, problem_of

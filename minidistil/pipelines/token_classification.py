@@ -8,7 +8,7 @@ from typing import ClassVar
 from minidistil.model.base import Model
 from minidistil.model.token_heads import TokenHead
 from minidistil.pipelines.base import Pipeline
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.entities import Aggregation, Entity
 from minidistil.tasks.tokens import TokenTask
 from minidistil.text.texts import as_texts

@@ -33,7 +33,8 @@ from minidistil.recipes import to_dict
 from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.runs.results import numbers
 from minidistil.runs.sources import content
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset

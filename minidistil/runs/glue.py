@@ -25,7 +25,7 @@ from minidistil.model import load_to_answer
 from minidistil.model.base import Model
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.results import numbers, over_seeds
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.glue import (
     AX,
     DIAGNOSTIC,

@@ -16,8 +16,9 @@ from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceModel
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
 from minidistil.tasks.classification import predict_logits
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.swag import Choices, read_choices
 from minidistil.text.dataset import Dataset
 from minidistil.text.groups import GroupedDataset

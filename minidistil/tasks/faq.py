@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import TABLE, DataSettings, Measurable
+from minidistil.tasks.base import Measurable
+from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
 from minidistil.tasks.scope import NONE, OUTSIDE, ScopeSettings, none_scores, or_none
 from minidistil.text.labels import class_labels, label_name

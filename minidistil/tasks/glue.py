@@ -30,7 +30,7 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
 from minidistil.metrics import retained
 from minidistil.model import load_to_answer
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.sequence import SequenceTask, label_names
 from minidistil.text.labels import LabelMap

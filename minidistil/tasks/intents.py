@@ -14,8 +14,8 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.model.base import Model
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import class_scores
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.nearest import NearestEntries, entry_vectors
 from minidistil.tasks.scope import (
     NONE,

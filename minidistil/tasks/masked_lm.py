@@ -17,7 +17,8 @@ from minidistil.model.base import Model
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.packing import Batch
 from minidistil.progress import Progress
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.chunks import chunk
 from minidistil.text.corpus import Corpus

@@ -17,8 +17,9 @@ from typing import Any
 
 from minidistil.errors import ConfigError, UsageError
 from minidistil.recipes import build
-from minidistil.tasks.base import DataSettings, Measurable, NamedData
+from minidistil.tasks.base import Measurable
 from minidistil.tasks.choices import ChoiceTask
+from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.faq import FaqSettings, FaqTask
 from minidistil.tasks.intents import IntentTask
 from minidistil.tasks.masked_lm import MaskedLMSettings, MaskedLMTask

@@ -14,8 +14,9 @@ from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.base import Model
 from minidistil.tasks.answers import Answers, answer_positions, decode_answers
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
 from minidistil.tasks.by_token import read_windows
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.squad import Questions, read_squad
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from minidistil.errors import DataError
 from minidistil.progress import Progress
-from minidistil.tasks.base import DataSettings, Measurable
+from minidistil.tasks.base import Measurable
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.neighbours import prepared, similarities
 from minidistil.tasks.ranked import Block, ranked_scores, rows_at_once
 from minidistil.tasks.sentence_encoder import EncoderSettings

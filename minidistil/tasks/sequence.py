@@ -15,7 +15,7 @@ from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.model.base import Model
 from minidistil.progress import Progress
-from minidistil.tasks.base import TABLE, DataSettings, Task
+from minidistil.tasks.base import Task
 from minidistil.tasks.classification import (
     answer_scores,
     class_scores,
@@ -23,6 +23,7 @@ from minidistil.tasks.classification import (
     label_scores,
     predict_logits,
 )
+from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.learnt import Learnt
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import (

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import TABLE, DataSettings, Measurable
+from minidistil.tasks.base import Measurable
+from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.neighbours import paired, retrieval_accuracy
 from minidistil.tasks.sentence_encoder import EncoderSettings, SentenceEncoder
 from minidistil.text.labels import encode_numbers

@@ -23,8 +23,9 @@ from minidistil.losses import IGNORE_INDEX
 from minidistil.model.base import Model
 from minidistil.model.token_heads import TokenHead
 from minidistil.progress import Progress
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
 from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.documents import Documents, read_documents
 from minidistil.tasks.oracle import oracle, rouge, words
 from minidistil.tasks.selection import Limits, best, centroid, mmr

@@ -18,8 +18,9 @@ from minidistil.losses import IGNORE_INDEX
 from minidistil.metrics import Span
 from minidistil.model.base import Model
 from minidistil.ops.softmax import softmax_forward
-from minidistil.tasks.base import DataSettings, Task
+from minidistil.tasks.base import Task
 from minidistil.tasks.by_token import read_windows
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.entities import (
     Aggregation,
     Entity,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from minidistil.errors import DataError
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.sequence import SequenceTask
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.sources import decoded, opened, shown_name

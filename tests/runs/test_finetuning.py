@@ -16,7 +16,7 @@ from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.results import over_seeds, table
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.named import TASKS, named_task
 from minidistil.text.tokenizer import Tokenizer

@@ -19,8 +19,8 @@ from minidistil.ops.rng import random_order
 from minidistil.pipelines import MultipleChoice, TextClassification, pipeline, pipeline_of
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.swag import read_choices
 from minidistil.train.settings import TrainSettings

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from minidistil.errors import ConfigError, DataError
 from minidistil.recipes import dump, load_recipe
 from minidistil.runs.finetuning import FineTuningRecipe
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.squad import read_squad
 from minidistil.tasks.tagged import are_columns, read_tagged

@@ -15,7 +15,7 @@ from minidistil.model import BertForMaskedLM, load_model
 from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.tasks.named import named_task
 from minidistil.text.chunks import chunk

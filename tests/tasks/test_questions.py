@@ -15,8 +15,8 @@ from minidistil.ops.rng import random_order
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.tasks.answers import decode_answers
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.questions import QuestionTask
 from minidistil.tasks.squad import read_squad
 from minidistil.text.lengths import sequence_length

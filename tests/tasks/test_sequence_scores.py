@@ -10,8 +10,8 @@ from tiny import CONFIG, make_encoder, make_split
 from minidistil.cli.main import main
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.classification import answer_scores, class_scores, label_scores, sigmoid
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 
 NAMES = ["a", "b", "c", "d"]

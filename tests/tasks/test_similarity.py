@@ -9,7 +9,7 @@ from tiny import make_encoder
 
 from minidistil.cli.main import main
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.named import named_task
 from minidistil.tasks.neighbours import retrieval_accuracy
 from minidistil.tasks.sentence_encoder import SentenceEncoder

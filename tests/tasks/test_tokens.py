@@ -14,8 +14,8 @@ from minidistil.pipelines import pipeline
 from minidistil.recipes import load_recipe
 from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
 from minidistil.runs.results import table
-from minidistil.tasks.base import DataSettings
 from minidistil.tasks.by_token import token_outputs
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.entities import EntitySpan, WordTags
 from minidistil.tasks.learnt import Learnt
 from minidistil.tasks.named import named_task

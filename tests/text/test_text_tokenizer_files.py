@@ -20,7 +20,7 @@ from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
 from minidistil.pipelines.text_classification import TextClassification
-from minidistil.tasks.base import DataSettings
+from minidistil.tasks.data import DataSettings
 from minidistil.tasks.masked_lm import MaskedLMTask
 from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
