@@ -37,6 +37,7 @@ from minidistil.progress import Progress
 from minidistil.runs.base import finished_log
 from minidistil.tasks.classification import accuracy, predict_logits
 from minidistil.text.dataset import Dataset
+from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.log import parse_records
 from minidistil.train.objective import ModelLoss
@@ -161,7 +162,8 @@ class ReviewDistillation:
         )
 
     def _tokenise(self, texts: list[str], labels: list[int] | None = None) -> Dataset:
-        data = Dataset.from_texts(self.tokenizer, texts, max_length=self.settings.max_length)
+        length = sequence_length(self.tokenizer, load_config(self.encoder), self.settings.max_length)
+        data = Dataset.from_texts(self.tokenizer, texts, max_length=length)
         return data if labels is None else data.with_targets(labels=np.array(labels))
 
     # Stages
