@@ -38,11 +38,15 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         help="a whole file as one text, '-' standard input; may be repeated",
     )
     parser.add_argument(
-        "--data", metavar="FILE", help="texts in place of TEXT: csv, tsv, jsonl, parquet, txt"
+        "--data", metavar="FILE", help="texts in place of TEXT: csv, tsv, jsonl, json, parquet, txt"
     )
     for name in ("text", "pair"):
         parser.add_argument(f"--{name}-column", metavar="NAME", help=f"in --data, the column of the {name}")
-    parser.add_argument("--format", metavar="NAME", help="of --data, if not as it is named")
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="of --data, if not as it is named: csv, tsv, jsonl, parquet, text; columns of words and tags",
+    )
     parser.add_argument(
         "--no-header", action="store_true", help="the first line of --data, csv or tsv, names no columns"
     )
