@@ -138,8 +138,12 @@ class Pretrained:
     def untrained(self) -> tuple[str, ...]:
         """Names of the parameters that the file lacked, for as long as nobody has changed any of them."""
         if any(_hash(self.params[name]) != began for name, began in self._new.items()):
-            self._new = {}
+            self.mark_trained()
         return tuple(self._new)
+
+    def mark_trained(self) -> None:
+        """Take all parameters for trained, as a trainer does, however little they change."""
+        self._new = {}
 
     def check_trained(self, heads: Iterable[Head] | None = None) -> None:
         """Refuse to answer from numbers that nobody learnt.

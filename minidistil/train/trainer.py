@@ -147,6 +147,7 @@ class Trainer:
 
     def _train(self) -> TrainResult:
         self._resume()
+        self.model.mark_trained()
         state = self.state
         with (
             closing(self.log),

@@ -15,6 +15,9 @@ from minidistil.errors import ConfigError, WeightsError
 from minidistil.model import MODELS, load_to_answer
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import ModelLoss
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
 from minidistil.verify.compare import capture
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
@@ -134,6 +137,19 @@ def test_training_ends_it_and_saving_does_not(tmp_path):
     assert model.untrained() == ()
     model.save_pretrained(tmp_path / "saved", tokenizer=Tokenizer.from_pretrained(path))
     assert pipeline("text-classification", tmp_path / "saved")("the film")
+
+
+def test_a_trainer_s_model_is_trained_however_small_its_steps(tmp_path):
+    path = make(tmp_path / "m", "BertForSequenceClassification", drop=["classifier"])
+    model = MODELS["BertForSequenceClassification"].from_pretrained(path, quiet=True)
+    data = Dataset.from_texts(Tokenizer.from_pretrained(path), ["the film"]).with_targets(
+        labels=np.array([1])
+    )
+    settings = TrainSettings(lr=1e-30, epochs=1, batch_size=1)
+    Trainer(model, ModelLoss(model), data, settings=settings, quiet=True).train()
+    assert model.untrained() == ()
+    model.save_pretrained(tmp_path / "saved")
+    assert "classifier.weight" in SafetensorsFile(tmp_path / "saved" / "model.safetensors")
 
 
 def test_teachers(tmp_path):
