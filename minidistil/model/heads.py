@@ -247,7 +247,7 @@ class SequenceHead(PooledHead):
         kind = problem_type(labels, config)
         if kind == "single_label_classification":
             return kind, class_target(batch, self.labels, *shape)
-        if labels.shape != shape and labels.shape != shape[:1] * (shape[1] == 1):
+        if labels.shape != shape and not (shape[1] == 1 and labels.shape == shape[:1]):
             raise InputError(
                 f"{self.labels} have shape {list(labels.shape)}, the model's outputs {list(shape)}"
             )

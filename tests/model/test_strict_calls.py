@@ -181,6 +181,7 @@ TARGETS = [
     (BertForSequenceClassification, {"labels": [[0], [1, 0]]}, "labels is not an array"),
     (BertForSequenceClassification, {"labels": [[0.0, np.nan], [1, 0]]}, "labels must be finite"),
     (BertForSequenceClassification, {"labels": np.ones((2, 2)).T[:, :1]}, "labels have shape"),
+    (BertForSequenceClassification, {"labels": 0.5}, r"labels have shape \[\]"),
     (BertForTokenClassification, {"labels": [0, 1]}, r"labels must have shape \[2, 4, \.\.\.\]"),
     (BertForTokenClassification, {"labels": IDS}, "labels: label 2 at index 0 is out of range"),
     (BertForTokenClassification, {"labels": IDS * 0.0}, "labels must be integers"),
