@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.errors import UsageError
 from minidistil.packing import Batch, IntArray
 
@@ -23,6 +24,7 @@ def pooling_kinds(pooling: str) -> tuple[str, ...]:
     UsageError
         An unknown one.
     """
+    check_type("pooling", pooling, str)
     kinds = tuple(pooling.split("+"))
     for kind in kinds:
         if kind not in KINDS:

@@ -15,7 +15,6 @@ from minidistil.arguments import check_type
 from minidistil.files import atomic_directory
 from minidistil.model import load_to_answer
 from minidistil.model.base import Model
-from minidistil.model.pooling import pooling_kinds
 from minidistil.progress import Progress
 from minidistil.tasks.embeddings import embed
 from minidistil.text.dataset import Dataset
@@ -64,19 +63,19 @@ class SentenceEncoder:
     Raises
     ------
     UsageError
-        An unknown pooling.
+        An embedding with a value that cannot be, such as an unknown pooling.
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
         check_type("the model of a SentenceEncoder", model, Model)
         check_type("its tokenizer", tokenizer, Tokenizer)
         embedding = Embedding() if embedding is None else embedding
+        embedding.check()
         wanted, positions = embedding.max_length, model.config.max_position_embeddings
         if wanted is not None and wanted > positions:
             log.warning("texts are cut at the model's %d positions, not at %d tokens", positions, wanted)
             wanted = positions
         length = sequence_length(tokenizer, model.config, wanted)
-        pooling_kinds(embedding.pooling)
         self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
         self.embedding = embedding._replace(max_length=length)
         self._reader = self.tokenizer.lowered() if embedding.lower_case else self.tokenizer

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from minidistil.arguments import check_type
+from minidistil.arguments import check_integer, check_type
 from minidistil.errors import ConfigError, UsageError
 from minidistil.files import read_json, write_json
 from minidistil.model.pooling import KINDS, pooling_kinds
@@ -84,6 +84,22 @@ class Embedding(NamedTuple):
     prompts: Mapping[str, str] = {}
     default_prompt_name: str | None = None
     similarity: Similarity = "cosine"
+
+    def check(self) -> None:
+        """Raises UsageError for a value that none of its fields may have."""
+        pooling_kinds(self.pooling)
+        for name in ("normalize", "lower_case", "include_prompt"):
+            check_type(name, getattr(self, name), bool)
+        for name in ("max_length", "truncate_dim"):
+            if (value := getattr(self, name)) is not None:
+                check_integer(name, value, 1)
+        check_type("prompts", self.prompts, Mapping)
+        for name, text in self.prompts.items():
+            check_type(f"prompt {name!r}", text, str)
+        if self.similarity not in get_args(Similarity):
+            known = ", ".join(get_args(Similarity))
+            raise UsageError(f"similarity is {self.similarity!r}: expected one of {known}")
+        self.prompt()
 
     def width(self, hidden_size: int) -> int:
         """Numbers of a vector."""

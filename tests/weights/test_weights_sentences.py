@@ -389,6 +389,25 @@ def test_layers_that_are_damaged(place):
         SentenceEncoder.from_pretrained(place).encode(TEXTS)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"pooling": "sum"}, "pooling is 'sum'"),
+        ({"pooling": ["mean"]}, "pooling must be str"),
+        ({"normalize": "no"}, "normalize must be bool"),
+        ({"max_length": 8.5}, "max_length must be an integer"),
+        ({"truncate_dim": 0}, "truncate_dim must be an integer of at least 1"),
+        ({"similarity": "sine"}, "similarity is 'sine': expected one of cosine"),
+        ({"prompts": {"a": 3}}, "prompt 'a' must be str"),
+        ({"default_prompt_name": "a"}, "there is no prompt 'a'"),
+        ({"prompt": 3}, "a prompt must be str"),
+    ],
+)
+def test_options_that_cannot_be(made, option, message):
+    with pytest.raises(UsageError, match=message):
+        SentenceEncoder.from_pretrained(made, **option)
+
+
 def test_pickled_weights_are_refused(place):
     write(place, modules=modules("Transformer", "Pooling", "Dense"))
     write(place, **{"1_Pooling__config": {}})
