@@ -109,10 +109,13 @@ def pool_backward(dout: Array, cache: Any) -> Array:
     subgradient). Tokens that were left out get nothing, and what several kinds give is added.
     """
     kinds, tokens, count = cache
-    dx = np.zeros((count, dout.shape[1] // len(kinds)), dout.dtype)
-    parts = np.split(dout, len(kinds), axis=1)
-    total = sum(_unpool(part, tokens, *kind) for part, kind in zip(parts, kinds, strict=True))
-    dx[slice(None) if tokens.kept is None else tokens.kept] = total
+    parts = zip(np.split(dout, len(kinds), axis=1), kinds, strict=True)
+    first, *more = (_unpool(part, tokens, *kind) for part, kind in parts)
+    given = sum(more, start=first)
+    if tokens.kept is None:
+        return given
+    dx = np.zeros((count, given.shape[1]), dout.dtype)
+    dx[tokens.kept] = given
     return dx
 
 
