@@ -27,7 +27,7 @@ SPECIAL_TOKENS = {  # the roles, and BERT's names for them
 }
 ROLES = ("bos_token", "eos_token", *SPECIAL_TOKENS)  # in the order in which new ones get ids
 FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")  # of an added token
-MOST_IDS = 1 << 31  # ids and token types are int32
+MOST_IDS = 1 << 24  # more than any model has; the library counts through all of them when it saves
 
 
 def read_if_any(path: Path) -> dict[str, Any]:
@@ -161,6 +161,6 @@ def _id(path: Path, value: Any) -> int:
     number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 12 else value
     if type(number) is not int or not 0 <= number < MOST_IDS:
         raise ConfigError(
-            f"{path}: an added token has the id {value!r:.80}: expected a number from 0 below 2^31"
+            f"{path}: an added token has the id {value!r:.80}: expected a number from 0 below 2^24"
         )
     return number

@@ -14,7 +14,7 @@ from minidistil.text.added_tokens import MOST_IDS
 
 LONGEST_WORD = 1000  # letters; the time that a word takes grows with their cube, here a fifth of a second
 GROWTH = 100  # times that replacements may lengthen a text
-ID = "expected a number from 0 below 2^31"
+ID = "expected a number from 0 below 2^24"
 
 
 def check_limits(path: Path, state: Mapping[str, Any]) -> None:

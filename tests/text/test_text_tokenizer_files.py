@@ -356,7 +356,7 @@ HOSTILE = {
     "special_tokens_map.json": [({"additional_special_tokens": [["x"]]}, "a special token is")],
     "added_tokens.json": [({"<ent>": "x"}, "has the id 'x'"), ({"<ent>": True}, "has the id True")],
     "tokenizer.json": [
-        ({"model": {"type": "WordPiece", "vocab": {"a": 2**31}}}, "the id of 'a' is 2147483648"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": 2**24}}}, "the id of 'a' is 16777216"),
         ({"model": {"type": "WordPiece", "vocab": {"a": "x"}}}, "the id of 'a' is 'x'"),
         ({"model": {"type": "WordPiece", "vocab": {}, "max_input_chars_per_word": 2**60}}, "max_input_chars"),
         ({"model": []}, "does not describe a tokenizer"),
