@@ -35,7 +35,7 @@ from minidistil.cli import (
     search,
     warmup,
 )
-from minidistil.cli.streams import abandon, complain, prepare
+from minidistil.cli.streams import abandon, as_utf_8, complain, prepare
 from minidistil.errors import MemoryLimitError, MinidistilError, StorageError
 from minidistil.files import FULL
 from minidistil.memory import keep_freed_memory
@@ -124,6 +124,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         args.texts = [*args.texts, *rest[:end], *rest[end + 1 :]]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    for name in ("texts", "text", "pair", "question", "choices", "targets"):
+        given = getattr(args, name, None)
+        if given:
+            setattr(args, name, as_utf_8(given) if isinstance(given, str) else [as_utf_8(t) for t in given])
     return args
 
 

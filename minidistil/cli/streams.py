@@ -44,6 +44,14 @@ def prepare() -> None:
             stream.reconfigure(encoding="utf-8" if free else None, errors=ESCAPE)
 
 
+def as_utf_8(argument: str) -> str:
+    """A text of the command line, whatever the system took its bytes for; as it is if they are no UTF-8."""
+    try:
+        return argument if argument.isascii() else os.fsencode(argument).decode()
+    except UnicodeError:
+        return argument
+
+
 def complain(text: str) -> None:
     """The reason for an exit code, on standard error."""
     if not say(text):

@@ -53,6 +53,16 @@ def test_what_goes_to_a_pipe_is_utf_8(monkeypatch):
     assert raw.getvalue().decode() == "na\u00efve \u2615\n"
 
 
+@pytest.mark.parametrize("system", ["ascii", "latin-1", "utf-8"])
+def test_texts_of_the_command_line_are_utf_8(monkeypatch, system):
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode(system, "surrogateescape"))
+    argument = "na\u00efve \u2615".encode().decode(system, "surrogateescape")
+    assert streams.as_utf_8(argument) == "na\u00efve \u2615"
+    assert streams.as_utf_8("a film") == "a film"
+    if system == "latin-1":  # typed at a terminal of that encoding
+        assert streams.as_utf_8("na\u00efve") == "na\u00efve"
+
+
 def test_a_full_disk_behind_standard_output_is_one_line(classifier, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Full())
     for arguments in (["predict", classifier, "a film", "--backend", "numpy"], ["inspect", classifier]):
