@@ -73,9 +73,13 @@ def check_positions(data: TrainingData, model: Model, what: str = "the model") -
     InputError
         There is one.
     """
-    sequences = getattr(data, "sequences", None)  # of an example that has several
-    lengths = data.lengths if not isinstance(sequences, Dataset) else sequences.lengths
+    sequences = getattr(data, "sequences", None)  # of examples that have several, such as choices
+    lengths = sequences.lengths if isinstance(sequences, Dataset) else data.lengths
     longest, room = int(lengths.max(initial=0)), model.config.max_position_embeddings
+    if longest > room and not isinstance(
+        sequences, Dataset
+    ):  # an example of other data may be several sequences too
+        longest = int(data.batch(np.array([lengths.argmax()])).lengths.max())
     if longest > room:
         raise InputError(
             f"{what} takes {room} tokens, and the texts have up to {longest}: cut them, as "
