@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,8 +34,9 @@ def interruptible(saves: bool = True) -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        with suppress(OSError):  # print() may not be entered twice, and a signal can arrive inside one
-            os.write(2, note)
+        if sys.stderr is not None:  # else 2 may be the number of any file
+            with suppress(OSError):
+                os.write(2, note)  # print() may not be entered twice, and a signal can arrive inside one
 
     before = {}
     if threading.current_thread() is threading.main_thread():

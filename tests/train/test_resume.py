@@ -154,6 +154,13 @@ def test_a_trial_neither_saves_nor_says_so(tmp_path, capfd):
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
+def test_without_standard_error_nothing_is_written_in_its_place(monkeypatch, capfd):
+    monkeypatch.setattr("sys.stderr", None)
+    with pytest.raises(KeyboardInterrupt):
+        toy_trainer(objective=Interrupting(2)).train()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_finished_run_is_not_run_again(tmp_path, undisturbed):
     toy_trainer(tmp_path).train()
 
