@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from minidistil.distill.explain import explain, mask_some, table
+    from minidistil.distill.objective import SCORES
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
     from minidistil.model import load_model, load_to_answer
@@ -48,8 +49,6 @@ def run(args: argparse.Namespace) -> int:
 
     teacher = load_to_answer(args.teacher, mapped=True)
     student = load_model(args.student, quiet=True)
-    for model in (teacher, student):
-        model.check_trained()
     tokenizer = Tokenizer.from_pretrained(resolve(args.teacher))
     own = saved_tokenizer(resolve(args.student)) or tokenizer
     check_same_ids(own, tokenizer, args.text, names=(args.student, args.teacher))
@@ -66,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     weights = {"soft": 5.0, "hard": 2.0, "cosine": 1.0} if words else {"soft": 1.0, "cosine": 1.0}
     if args.term:
         weights = dict(_weight(term) for term in args.term)
+    if weights.keys() & set(SCORES):  # the objective asks the teacher itself
+        student.check_trained()
     terms = explain(student, teacher, batch, weights, temperature=args.temperature)
     print(json.dumps([asdict(term) for term in terms]) if args.json else table(terms))
     return 0

@@ -183,6 +183,12 @@ def test_comparing(tmp_path):
     assert (found["last_hidden_state"] == whole["last_hidden_state"]).all()
 
 
+def test_explaining_states_asks_no_head(tmp_path, capsys):
+    encoder = str(make(tmp_path, "BertModel", drop=["pooler"]))
+    assert main(["explain", encoder, encoder, "--text", "the film", "--term", "cosine=1"]) == 0
+    assert "cosine" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "_orig_mod.module."])
 @pytest.mark.parametrize("kind", ["BertForSequenceClassification", "BertModel"])
 def test_what_a_wrapper_put_before_every_name_is_taken_off(tmp_path, kind, prefix):
