@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 from types import SimpleNamespace
 
@@ -182,6 +183,35 @@ def test_a_change_among_many_texts_is_seen(encoder, say, tmp_path, capsys):
     corpus.write_text("\n".join(texts) + "\n")
     assert main(["search", encoder, "warm", "--corpus", str(corpus), "--vectors", str(kept), "-q"]) == 3
     assert "vectors of other texts, or of these in another order" in capsys.readouterr().err
+
+
+def test_search_with_prompts_and_another_similarity(encoder, say, tmp_path, capsys, caplog):
+    """The order is that of dot products, of texts after their prompt with queries after theirs."""
+    dot, file = tmp_path / "dot", tmp_path / "c.txt"
+    file.write_text("\n".join(TEXTS[:4]) + "\n")
+    SentenceEncoder.from_pretrained(
+        encoder, normalize=False, similarity="dot", prompts={"query": "the cast ", "passage": "a film "}
+    ).save(dot)
+    plain = SentenceEncoder.from_pretrained(dot)
+    texts = plain.encode([f"a film {text}" for text in TEXTS[:4]])
+    expected = texts @ plain.encode(["the cast warm"])[0]
+    kept = tmp_path / "v.safetensors"
+    say("embed", dot, file, "--prompt", "passage", "--out", kept)
+    np.testing.assert_array_equal(read_vectors(kept), texts)
+    asked = ["search", dot, "warm", "--corpus", file, "--json", "--prompt", "passage"]
+    (row,) = say(*asked, "--query-prompt", "query")
+    assert say(*asked, "--query-prompt", "query", "--vectors", kept) == [row]
+    order = np.argsort(-expected, kind="stable")
+    assert [hit["text"] for hit in row["hits"]] == [TEXTS[i] for i in order]
+    np.testing.assert_allclose([hit["score"] for hit in row["hits"]], expected[order], rtol=1e-5)
+    with caplog.at_level(logging.INFO, "minidistil"):
+        assert main(["search", str(dot), "warm", "--corpus", str(file)]) == 0
+    assert "scores are dot products, as the model asks for" in caplog.messages
+    capsys.readouterr()
+    scores = [pair["score"] for pair in say("group", dot, file, "--duplicates", "-1e9", "--json")]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 6
+    assert scores[0] > 1.5, "no cosine"
 
 
 def test_search_refuses(encoder, file, tmp_path, capsys):
