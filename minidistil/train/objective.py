@@ -14,6 +14,7 @@ from minidistil.errors import InputError
 from minidistil.model.arena import Arena
 from minidistil.ops.dropout import Dropout
 from minidistil.packing import Batch
+from minidistil.text.chunks import Sequences
 from minidistil.text.dataset import Dataset
 from minidistil.train.class_weights import WeightedClasses
 
@@ -73,13 +74,10 @@ def check_positions(data: TrainingData, model: Model, what: str = "the model") -
     InputError
         There is one.
     """
-    sequences = getattr(data, "sequences", None)  # of examples that have several, such as choices
-    lengths = sequences.lengths if isinstance(sequences, Dataset) else data.lengths
-    longest, room = int(lengths.max(initial=0)), model.config.max_position_embeddings
-    if longest > room and not isinstance(
-        sequences, Dataset
-    ):  # an example of other data may be several sequences too
-        longest = int(data.batch(np.array([lengths.argmax()])).lengths.max())
+    sequences = getattr(data, "sequences", data)  # of choices and of masked words they stand behind
+    if not isinstance(sequences, Dataset | Sequences):
+        return  # an example of other data may be several sequences: the model looks at each batch
+    longest, room = int(sequences.lengths.max(initial=0)), model.config.max_position_embeddings
     if longest > room:
         raise InputError(
             f"{what} takes {room} tokens, and the texts have up to {longest}: cut them, as "
