@@ -11,11 +11,12 @@ from minidistil import metrics
 from minidistil.cli.main import main
 from minidistil.config import load_config
 from minidistil.errors import ConfigError, UsageError
-from minidistil.model import BertForMultipleChoice, BertForSequenceClassification
+from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification
 from minidistil.pipelines import pipeline
 from minidistil.tasks.classification import answer_scores
 from minidistil.tasks.learnt import KEY, Learnt
 from minidistil.tasks.named import named_task
+from minidistil.tasks.neighbours import directions
 from minidistil.text.tokenizer import Tokenizer
 
 SIGMOID = {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}
@@ -104,6 +105,40 @@ def test_choices(tokenizer, tmp_path, capsys):
     found = evaluated(capsys, place, "multiple-choice", path)
     answers = predicted(capsys, place, path)
     assert found["accuracy"] == np.mean([a["number"] == i % 3 for i, a in enumerate(answers)])
+
+
+def test_questions(tokenizer, tmp_path, capsys):
+    place = save(tmp_path / "model", tokenizer, BertForQuestionAnswering, Learnt(max_length=14))
+    paragraphs = [
+        {"context": t, "qas": [{"id": str(i), "question": "the film", "answers": [
+            {"text": t.split()[0], "answer_start": 0}]}]}
+        for i, t in enumerate(some_texts(12))
+    ]  # fmt: skip
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [{"title": "a", "paragraphs": paragraphs}]}))
+    found = evaluated(capsys, place, "squad", path)
+    answers = {a["id"]: a["text"] for a in predicted(capsys, place, path)}
+    gold = {q["id"]: [a["text"] for a in q["answers"]] for p in paragraphs for q in p["qas"]}
+    scores = metrics.squad_v1(gold, answers)
+    assert {key: found[key] for key in scores} == scores
+    (first,) = pipeline("question-answering", place)("the film", paragraphs[0]["context"])
+    said = predicted(capsys, place, path)[0]
+    assert (said["score"], said["text"]) == (first.best.score, first.best.text)
+    assert 0 < said["score"] < 1
+
+
+def test_likeness(tmp_path, capsys):
+    encoder, texts, rng = make_encoder(tmp_path), some_texts(20), np.random.default_rng(2)
+    scores = (rng.integers(0, 50, 10) / 10).tolist()
+    rows = [
+        {"text": a, "pair": b, "label": s} for a, b, s in zip(texts[:10], texts[10:], scores, strict=True)
+    ]
+    path = write(tmp_path / "a.jsonl", rows)
+    more = ["--set", "data.text=text", "--set", "data.pair=pair", "--set", "data.label=label"]
+    found = evaluated(capsys, encoder, "similarity", path, *more)
+    vectors = directions(pipeline("embeddings", encoder).encode(texts))
+    cosines = (vectors[:10] * vectors[10:]).sum(1)
+    assert found["pearson"] == metrics.pearson(cosines, scores), "scores as the file has them, in float64"
 
 
 def test_a_model_keeps_its_length(tmp_path, capsys, caplog):
