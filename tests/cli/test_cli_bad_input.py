@@ -113,7 +113,7 @@ FILES = [
     Bad("sst2", "text\tlabel\na\t1\n", "no column 'sentence'. There are: text, label."),
     Bad("sst2", "sentence\na\n", "no column 'label'"),
     Bad("mrpc", SST, "no column '#1 String'"),
-    Bad("cola", SST, "no column '3'"),
+    Bad("cola", "a film\t1\n", "no column '3'"),
     Bad("sst2", SST.replace("\t", ","), "no column 'sentence'"),
     Bad("sst2", SST + "a\tb\t1\n", "3 cells where there should be 2", 4),
     Bad("sst2", "\ufeff\r\n" + SST.replace("\n", "\r\n") + '\r\n"a\t2\r\n', "unknown label '2'", 6),
