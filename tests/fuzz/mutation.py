@@ -37,10 +37,10 @@ def damage_json(rng: Random, value: Any) -> Any:
     value = copy.deepcopy(value)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         if rng.random() < 0.03:
-            return rng.choice(HOSTILE)
+            return copy.deepcopy(rng.choice(HOSTILE))
         places = paths(value)
         if not places:
-            return rng.choice(HOSTILE)
+            return copy.deepcopy(rng.choice(HOSTILE))
         *way, last = rng.choice(places)
         parent = value
         for step in way:
@@ -56,7 +56,7 @@ def damage_json(rng: Random, value: Any) -> Any:
         elif kind < 0.38 and isinstance(parent, dict):
             parent[rng.choice((last + "x", "", "type", "added", str(last).upper()))] = parent.pop(last)
         else:
-            parent[last] = rng.choice(HOSTILE)
+            parent[last] = copy.deepcopy(rng.choice(HOSTILE))  # a later round may damage it
     return value
 
 
