@@ -168,6 +168,7 @@ def choose_tags(
     if words is not None:
         given = np.asarray(words, np.int64).reshape(-1, 2)
         ids = np.searchsorted(given[:, 0], where[:, 0], "right") - 1
+        rows, ids = rows[ids >= 0], ids[ids >= 0]
         firsts = _firsts(ids)
         rows, where = rows[firsts], given[ids[firsts]]
     elif aggregation not in ("none", "simple"):

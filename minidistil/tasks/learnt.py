@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
+from minidistil.tasks.schemes import SCHEMES
 from minidistil.tasks.scope import THRESHOLD
 
 KEY = "minidistil"
@@ -69,6 +70,7 @@ class Learnt:
         known: dict[str, Any] = {key: said[key] for key in TYPES if said.get(key) is not None}
         for key, value in known.items():
             named = not isinstance(value, dict) or all(isinstance(name, str) for name in value.values())
+            named = named and (key != "scheme" or value in SCHEMES)
             if type(value) is not TYPES[key] or (type(value) is int and value < 1) or not named:
                 raise ConfigError(f"{KEY}.{key} in config.json cannot be {value!r:.60}")
         return cls(**known)

@@ -281,7 +281,9 @@ def test_which_class_f1_is_of(tokenizer, tmp_path, capsys):
     assert named_task("classification").positive(kept) == 0, "as it was judged by when it learnt"
 
 
-@pytest.mark.parametrize("said", [3, {"max_length": "6"}, {"max_length": 0}, {"pairs": 1}])
+@pytest.mark.parametrize(
+    "said", [3, {"max_length": "6"}, {"max_length": 0}, {"pairs": 1}, {"scheme": "IOB3"}]
+)
 def test_what_is_kept_is_checked(said):
     with pytest.raises(ConfigError, match=KEY):
         Learnt.of(CONFIG.replace(extra={KEY: said}))
