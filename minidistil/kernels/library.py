@@ -15,6 +15,7 @@ bits. So here
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from llvmlite.binding import Linkage, parse_bitcode
@@ -30,14 +31,20 @@ class Library(JITCodeLibrary):
         code = self._final_module
         written = [function for function in code.functions if not function.is_declaration]
         own = [function for function in written if function.linkage == Linkage.external]
-        for function in written:
-            if function.linkage == Linkage.linkonce_odr:
-                function.linkage = Linkage.internal
+        called = [function for function in written if function.linkage == Linkage.linkonce_odr]
+        # In a caller, which may call the same kernels by other ways, these copies go with this kernel alone.
+        # (Counting references is known to LLVM's passes by its names. It is the same code everywhere.)
+        mark = hashlib.sha256(own[0].name.encode()).hexdigest()[:16]
+        for function in called:
+            if not function.name.startswith("NRT_"):
+                function.name = f"{mark}.{function.name}"
         for function in own:  # as Numba has it where callers are compiled: left out where it is not called
             function.linkage = Linkage.linkonce_odr
         self._shared_module = parse_bitcode(code.as_bitcode())
         for function in own:
             function.linkage = Linkage.external
+        for function in called:
+            function.linkage = Linkage.internal
         super()._finalize_final_module()
 
 
