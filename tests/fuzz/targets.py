@@ -392,6 +392,25 @@ def data(rng: Random, place: Path) -> None:
         path.unlink()
 
 
+class RefusedError(MinidistilError):
+    """A command ended with an exit code of its own and with a line on standard error."""
+
+
+def said(arguments: list[str]) -> str:
+    """Standard output of the command; a `RefusedError` where it refuses, as it should."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main([*arguments, "-q"])
+        except SystemExit as stop:  # of argparse
+            code = stop.code
+    assert code in (0, 2, 3, 4), f"exit code {code}"
+    if code:
+        assert "minidistil" in err.getvalue(), "no word of what is wrong"
+        raise RefusedError(err.getvalue())
+    return out.getvalue()
+
+
 @target
 def predicted(rng: Random, place: Path) -> None:
     """A damaged file that is predicted: as many answers as rows, or one clear line."""
@@ -404,12 +423,7 @@ def predicted(rng: Random, place: Path) -> None:
         if model.name == "sentences"
         else ["predict", str(model), "--data", str(path)]
     )
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main([*verb, "--json", "-q"])
-    assert code in (0, 2, 3), f"exit code {code}"
-    assert code == 0 or err.getvalue().startswith("minidistil "), err.getvalue()
-    for line in out.getvalue().split("\n")[:-1]:  # a text may hold other ends of lines
+    for line in said([*verb, "--json"]).split("\n")[:-1]:  # a text may hold other ends of lines
         json.loads(line)
 
 
@@ -426,8 +440,7 @@ def run(rng: Random, place: Path) -> None:
         path.write_bytes(b"\n".join(lines) + b"\n")
     else:
         path.write_bytes(damaged_file(rng, content))
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        assert main(["report", str(trial), "-q"]) in (0, 3)
+    said(["report", str(trial)])
 
 
 @target
@@ -469,9 +482,4 @@ def command(rng: Random, place: Path) -> None:
     line[i] = new.encode("utf-8", "surrogateescape" if "\ud800" not in new else "replace").decode(
         "utf-8", "replace"
     )
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            code = main([*line, "-q"])
-        except SystemExit as stop:
-            code = stop.code
-    assert code in (0, 2, 3, 4), f"exit code {code}"
+    said(line)
