@@ -214,13 +214,14 @@ class FineTuning(RecipeRun):
     def config(self) -> ModelConfig:
         """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
         teacher, base = self.teacher, self._source_config
-        taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
-        learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
-        base = base.replace(extra=learnt.kept_in(base.extra))
         if teacher is not None:
             kind = self.task.problem_type or teacher.config.problem_type
-            return base.replace(problem_type=kind, id2label=teacher.config.id2label)
-        return base.replace(**self.task.changes(self.examples))
+            base = base.replace(problem_type=kind, id2label=teacher.config.id2label)
+        else:
+            base = base.replace(**self.task.changes(self.examples))
+        taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
+        learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
+        return base.replace(extra=learnt.kept_in(base.extra))
 
     @cached_property
     def _source_config(self) -> ModelConfig:

@@ -122,7 +122,7 @@ class Task(Measurable):
         tokenizer: Tokenizer,
         teacher: tuple[Model, Tokenizer] | None = None,
     ) -> Learnt:
-        """What a new model keeps of how it learns; `config` is of what it begins as."""
+        """What a new model, with this config and its labels, keeps of how it learns."""
         return Learnt(max_length=self.learning_length(tokenizer, config))
 
     def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:

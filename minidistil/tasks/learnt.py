@@ -24,6 +24,7 @@ TYPES = {
     "columns": dict,
     "whitespace_words": bool,
     "scheme": str,
+    "tags": list,
     "positive": str,
 }
 
@@ -44,6 +45,8 @@ class Learnt:
         Of tags: whether words were given, with white space between them; else they were the tokenizer's.
     scheme : str or None
         Of tags: how they mark where an entity begins and ends; see `minidistil.tasks.schemes`.
+    tags : list of str or None
+        The tags that `scheme` is of. Where a config has been given others since, it says nothing of those.
     positive : str or None
         Of two classes: which F1 is of.
     """
@@ -53,6 +56,7 @@ class Learnt:
     columns: Mapping[str, str] | None = None
     whitespace_words: bool | None = None
     scheme: str | None = None
+    tags: list[str] | None = None
     positive: str | None = None
 
     @classmethod
@@ -71,6 +75,7 @@ class Learnt:
         for key, value in known.items():
             named = not isinstance(value, dict) or all(isinstance(name, str) for name in value.values())
             named = named and (key != "scheme" or value in SCHEMES)
+            named = named and (key != "tags" or all(isinstance(tag, str) for tag in value))
             if type(value) is not TYPES[key] or (type(value) is int and value < 1) or not named:
                 raise ConfigError(f"{KEY}.{key} in config.json cannot be {value!r:.60}")
         return cls(**known)

@@ -103,7 +103,8 @@ class TokenTask(Task):
         learnt = super().learns(examples, config, tokenizer)
         tags = None if teacher is None else self._tags_of(*teacher, examples.texts[:ASKED])
         scheme = (self.data.scheme or "IOB2") if tags is None else tags.scheme
-        return replace(learnt, whitespace_words=examples.words is not None, scheme=scheme)
+        kept = tags_of(config)
+        return replace(learnt, whitespace_words=examples.words is not None, scheme=scheme, tags=kept)
 
     def tag_set(self, config: ModelConfig) -> TagSet:
         """The tags of a model, in the scheme that the settings say, that it learnt, or that they look like.
@@ -113,8 +114,9 @@ class TokenTask(Task):
         UsageError, ConfigError
             There is no such scheme.
         """
-        scheme = self.data.scheme or Learnt.of(config).scheme
-        return TagSet([config.id2label[i] for i in range(config.num_labels)], scheme)
+        tags, learnt = tags_of(config), Learnt.of(config)
+        kept = learnt.scheme if learnt.tags in (None, tags) else None  # of tags renamed by hand: guessed anew
+        return TagSet(tags, self.data.scheme or kept)
 
     def _tags_of(self, model: Model, tokenizer: Tokenizer, texts: list[str]) -> TagSet:
         """The tags of a model, in the scheme in which it gives them for some texts if nothing says it."""
@@ -266,6 +268,11 @@ class TokenTask(Task):
             )
         if unknown:
             log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
+
+
+def tags_of(config: ModelConfig) -> list[str]:
+    """Names of a model's outputs, in their order."""
+    return [config.id2label[i] for i in range(config.num_labels)]
 
 
 def words_of(

@@ -347,3 +347,16 @@ def test_a_scheme_can_be_named(tokenizer, tmp_path, capsys):
     assert [(e.text, e.type) for e in guessed] == [("the", "CELL"), ("warm", "CELL"), ("film", "CELL")]
     assert main(["predict", str(tmp_path / "m"), "the warm film", "--scheme", "plain", "-q"]) == 0
     assert "B-CELL" in capsys.readouterr().out
+
+
+def test_a_scheme_is_of_the_tags_it_was_kept_with():
+    """Tags that were renamed by hand are read by what they look like, not by what was kept of others."""
+    kept = {"minidistil": {"scheme": "IOB1", "tags": ["O", "B-A", "I-A"]}}
+    config = CONFIG.replace(extra=kept)
+    for tags, scheme, certain in (
+        (["O", "B-A", "I-A"], "IOB1", True),
+        (["O", "I-A", "B-A"], "IOB2", False),
+        (["O", "U-A", "L-A"], "BILOU", True),
+    ):
+        found = TokenTask(DataSettings()).tag_set(config.replace(id2label=dict(enumerate(tags))))
+        assert (found.scheme, found.certain) == (scheme, certain)
