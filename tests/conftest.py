@@ -4,6 +4,7 @@ No test may depend on what a user has: files in the working directory, a home, c
 runs in an empty directory with an empty home, and a test that leaves something in the directory fails.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -43,6 +44,12 @@ def pytest_configure(config):
     patch.setenv("HOME", str(world / "home"))
     patch.setenv("HF_HUB_OFFLINE", "1")
     # Kernels stay where they are: with an empty home and a read-only checkout they would be compiled again.
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays to the end: garbage is looked for among the rest alone."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config):

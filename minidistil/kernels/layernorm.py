@@ -43,11 +43,11 @@ def _normalise(
             residual_row = residual[t]
             for c in range(H):
                 row[c] = x_row[c] + residual_row[c]
-                mean += row[c]
         else:
             for c in range(H):
                 row[c] = x_row[c]
-                mean += row[c]
+        for c in range(H):  # a loop of its own: one that stores too sums otherwise where arrays lie close
+            mean += row[c]
         mean /= size
         for c in range(H):
             deviation = row[c] - mean
