@@ -1,4 +1,4 @@
-"""What the fields of a config may hold: types and ranges, each named by its key in config.json."""
+"""Types and ranges of the fields of a config, each named by its key in config.json."""
 
 from __future__ import annotations
 

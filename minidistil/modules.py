@@ -51,7 +51,7 @@ def read_modules(directory: Path) -> list[Module]:
 
 
 def _is_inside(path: object) -> bool:
-    """Whether a path leads to a folder below, on every system."""
+    """True if a path leads to a folder below, on every system."""
     if not isinstance(path, str) or len(path.encode(errors="replace")) > LONGEST:
         return False
     parts = PurePosixPath(path).parts
@@ -59,12 +59,12 @@ def _is_inside(path: object) -> bool:
 
 
 def encoder_directory(directory: Path) -> Path:
-    """Where model and tokenizer lie: in the directory itself, or in the folder that `modules.json` says."""
+    """Directory of model and tokenizer: the one given, or the folder in it that `modules.json` names."""
     return next((module.folder for module in read_modules(directory) if module.kind == ENCODER), directory)
 
 
 def cross_encoder(directory: Path) -> dict[str, Any]:
-    """What a CrossEncoder has beside config.json, and earlier ones had in it: the activation of its score.
+    """Activation of a CrossEncoder's score, which stands beside config.json, and in earlier ones in it.
 
     Raises
     ------

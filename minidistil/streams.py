@@ -11,7 +11,7 @@ from typing import Any
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether somebody sits before a stream: not where it is None, or closed."""
+    """True if a stream is a terminal: not where it is None, or closed."""
     try:
         return bool(stream.isatty())
     except (AttributeError, ValueError, OSError):

@@ -155,7 +155,7 @@ def _examples(args: argparse.Namespace, **more: Any) -> Examples:
 
 
 def _of_task(args: argparse.Namespace) -> Any:
-    """What a task's own reader finds in --data; None where its files are read as any others are."""
+    """Inputs from the task's own reader of --data; None where its files are read as any others are."""
     from minidistil.tasks.base import Task
     from minidistil.tasks.data import DataSettings
     from minidistil.tasks.named import TASKS, named_task, task_name

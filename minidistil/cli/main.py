@@ -75,7 +75,7 @@ INTERRUPTED = 130
 
 class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
-        """What argparse does, but that standard output may be full."""
+        """Print as argparse does; standard output may be full."""
         if file is sys.stdout:
             file.write(message)
         else:
@@ -132,7 +132,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
-    """How a verb takes a parameter of reading data."""
+    """Option by which a verb takes a parameter of reading data."""
     if hasattr(args, "set"):
         return "--set data.{}={}".format
     if not hasattr(args, "format"):

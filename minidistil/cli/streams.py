@@ -15,7 +15,7 @@ ESCAPE = "minidistil.escape"
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding lacks, as JSON escapes it: right in JSON, and readable elsewhere."""
+    """Escape, as JSON does, the characters that an encoding lacks: right in JSON, and readable elsewhere."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end

@@ -162,7 +162,7 @@ class Distillation:
             term.check(student, teacher)
 
     def _columns(self) -> npt.NDArray[np.intp] | None:
-        """Where the student's labels are among the teacher's; None if they are in the same order.
+        """Indices of the student's labels among the teacher's; None if they are in the same order.
 
         Raises
         ------

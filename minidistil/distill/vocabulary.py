@@ -1,4 +1,4 @@
-"""Whether a student and its teacher read the same token ids."""
+"""Comparison of the token ids that a student and its teacher read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def saved_tokenizer(directory: Path) -> Tokenizer | None:
 
 
 def difference(ours: Tokenizer, theirs: Tokenizer, texts: Sequence[str] = ()) -> str | None:
-    """How the ids of two tokenizers differ, in words; None if they are the same."""
+    """Differences between the ids of two tokenizers, in words; None if they are the same."""
     if ours.content_hash() == theirs.content_hash():
         return None
     for i in range(min(ours.num_ids, theirs.num_ids)):

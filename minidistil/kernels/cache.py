@@ -62,7 +62,7 @@ def _tell_once(what: str, message: str, *values: object) -> None:
 
 
 class _LastPlace(caching.InTreeCacheLocator):
-    """Where Numba would keep kernels if it could write there: another user may have left some."""
+    """Directory where Numba would keep kernels if it could write there: another user may have left some."""
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)
@@ -91,7 +91,7 @@ class _Files(caching.IndexDataCacheFile):
         self._base = filename_base
 
     def path(self, key: Any) -> str:
-        """Where the code for this key is."""
+        """Path of the code for this key."""
         stamp, of_key = (
             hashlib.sha256(repr(value).encode()).hexdigest()[:16] for value in (self._source_stamp, key)
         )
@@ -135,7 +135,7 @@ class KernelCache(caching.FunctionCache):
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What was kept, or None."""
+        """Content that was kept, or None."""
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever reading another's bytes may raise

@@ -149,7 +149,7 @@ def class_or_encoder(config: ModelConfig, path: Path) -> type[Model]:
 
 
 def _head_in(path: Path, family: str) -> str | None:
-    """What a directory's tensors make of it, if they fit just one class; "Model" without any head."""
+    """Name of the class that a directory's tensors fit, if it is just one; "Model" without any head."""
     from minidistil.weights.checkpoint import open_checkpoint
     from minidistil.weights.names import head_of, in_encoder, is_buffer
 

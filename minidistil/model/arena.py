@@ -189,7 +189,7 @@ class Arena(Mapping[str, npt.NDArray[Any]]):
 
     @property
     def mapped(self) -> bool:
-        """Whether some parameters are left in their file."""
+        """True if some parameters are left in their file."""
         return bool(self._left)
 
     @property

@@ -46,7 +46,7 @@ class Losses(NamedTuple):
 
 
 class Head(Protocol):
-    """What the model asks of a head.
+    """Interface of a head.
 
     `token_outputs` names the outputs with a row for each token, `target_names` what the loss needs. `counts`
     refuses targets of another shape, dtype or range.

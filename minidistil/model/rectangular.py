@@ -117,7 +117,7 @@ class Rectangular:
         return batch.with_targets(**packed)
 
     def _targets(self, targets: Mapping[str, npt.ArrayLike], *others: str) -> dict[str, Any]:
-        """Those that are given, if the heads take them; `others` are further arguments of the call."""
+        """Targets that are given, if the heads take them; `others` are further arguments of the call."""
         names = [name for head in self.heads for name in head.target_names]
         known = ["input_ids", "attention_mask", "token_type_ids", "position_ids", *others, *names]
         check_names(type(self).__name__, "argument", targets, known)

@@ -1,4 +1,4 @@
-"""What a sentence encoder does to a pooled vector: linear layers, layer normalization, length 1.
+"""Layers that a sentence encoder puts on a pooled vector: linear, layer normalization, length 1.
 
 They are applied as they were learnt; nothing here is trained.
 """

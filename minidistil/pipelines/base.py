@@ -1,4 +1,4 @@
-"""What all predictors share: a model with the right head, its tokenizer, and a result for each text."""
+"""Base of all predictors: a model with the right head, its tokenizer, and a result for each text."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ def load(path_or_id: str | Path, head: str | None = None, **options: Any) -> tup
 
 
 def ending_of(task: str) -> str | None:
-    """What the name of a model class for a task ends with."""
+    """Ending of the names of a task's model classes."""
     return next((end for end, tag in PIPELINES.items() if tag == task), None)

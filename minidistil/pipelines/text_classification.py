@@ -65,7 +65,7 @@ class TextClassification(Pipeline):
 
     @property
     def is_number(self) -> bool:
-        """Whether an answer is a number, and no probability."""
+        """True if an answer is a number, and no probability."""
         return self._task.problem == "regression" and stored_activation(self.model.config) != "Sigmoid"
 
     def __call__(

@@ -166,7 +166,7 @@ def _stage(name: str, stage: Stage, run: RunRecord) -> str:
 
 
 def _seeds(run: RunRecord) -> str:
-    """What each seed came to, by the metric that its task is judged by and by those that were measured."""
+    """Results of each seed: the metric that its task is judged by, and those that were measured."""
     rows = {}
     for name, seed in run.seeds.items():
         models = seed.report.get("models", {})

@@ -152,7 +152,7 @@ def _inside(values: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any
 
 
 def _read_stages(path: Path) -> dict[str, Stage]:
-    """What was logged, a record at a time, so that a long log needs little memory."""
+    """Records of the log, one at a time, so that a long log needs little memory."""
     stages: dict[str, Stage] = {}
     for file in (path / "metrics.jsonl", path / "work" / "metrics.jsonl"):
         if file.is_file() and not stages:

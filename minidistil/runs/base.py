@@ -180,7 +180,7 @@ class RecipeRun:
         return found if isinstance(found.get("models"), dict) else None
 
     def examples_seen(self, there: int) -> int:
-        """How many of the examples it has learnt from: not all, if it ended within the first epoch."""
+        """Number of examples it has learnt from: not all, if it ended within the first epoch."""
         seen = 0
         for record in iter_records(self.out / "metrics.jsonl"):
             count = record.get("examples")

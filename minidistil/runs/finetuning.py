@@ -171,7 +171,7 @@ class FineTuning(RecipeRun):
 
     @cached_property
     def _for_teacher(self) -> Dataset | None:
-        """What a teacher reads that has another tokenizer, a row for each example; None if they share one.
+        """Input of a teacher that has another tokenizer, a row for each example; None if they share one.
 
         Raises
         ------

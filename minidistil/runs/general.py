@@ -327,7 +327,7 @@ class GeneralDistillation(MaskedLMRun):
         return facts
 
     def _is_measured(self, path: Path) -> bool:
-        """Whether the teacher's numbers are there, whole; one that is not defined is null."""
+        """True if the teacher's numbers are there, whole; one that is not defined is null."""
         try:
             facts = read_json(path)
         except ConfigError:

@@ -206,7 +206,7 @@ class PairsDistillation(RecipeRun):
 
     @property
     def _written(self) -> Embedding:
-        """What the student's directory says of its vectors: what the teacher's does, but for the length."""
+        """Settings of the student's vectors: the teacher's, but for the length."""
         return self.embedding._replace(max_length=self.recipe.data.max_length)
 
     # What a run asks
@@ -273,7 +273,7 @@ class PairsDistillation(RecipeRun):
         return lambda: self._retrieval(model, datasets, skip)
 
     def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
-        """How often a sentence finds its translation, and the other way round, by cosine."""
+        """Share of sentences that find their translation, and the other way round, by cosine."""
         about, width = self.embedding, self.embedding.width(model.config.hidden_size)
         there, back = (
             embed(

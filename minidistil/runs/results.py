@@ -1,4 +1,4 @@
-"""What fine-tunings come to: over several seeds, and as a table."""
+"""Results of fine-tunings: over several seeds, and as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is made from: the content of a model's directory, wherever it lies and whatever it is called."""
+"""Content of the model directories that a run is made from, wherever they lie and whatever their names."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class Task(Measurable):
         tokenizer: Tokenizer,
         teacher: tuple[Model, Tokenizer] | None = None,
     ) -> Learnt:
-        """What a new model, with this config and its labels, keeps of how it learns."""
+        """Settings that a new model, with this config and its labels, keeps of its training."""
         return Learnt(max_length=self.learning_length(tokenizer, config))
 
     def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:

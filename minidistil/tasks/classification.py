@@ -50,13 +50,13 @@ def predict_logits(
 
 
 def is_number(config: ModelConfig) -> bool:
-    """Whether a model's answer is one number, and no class."""
+    """True if a model's answer is one number, and no class."""
     multi = config.problem_type == "multi_label_classification"
     return config.problem_type == "regression" or (config.num_labels == 1 and not multi)
 
 
 def stored_activation(config: ModelConfig) -> str | None:
-    """What the one output of a model goes through, "Sigmoid" or "Identity", if its config says.
+    """Activation of a model's one output, "Sigmoid" or "Identity", if its config says.
 
     So a CrossEncoder of sentence-transformers is saved.
 
@@ -77,7 +77,7 @@ def stored_activation(config: ModelConfig) -> str | None:
 
 
 def answer_scores(logits: npt.NDArray[np.floating[Any]], config: ModelConfig) -> npt.NDArray[np.float64]:
-    """What a model's outputs say of its classes: whoever predicts answers this, whoever measures measures it.
+    """Scores of a model's classes from its outputs: the ones that predict answers and evaluate measures.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How the files of a task become examples: settings, and what is known of a named task's files."""
+"""Reading the files of a task: settings, and the known form of a named task's files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = ("text", "label", "format", "header", "skip_broken", "skip_label")  # se
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How files become examples. A named task knows most of it.
+    """Settings of reading files. A named task knows most of them.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class DataSettings:
 
     @property
     def named_columns(self) -> bool:
-        """Whether the first line of a csv or tsv names the columns."""
+        """True if the first line of a csv or tsv names the columns."""
         return self.header is not False
 
     def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
@@ -101,7 +101,7 @@ class DataSettings:
         return examples.subset(kept)
 
     def format_of(self, path: str | Path) -> str | None:
-        """What is said of the format of a file; None: its name tells."""
+        """Format that is set for a file; None: its name tells."""
         return self.format
 
     def like(self, columns: Mapping[str, str], roles: Sequence[str]) -> Self:
@@ -193,7 +193,7 @@ class NamedData(DataSettings):
 
 
 def usual_first(first: Mapping[str, str], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Where `read_examples` is to look for columns: before the usual names for those of `first`, by role."""
+    """Settings by which `read_examples` looks for the columns `first`, by role, before the usual names."""
     found = dict(usual)
     if "text" in first:
         found["usual_texts"] = (first["text"], *usual["usual_texts"])

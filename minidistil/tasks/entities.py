@@ -71,7 +71,7 @@ class Placed(NamedTuple):
 
 
 class WordTags(NamedTuple):
-    """What a model says of the words, or tokens, of a text.
+    """Tags that a model gives the words, or tokens, of a text.
 
     Attributes
     ----------

@@ -343,7 +343,7 @@ def _task_of(title: str) -> GlueTask:
 
 
 def predictions(task: SequenceTask, scores: npt.NDArray[Any], names: Sequence[str]) -> list[str]:
-    """What a model answers, [N, C], in the words of the task's own files; `names` are its labels."""
+    """Answers of a model, [N, C], in the words of the task's own files; `names` are its labels."""
     if task.problem == "regression":
         return [f"{value:.3f}" for value in np.clip(scores.reshape(-1), 0, 5)]
     ours = LabelMap(tuple(names))

@@ -1,4 +1,4 @@
-"""What a model keeps in its config.json of how it learnt, so that it is read later as it was learnt.
+"""Settings of its training that a model keeps in config.json, so that every verb reads as it learnt.
 
 The key "minidistil" holds an object; transformers keeps it and makes nothing of it.
 """
@@ -31,7 +31,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Learnt:
-    """How a model learnt. None: that is not known, or is nothing to its task.
+    """Settings of a model's training. None: not known, or of no use to its task.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Learnt:
 
     @classmethod
     def of(cls, config: ModelConfig) -> Self:
-        """What a model's config says.
+        """Settings that a model's config holds.
 
         Raises
         ------

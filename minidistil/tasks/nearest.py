@@ -66,7 +66,7 @@ class NearestEntries:
         self._entries = prepared(vectors[self._order], self._similarity)
 
     def scores(self, texts: Sequence[str], *, quiet: bool = True) -> Float64:
-        """How near [N, C] texts are to the nearest entry of each label."""
+        """Similarity [N, C] of texts to the nearest entry of each label."""
         parts = [self._by_label(part) for part in self._to_entries(texts, quiet)]
         return np.concatenate([np.zeros((0, len(self.names))), *parts])
 

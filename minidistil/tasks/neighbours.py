@@ -1,4 +1,4 @@
-"""Which vectors are near each other: exact search, and pairs that are nearly alike.
+"""Nearest neighbours among vectors: exact search, and pairs that are nearly alike.
 
 Work is done in blocks of rows against blocks of rows, so memory grows with what is found and not with the
 square of the number of vectors. Scores are summed in float64 and rounded: cosines to multiples of 2^-24,

@@ -196,7 +196,7 @@ class SentenceEncoder:
 
 
 def prompt_tokens(tokenizer: Tokenizer, prompt: str, embedding: Embedding) -> int:
-    """How many tokens of a text, from the first, are not pooled: [CLS] and those of the prompt, or none."""
+    """Number of tokens of a text, from the first, that are not pooled: [CLS] and the prompt's, or none."""
     if embedding.include_prompt or not prompt:
         return 0
     ids = tokenizer.encode([prompt], max_length=embedding.max_length).input_ids[0]

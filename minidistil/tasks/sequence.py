@@ -119,7 +119,7 @@ class SequenceTask(Task):
             )
 
     def _called(self, label: Any) -> Any:
-        """What a label of the files is called; itself if it is none of theirs."""
+        """Name of a label of the files; the label itself if it is none of theirs."""
         name = label_name(label) if not isinstance(label, list) else ""
         return self.names.get(name, self.names.get(plain_name(name), label))
 
@@ -196,7 +196,7 @@ class SequenceTask(Task):
         truncation: Truncation = True,
         quiet: bool = True,
     ) -> Iterator[npt.NDArray[np.float64]]:
-        """What a model answers, see `answer_scores`, of some texts at a time: [n, C] each."""
+        """Answers of a model, see `answer_scores`, for some texts at a time: [n, C] each."""
         config = model.config
         if config.problem_type is None:  # so the task says it
             config = config.replace(problem_type=self.problem_type)
@@ -275,7 +275,7 @@ class SequenceTask(Task):
         return {**found, "calibration_error": error}
 
     def positive(self, config: ModelConfig) -> int:
-        """Which of two classes F1 is of.
+        """Index of the class, of two, that F1 is of.
 
         That of the settings, else the one that the model was judged by as it learnt, else the second of those
         that the task has, wherever a model has it; else the model's second.
@@ -301,14 +301,14 @@ class SequenceTask(Task):
 
 
 def problem_of(config: ModelConfig) -> Problem:
-    """What a model answers: one label, several, or a number."""
+    """Kind of a model's answer: one label, several, or a number."""
     if is_number(config):
         return "regression"
     return "multi" if config.problem_type == TYPES["multi"] else "single"
 
 
 def label_names(config: ModelConfig) -> tuple[str, ...]:
-    """What a model's outputs are called, in their order.
+    """Names of a model's outputs, in their order.
 
     Raises
     ------

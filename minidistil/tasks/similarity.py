@@ -21,7 +21,7 @@ from minidistil.text.translations import read_translations
 
 
 class SimilarityTask(Measurable):
-    """Whether cosines, or what else an encoder is made for, rise and fall with what people say of two texts.
+    """Correlation of similarities, by the encoder's own measure, with what people say of two texts.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def read_squad(
 
 
 def is_squad(path: str | Path) -> bool:
-    """Whether a file is in SQuAD's own form: JSON by its name, and no rows."""
+    """True if a file is in SQuAD's own form: JSON by its name, and no rows."""
     return suffix_of(path) == ".json" and not has_rows(path)
 
 

@@ -154,7 +154,7 @@ def read_tagged(
 
 
 def are_columns(lines: Iterable[str]) -> bool:
-    """Whether lines of plain text are words with their tags in columns, by the first of them."""
+    """True if lines of plain text are words with their tags in columns, by the first of them."""
     widths = set()
     seen = 0
     for line in islice(lines, LOOKED_AT):
@@ -180,7 +180,7 @@ def _cells(line: str, width: int) -> list[str]:
 
 
 def _tag_set(first: Mapping[str, int], name: str, scheme: str | None) -> TagSet:
-    """What the tags of a file mean; `first` has the line of each.
+    """Meaning of the tags of a file; `first` has the line of each.
 
     Raises
     ------

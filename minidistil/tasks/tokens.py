@@ -278,7 +278,7 @@ def tags_of(config: ModelConfig) -> list[str]:
 def words_of(
     windows: Windows, tokens: npt.NDArray[np.int64], examples: Tagged, i: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Which word each of a text's tokens is of, counted from 0 without gaps, and the characters of each word.
+    """Word of each of a text's tokens, counted from 0 without gaps, and the characters of each word.
 
     Words are those of the file, where it has words, else those of the tokenizer.
 
@@ -299,7 +299,7 @@ def words_of(
 
 
 def _right_without_tokens(examples: Tagged, i: int, found: WordTags) -> int:
-    """How many of a text's words that have no token are outside of every entity."""
+    """Number of a text's words without a token that are outside of every entity."""
     assert examples.words is not None
     seen = set(found.spans[:, 0].tolist())
     inside = [(e.start, e.end) for e in examples.entities[i]]

@@ -183,7 +183,7 @@ class Corpus:
 
 
 def read_record(path: Path, kinds: Mapping[str, type]) -> dict[str, Any] | None:
-    """What the writer of a corpus wrote down; None if there is no such file.
+    """Record of a corpus by its writer; None if there is no such file.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def read_record(path: Path, kinds: Mapping[str, type]) -> dict[str, Any] | None:
 
 
 def _lie_end_to_end(offsets: Int64, tokens: int) -> bool:
-    """Whether documents fill so many tokens, none of them empty; looked at in parts, for they may be many."""
+    """True if documents fill so many tokens, none of them empty; read in parts, for they may be many."""
     parts = (offsets[begin : begin + BLOCK + 1] for begin in range(0, len(offsets), BLOCK))
     ends = offsets[0] == 0 and offsets[-1] == tokens
     return bool(ends and all((np.diff(part) > 0).all() for part in parts))

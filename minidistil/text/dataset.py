@@ -217,7 +217,7 @@ def check_targets(targets: Mapping[str, npt.NDArray[Any]], rows: int, of: str) -
 
 
 def rows_at(indices: npt.ArrayLike, length: int) -> npt.NDArray[np.int64]:
-    """Which rows of `length` are meant by integers (negative ones count from the end) or by a mask.
+    """Rows of `length` that integers (negative ones count from the end) or a mask select.
 
     Raises
     ------

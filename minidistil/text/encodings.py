@@ -1,4 +1,4 @@
-"""What a tokenizer makes of texts, and what it puts around them."""
+"""Encodings of texts, and the special tokens around them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TokenSpans(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a tokenizer puts around a text, or around two.
+    """Special tokens that a tokenizer puts around a text, or around two.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Frame(NamedTuple):
 
 
 def frame_of(rust: Any, pair: bool, token_type_ids: bool) -> Frame:
-    """What a tokenizer of the Rust library puts around a letter, or around two."""
+    """Frame that a tokenizer of the Rust library puts around a letter, or around two."""
     for text in _some_texts(rust):
         with library_errors("the tokenizer cannot encode"):
             try:

@@ -54,7 +54,7 @@ def _check_surrogates(text: str, value: Any) -> None:
 
 
 def _json_error(error: Exception, name: str, number: int, at: int | None) -> DataError:
-    """What is wrong with a text that begins on line `number`; `at` is the line of the value, if known."""
+    """Error for a text that begins on line `number`; `at` is the line of the value, if known."""
     if isinstance(error, json.JSONDecodeError):
         what = f"not valid JSON: {error.msg} at column {error.colno}"
         return DataError(what, path=name, line=number + error.lineno - 1)
@@ -87,7 +87,7 @@ def read_json(path: str | Path, name: str) -> Any:
 
 
 def has_rows(path: str | Path) -> bool:
-    """Whether a JSON file is rows, as it begins: an array, or an object a line; and not one object."""
+    """True if a JSON file is rows, as it begins: an array, or an object a line; and not one object."""
     with opened(path, shown_name(path)) as file:
         first = file.readline(LONGEST_LINE).removeprefix(b"\xef\xbb\xbf").strip()
         more = file.readline(LONGEST_LINE).strip()

@@ -77,7 +77,7 @@ class LabelMap:
 
     @property
     def are_numbers(self) -> bool:
-        """Whether the names only number the classes: LABEL_0, LABEL_1, ..., as transformers does without."""
+        """True if the names only number the classes: LABEL_0, LABEL_1, ..., transformers' default."""
         return self.names == tuple(f"LABEL_{i}" for i in range(len(self.names)))
 
     def number(self, name: str) -> int | None:
@@ -163,7 +163,7 @@ def _is_whole(name: str) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """What names that can only mean the same have in common: 1 and 1.0, and as in `label_name` True and 1."""
+    """Key that names which can only mean the same share: 1 and 1.0, and as in `label_name` True and 1."""
     return {"true": "1", "false": "0"}.get(name.casefold(), WHOLE.sub(r"\1", name))
 
 

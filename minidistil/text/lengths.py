@@ -1,4 +1,4 @@
-"""How many tokens a sequence may have: what is asked for, what the tokenizer says, what the model takes."""
+"""Longest sequence: as asked for, as the tokenizer says, as the model takes."""
 
 from __future__ import annotations
 

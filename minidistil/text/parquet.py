@@ -53,7 +53,7 @@ def parquet_rows(path: str | Path, name: str) -> Iterator[Row]:
 
 
 def _is_on_disk(file: IO[bytes]) -> bool:
-    """Whether any place of it can be read: it is neither a pipe nor packed."""
+    """True if any place of it can be read: it is neither a pipe nor packed."""
     return isinstance(getattr(file, "raw", None), io.FileIO) and file.seekable()
 
 

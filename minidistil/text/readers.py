@@ -187,7 +187,7 @@ def read_examples(
 
 
 class _Roles:
-    """Which column of a file plays which role: the text, its pair, the label.
+    """Columns of a file by role: the text, its pair, the label.
 
     They are chosen by the first row. Objects may have other keys from row to row; one whose keys would have
     been chosen otherwise is an error, so that nothing is dropped in silence.
@@ -226,7 +226,7 @@ class _Roles:
         return self.columns
 
     def _choose(self, columns: Sequence[str]) -> dict[str, str]:
-        """Those asked for, else those with a usual name."""
+        """Columns asked for, else those with a usual name."""
         chosen = {role: self._find(role, column, columns) for role, column in self._wanted.items()}
         chosen |= self._usual(columns)
         if "text" not in chosen:
@@ -269,7 +269,7 @@ class _Roles:
                 )  # fmt: skip
 
     def _ways(self, asked: Column | None = None) -> tuple[tuple[str, str], ...]:
-        """What to say where a column is not found since the file is something else than it was read as."""
+        """Hint where a column is not found because the file is something else than it was read as."""
         if self._kind == "text" or (self._kind == "csv" and self._tabs):
             return (("format", "tsv"),)
         if not self._header and asked is not None and not str(asked).isdecimal():
@@ -297,7 +297,7 @@ def _text(row: Mapping[str, Any], column: str, name: str, line: int) -> str:
 
 
 def ids_of(row: Mapping[str, Any], usual: Sequence[str] = IDS) -> dict[str, Any]:
-    """What a row is called, by the columns that say so, as JSON can have it."""
+    """Id of a row, by the columns that hold one, as JSON can have it."""
     found = {column: row[column] for column in row if column.lower() in usual}
     return {
         column: None if is_missing(value) else value if isinstance(value, (str, int, float)) else str(value)

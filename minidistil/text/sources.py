@@ -27,7 +27,7 @@ UNPACKED_FREELY, UNPACKED_TIMES = 1 << 26, 500
 
 
 def shown_name(path: str | Path) -> str:
-    """What messages call a file."""
+    """Name of a file in messages."""
     return "standard input" if str(path) == STDIN else str(path)
 
 
@@ -57,13 +57,13 @@ def _stdin() -> IO[bytes]:
 
 
 def _piped(file: Any, name: str) -> Any:
-    """What is piped in, unpacked if it begins as a gzip file does."""
+    """Content of standard input, unpacked if it begins as a gzip file does."""
     packed = hasattr(file, "peek") and file.peek(2)[:2] == b"\x1f\x8b"
     return nullcontext(unpacked(file, name) if packed else file)
 
 
 def unpacked(packed: IO[bytes], name: str) -> IO[bytes]:
-    """What a gzip file holds, refused where it is out of all proportion to it."""
+    """Content of a gzip file, refused where it is out of all proportion to it."""
     return io.BufferedReader(_Unpacked(packed, name), 1 << 17)
 
 

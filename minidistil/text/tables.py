@@ -227,12 +227,12 @@ def nearest_column(column: Column, columns: Sequence[str]) -> str:
 
 
 def cell_of(row: Mapping[str, Any], column: str, name: str, line: int) -> Any:
-    """What a row has in a column; a DataError where it lacks it."""
+    """Cell of a row in a column; a DataError where it lacks it."""
     if column not in row:
         raise DataError(f"no key {column!r}; this line has: {listed(list(row))}", path=name, line=line)
     return row[column]
 
 
 def is_missing(value: Any) -> bool:
-    """Whether nothing is there: null, or the NaN that tables of numbers have for it."""
+    """True if nothing is there: null, or the NaN that tables of numbers have for it."""
     return value is None or (isinstance(value, float) and math.isnan(value))

@@ -491,7 +491,7 @@ class Tokenizer:
 
 
 def _lowers(normalizer: Any) -> bool:
-    """Whether the description of a normalizer, or a part of it, makes upper case lower."""
+    """True if the description of a normalizer, or a part of it, makes upper case lower."""
     if not isinstance(normalizer, dict):
         return False
     lowers = normalizer.get("type") == "Lowercase" or normalizer.get("lowercase") is True

@@ -139,7 +139,7 @@ def _class_of(directory: Path, config: Mapping[str, Any]) -> str:
 
 
 def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
-    """What a file says; None of nothing and of what means "unknown": 10^30 in transformers."""
+    """Length that a file says; None for nothing and for "unknown", which is 10^30 in transformers."""
     limit = config.get("model_max_length", config.get("max_len"))
     if limit is None:
         return None
@@ -206,7 +206,7 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedToke
 
 
 def _is_wordpiece(model: Mapping[str, Any]) -> bool:
-    """Whether a model is WordPiece; the first files did not name its type."""
+    """True if a model is WordPiece; the first files did not name its type."""
     usual = "WordPiece" if "max_input_chars_per_word" in model else None
     return bool(model.get("type", usual) == "WordPiece")
 

@@ -50,7 +50,7 @@ def _parts(text: str, begin: int, end: int) -> list[tuple[int, int]]:
 
 
 def _keeps_stop(text: str, start: int, stop: int) -> bool:
-    """Whether a full stop after a word is part of it."""
+    """True if a full stop after a word is part of it."""
     word = text[start:stop]
     if text[stop : stop + 1] != "." or not word:
         return False

@@ -98,7 +98,7 @@ class Objective(Protocol):
         ...
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
-        """How many items, or what weight of them, each term averages over in this micro-batch."""
+        """Number of items, or their weight, that each term averages over in this micro-batch."""
         ...
 
     def __call__(

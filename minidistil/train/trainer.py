@@ -197,7 +197,7 @@ class Trainer:
         return [self._epoch_data.batch(i) for i in window]
 
     def _counts(self, batches: list[Batch]) -> dict[str, float]:
-        """How much each term averages over in this window."""
+        """Count, or weight, that each term averages over in this window."""
         counts: dict[str, float] = {}
         for batch in batches:
             for term, count in self.objective.counts(batch).items():

@@ -97,7 +97,7 @@ PIPELINES = {
 
 
 class Origin(NamedTuple):
-    """What is known of a model that another was made from."""
+    """Known facts of a model that another was made from."""
 
     name: str
     base_model: str | None = None
@@ -105,7 +105,7 @@ class Origin(NamedTuple):
 
 
 def origin(source: str, directory: Path) -> Origin:
-    """What the card in a model's directory says of it.
+    """Facts on the card in a model's directory.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
         return self._homes[name].shape_of(self.prefix + name)
 
     def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
-        """Whether a tensor is stored in this very dtype."""
+        """True if a tensor is stored in this very dtype."""
         return self._homes[name].holds(self.prefix + name, dtype)
 
     def read_part(self, name: str, first: int, out: npt.NDArray[Any]) -> None:

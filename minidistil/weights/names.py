@@ -80,7 +80,7 @@ def resolve_name(name: str, wanted: Collection[str], base_prefix: str) -> str:
 
 
 def wrapper_prefix(names: Collection[str], base_prefix: str) -> str:
-    """What a wrapper put before every name; "" where there is none, or where some names are without it.
+    """Prefix that a wrapper put before every name; "" where there is none, or some names are without it.
 
     Only what says nothing of the model, see `WRAPPERS`: "roberta." is another family's own prefix.
     """
@@ -91,7 +91,7 @@ def wrapper_prefix(names: Collection[str], base_prefix: str) -> str:
 
 
 def outer_prefixes(names: Collection[str], base_prefix: str) -> list[str]:
-    """What stands before the word table's name, wherever there is one, beside or above `base_prefix`."""
+    """Prefix of the word table's name, wherever there is one, beside or above `base_prefix`."""
     found = {name.removesuffix(WORDS): None for name in names if name.endswith("." + WORDS)}
     outer = {prefix.removesuffix(base_prefix + "."): None for prefix in found}
     return [prefix for prefix in outer if prefix]

@@ -126,7 +126,7 @@ class LoadReport:
 
     @property
     def warning(self) -> str:
-        """What somebody who loads a model to train it ought to know; "" if all is as expected."""
+        """Warning for whoever loads a model to train it; "" if all is as expected."""
         parts = []
         if new := [item.name for item in self.missing]:
             names = self.with_nearest(new, unknown_only=True)

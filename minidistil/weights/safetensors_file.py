@@ -150,7 +150,7 @@ class SafetensorsFile(Mapping[str, Array]):
         return self._entries[name].shape
 
     def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
-        """Whether a tensor is stored in this very dtype."""
+        """True if a tensor is stored in this very dtype."""
         return STORED.get(self.dtype_of(name)) == dtype
 
     def read_into(self, name: str, out: Array) -> None:

@@ -48,7 +48,7 @@ ARGUMENTS = ("trust_remote_code", "use_fast")  # of a tokenizer, without a meani
 
 
 class Embedding(NamedTuple):
-    """How a sentence encoder makes its vector, and what for.
+    """Settings by which a sentence encoder makes its vector.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Embedding(NamedTuple):
         return width if self.truncate_dim is None else min(width, self.truncate_dim)
 
     def prompt(self, text: str | None = None, name: str | None = None) -> str:
-        """What comes before a text: `text` itself, the prompt called `name`, or the default one.
+        """Prompt before a text: `text` itself, the prompt called `name`, or the default one.
 
         Raises
         ------
