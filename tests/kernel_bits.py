@@ -71,8 +71,20 @@ def bits(dtypes=("float32",)):
                 for dropout in (None, Dropout(5, 0)):
                     loss, grads = model.loss_and_grads(ids, mask, dropout=dropout, **given)
                     found[f"{dtype} {name} gradient, dropout {dropout is not None}"] = sha(loss, grads.flat)
-            if "Choice" not in name:
-                found[f"{dtype} {name} answers"] = sha(*model.eval()(ids, mask).values())
+            elif "Choice" in name:  # of three examples with two choices each
+                choices, real = ids.reshape(3, 2, 40), mask.reshape(3, 2, 40)
+                loss, grads = model.loss_and_grads(choices, real, labels=one[:3])
+                found[f"{dtype} {name} gradient"] = sha(loss, grads.flat)
+                found[f"{dtype} {name} answers"] = sha(*model.eval()(choices, real).values())
+                continue
+            else:  # a bare encoder has no loss: the gradient of a fixed sum of its output
+                outputs, cache = model.forward(model.pack(ids, mask))
+                grads, u = model.params.like(), outputs["last_hidden_state"]
+                model.backward(
+                    {"last_hidden_state": np.cos(np.arange(u.size)).reshape(u.shape)}, cache, grads
+                )
+                found[f"{dtype} {name} gradient"] = sha(u, grads.flat)
+            found[f"{dtype} {name} answers"] = sha(*model.eval()(ids, mask).values())
         for activation in ("gelu_new", "relu"):
             model = build(BertForSequenceClassification, dtype=dtype, hidden_act=activation)
             found[f"{dtype} {activation}"] = sha(model.loss_and_grads(ids, mask, labels=one)[1].flat)
