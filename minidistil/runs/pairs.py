@@ -40,7 +40,7 @@ from minidistil.runs.base import Evaluation, RecipeRun, freeze, sizes
 from minidistil.runs.sources import content
 from minidistil.tasks.embeddings import embed
 from minidistil.tasks.neighbours import paired, retrieval_accuracy
-from minidistil.tasks.sentence_encoder import prompt_tokens
+from minidistil.tasks.sentence_encoder import SentenceEncoder, prompt_tokens
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations
@@ -191,11 +191,12 @@ class PairsDistillation(RecipeRun):
                 replace=not self.has_learnt(), quiet=self.quiet,
             )  # fmt: skip
 
-    def _tokenise(self, tokenizer: Tokenizer, texts: list[str]) -> Dataset:
+    def _tokenise(self, tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> Dataset:
         """Tokens of texts, as the encoder reads them: lowered if it lowers, after its default prompt."""
         before = self.embedding.prompt()
         texts = [before + text for text in texts] if before else texts
-        return Dataset.from_texts(self._reader(tokenizer), texts, max_length=self.recipe.data.max_length)
+        length = self.recipe.data.max_length if max_length is None else max_length
+        return Dataset.from_texts(self._reader(tokenizer), texts, max_length=length)
 
     def _reader(self, tokenizer: Tokenizer) -> Tokenizer:
         return tokenizer.lowered() if self.embedding.lower_case else tokenizer
@@ -304,13 +305,18 @@ class PairsDistillation(RecipeRun):
 
     def report(self) -> dict[str, Any]:
         student = load_model(self.out / "model")
-        models = {"teacher": (self.teacher, self.teacher_tokenizer), "student": (student, self.tokenizer)}
+        # Each reads as far as it does for whoever uses it: what it was taught on says nothing of the teacher.
+        own = SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding).embedding.max_length
+        models = {
+            "teacher": (self.teacher, self.teacher_tokenizer, own),
+            "student": (student, self.tokenizer, self.recipe.data.max_length),
+        }
         report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
         report["seen"] = self.examples_seen(2 * len(self.pairs[0]))
-        for name, (model, tokenizer) in models.items():
+        for name, (model, tokenizer, length) in models.items():
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
-                sides = [self._tokenise(tokenizer, side) for side in self.held_out]
+                sides = [self._tokenise(tokenizer, side, length) for side in self.held_out]
                 facts |= self._retrieval(model, sides, self._skipped(tokenizer))
             report["models"][name] = facts
         if self.held_out is not None:

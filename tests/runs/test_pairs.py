@@ -167,6 +167,18 @@ def test_a_teacher_with_a_prompt_and_layers_teaches_what_is_pooled(place, tmp_pa
     )
 
 
+def test_the_teacher_is_measured_as_far_as_it_reads(place, tmp_path):
+    """The recipe cuts what the student learns; the teacher's numbers are those that `evaluate` prints."""
+    pairs = [place / "1.en", place / "1.xx"]
+    recipe = load_recipe(PairsRecipe, "multilingual", changes=["train.max_steps=1", "data.max_length=5"])
+    run = PairsDistillation(str(place / "encoder"), pairs, recipe, tmp_path, held_out=pairs, quiet=True)
+    models = run.run()["models"]
+    for name, path in (("teacher", place / "encoder"), ("student", tmp_path / "model")):
+        encoder = SentenceEncoder.from_pretrained(path)
+        there, back = (encoder.encode(side) for side in run.pairs)
+        assert models[name]["cosine"] == pytest.approx((there * back).sum(1).mean(), abs=1e-6), name
+
+
 def test_bad_pairs(place, tmp_path):
     (tmp_path / "a.txt").write_text("one\n\nthree\n")
     (tmp_path / "b.txt").write_text("eins\n\ndrei\nvier\n")
