@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from benchmarks.driver import EngineError, Worker, interleave, rotated, worker_c
 from benchmarks.startup import Command
 from benchmarks.worker import timed
 
+ROOT = Path(__file__).parents[2]
 ECHO = """
 import json, sys
 for line in sys.stdin:
@@ -73,6 +75,7 @@ def test_the_real_worker_ends_when_its_driver_is_gone():
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        cwd=ROOT,  # where benchmarks are run: they are not part of what is installed
     )
     process.stdin.write('{"do": "memory"}\n')
     process.stdin.flush()
