@@ -1,4 +1,4 @@
-"""What several parts of the suite share, and the empty world in which it runs.
+"""Fixtures that several parts of the suite share, and the empty world in which it runs.
 
 No test may depend on what a user has: files in the working directory, a home, caches, variables. So the suite
 runs in an empty directory with an empty home, and a test that leaves something in the directory fails.
@@ -47,7 +47,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """What was imported and collected stays to the end: garbage is looked for among the rest alone."""
+    """Keep what was imported and collected out of garbage collection: it stays to the end."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""What config.json may hold: every field by its type and range, and named where it is wrong."""
+"""Content of config.json: every field by its type and range, and named where it is wrong."""
 
 import json
 import math

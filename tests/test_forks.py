@@ -17,7 +17,7 @@ HELD = 0.5  # seconds
 
 
 def comes_to_its_end(work):
-    """Whether a child forked here does `work`, and is not stopped by its alarm."""
+    """True if a child forked here does `work`, and is not stopped by its alarm."""
     child = os.fork()
     if child == 0:
         signal.alarm(20)

@@ -1,4 +1,4 @@
-"""What is attacked: each target damages something once, hands it over, and checks what comes back.
+"""Targets of the fuzz: each damages something once, hands it over, and checks what comes back.
 
 A target is a function of a random generator and a folder that `prepare` has filled. It may return, or raise
 a MinidistilError; whatever else happens is a failure. Where an answer comes, it must be sound: finite, of the

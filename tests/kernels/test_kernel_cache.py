@@ -130,7 +130,7 @@ def test_a_full_disk_keeps_nothing(place, caplog, monkeypatch):
 
 
 def test_a_place_for_reading_alone(place, caplog, monkeypatch):
-    """What is there is loaded, and what is not is compiled: nothing can be written, here or elsewhere."""
+    """Load what is there and compile the rest: nothing can be written, here or elsewhere."""
 
     def refused(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")

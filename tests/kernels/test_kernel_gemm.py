@@ -276,7 +276,7 @@ print("agreed", bits.hexdigest())
     ("target", "features"), [("AVX2", "+avx2,+fma,+avx,+sse4.2,+sse4.1,+ssse3,+sse3"), ("PLAIN", "")]
 )
 def test_other_processors(target, features, tmp_path):
-    """What a lesser processor would run, with the same bits from the cache as compiled a moment ago.
+    """Products of a lesser processor, with the same bits from the cache as compiled a moment ago.
 
     (A machine without AVX2 can only run the plain one.)
     """

@@ -12,7 +12,7 @@ from minidistil.kernels.random import drop_of
 
 @pytest.mark.parametrize("width", [8, 24, 48])
 def test_a_row_is_normalised_alike_wherever_its_arrays_lie(width):
-    """Where the compiler cannot tell small arrays apart it compares addresses, and takes another loop."""
+    """Addresses of arrays that the compiler cannot tell apart decide on its loop, and not on the bits."""
     rng = np.random.default_rng(width)
     x, residual, weight, bias = (rng.standard_normal(width).astype(np.float32) for _ in range(4))
     found = set()
