@@ -14,13 +14,13 @@ import argparse
 import statistics
 from pathlib import Path
 
-from minidistil.assets import fetch_minilm
-from minidistil.corpora import movie_split, other_texts
 from minidistil.files import atomic_write
+from minidistil.jobs.demo.assets import fetch_minilm
+from minidistil.jobs.demo.corpora import movie_split, other_texts
+from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
+from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.memory import keep_freed_memory
-from minidistil.recipes import load_recipe
-from minidistil.runs.general import DistillationRecipe, GeneralDistillation
-from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
+from minidistil.settings import load_recipe
 
 TEACHER = ["train.epochs=3", "train.lr=2e-4", "train.save_every=100", "data.held_out=0.03"]
 # In so little text most words are rare, so that smoothing would ask for hardly anything else.

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import SentenceEncoder
-from minidistil.tasks.bitext import mine_bitext
+from minidistil.embeddings.bitext import mine_bitext
 
 
 class Found(NamedTuple):

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minidistil.assets import fetch_minilm
 from minidistil.distill import DistillationTrainer, init_student
+from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.memory import keep_freed_memory, peak_memory
 from minidistil.model import BertForMaskedLM
-from minidistil.text.chunks import chunk
-from minidistil.text.corpus_writer import encode_corpus
+from minidistil.text.corpus.chunks import chunk
+from minidistil.text.corpus.writer import encode_corpus
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings

@@ -30,10 +30,10 @@ from numba.extending import intrinsic
 
 from benchmarks import machine
 from minidistil import threads
+from minidistil.kernels.engine.compile import OPTIONS
+from minidistil.kernels.engine.native import COLUMNS, F32, I32, I64, LANES, PLAIN, ROWS, TARGET, VECTORS
 from minidistil.kernels.gemm import PackedWeight, matmul
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.native import COLUMNS, F32, I32, I64, LANES, PLAIN, ROWS, TARGET, VECTORS
-from minidistil.kernels.jit import OPTIONS
 
 Array = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from minidistil.provenance import cpuinfo, processor
+from minidistil.jobs.provenance import cpuinfo, processor
 from minidistil.threads import available_cores
 
 PACKAGES = ("minidistil", "numpy", "numba", "torch", "transformers", "onnxruntime")

@@ -25,15 +25,15 @@ from minidistil import (
     DistilBertForMaskedLM,
     Tokenizer,
 )
-from minidistil.assets import fetch_minilm
-from minidistil.corpora import movie_split
 from minidistil.distill.student import init_student
 from minidistil.errors import MinidistilError
 from minidistil.files import atomic_write, write_json
-from minidistil.model.base import Model
+from minidistil.jobs.demo.assets import fetch_minilm
+from minidistil.jobs.demo.corpora import movie_split
+from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
-from minidistil.tasks.questions import QuestionTask
+from minidistil.tasks.question_answering.task import QuestionTask
+from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
 
 COUNT = 512

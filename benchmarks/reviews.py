@@ -14,8 +14,8 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
+from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings
 from minidistil.memory import keep_freed_memory
-from minidistil.runs.reviews import ReviewDistillation, ReviewSettings
 
 FEW = ReviewSettings()
 SETTINGS = {

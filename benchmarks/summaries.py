@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.files import atomic_write
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.documents import Documents
-from minidistil.tasks.oracle import rouge
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.summaries import SummarySettings, SummaryTask
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.settings import load_recipe
+from minidistil.tasks.summarization.documents import Documents
+from minidistil.tasks.summarization.oracle import rouge
+from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
 
 TRAINING = ("train.epochs=2", "train.lr=1e-4", "train.batch_size=16")
 MEASURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from minidistil.assets import fetch_minilm
-from minidistil.corpora import movie_split
 from minidistil.distill import Distillation, TeacherCache, init_student
+from minidistil.jobs.demo.assets import fetch_minilm
+from minidistil.jobs.demo.corpora import movie_split
 from minidistil.memory import keep_freed_memory
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
-from minidistil.model.base import Model
-from minidistil.text.chunks import chunk
-from minidistil.text.corpus_writer import encode_corpus
+from minidistil.model.model import Model
+from minidistil.text.corpus.chunks import chunk
+from minidistil.text.corpus.writer import encode_corpus
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer

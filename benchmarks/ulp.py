@@ -24,8 +24,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels import scalar
-from minidistil.kernels.jit import OPTIONS
+from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine.compile import OPTIONS
 from minidistil.progress import Progress
 from minidistil.threads import parallel_for
 
@@ -34,7 +34,7 @@ HALF = 2**31  # bit patterns of one sign
 CHUNK = 2**18  # of them done at once
 LEAST = {"exp": 0.0, "erf": -1.0, "tanh": -1.0}
 MOST = {"exp": math.inf, "erf": 1.0, "tanh": 1.0}
-POINTWISE, SUMMING = {"contract"}, {"contract", "reassoc", "nsz"}  # as in kernels/jit.py
+POINTWISE, SUMMING = {"contract"}, {"contract", "reassoc", "nsz"}  # as in kernels/engine/compile.py
 
 
 def over(function: Any, dtype: Any, flags: Any) -> Any:

@@ -6,9 +6,9 @@ python examples/glue.py FOLDER [ENCODER] [STEPS]
 import sys
 import tempfile
 
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuningRecipe
-from minidistil.runs.glue import Glue, glue_table
+from minidistil.jobs.finetune import FineTuningRecipe
+from minidistil.jobs.glue import Glue, glue_table
+from minidistil.settings import load_recipe
 
 folder = sys.argv[1]
 encoder = sys.argv[2] if len(sys.argv) > 2 else "sentence-transformers/all-MiniLM-L6-v2"

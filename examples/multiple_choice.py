@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from minidistil import pipeline
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.settings import load_recipe
 
 ANSWERS = {
     "Where": ["In London.", "At the station.", "On the roof.", "In the garden."],

@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.pipelines import pipeline
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.settings import load_recipe
 
 PEOPLE = ["Ada Lovelace", "Alan Turing", "Grace Hopper", "Emmy Noether", "Kurt Gödel", "Mary Jackson"]
 PLACES = ["London", "New York", "Göttingen", "Vienna", "Paris", "Rio de Janeiro"]

@@ -13,7 +13,9 @@ from minidistil import forks as forks  # before anything that a fork may have to
 from minidistil.errors import MinidistilError
 
 if TYPE_CHECKING:
+    from minidistil.batch import Batch
     from minidistil.config import BertConfig, DistilBertConfig
+    from minidistil.embeddings.encoder import SentenceEncoder
     from minidistil.model import (
         BertForMaskedLM,
         BertForMultipleChoice,
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
         DistilBertModel,
         load_model,
     )
-    from minidistil.packing import Batch
     from minidistil.pipelines import pipeline
-    from minidistil.tasks.sentence_encoder import SentenceEncoder
     from minidistil.text.dataset import Dataset
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.threads import set_num_threads
@@ -61,9 +61,9 @@ _HOMES = {
     "DistilBertForSequenceClassification": "model",
     "DistilBertForTokenClassification": "model",
     "load_model": "model",
-    "Batch": "packing",
+    "Batch": "batch",
     "pipeline": "pipelines",
-    "SentenceEncoder": "tasks.sentence_encoder",
+    "SentenceEncoder": "embeddings.encoder",
     "Dataset": "text.dataset",
     "Tokenizer": "text.tokenizer",
     "set_num_threads": "threads",

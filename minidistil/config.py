@@ -27,7 +27,7 @@ from minidistil.config_fields import (
 )
 from minidistil.errors import ConfigError
 from minidistil.files import read_json
-from minidistil.modules import cross_encoder, encoder_directory
+from minidistil.modules_json import cross_encoder, encoder_directory
 
 # Keys of config.json that are no field, or a field in another form.
 _NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")

@@ -1,6 +1,6 @@
 """One pool of threads for everything that runs in parallel.
 
-Compiled kernels share their rows with it natively (`minidistil.kernels.parallel`): handing a job over costs
+Compiled kernels share their rows with it natively (`kernels.engine.parallel`): handing a job over costs
 a microsecond while the pool is awake. Matrix products that go to BLAS run on it too, as panels that each
 call a single-threaded BLAS (`parallel_for`), so there is no second pool whose idle workers spin and steal
 the cores (with OpenBLAS's own threads beside another pool, a matrix product loses a quarter of its speed
@@ -98,8 +98,7 @@ class _Pool:
     """Workers that sleep until a bell rings, then do the tasks there are and serve jobs for a while."""
 
     def __init__(self, count: int) -> None:
-        from minidistil.kernels import parallel
-        from minidistil.kernels.gemm import native
+        from minidistil.kernels.engine import native, parallel
 
         native.register()
         self._serve, self._leave = parallel.serve, parallel.LEAVE
@@ -195,7 +194,7 @@ def _get_pool() -> _Pool:
 
 
 def pool() -> npt.NDArray[np.int64]:
-    """The pool's state, for `minidistil.kernels.parallel.run`; wakes the workers."""
+    """The pool's state, for `minidistil.kernels.engine.parallel.run`; wakes the workers."""
     here = _pool or _get_pool()
     here.wake()
     return here.state

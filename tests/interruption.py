@@ -2,7 +2,7 @@
 
 import pytest
 
-from minidistil.runs.finetuning import FineTuning
+from minidistil.jobs.finetune import FineTuning
 
 
 def stop_after(steps, run, monkeypatch):

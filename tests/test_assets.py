@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from minidistil import assets, download
-from minidistil.assets import Asset
-from minidistil.download import Archive
 from minidistil.errors import MissingAssetError, StorageError
+from minidistil.jobs.demo import assets, download
+from minidistil.jobs.demo.assets import Asset
+from minidistil.jobs.demo.download import Archive
 
 LISTING = (Path(__file__).parent / "pip_listing.txt").read_text(encoding="utf-8")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minidistil import corpora
-from minidistil.corpora import Rating, load_reviews, movie_split, other_texts
 from minidistil.errors import DataError, UsageError
+from minidistil.jobs.demo import corpora
+from minidistil.jobs.demo.corpora import Rating, load_reviews, movie_split, other_texts
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from minidistil import memory
 from minidistil.cli.main import main
 from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import MemoryLimitError
-from minidistil.kernels import vocabulary
+from minidistil.kernels import linear_cross_entropy as vocabulary
 from minidistil.model import MODELS
-from minidistil.ops.rng import random_order
-from minidistil.plan import CHUNK, MemoryPlan, plan_prediction, plan_training
+from minidistil.ops.philox import random_order
 from minidistil.text.dataset import Dataset
+from minidistil.train.memory_plan import CHUNK, MemoryPlan, plan_prediction, plan_training
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -34,7 +34,7 @@ from test_plan import LENGTH, build, plan
 from minidistil.distill.objective import Distillation
 from minidistil.memory import peak_memory
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
+from minidistil.batch import Batch
 from minidistil.train.objective import ModelLoss
 from minidistil.train.optimizer import AdamW
 
@@ -122,8 +122,8 @@ def test_a_trainer_refuses_before_it_allocates(monkeypatch):
     )
     settings = TrainSettings(epochs=1, batch_size=2)
     Trainer(model, ModelLoss(model), data, settings=settings, quiet=True)
-    monkeypatch.setattr("minidistil.plan.available_memory", lambda: 100_000_000)
-    monkeypatch.setattr("minidistil.model.arena.Arena.like", None)
+    monkeypatch.setattr("minidistil.train.memory_plan.available_memory", lambda: 100_000_000)
+    monkeypatch.setattr("minidistil.parameters.Parameters.like", None)
     with pytest.raises(MemoryLimitError, match="available"):
         Trainer(model, ModelLoss(model), data, settings=settings, quiet=True)
 

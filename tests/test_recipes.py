@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from minidistil.errors import ConfigError
-from minidistil.recipes import changes, dump, load_recipe, shipped, to_dict
+from minidistil.settings import changes, dump, load_recipe, shipped, to_dict
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_info
 
 from minidistil import threads
 from minidistil.errors import UsageError
-from minidistil.kernels.jit import exact
-from minidistil.kernels.parallel import run
+from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.parallel import run
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from minidistil.config import BertConfig
-from minidistil.corpora import Split
+from minidistil.jobs.demo.corpora import Split
 from minidistil.model import BertForSequenceClassification, BertModel
-from minidistil.ops.rng import random_order
+from minidistil.ops.philox import random_order
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 

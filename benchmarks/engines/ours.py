@@ -22,13 +22,13 @@ from benchmarks.works import (
     Examples,
     Work,
 )
+from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
 from minidistil.pipelines import TextClassification
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.questions import QuestionTask
+from minidistil.tasks.question_answering.task import QuestionTask
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.optimizer import AdamW

@@ -15,7 +15,7 @@ from minidistil.errors import UsageError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from minidistil.model.base import Model
+    from minidistil.model.model import Model
     from minidistil.verify.compare import Comparison, TensorComparison
 
 HELP = "compare two models, backends, dtypes or saved activations, tensor by tensor"
@@ -138,7 +138,7 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
         raise UsageError("what shall the model run? Give --text TEXT ...")
     import numpy as np
 
-    from minidistil.packing import Batch
+    from minidistil.batch import Batch
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
 

@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from minidistil.distill.plot import plot_curves
-    from minidistil.kernels.warmup import second_process, warmup
-    from minidistil.runs.reviews import ReviewDistillation, ReviewSettings, table
+    from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings, table
+    from minidistil.kernels.engine.warmup import second_process, warmup
 
     settings = ReviewSettings(other_texts=args.other_texts, seed=args.seed, **(QUICK if args.quick else {}))
     if "labels" in args:

@@ -62,8 +62,9 @@ def add_recipe_arguments(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
-    from minidistil.recipes import load_recipe
-    from minidistil.runs import general, pairs
+    from minidistil.jobs import distill as general
+    from minidistil.jobs import multilingual as pairs
+    from minidistil.settings import load_recipe
 
     settings: dict[str, Any] = {"file": args.config, "changes": args.set}
     if args.pairs:
@@ -82,7 +83,7 @@ def carry_out(args: argparse.Namespace, job: Any, table: Callable[[Mapping[str, 
     """Run it, and print what came of it."""
     import json
 
-    from minidistil.recipes import dump
+    from minidistil.settings import dump
 
     if args.print_recipe:
         print(dump(job.recipe), end="")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidistil.tasks.sentence_encoder import SentenceEncoder
+    from minidistil.embeddings.encoder import SentenceEncoder
     from minidistil.text.readers import Examples
 
 HELP = "turn texts into vectors"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _pooling(value: str) -> str:
     """A pooling, for argparse."""
     from minidistil.errors import UsageError
-    from minidistil.model.pooling import pooling_kinds
+    from minidistil.ops.pooling import pooling_kinds
 
     try:
         return "+".join(pooling_kinds(value))
@@ -77,7 +77,7 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
     """The encoder as asked for; a line says so if it compares by something else than cosines."""
-    from minidistil.tasks.sentence_encoder import SentenceEncoder
+    from minidistil.embeddings.encoder import SentenceEncoder
 
     if args.max_length is not None:
         options["max_length"] = args.max_length
@@ -139,7 +139,7 @@ def row(*cells: object) -> str:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.tasks.vector_files import check_format, write_vectors
+    from minidistil.embeddings.vector_files import check_format, write_vectors
 
     if args.out:
         check_format(args.out)  # before the work

@@ -41,15 +41,15 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.cli.tables import class_table, confusion_table
     from minidistil.errors import UsageError
     from minidistil.files import to_json
-    from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuningRecipe
-    from minidistil.runs.results import metric_title, numbers
+    from minidistil.jobs.finetune import FineTuningRecipe
+    from minidistil.jobs.results import metric_title, numbers
+    from minidistil.settings import load_recipe
     from minidistil.tasks.base import Task
-    from minidistil.tasks.named import named_task, task_name
+    from minidistil.tasks.registry import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
     if args.task == "glue":
-        from minidistil.runs.glue import evaluate_glue, glue_table
+        from minidistil.jobs.glue import evaluate_glue, glue_table
 
         if len(args.data) > 1 or args.entries is not None:
             raise UsageError("glue is measured on one folder, and without --entries")

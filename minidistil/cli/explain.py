@@ -36,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
+    from minidistil.batch import Batch
     from minidistil.distill.explain import explain, mask_some, table
     from minidistil.distill.objective import SCORES
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
     from minidistil.model import load_model, load_to_answer
     from minidistil.model.token_heads import MaskedLMHead
-    from minidistil.packing import Batch
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.assets import fetch_minilm, fetch_reviews
+    from minidistil.jobs.demo.assets import fetch_minilm, fetch_reviews
 
     places = {"encoder": str(fetch_minilm()), "reviews": str(fetch_reviews())}
     print(json.dumps(places) if args.json else "\n".join(f"{name}\t{path}" for name, path in places.items()))

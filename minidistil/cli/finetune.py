@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.errors import UsageError
     from minidistil.files import to_json
-    from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-    from minidistil.runs.results import over_seeds, table
-    from minidistil.tasks.named import task_name
+    from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+    from minidistil.jobs.results import over_seeds, table
+    from minidistil.settings import load_recipe
+    from minidistil.tasks.registry import task_name
     from minidistil.text.sources import STDIN
 
     short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
 def _glue(args: argparse.Namespace, changes: list[str]) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
-    from minidistil.recipes import load_recipe
-    from minidistil.runs.finetuning import FineTuningRecipe
-    from minidistil.runs.glue import Glue, glue_table
+    from minidistil.jobs.finetune import FineTuningRecipe
+    from minidistil.jobs.glue import Glue, glue_table
+    from minidistil.settings import load_recipe
     from minidistil.tasks.glue import GLUE
 
     if args.eval is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from minidistil.errors import UsageError
 
 if TYPE_CHECKING:
-    from minidistil.verify.differences import CheckResult
+    from minidistil.verify.finite_differences import CheckResult
 
 HELP = "check every gradient against finite differences, in float64"
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0 if every gradient passes, 1 if one does not."""
     from minidistil.progress import Progress
     from minidistil.verify import gradcheck
-    from minidistil.verify.differences import TOLERANCE
+    from minidistil.verify.finite_differences import TOLERANCE
 
     names = chosen(args.names, list(gradcheck.CASES))
 

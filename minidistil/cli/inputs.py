@@ -106,7 +106,7 @@ def inputs(
 def _refuse_columns(some: Sequence[Input]) -> None:
     """A UsageError for lines that are words with their tags in columns."""
     from minidistil.errors import UsageError
-    from minidistil.tasks.tagged import are_columns
+    from minidistil.tasks.token_classification.conll import are_columns
 
     if are_columns(given.text for given in some if "line" in given.origin):
         raise UsageError("these lines are words and tags in columns: say --data FILE --format columns")
@@ -158,7 +158,7 @@ def _of_task(args: argparse.Namespace) -> Any:
     """Inputs from the task's own reader of --data; None where its files are read as any others are."""
     from minidistil.tasks.base import Task
     from minidistil.tasks.data import DataSettings
-    from minidistil.tasks.named import TASKS, named_task, task_name
+    from minidistil.tasks.registry import TASKS, named_task, task_name
     from minidistil.text.sources import STDIN, lines_of
     from minidistil.text.tables import suffix_of
 
@@ -201,7 +201,7 @@ def read_pairs(args: argparse.Namespace) -> list[Input]:
 
 def read_sentences(args: argparse.Namespace) -> list[Input]:
     """Texts to find entities in: of a table, running text, or words in columns or lists."""
-    from minidistil.tasks.tagged import WORDS, are_columns, read_tagged
+    from minidistil.tasks.token_classification.conll import WORDS, are_columns, read_tagged
     from minidistil.text.sources import STDIN, lines_of
     from minidistil.text.tables import FORMATS, format_of, read_rows, suffix_of
 
@@ -223,7 +223,7 @@ def read_sentences(args: argparse.Namespace) -> list[Input]:
 
 def read_documents(args: argparse.Namespace) -> list[Input]:
     """Documents of a table, or a line each."""
-    from minidistil.tasks import documents
+    from minidistil.tasks.summarization import documents
 
     found = documents.read_documents(
         args.data, text=args.text_column, format=args.format, header=not args.no_header, empty=True
@@ -233,7 +233,7 @@ def read_documents(args: argparse.Namespace) -> list[Input]:
 
 def read_contexts(args: argparse.Namespace) -> list[Input]:
     """Contexts of a table, or of SQuAD's file, with a question each unless --question says one for all."""
-    from minidistil.tasks.squad import is_squad, read_squad
+    from minidistil.tasks.question_answering.squad import is_squad, read_squad
 
     if args.format is None and is_squad(args.data):
         squad = read_squad(args.data, labelled=False, empty=True)
@@ -254,7 +254,7 @@ def read_contexts(args: argparse.Namespace) -> list[Input]:
 
 def read_choices(args: argparse.Namespace) -> list[Input]:
     """Texts that --choices go with; or without them examples as of the task, each as a JSON object."""
-    from minidistil.tasks import swag
+    from minidistil.tasks.multiple_choice import swag
 
     if args.choices is not None:
         return read_texts(args)

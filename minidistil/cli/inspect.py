@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidistil.model.base import Model
+    from minidistil.model.model import Model
 
 HELP = "tell what a model directory holds"
 EXAMPLES = """\

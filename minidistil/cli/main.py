@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from minidistil import __version__
+from minidistil.cli import align_words as align
+from minidistil.cli import cluster as group
 from minidistil.cli import (
-    align,
     compare,
     demo,
     distill,
@@ -25,9 +26,7 @@ from minidistil.cli import (
     fetch,
     finetune,
     gradcheck,
-    group,
     inspect,
-    mine,
     plan,
     predict,
     pretrain,
@@ -35,6 +34,7 @@ from minidistil.cli import (
     search,
     warmup,
 )
+from minidistil.cli import mine_bitext as mine
 from minidistil.cli.streams import abandon, as_utf_8, complain, prepare
 from minidistil.errors import MemoryLimitError, MinidistilError, StorageError
 from minidistil.files import FULL

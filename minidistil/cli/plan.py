@@ -54,7 +54,7 @@ def _step(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.memory import available_memory
     from minidistil.model import class_or_encoder, model_class
-    from minidistil.plan import plan_prediction, plan_training
+    from minidistil.train.memory_plan import plan_prediction, plan_training
     from minidistil.weights.hub import resolve
 
     batch_size = 32 if args.batch_size is None else args.batch_size
@@ -101,10 +101,10 @@ def _distillation(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.errors import UsageError
+    from minidistil.jobs.distill import DistillationRecipe
+    from minidistil.jobs.estimate import plan_distillation
     from minidistil.progress import duration
-    from minidistil.recipes import load_recipe
-    from minidistil.runs.general import DistillationRecipe
-    from minidistil.runs.probe import plan_distillation
+    from minidistil.settings import load_recipe
 
     if args.teacher is None:
         raise UsageError("a distillation needs a --teacher")

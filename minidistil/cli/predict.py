@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import kind_of, made
     from minidistil.errors import DataError, InputError, MinidistilError, UsageError
-    from minidistil.tasks.learnt import Learnt
+    from minidistil.tasks.training_settings import Learnt
     from minidistil.text.sources import STDIN, shown_name
 
     check_inputs(args)

@@ -18,14 +18,14 @@ from minidistil.cli.inputs import (
     read_sentences,
     read_texts,
 )
+from minidistil.embeddings.directory import read_embedding
 from minidistil.errors import UsageError
 from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
-from minidistil.pipelines.base import load
-from minidistil.pipelines.nearest import Nearest
 from minidistil.report import predictions as pages
+from minidistil.tasks.intents.predictor import Nearest
+from minidistil.tasks.predictor import load
 from minidistil.text.json_text import json_object
 from minidistil.weights.hub import resolve
-from minidistil.weights.sentence_transformers import read_embedding
 
 if TYPE_CHECKING:
     from minidistil.pipelines import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         TextClassification,
         TokenClassification,
     )
-    from minidistil.tasks.swag import ChoiceRow
+    from minidistil.tasks.multiple_choice.swag import ChoiceRow
 
 
 class Shown(NamedTuple):
@@ -158,7 +158,7 @@ def words(predict: FillMask, texts: Sequence[str], **options: Any) -> Iterator[S
 def chosen(
     predict: MultipleChoice, texts: Sequence[str], *, choices: Sequence[str] | None = None, **options: Any
 ) -> Iterator[Shown]:
-    from minidistil.tasks.swag import ChoiceRow
+    from minidistil.tasks.multiple_choice.swag import ChoiceRow
 
     if choices is None:
         given = [choices_of(text) for text in texts]
@@ -180,7 +180,7 @@ def chosen(
 
 def choices_of(text: str) -> ChoiceRow:
     """A text that is a JSON object with choices of its own, as in the files of the task."""
-    from minidistil.tasks.swag import choice_row
+    from minidistil.tasks.multiple_choice.swag import choice_row
 
     if not text.lstrip().startswith("{"):
         raise UsageError(
@@ -214,7 +214,7 @@ def intents(
 def faq(
     predict: Faq, texts: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
 ) -> Iterator[Shown]:
-    from minidistil.tasks.scope import NONE
+    from minidistil.tasks.intents.out_of_scope import NONE
 
     found = predict(texts, top_k=top_k or SHOWN, threshold=threshold)
     for text, answer in zip(texts, found, strict=True):

@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.recipes import load_recipe
-    from minidistil.runs.general import table
-    from minidistil.runs.pretraining import Pretraining, PretrainingRecipe
+    from minidistil.jobs.distill import table
+    from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
+    from minidistil.settings import load_recipe
 
     recipe = load_recipe(PretrainingRecipe, args.recipe, file=args.config, changes=args.set)
     job = Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)

@@ -57,9 +57,9 @@ SENTENCES = [
 
 
 def _similarity(student: str, teacher: str, texts: list[str] | None) -> dict[str, list[list[float]] | None]:
+    from minidistil.batch import Batch
     from minidistil.distill.vocabulary import check_same_ids
     from minidistil.model import load_to_answer
-    from minidistil.packing import Batch
     from minidistil.report.similarity import layer_similarity
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer

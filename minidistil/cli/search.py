@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
+    from minidistil.embeddings.search import search
+    from minidistil.embeddings.vector_files import check_format, known_vectors
     from minidistil.errors import UsageError
-    from minidistil.tasks.neighbours import search
-    from minidistil.tasks.vector_files import check_format, known_vectors
     from minidistil.text.readers import read_examples
 
     if args.k < 1:

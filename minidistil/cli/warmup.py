@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.kernels.gemm.native import TARGET
-    from minidistil.kernels.warmup import STEPS, second_process, warmup
+    from minidistil.kernels.engine.native import TARGET
+    from minidistil.kernels.engine.warmup import STEPS, second_process, warmup
     from minidistil.progress import Progress
     from minidistil.threads import get_num_threads
 

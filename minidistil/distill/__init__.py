@@ -1,8 +1,8 @@
 """Distillation: a student from a teacher's layers, what it minimises, and the teacher's outputs on disk."""
 
-from minidistil.distill.narrow import head_scores, narrow_model
 from minidistil.distill.objective import Distillation
-from minidistil.distill.stream import unexplained
+from minidistil.distill.prune import head_scores, narrow_model
+from minidistil.distill.residual_stream import unexplained
 from minidistil.distill.student import alternate_layers, choose_layers, init_student
 from minidistil.distill.teacher_cache import TeacherCache
 from minidistil.distill.trainer import DistillationTrainer

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation, weight_of
 from minidistil.losses import IGNORE_INDEX
-from minidistil.model.arena import Arena
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.model.naming import encoder_specs
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters
 
 FORMULAS = {
     "soft": "T^2 KL(softmax(z_t / T) || softmax(z_s / T))",
@@ -88,7 +88,7 @@ def explain(
     return found
 
 
-def gradient_norms(model: Model, grads: Arena) -> dict[str, float]:
+def gradient_norms(model: Model, grads: Parameters) -> dict[str, float]:
     """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head".
 
     What an objective learns of its own, such as a projection, is no part of the model.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.train.objective import TrainingData
 

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
+from minidistil.batch import Batch
 from minidistil.distill.terms import TERMS, Given, Gradients, Term
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
-from minidistil.model.arena import Arena
-from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceHead
 from minidistil.model.heads import Pooler, SequenceHead, class_target, target
+from minidistil.model.model import Model
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 from minidistil.ops.dropout import Dropout
-from minidistil.ops.vocabulary import TopWords, Vocabulary
-from minidistil.packing import Batch
-from minidistil.recipes import build
+from minidistil.ops.linear_cross_entropy import LinearHead, TopKLogits
+from minidistil.parameters import Parameters
+from minidistil.settings import build
 from minidistil.train.class_weights import WeightedClasses
 
 Array = npt.NDArray[np.floating[Any]]
@@ -242,7 +242,12 @@ class Distillation:
         return batch.num_tokens if head.token_outputs else batch.num_examples
 
     def __call__(
-        self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
+        self,
+        model: Model,
+        batch: Batch,
+        totals: Mapping[str, float],
+        dropout: Dropout | None,
+        grads: Parameters,
     ) -> dict[str, float]:
         scales = {term: weight / totals[term] for term, weight in self.weights.items()}
         # Words are too many to keep a score for each: student and teacher stop before, and meet in chunks.
@@ -271,7 +276,7 @@ class Distillation:
         given: Mapping[str, Any],
         scales: Mapping[str, float],
         gradients: Gradients,
-        grads: Arena,
+        grads: Parameters,
     ) -> dict[str, float]:
         """The terms of a head whose scores are few enough to hold."""
         sums: dict[str, float] = {}
@@ -305,7 +310,7 @@ class Distillation:
         outputs: Mapping[str, Any],
         given: Mapping[str, Any],
         scales: Mapping[str, float],
-        grads: Arena,
+        grads: Parameters,
     ) -> tuple[dict[str, float], Any]:
         """The soft and hard terms of a masked-LM student, and their gradient by its features."""
         head, teacher = model.heads[0], self.teacher
@@ -313,17 +318,17 @@ class Distillation:
         features = outputs["features"]
         labels = target(batch, "labels") if "hard" in scales or self.soft_on == "masked" else None
         rows = np.flatnonzero(labels != IGNORE_INDEX) if self.soft_on == "masked" else slice(None)
-        theirs: Vocabulary | TopWords | None = None
+        theirs: LinearHead | TopKLogits | None = None
         if "top_k" in given and "soft" in scales:
             likeliest, their_scores = given["top_k"]
-            theirs = TopWords(likeliest[rows], their_scores[rows], model.config.vocab_size)
+            theirs = TopKLogits(likeliest[rows], their_scores[rows], model.config.vocab_size)
         elif "soft" in scales:
             assert teacher is not None
             assert isinstance(teacher.heads[0], MaskedLMHead)
             names = teacher.heads[0].decoder_names(teacher.config)
-            theirs = Vocabulary(given["features"][rows], *teacher.params.linear(*names))
+            theirs = LinearHead(given["features"][rows], *teacher.params.linear(*names))
         weight, bias = head.decoder_names(model.config)
-        sums, dfeatures, _, _ = model.backend.vocabulary_losses(
+        sums, dfeatures, _, _ = model.backend.linear_cross_entropy(
             features[rows],
             *model.params.linear(weight, bias),
             labels=labels[rows] if labels is not None and "hard" in scales else None,
@@ -368,7 +373,7 @@ def _rows_of_scores(model: Model, batch: Batch, scores: Array) -> Array:
     head = model.heads[0]
     if isinstance(head, SpanHead):
         return batch.unpack(scores, fill=-np.inf)
-    return batch.group(scores, fill=-np.inf) if isinstance(head, ChoiceHead) else scores
+    return batch.unpack_choices(scores, fill=-np.inf) if isinstance(head, ChoiceHead) else scores
 
 
 def _as_given(model: Model, batch: Batch, rows: Array) -> Array:
@@ -376,4 +381,4 @@ def _as_given(model: Model, batch: Batch, rows: Array) -> Array:
     head = model.heads[0]
     if isinstance(head, SpanHead):
         return batch.pack(rows)
-    return batch.ungroup(rows) if isinstance(head, ChoiceHead) else rows
+    return batch.pack_choices(rows) if isinstance(head, ChoiceHead) else rows

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_type
 from minidistil.config import DistilBertConfig, ModelConfig
-from minidistil.distill.narrow import narrow_config, narrow_model
-from minidistil.distill.stream import finite_matrix
+from minidistil.distill.prune import narrow_config, narrow_model
+from minidistil.distill.residual_stream import finite_matrix
 from minidistil.errors import ConfigError
-from minidistil.model.arena import ParameterSpec
-from minidistil.model.base import Model
 from minidistil.model.heads import Head, PooledHead, Pooler
+from minidistil.model.model import Model
 from minidistil.model.naming import Naming, encoder_specs
+from minidistil.parameters import ParameterSpec
 
 # extract_distilbert.py of the published recipe: not quite every other layer.
 DISTILBERT_LAYERS = (0, 2, 4, 7, 9, 11)

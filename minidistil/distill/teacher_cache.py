@@ -5,7 +5,7 @@ A cache holds *outputs* of a teacher, each an array with one row for a token or 
     logits, start_logits, end_logits        scores of its head
     last_hidden_state, hidden_states.3      after the last layer, after layer 3 (0: the embeddings)
     qkv.2                                   queries, keys and values of the third layer
-    pooled.mean                             one vector for a sequence, see `minidistil.model.pooling`
+    pooled.mean                             one vector for a sequence, see `minidistil.ops.pooling`
     pooled.mean.3                           the same without the first three tokens, those of a prompt
     features                                of a masked LM: what its decoder makes scores over words of
     top_k.50                                of a masked LM: the 50 likeliest words and their scores
@@ -29,11 +29,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError, StorageError
 from minidistil.files import only_writer, read_json, storage_error, write_json
-from minidistil.model.base import Model
-from minidistil.model.pooling import pool_forward
-from minidistil.packing import Batch
+from minidistil.model.model import Model
+from minidistil.ops.pooling import pool_forward
 from minidistil.progress import Progress
 from minidistil.text.dataset import Dataset
 
@@ -134,7 +134,7 @@ class TeacherCache:
         a pair (words, scores), each [T, K].
         """
         places = self._places(batch)
-        tokens = np.repeat(self._offsets[places] - batch.first_tokens, batch.lengths)
+        tokens = np.repeat(self._offsets[places] - batch.cls_rows, batch.lengths)
         tokens += np.arange(batch.num_tokens)
         outputs: dict[str, Any] = {}
         for name, array in self._arrays.items():

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import ConfigError, UsageError
 from minidistil.losses import (
     Loss,
@@ -30,11 +31,10 @@ from minidistil.losses import (
     self_attention_relations,
     triplet_margin,
 )
-from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.model.base import Model
 from minidistil.model.heads import target
-from minidistil.model.pooling import pool_backward, pool_forward, pooling_kinds
-from minidistil.packing import Batch
+from minidistil.model.model import Model
+from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
+from minidistil.parameters import Parameters, ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 Layers = Literal["last", "uniform"] | tuple[tuple[int, int], ...]
@@ -52,7 +52,7 @@ class Given:
         elsewhere, and be no more than what the term `compares`.
     student_model, teacher_model : Model
         Without a teacher, None, for terms that do not need it.
-    grads : Arena
+    grads : Parameters
         Gradients; a term adds those of its own parameters.
     """
 
@@ -61,7 +61,7 @@ class Given:
     teacher: Mapping[str, Any]
     student_model: Model
     teacher_model: Model | None
-    grads: Arena
+    grads: Parameters
 
 
 class Gradients:
@@ -244,7 +244,7 @@ class Patient(OfStates):
         return batch.num_sequences
 
     def __call__(self, given: Given, scale: float, gradients: Gradients) -> float:
-        total, first = 0.0, given.batch.first_tokens
+        total, first = 0.0, given.batch.cls_rows
         for layer, ours, theirs in self.states(given):
             loss = patient(ours[first], theirs[first])
             grad = np.zeros_like(ours)
@@ -319,7 +319,7 @@ class Pooled(Term):
     Attributes
     ----------
     pooling, skip
-        See `minidistil.model.pooling.pool_forward`.
+        See `minidistil.ops.pooling.pool_forward`.
     """
 
     pooling: str = "mean"
@@ -344,7 +344,7 @@ class Embedding(Pooled):
     """Sentence embeddings like the teacher's: cosine, or mean squared difference.
 
     With `teacher_pooled` [B, H] in the batch the teacher need not be there, or may have read something
-    else: the same sentence in another language, in a vocabulary of its own (`minidistil.runs.pairs`).
+    else: the same sentence in another language, in a vocabulary of its own (`minidistil.jobs.multilingual`).
     """
 
     kind: Literal["cosine", "mse"] = "cosine"

@@ -13,9 +13,9 @@ from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
 from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import ConfigError, UsageError
-from minidistil.model.base import Model
+from minidistil.model.model import Model
+from minidistil.text.choices import MultipleChoiceDataset
 from minidistil.text.dataset import Dataset
-from minidistil.text.groups import GroupedDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.checks import check_training
@@ -106,7 +106,7 @@ class DistillationTrainer(Trainer):
         again = kept_in is not None or (seen or settings.epochs * len(dataset)) > len(dataset)
         small = again and all(name.partition(".")[0] in SMALL for name in names)
         inputs: Dataset | MaskedDataset | None = dataset if isinstance(dataset, Dataset) else None
-        if isinstance(dataset, GroupedDataset):
+        if isinstance(dataset, MultipleChoiceDataset):
             inputs = dataset.sequences
         if isinstance(dataset, MaskedDataset) and dataset.epoch is None:
             inputs = dataset

@@ -5,26 +5,7 @@ ranges to one pool. They are compiled on first use and cached. What is not worth
 vector a sequence, is the textbook's own function under the same name.
 """
 
-from minidistil.kernels.adamw import adamw_step, global_norm
-from minidistil.kernels.attention import attention_backward, attention_forward
-from minidistil.kernels.embedding import embedding_backward, embedding_forward
-from minidistil.kernels.first_token import first_token_attention
-from minidistil.kernels.gemm import PackedWeight
-from minidistil.kernels.layernorm import (
-    layernorm_backward,
-    layernorm_forward,
-    residual_layernorm_backward,
-    residual_layernorm_forward,
-)
-from minidistil.kernels.linear import (
-    feed_forward_backward,
-    feed_forward_forward,
-    linear_activation_backward,
-    linear_activation_forward,
-    linear_backward,
-    linear_forward,
-)
-from minidistil.kernels.pointwise import (
+from minidistil.kernels.activations import (
     gelu_backward,
     gelu_forward,
     gelu_tanh_backward,
@@ -32,12 +13,30 @@ from minidistil.kernels.pointwise import (
     relu_backward,
     relu_forward,
 )
-from minidistil.kernels.random import dropout_backward, dropout_forward
+from minidistil.kernels.adamw import adamw_step, global_norm
+from minidistil.kernels.attention import attention_backward, attention_forward
+from minidistil.kernels.cls_attention import cls_attention
+from minidistil.kernels.dropout import dropout_backward, dropout_forward
+from minidistil.kernels.embedding import embedding_backward, embedding_forward
+from minidistil.kernels.feed_forward import (
+    feed_forward_backward,
+    feed_forward_forward,
+    linear_activation_backward,
+    linear_activation_forward,
+)
+from minidistil.kernels.gemm import PackedWeight
+from minidistil.kernels.layernorm import (
+    layernorm_backward,
+    layernorm_forward,
+    residual_layernorm_backward,
+    residual_layernorm_forward,
+)
+from minidistil.kernels.linear import linear_backward, linear_forward
+from minidistil.kernels.linear_cross_entropy import linear_cross_entropy
 from minidistil.kernels.softmax import softmax_backward, softmax_forward
-from minidistil.kernels.vocabulary import vocabulary_losses
+from minidistil.ops.activations import tanh_backward, tanh_forward
 from minidistil.ops.attention import attention_probabilities
 from minidistil.ops.dropout import Dropout, Mask
-from minidistil.ops.tanh import tanh_backward, tanh_forward
 
 name = "numba"
 pack_weight = PackedWeight
@@ -49,13 +48,13 @@ __all__ = [
     "attention_backward",
     "attention_forward",
     "attention_probabilities",
+    "cls_attention",
     "dropout_backward",
     "dropout_forward",
     "embedding_backward",
     "embedding_forward",
     "feed_forward_backward",
     "feed_forward_forward",
-    "first_token_attention",
     "gelu_backward",
     "gelu_forward",
     "gelu_tanh_backward",
@@ -66,6 +65,7 @@ __all__ = [
     "linear_activation_backward",
     "linear_activation_forward",
     "linear_backward",
+    "linear_cross_entropy",
     "linear_forward",
     "name",
     "pack_weight",
@@ -77,5 +77,4 @@ __all__ = [
     "softmax_forward",
     "tanh_backward",
     "tanh_forward",
-    "vocabulary_losses",
 ]

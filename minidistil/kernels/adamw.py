@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
-from minidistil.kernels.jit import exact, summing
-from minidistil.kernels.parallel import run
+from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.parallel import run
 from minidistil.ops.adamw import CHUNK
 
 Array = npt.NDArray[np.floating[Any]]

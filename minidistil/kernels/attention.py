@@ -26,15 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
-from minidistil.kernels import scalar
-from minidistil.kernels.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
+from minidistil.kernels.dropout import Drop, drop_of, fill_factors
+from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
+from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.engine.parallel import PARTS_PER_THREAD, THREADS, run
+from minidistil.kernels.engine.workspace import empty, empty_like
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.gemm.pack import pack_across, prefetch_rows
-from minidistil.kernels.jit import exact, summing
-from minidistil.kernels.parallel import PARTS_PER_THREAD, THREADS, run
-from minidistil.kernels.random import Drop, drop_of, fill_factors
-from minidistil.kernels.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
 
 Array = npt.NDArray[np.floating[Any]]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
-from minidistil.kernels.jit import exact
-from minidistil.kernels.parallel import run
-from minidistil.kernels.workspace import empty
+from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.workspace import empty
 from minidistil.ops.embedding import Cache
 
 Array = npt.NDArray[np.floating[Any]]

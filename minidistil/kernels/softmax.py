@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
-from minidistil.kernels import scalar
-from minidistil.kernels.jit import exact, summing
-from minidistil.kernels.parallel import run
-from minidistil.kernels.workspace import empty_like
+from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.workspace import empty_like
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -1,15 +1,15 @@
 """Every training objective: inputs -> (sum, count, gradient of the sum). One objective a file."""
 
 from minidistil.losses.attention_maps import attention_probabilities_kl, attention_scores_mse
+from minidistil.losses.attention_relations import self_attention_relations
 from minidistil.losses.base import Loss, log_softmax
 from minidistil.losses.binary_cross_entropy import binary_cross_entropy
 from minidistil.losses.cosine import cosine
 from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy, soft_cross_entropy
 from minidistil.losses.hidden_mse import ProjectedLoss, hidden_mse
 from minidistil.losses.logits_mse import logits_mse
-from minidistil.losses.mean_squared import mean_squared_error
-from minidistil.losses.patient import patient
-from minidistil.losses.relations import self_attention_relations
+from minidistil.losses.mse import mean_squared_error
+from minidistil.losses.pkd import patient
 from minidistil.losses.soft_labels import soft_label_kl
 from minidistil.losses.triplet import triplet_margin
 

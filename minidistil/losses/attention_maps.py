@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError
+from minidistil.losses.attention_scores import compare_scores
 from minidistil.losses.base import Loss
-from minidistil.losses.mean_squared import mean_squared_error
-from minidistil.losses.packed import compare_scores
+from minidistil.losses.mse import mean_squared_error
 from minidistil.losses.soft_labels import soft_label_kl
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError
 from minidistil.losses.base import Array, float_array, kept_rows
-from minidistil.losses.mean_squared import mean_squared_error
+from minidistil.losses.mse import mean_squared_error
 
 
 class ProjectedLoss(NamedTuple):

@@ -27,8 +27,8 @@ from minidistil.metrics.entities import (
 from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_recall_f1, subset_accuracy
 from minidistil.metrics.ranking import auroc, average_precision, mean_reciprocal_rank, ndcg_at_k, recall_at_k
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
-from minidistil.metrics.rejection import Cut, best_rejection, rejection_accuracy
 from minidistil.metrics.rouge import RougeScore, ascii_words, rouge_l, rouge_lsum, rouge_n, unicode_words
+from minidistil.metrics.selective import Cut, best_rejection, rejection_accuracy
 from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, squad_v1, squad_v2
 
 __all__ = [

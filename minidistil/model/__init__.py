@@ -7,8 +7,7 @@ from typing import Any
 
 from minidistil.config import DistilBertConfig, ModelConfig, load_config
 from minidistil.errors import ConfigError
-from minidistil.model.base import Model
-from minidistil.model.bert import (
+from minidistil.model.families.bert import (
     BertForMaskedLM,
     BertForMultipleChoice,
     BertForNextSentencePrediction,
@@ -18,7 +17,7 @@ from minidistil.model.bert import (
     BertForTokenClassification,
     BertModel,
 )
-from minidistil.model.distilbert import (
+from minidistil.model.families.distilbert import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,
     DistilBertForQuestionAnswering,
@@ -26,6 +25,7 @@ from minidistil.model.distilbert import (
     DistilBertForTokenClassification,
     DistilBertModel,
 )
+from minidistil.model.model import Model
 
 MODELS: dict[str, type[Model]] = {
     c.__name__: c

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_names
 from minidistil.arrays import as_array
+from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError, UsageError
-from minidistil.model.arena import Arena
-from minidistil.model.run import Cache
+from minidistil.model.context import Cache
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -49,7 +49,7 @@ def check_batch(batch: Batch, config: ModelConfig) -> None:
         outside = values.view(np.uint32) >= limit  # as unsigned, what is negative is beyond it too
         if np.count_nonzero(outside):
             t = int(np.flatnonzero(outside)[0])
-            where = f"sequence {batch.rows[t]}, token {batch.places[t]}"
+            where = f"sequence {batch.sequence_ids[t]}, token {batch.token_index[t]}"
             advice = "; truncate the text" if what == "position" else ""
             raise InputError(f"{where}: {what} {values[t]} is outside the model's {limit} {table}{advice}")
 
@@ -63,7 +63,9 @@ def check_dropout(dropout: Dropout | None) -> None:
         )
 
 
-def check_backward(cache: Cache, kind: type, config: ModelConfig, params: Arena, grads: Arena) -> None:
+def check_backward(
+    cache: Cache, kind: type, config: ModelConfig, params: Parameters, grads: Parameters
+) -> None:
     """A UsageError unless a model can go back from `cache`, and add to `grads`."""
     if not isinstance(cache, Cache):
         raise UsageError(f"cache is what forward gave with keep_cache=True, not {type(cache).__name__}")

@@ -2,7 +2,7 @@
 
 Each choice is read by itself, [CLS] context [SEP] choice [SEP], and gets one score; the scores of an example
 go through one softmax. So a choice is a sequence like any other, an example a group of sequences
-(`Batch.cu_groups`), and one example may have two choices where the next has five.
+(`Batch.cu_choices`), and one example may have two choices where the next has five.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arrays import as_array
+from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
-from minidistil.model.arena import Arena
-from minidistil.model.base import Model
+from minidistil.model.context import Run
 from minidistil.model.heads import Array, Losses, Outputs, PooledHead, integer_target, output_of
+from minidistil.model.model import Model
 from minidistil.model.outputs import ModelOutput
-from minidistil.model.run import Run
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class ChoiceHead(PooledHead):
     def num_outputs(self, config: ModelConfig) -> int:
         return 1
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         outputs, cache = super().forward(x, params, run)
         return {self.output: outputs[self.output][:, 0]}, cache  # [B, 1] -> [B]
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         if self.output not in douts:
             return None
         return super().backward({self.output: douts[self.output][:, None]}, cache, grads, ops)
@@ -48,7 +48,7 @@ class ChoiceHead(PooledHead):
 
     def _chosen(self, batch: Batch) -> npt.NDArray[Any]:
         """[G]: number of the right choice of each example, or -100."""
-        sizes, labels = batch.group_sizes, integer_target(batch, self.labels, batch.num_examples)
+        sizes, labels = batch.num_choices, integer_target(batch, self.labels, batch.num_examples)
         bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= sizes)))
         if len(bad):
             g = int(bad[0])
@@ -58,7 +58,12 @@ class ChoiceHead(PooledHead):
         return labels
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         """Cross-entropy of the right choice among those of its example; -100 where none is known.
 
@@ -66,8 +71,8 @@ class ChoiceHead(PooledHead):
         """
         batch, labels = run.batch, self._chosen(run.batch)
         logits = output_of(outputs, self.output, batch.num_sequences)
-        loss = cross_entropy(batch.group(logits, fill=-np.inf), labels)  # [B] -> [G, C]
-        return Losses({"choice": loss.sum}, {self.output: batch.ungroup(loss.grad) * scales["choice"]})
+        loss = cross_entropy(batch.unpack_choices(logits, fill=-np.inf), labels)  # [B] -> [G, C]
+        return Losses({"choice": loss.sum}, {self.output: batch.pack_choices(loss.grad) * scales["choice"]})
 
 
 class ChoiceModel(Model):
@@ -98,7 +103,7 @@ class ChoiceModel(Model):
             _one_below_the_other("position_ids", position_ids, shape),
             **targets,
         )
-        return replace(batch, cu_groups=np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
+        return replace(batch, cu_choices=np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
 
     def __call__(self, input_ids: npt.ArrayLike, *arguments: Any, **options: Any) -> ModelOutput:
         """As `Model.__call__`; of input [B, C, L] the `logits` are [B, C], states and maps of B * C rows."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.model.context import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDING_SITE, OUTPUT_SITE, Run
 from minidistil.model.naming import Embeddings, Layer
-from minidistil.model.run import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDING_SITE, OUTPUT_SITE, Run
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -47,8 +47,8 @@ def layer_forward(x: Array, p: Layer, run: Run, i: int, *, first: bool = False) 
 
     cu_seqlens, heads = run.batch.cu_seqlens, config.num_attention_heads
     if first:
-        context = ops.first_token_attention(x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads)  # [B, H]
-        x, c1, c2 = x[run.batch.first_tokens], None, None
+        context = ops.cls_attention(x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads)  # [B, H]
+        x, c1, c2 = x[run.batch.cls_rows], None, None
     else:
         qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
         context, c2 = ops.attention_forward(qkv, cu_seqlens, heads, drop_attention)

@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import did_you_mean
+from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
-from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.model.context import Run
 from minidistil.model.naming import linear_specs
-from minidistil.model.run import Run
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters, ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
@@ -61,14 +61,19 @@ class Head(Protocol):
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]: ...
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]: ...
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None: ...
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None: ...
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]: ...
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses: ...
 
 
@@ -127,7 +132,7 @@ def output_of(outputs: Mapping[str, Any], name: str, rows: int) -> Array:
 def scatter_first(dfirst: Array, batch: Batch) -> Array:
     """[B, H] -> [T, H]: a gradient that only reaches the first token of each sequence."""
     dx = np.zeros((batch.num_tokens, dfirst.shape[1]), dfirst.dtype)
-    dx[batch.first_tokens] = dfirst
+    dx[batch.cls_rows] = dfirst
     return dx
 
 
@@ -160,14 +165,14 @@ class Pooler:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
-        first, ops = x if run.firsts else x[run.batch.first_tokens], run.ops  # [T, H] -> [B, H]
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
+        first, ops = x if run.firsts else x[run.batch.cls_rows], run.ops  # [T, H] -> [B, H]
         y, linear = ops.linear_forward(first, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"))
         forward = ops.tanh_forward if self.activation == "tanh" else ops.relu_forward
         pooled, act = forward(y)
         return {"pooler_output": pooled}, (linear, act, run.batch)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         if "pooler_output" not in douts:
             return None
         linear, act, batch = cache
@@ -182,7 +187,12 @@ class Pooler:
         return {}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         return Losses({}, {})
 
@@ -212,7 +222,7 @@ class PooledHead:
             self.classifier, self.num_outputs(config), config.hidden_size
         )
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         pooled, pool = self.pooler.forward(x, params, run)
         mask = run.sequence_mask(self.dropout_rate(run.config))
         y, drop = run.ops.dropout_forward(pooled["pooler_output"], mask)
@@ -221,7 +231,7 @@ class PooledHead:
         )  # [B, H] -> [B, C]
         return {self.output: logits}, (pool, drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         if self.output not in douts:
             return None
         pool, drop, linear = cache
@@ -256,7 +266,12 @@ class SequenceHead(PooledHead):
         return kind, labels.reshape(shape)
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         logits = output_of(outputs, self.output, run.batch.num_sequences)
         kind, labels = self._target(run.batch, run.config)
@@ -289,7 +304,12 @@ class NextSentenceHead(SequenceHead):
         return class_target(batch, self.labels, batch.num_sequences, 2)
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         logits = output_of(outputs, self.output, run.batch.num_sequences)
         loss = cross_entropy(logits, self._classes(run.batch))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
-from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.parameters import Parameters, ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -137,7 +137,7 @@ class Embeddings(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """Views of one layer's parameters, or of their gradients. Matrices may be packed, see `Arena.pack`."""
+    """Views of one layer's parameters, or of their gradients. Matrices may be packed."""
 
     qkv_weight: Array  # [3H, H]
     qkv_bias: Array  # [3H]
@@ -153,8 +153,8 @@ class Layer(NamedTuple):
     output_norm_bias: Array  # [H]
 
 
-def embedding_views(arena: Arena, naming: Naming, word: Array | None = None) -> Embeddings:
-    """Views of the embeddings; `word` in the place of the whole word table, see `Arena.rows`."""
+def embedding_views(arena: Parameters, naming: Naming, word: Array | None = None) -> Embeddings:
+    """Views of the embeddings; `word` in the place of the whole word table, see `Parameters.rows`."""
     base = naming.prefix
     token_type = base + naming.token_type
     return Embeddings(
@@ -174,7 +174,7 @@ def _layer_names(naming: Naming, i: int) -> list[tuple[str, str]]:
     return [(f"{layer}{part}.weight", f"{layer}{part}.bias") for part in parts]
 
 
-def layer_views(arena: Arena, naming: Naming, i: int) -> Layer:
+def layer_views(arena: Parameters, naming: Naming, i: int) -> Layer:
     qkv, attention_output, attention_norm, up, down, output_norm = _layer_names(naming, i)
 
     def norm(weight: str, bias: str) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.packing import Batch
+from minidistil.batch import Batch
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from minidistil.arguments import check_type
 from minidistil.config import ModelConfig, load_config
 from minidistil.errors import UsageError, WeightsError
-from minidistil.model.arena import Arena, ParameterSpec
 from minidistil.model.naming import Naming
+from minidistil.parameters import Parameters, ParameterSpec
 
 if TYPE_CHECKING:
     from minidistil.model.heads import Head
@@ -44,7 +44,7 @@ class Pretrained:
     config_class: ClassVar[type[ModelConfig]]
 
     config: ModelConfig
-    params: Arena
+    params: Parameters
     load_report: LoadReport | None = None
     _new: Mapping[str, bytes] = {}  # of parameters that the file lacked: a hash of what they began as
 

@@ -9,19 +9,19 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_names
 from minidistil.arrays import as_array
-from minidistil.model.arena import Arena
+from minidistil.batch import Batch
+from minidistil.model.context import Cache
 from minidistil.model.heads import Head, Losses
 from minidistil.model.outputs import ModelOutput, unpack_attention
-from minidistil.model.run import Cache
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters
 
 
 class Rectangular:
     """The calls of every model that take arrays: they pack them, and compute on the `Batch`."""
 
     heads: ClassVar[tuple[Head, ...]]
-    params: Arena
+    params: Parameters
 
     def forward(
         self,
@@ -35,7 +35,7 @@ class Rectangular:
     ) -> tuple[dict[str, Any], Any]:
         raise NotImplementedError
 
-    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Arena) -> None:
+    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
         raise NotImplementedError
 
     def losses(
@@ -43,7 +43,7 @@ class Rectangular:
         outputs: dict[str, Any],
         batch: Batch,
         scales: Mapping[str, float] | None = None,
-        grads: Arena | None = None,
+        grads: Parameters | None = None,
     ) -> Losses:
         raise NotImplementedError
 
@@ -132,7 +132,7 @@ class Rectangular:
         *,
         dropout: Dropout | None = None,
         **targets: npt.ArrayLike,
-    ) -> tuple[float, Arena]:
+    ) -> tuple[float, Parameters]:
         """The mean loss of rectangular input and its gradient for every parameter.
 
         Parameters
@@ -147,7 +147,7 @@ class Rectangular:
         -------
         loss : float
             Sum over the heads' terms of each term's mean.
-        grads : Arena
+        grads : Parameters
             `grads["bert.encoder.layer.0.attention.self.query.weight"]`; zeros for frozen parameters.
 
         Raises

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
-from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.model.context import HEAD_SITE, Run
 from minidistil.model.heads import Array, Losses, Outputs, class_target, integer_target, output_of
 from minidistil.model.naming import linear_specs, norm_specs
-from minidistil.model.run import HEAD_SITE, Run
-from minidistil.packing import Batch
+from minidistil.parameters import Parameters, ParameterSpec
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TokenHead:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.classifier, config.num_labels, config.hidden_size)
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         config, ops = run.config, run.ops
         mask = run.token_mask(config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE)
         y, drop = ops.dropout_forward(x, mask)
@@ -40,7 +40,7 @@ class TokenHead:
         )  # [T, H] -> [T, C]
         return {"logits": logits}, (drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         if "logits" not in douts:
             return None
         drop, linear = cache
@@ -54,7 +54,12 @@ class TokenHead:
         return {"tokens": int((labels != IGNORE_INDEX).sum())}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         batch = run.batch
         labels = class_target(batch, "labels", batch.num_tokens, run.config.num_labels)
@@ -76,7 +81,7 @@ class SpanHead:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs("qa_outputs", 2, config.hidden_size)
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         config, ops = run.config, run.ops
         mask = run.token_mask(config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE)
         y, drop = ops.dropout_forward(x, mask)
@@ -85,7 +90,7 @@ class SpanHead:
         )  # [T, 2]
         return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         given = [douts[name] for name in ("start_logits", "end_logits") if name in douts]
         if not given:
             return None
@@ -106,7 +111,12 @@ class SpanHead:
         return (positions >= 0) & (positions < batch.lengths)
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
         batch, total, douts = run.batch, 0.0, {}
@@ -153,7 +163,7 @@ class MaskedLMHead:
             specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))
         return specs
 
-    def forward(self, x: Array, params: Arena, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
 
         "features" [T, H] are the input of the last layer. A row of logits is forty times as long.
@@ -171,7 +181,7 @@ class MaskedLMHead:
         logits, linear = ops.linear_forward(y, *params.linear(weight, bias))  # [T, H] -> [T, V]
         return {self.output: logits}, (transform, norm, linear, weight, bias)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Arena, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
         transform, norm, linear, weight, bias = cache
         if linear is not None and self.output in douts:
             dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
@@ -190,7 +200,12 @@ class MaskedLMHead:
         return {"masked_lm": int((labels != IGNORE_INDEX).sum())}
 
     def losses(
-        self, outputs: Outputs, params: Arena, run: Run, scales: Mapping[str, float], grads: Arena | None
+        self,
+        outputs: Outputs,
+        params: Parameters,
+        run: Run,
+        scales: Mapping[str, float],
+        grads: Parameters | None,
     ) -> Losses:
         """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
         tokens, scale = run.batch.num_tokens, scales["masked_lm"]
@@ -202,7 +217,7 @@ class MaskedLMHead:
             raise UsageError("outputs without logits need `grads`: the last layer's gradients go there")
         weight, bias = self.decoder_names(run.config)
         features = output_of(outputs, "features", tokens)
-        sums, dfeatures = run.ops.vocabulary_losses(
+        sums, dfeatures = run.ops.linear_cross_entropy(
             features, *params.linear(weight, bias), labels=labels, label_scale=scale,
             dweight=grads[weight], dbias=grads[bias],
         )[:2]  # fmt: skip

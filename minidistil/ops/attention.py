@@ -28,7 +28,7 @@ def merge_heads(heads: Array) -> Array:
 
 
 def attention_probabilities(qkv: Array, cu_seqlens: IntArray, num_heads: int) -> list[Array]:
-    """What each token looks at: for every sequence, softmax(q k^T / sqrt(D)).
+    """Attention probabilities of every sequence: softmax(q k^T / sqrt(D)).
 
     Returns
     -------
@@ -41,52 +41,6 @@ def attention_probabilities(qkv: Array, cu_seqlens: IntArray, num_heads: int) ->
         scores *= scores.dtype.type(1 / math.sqrt(q.shape[-1]))
         probabilities.append(softmax_forward(scores)[0])
     return probabilities
-
-
-def first_token_attention(
-    x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, num_heads: int
-) -> Array:
-    """What the first token of each sequence gathers, without any other token's key or value.
-
-    Parameters
-    ----------
-    x : [T, H]
-        What goes into the layer, before the linear layer that makes queries, keys and values.
-    cu_seqlens : integers [B + 1]
-        Cumulative lengths; no sequence is empty.
-    weight : [3H, H]
-        Of that linear layer: W_q, W_k and W_v.
-    bias : [3H]
-    num_heads : int
-
-    Returns
-    -------
-    out : [B, H]
-        The rows of `attention_forward` that belong to first tokens.
-
-    Notes
-    -----
-    For one head of one sequence, with the query q [D] of the first token:
-
-        s_j = q . (W_k x_j + b_k) = (W_k^T q) . x_j + q . b_k
-        o   = sum_j p_j (W_v x_j + b_v) = W_v (sum_j p_j x_j) + b_v        since the p_j sum to 1
-
-    The softmax does not see q . b_k, which is the same for all j. So instead of multiplying all L tokens by
-    two H x D matrices, one query and one mean are multiplied by them.
-    """
-    H = x.shape[1]
-    D = H // num_heads
-    query, key, value = weight.reshape(3, num_heads, D, H)
-    query_bias, _, value_bias = bias.reshape(3, num_heads, D, 1)
-    out = np.empty((len(cu_seqlens) - 1, H), x.dtype)
-    for b, (start, stop) in enumerate(pairwise(cu_seqlens)):
-        rows = x[start:stop]  # [L, H]
-        q = query @ rows[0][:, None] + query_bias  # [A, D, H] @ [H, 1] -> [A, D, 1]
-        across = (q.transpose(0, 2, 1) @ key)[:, 0]  # [A, 1, D] @ [A, D, H] -> [A, H]
-        p, _ = softmax_forward(across @ rows.T * x.dtype.type(1 / math.sqrt(D)))  # [A, H] @ [H, L] -> [A, L]
-        mean = (p @ rows)[:, :, None]  # [A, L] @ [L, H] -> [A, H, 1]
-        out[b] = (value @ mean + value_bias).reshape(H)  # [A, D, H] @ [A, H, 1] -> [A, D, 1]
-    return out
 
 
 def attention_forward(
@@ -112,9 +66,9 @@ def attention_forward(
     """
     probabilities = attention_probabilities(qkv, cu_seqlens, num_heads)
     out = np.empty((len(qkv), qkv.shape[1] // 3), qkv.dtype)
-    for start, stop, p in zip(cu_seqlens[:-1], cu_seqlens[1:], probabilities, strict=True):
+    for (start, stop), p in zip(pairwise(cu_seqlens), probabilities, strict=True):
         v = split_heads(np.split(qkv[start:stop], 3, axis=1)[2], num_heads)  # [A, L, D]
-        out[start:stop] = merge_heads((p * kept(mask, start, p)) @ v)  # [A, L, L] @ [A, L, D]
+        out[start:stop] = merge_heads((p * scaled_keep_mask(mask, start, p)) @ v)  # [A, L, L] @ [A, L, D]
     return out, (qkv, cu_seqlens, num_heads, mask, probabilities)
 
 
@@ -140,13 +94,13 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
     """
     qkv, cu_seqlens, num_heads, mask, probabilities = cache
     dqkv = np.empty_like(qkv)
-    for start, stop, p in zip(cu_seqlens[:-1], cu_seqlens[1:], probabilities, strict=True):
+    for (start, stop), p in zip(pairwise(cu_seqlens), probabilities, strict=True):
         q, k, v = (split_heads(x, num_heads) for x in np.split(qkv[start:stop], 3, axis=1))  # each [A, L, D]
         scale = qkv.dtype.type(1 / math.sqrt(q.shape[-1]))
         do = split_heads(dout[start:stop], num_heads)  # [A, L, D]
-        kept_p = kept(mask, start, p)  # [A, L, L] or 1
-        dv = (p * kept_p).transpose(0, 2, 1) @ do
-        dp = (do @ v.transpose(0, 2, 1)) * kept_p
+        keep_mask = scaled_keep_mask(mask, start, p)  # [A, L, L] or 1
+        dv = (p * keep_mask).transpose(0, 2, 1) @ do
+        dp = (do @ v.transpose(0, 2, 1)) * keep_mask
         ds = softmax_backward(dp, p) * scale
         dq = ds @ k
         dk = ds.transpose(0, 2, 1) @ q
@@ -154,8 +108,8 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
     return dqkv
 
 
-def kept(mask: Mask | None, start: int, p: Array) -> Array | float:
-    """What dropout multiplies the probabilities [A, L, L] of the sequence at row `start` by.
+def scaled_keep_mask(mask: Mask | None, start: int, p: Array) -> Array | float:
+    """Factors of dropout for the probabilities [A, L, L] of the sequence at row `start`.
 
     The row of a query is its position, the column is the key, and each head is a plane.
     """

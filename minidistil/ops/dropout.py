@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import UsageError
-from minidistil.ops.rng import derive_key, philox
+from minidistil.ops.philox import derive_key, philox
 
 Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]

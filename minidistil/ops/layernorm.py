@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.ops.dropout import Mask, dropout_backward, dropout_forward
 from minidistil.ops.linear import add_to
 
 Array = npt.NDArray[np.floating[Any]]
@@ -67,3 +68,44 @@ def layernorm_backward(
     along_normed = (dnormed * normed).mean(-1, keepdims=True)  # [T, 1]
     dx = rstd * (dnormed - along_one - normed * along_normed)  # [T, H]
     return dx, dweight, dbias
+
+
+def residual_layernorm_forward(
+    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None,
+    *, keep_cache: bool = True,
+) -> tuple[Array, Any]:  # fmt: skip
+    """layernorm(residual + dropout(x)): how every sub-layer of a post-LN transformer ends.
+
+    Parameters
+    ----------
+    x : [T, H]
+        What the sub-layer computed.
+    residual : [T, H]
+        What went into it.
+    weight, bias : [H]
+    mask : Mask, optional
+        Dropout of `x`.
+    keep_cache : bool
+        False: there will be no backward pass.
+    """
+    dropped, mask = dropout_forward(x, mask)
+    out, norm = layernorm_forward(residual + dropped, weight, bias, eps)
+    return out, (norm, mask) if keep_cache else None
+
+
+def residual_layernorm_backward(
+    dout: Array,
+    cache: Any,
+    dweight: Array | None = None,
+    dbias: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """Gradients: the sum's gradient goes unchanged to the residual and, through dropout, to `x`.
+
+    Returns
+    -------
+    dx, dresidual : [T, H]
+    dweight, dbias : [H], added to those given
+    """
+    norm, mask = cache
+    dsum, dweight, dbias = layernorm_backward(dout, norm, dweight, dbias)
+    return dropout_backward(dsum, mask), dsum, dweight, dbias

@@ -8,38 +8,38 @@ from typing import TYPE_CHECKING, Any
 
 from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, UsageError
-from minidistil.model.base import Model
-from minidistil.pipelines.base import Pipeline, load
+from minidistil.model.model import Model
+from minidistil.tasks.predictor import Pipeline, load
 from minidistil.weights.card import PIPELINES as BY_ARCHITECTURE
 
 if TYPE_CHECKING:
-    from minidistil.pipelines.fill_mask import FillMask
-    from minidistil.pipelines.multiple_choice import MultipleChoice
-    from minidistil.pipelines.nearest import Faq, Intents
-    from minidistil.pipelines.question_answering import QuestionAnswering
-    from minidistil.pipelines.summarization import Summarization
-    from minidistil.pipelines.text_classification import Prediction, TextClassification
-    from minidistil.pipelines.token_classification import TokenClassification
+    from minidistil.tasks.classification.predictor import Prediction, TextClassification
+    from minidistil.tasks.intents.predictor import Faq, Intents
+    from minidistil.tasks.masked_lm.predictor import FillMask
+    from minidistil.tasks.multiple_choice.predictor import MultipleChoice
+    from minidistil.tasks.question_answering.predictor import QuestionAnswering
+    from minidistil.tasks.summarization.predictor import Summarization
+    from minidistil.tasks.token_classification.predictor import TokenClassification
 
 # Module and class of each task. Imported when first used: one prediction needs one of them.
 PIPELINES = {
-    "text-classification": ("text_classification", "TextClassification"),
+    "text-classification": ("classification", "TextClassification"),
     "token-classification": ("token_classification", "TokenClassification"),
     "question-answering": ("question_answering", "QuestionAnswering"),
-    "fill-mask": ("fill_mask", "FillMask"),
+    "fill-mask": ("masked_lm", "FillMask"),
     "multiple-choice": ("multiple_choice", "MultipleChoice"),
     "summarization": ("summarization", "Summarization"),
-    "intents": ("nearest", "Intents"),
-    "faq": ("nearest", "Faq"),
+    "intents": ("intents", "Intents"),
+    "faq": ("intents", "Faq"),
 }
 EMBEDDINGS = ("embeddings", "feature-extraction", "sentence-similarity")  # ours, and the hub's names
-_HOMES = {name: module for module, name in PIPELINES.values()} | {"Prediction": "text_classification"}
+_HOMES = {name: module for module, name in PIPELINES.values()} | {"Prediction": "classification"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'minidistil.pipelines' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"minidistil.pipelines.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"minidistil.tasks.{_HOMES[name]}.predictor"), name)
 
 
 def __dir__() -> list[str]:
@@ -68,7 +68,7 @@ def pipeline_class(task: str) -> type[Pipeline]:
 def _tag_of(name: str) -> str:
     """Name of the predictor for a task by any of its names."""
     from minidistil.tasks.data import DataSettings
-    from minidistil.tasks.named import TASKS, task_name
+    from minidistil.tasks.registry import TASKS, task_name
 
     if name in EMBEDDINGS:
         return name
@@ -102,7 +102,7 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     """
     check_type("the task", task, str)
     if task in EMBEDDINGS:
-        from minidistil.tasks.sentence_encoder import SentenceEncoder
+        from minidistil.embeddings.encoder import SentenceEncoder
 
         return SentenceEncoder.from_pretrained(path_or_id, **options)
     return pipeline_class(task).from_pretrained(path_or_id, **options)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import UsageError
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.report.chart import heat_map
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length

@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 from minidistil.metrics import retained
-from minidistil.recipes import dump
 from minidistil.report.chart import heat_map, line_chart
 from minidistil.report.run import RunRecord, Stage, number
+from minidistil.settings import dump
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --ink: #222; --paper: #fff; }

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError
-from minidistil.model.base import Model
-from minidistil.packing import Batch
+from minidistil.model.model import Model
 
 Array = npt.NDArray[np.floating[Any]]
 

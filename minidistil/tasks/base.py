@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Self
 from minidistil.config import DistilBertConfig, ModelConfig, load_config
 from minidistil.errors import ConfigError
 from minidistil.model import load_to_answer, model_class
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
-from minidistil.tasks.learnt import Learnt
+from minidistil.tasks.training_settings import Learnt
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData

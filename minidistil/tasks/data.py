@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from minidistil.errors import DataError
-from minidistil.recipes import ANY_TEXT
+from minidistil.settings import ANY_TEXT
 from minidistil.text.labels import label_name, plain_name
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
 from minidistil.text.tables import FORMATS, Column, read_rows, suffix_of
@@ -44,8 +44,8 @@ class DataSettings:
         Most tokens of an example; longer ones are cut. None: to learn, what is usual for the kind of task;
         afterwards what the model learnt with, which its directory keeps.
     scheme : str or None
-        Of tags: how they mark entities, see `minidistil.tasks.schemes`; None: as they look, IOB2 for a new
-        model.
+        Of tags: how they mark entities, see `token_classification.schemes`; None: as they look, IOB2 for
+        a new model.
     """
 
     text: Column | None = field(default=None, metadata=ANY_TEXT)

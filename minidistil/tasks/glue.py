@@ -3,7 +3,7 @@
 GLUE (Wang et al. 2018, arXiv:1804.07461) is nine tasks and a diagnostic set, AX, which a model of MNLI
 answers. Two ways of counting are in use, and both are given here.
 
-One number a task: the metric that the task is judged by (see `minidistil.tasks.named`; of MNLI the matched
+One number a task: the metric that the task is judged by (see `minidistil.tasks.registry`; of MNLI the matched
 half), and the mean over tasks. Tables of distilled models are of this kind, such as DistilBERT's (Sanh et al.
 2019, arXiv:1910.01108, table 1): a number for each of the nine, WNLI among them.
 
@@ -30,9 +30,9 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
 from minidistil.metrics import retained
 from minidistil.model import load_to_answer
+from minidistil.tasks.classification.task import SequenceTask, label_names
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
-from minidistil.tasks.sequence import SequenceTask, label_names
+from minidistil.tasks.registry import named_task
 from minidistil.text.labels import LabelMap
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.sources import lines_of

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import UsageError
-from minidistil.ops.rng import random_order
+from minidistil.ops.philox import random_order
 
 Indices = npt.NDArray[np.int64]
 

@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.ahead import ahead
 from minidistil.arguments import check_names
 from minidistil.arrays import as_array, check_bounds, check_field
+from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
-from minidistil.packing import Batch
+from minidistil.prefetch import prefetch
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
 # Texts tokenised ahead of the model: milliseconds of the tokenizer's time, seconds of its own. It waits for
@@ -114,7 +114,7 @@ class Dataset:
                 yield part
                 first, size = first + len(part), min(2 * size, PART)
 
-        return ahead(parts())
+        return prefetch(parts())
 
     @classmethod
     def _of(cls, tokenizer: Tokenizer, encodings: Iterable[Any], first: int = 0) -> Self:

@@ -36,12 +36,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
-from minidistil.ops.rng import derive_key, philox
-from minidistil.packing import Batch
-from minidistil.text.chunks import Sequences
-from minidistil.text.corpus import DAMAGED
+from minidistil.ops.philox import derive_key, philox
+from minidistil.text.corpus.chunks import Sequences
+from minidistil.text.corpus.corpus import DAMAGED
 from minidistil.text.tokenizer import Tokenizer
 
 PURPOSE = 0x3A5C  # sets these random numbers apart from dropout's and shuffling's under the same seed
@@ -186,10 +186,10 @@ class MaskedDataset:
         if len(ids) and not 0 <= ids.min() <= ids.max() < len(self.weights):
             corpus = self.sequences.corpus.directory
             raise DataError(f"its tokens are not those of the vocabulary: {DAMAGED}", path=corpus)
-        who = batch.example_ids[batch.rows]
+        who = batch.example_ids[batch.sequence_ids]
         purpose = (FIXED,) if self.epoch is None else (EPOCHS, self.epoch)
         key = derive_key(self.seed, PURPOSE, *purpose)
-        high, low, action, word = philox(batch.places, who, who >> 32, 0, key)
+        high, low, action, word = philox(batch.token_index, who, who >> 32, 0, key)
         uniform = ((high >> 5) * 2.0**26 + (low >> 6) + 0.5) * 2.0**-53  # 53 bits, never 0 or 1
         weights = self.weights[batch.input_ids]
         by_row = self.epoch is None or self.masking.over == "sequence"
@@ -197,10 +197,10 @@ class MaskedDataset:
         if self.goes_on is not None:
             begins = ~self.goes_on[batch.input_ids]
             begins[1:] |= weights[:-1] == 0  # a piece behind [CLS], of a word that the sequence begins within
-            rows = batch.rows if by_row else np.zeros(batch.num_tokens, np.int64)
+            rows = batch.sequence_ids if by_row else np.zeros(batch.num_tokens, np.int64)
             chosen = draw_words(weights, uniform, begins, rows, targets)
         elif by_row:
-            chosen = draw_by_row(weights, uniform, batch.rows, targets)
+            chosen = draw_by_row(weights, uniform, batch.sequence_ids, targets)
         else:
             chosen = draw(weights, uniform, targets[0])
         labels = np.full(batch.num_tokens, IGNORE_INDEX, np.int64)

@@ -115,7 +115,7 @@ class Tokenizer:
         MissingAssetError
             A hub id that cannot be fetched.
         """
-        from minidistil.modules import encoder_directory
+        from minidistil.modules_json import encoder_directory
         from minidistil.weights.hub import resolve
 
         directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))

@@ -23,7 +23,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from minidistil.errors import ConfigError, MinidistilError
 from minidistil.files import read_json, read_text
 from minidistil.text.added_tokens import SPECIAL_TOKENS, AddedTokens, read_if_any
-from minidistil.text.pipeline_limits import check_growth, check_limits
+from minidistil.text.tokenizer_limits import check_growth, check_limits
 from minidistil.text.truncation import Side
 
 # Classes of transformers whose pipeline is BERT's, without the "Fast" that a name may end with.

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import ConfigError
 from minidistil.losses import IGNORE_INDEX, Loss, cross_entropy
-from minidistil.model.base import Model
 from minidistil.model.heads import SequenceHead, class_target
+from minidistil.model.model import Model
 from minidistil.model.token_heads import TokenHead
-from minidistil.packing import Batch
 
 Given = Literal["balanced"] | Mapping[str, float] | None
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError
-from minidistil.model.arena import Arena
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
-from minidistil.text.chunks import Sequences
+from minidistil.parameters import Parameters
+from minidistil.text.corpus.chunks import Sequences
 from minidistil.text.dataset import Dataset
 from minidistil.train.class_weights import WeightedClasses
 
 if TYPE_CHECKING:
-    from minidistil.model.base import Model
+    from minidistil.model.model import Model
 
 
 class Trainable(Protocol):
@@ -28,7 +28,7 @@ class Trainable(Protocol):
     @property
     def config(self) -> Any: ...
     @property
-    def params(self) -> Arena: ...
+    def params(self) -> Parameters: ...
     @property
     def backend(self) -> ModuleType: ...
     @property
@@ -102,7 +102,12 @@ class Objective(Protocol):
         ...
 
     def __call__(
-        self, model: Any, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
+        self,
+        model: Any,
+        batch: Batch,
+        totals: Mapping[str, float],
+        dropout: Dropout | None,
+        grads: Parameters,
     ) -> Mapping[str, float]:
         """Add the gradient of sum_k weight_k * S_k / totals_k to `grads`; return the sums S_k.
 
@@ -117,7 +122,7 @@ class Objective(Protocol):
             nothing counts for.
         dropout : Dropout or None
             The masks of this optimiser step; None for no dropout.
-        grads : Arena
+        grads : Parameters
             Gradients of the window so far.
         """
         ...
@@ -153,7 +158,12 @@ class ModelLoss:
         return counts
 
     def __call__(
-        self, model: Model, batch: Batch, totals: Mapping[str, float], dropout: Dropout | None, grads: Arena
+        self,
+        model: Model,
+        batch: Batch,
+        totals: Mapping[str, float],
+        dropout: Dropout | None,
+        grads: Parameters,
     ) -> Mapping[str, float]:
         if self.classes is not None:
             return self._weighted(self.classes, model, batch, totals, dropout, grads)
@@ -170,7 +180,7 @@ class ModelLoss:
         batch: Batch,
         totals: Mapping[str, float],
         dropout: Dropout | None,
-        grads: Arena,
+        grads: Parameters,
     ) -> dict[str, float]:
         (term,) = self.model.loss_counts(batch)
         outputs, cache = model.forward(batch, dropout=dropout)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import CheckpointError
-from minidistil.model.arena import Arena
+from minidistil.parameters import Parameters
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -26,7 +26,7 @@ class Segment(NamedTuple):
     decays: bool
 
 
-def segments(params: Arena, frozen: Set[str] = frozenset()) -> list[Segment]:
+def segments(params: Parameters, frozen: Set[str] = frozenset()) -> list[Segment]:
     """The arena cut into as few ranges as possible, padding included."""
     found: list[Segment] = []
     for spec in params.specs:
@@ -45,7 +45,7 @@ class AdamW:
 
     Parameters
     ----------
-    params : Arena
+    params : Parameters
         Updated in place.
     backend : module
         `minidistil.ops` or `minidistil.kernels`.
@@ -56,7 +56,7 @@ class AdamW:
 
     Attributes
     ----------
-    m, v : Arena
+    m, v : Parameters
         Running means of the gradient and of its square.
     steps : int
         Updates done.
@@ -64,7 +64,7 @@ class AdamW:
 
     def __init__(
         self,
-        params: Arena,
+        params: Parameters,
         backend: ModuleType,
         *,
         lr: float,
@@ -80,7 +80,7 @@ class AdamW:
         self.m, self.v = params.like(), params.like()
         self.steps = 0
 
-    def global_norm(self, grads: Arena) -> float:
+    def global_norm(self, grads: Parameters) -> float:
         """Norm of the gradient of all trained parameters. That of the frozen ones is set to zero."""
         self.params.check_like(grads)
         for start, stop, trained, _ in self.segments:
@@ -88,7 +88,7 @@ class AdamW:
                 grads.flat[start:stop] = 0
         return float(self.backend.global_norm(grads.flat))
 
-    def step(self, grads: Arena, *, factor: float = 1.0, scale: float = 1.0) -> None:
+    def step(self, grads: Parameters, *, factor: float = 1.0, scale: float = 1.0) -> None:
         """One update: learning rate times `factor` (the schedule), gradient times `scale` (clipping).
 
         Raises
@@ -131,7 +131,7 @@ class AdamW:
                 copy_into(arena[name], state, f"{key}.{name}")
         self.steps = steps
 
-    def _moments(self) -> tuple[tuple[str, Arena], tuple[str, Arena]]:
+    def _moments(self) -> tuple[tuple[str, Parameters], tuple[str, Parameters]]:
         return ("m", self.m), ("v", self.v)
 
 

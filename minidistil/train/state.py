@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.errors import CheckpointError, ConfigError
-from minidistil.recipes import build
+from minidistil.settings import build
 from minidistil.train.checkpoint import Position
 from minidistil.train.objective import Objective, Trainable, TrainingData
 from minidistil.train.settings import TrainSettings

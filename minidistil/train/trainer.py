@@ -23,19 +23,19 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import CheckpointError, ConfigError, DataError, TrainingError
 from minidistil.files import only_writer
-from minidistil.model.arena import Arena
-from minidistil.model.base import Model
+from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
-from minidistil.plan import plan_run
+from minidistil.parameters import Parameters
 from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
 from minidistil.train.checks import check_learner, check_training
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
+from minidistil.train.memory_plan import plan_run
 from minidistil.train.objective import Objective, Trainable, TrainingData, check_positions, data_of_epoch
 from minidistil.train.optimizer import AdamW, copy_into
 from minidistil.train.schedule import schedule
@@ -119,7 +119,7 @@ class Trainer:
             weight_decay=settings.weight_decay,
             frozen=model.frozen,
         )
-        self.grads: Arena = model.params.like()
+        self.grads: Parameters = model.params.like()
         self.state = TrainState()
         self.log = MetricsLog(None)
         self.fingerprint = fingerprint(settings, objective, dataset, model, identity or {})
@@ -436,5 +436,5 @@ class Trainer:
         return f"{where}: {'; '.join([what, *clues])}. {kept}; try a smaller learning rate, or clipping"
 
 
-def _first_not_finite(arena: Arena) -> str | None:
+def _first_not_finite(arena: Parameters) -> str | None:
     return next((name for name, values in arena.items() if not np.isfinite(values).all()), None)

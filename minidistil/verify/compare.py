@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
-from minidistil.model.base import Model
 from minidistil.model.choices import ChoiceModel
 from minidistil.model.heads import Pooler
-from minidistil.ops.rng import normal
-from minidistil.packing import Batch
+from minidistil.model.model import Model
+from minidistil.ops.philox import normal
 
 Array = npt.NDArray[Any]
 Activations = dict[str, Array]
@@ -137,9 +137,9 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
     found: Activations = {**inputs, "attention_mask": batch.unpack(np.ones(batch.num_tokens, np.int64))}
     found |= {f"{STATE}{i}": batch.unpack(state) for i, state in enumerate(states)}
     found |= {name: batch.unpack(o) if name in by_token else o for name, o in outputs.items()}
-    if batch.cu_groups is not None:  # [B, C, L]: scores and mask as they are given, states of B * C rows
+    if batch.cu_choices is not None:  # [B, C, L]: scores and mask as they are given, states of B * C rows
         found["attention_mask"] = found["attention_mask"].reshape(np.shape(given["input_ids"]))
-        found["logits"] = batch.group(found["logits"])
+        found["logits"] = batch.unpack_choices(found["logits"])
 
     targets = {t: given[t] for output, t in TARGETS.items() if output in outputs and t in given}
     cotangents = {k: given[COTANGENT + k] for k in outputs if COTANGENT + k in given}
@@ -172,7 +172,7 @@ def _as_output(given: Array, batch: Batch, by_token: bool) -> Array:
     """Rectangular values as the rows of an output."""
     if by_token:
         return batch.pack(given)
-    return given if batch.cu_groups is None else batch.ungroup(given)
+    return given if batch.cu_choices is None else batch.pack_choices(given)
 
 
 def token_outputs(model: Model) -> set[str]:

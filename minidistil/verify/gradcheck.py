@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from minidistil.errors import UsageError
 from minidistil.model.backend import get_backend
-from minidistil.verify.differences import CheckResult, check_gradient
-from minidistil.verify.gradcases import LOSS_CASES, OP_CASES, VOCABULARY_CASES, Maker
-from minidistil.verify.gradcases_model import MODEL_CASES
+from minidistil.verify.cases import LOSS_CASES, OP_CASES, VOCABULARY_CASES, Maker
+from minidistil.verify.finite_differences import CheckResult, check_gradient
+from minidistil.verify.model_cases import MODEL_CASES
 
 CASES: dict[str, Maker] = {**OP_CASES, **LOSS_CASES, **VOCABULARY_CASES, **MODEL_CASES}
 

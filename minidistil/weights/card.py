@@ -114,7 +114,7 @@ def origin(source: str, directory: Path) -> Origin:
     directory : Path
         Where it is.
     """
-    from minidistil.assets import MINILM  # what it takes to download is not needed to load a model
+    from minidistil.jobs.demo.assets import MINILM  # what it takes to download is not needed to load a model
 
     try:
         card = read_text(directory / "README.md", DataError)

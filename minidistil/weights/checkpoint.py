@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minidistil.errors import WeightsError
 from minidistil.files import read_json
-from minidistil.modules import encoder_directory
+from minidistil.modules_json import encoder_directory
 from minidistil.weights.names import wrapper_prefix
 from minidistil.weights.safetensors_file import SafetensorsFile
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, StorageError, UsageError, WeightsError
 from minidistil.files import storage_error
-from minidistil.modules import encoder_directory
+from minidistil.modules_json import encoder_directory
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
 
 # `name` or `org/name`, the characters the hub allows.

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import WeightsError
-from minidistil.model.arena import Arena
+from minidistil.parameters import Parameters
 from minidistil.weights.checkpoint import Checkpoint
 from minidistil.weights.names import (
     WORDS,
@@ -48,7 +48,7 @@ _KEYS = {
 
 
 def load_into(
-    arena: Arena,
+    arena: Parameters,
     checkpoint: Checkpoint,
     *,
     base_prefix: str,
@@ -62,7 +62,7 @@ def load_into(
 
     Parameters
     ----------
-    arena : Arena
+    arena : Parameters
         The parameters: those the checkpoint lacks keep their values. Memory is taken here, if it is not yet.
     checkpoint : Checkpoint
         From `open_checkpoint`.
@@ -78,7 +78,7 @@ def load_into(
         Leave a head whose shape differs at its initial values, as when the number of labels was
         changed, instead of raising.
     mapped : bool
-        Leave matrices in the file where possible, see `Arena.leave`.
+        Leave matrices in the file where possible, see `Parameters.leave`.
     source : object
         What messages call the checkpoint; its path by default.
 
@@ -170,7 +170,7 @@ class _Match:
 
 
 def _match_names(
-    arena: Arena, checkpoint: Checkpoint, base_prefix: str, tied: Mapping[str, str], source: str
+    arena: Parameters, checkpoint: Checkpoint, base_prefix: str, tied: Mapping[str, str], source: str
 ) -> _Match:
     match = _Match()
     wanted = {*arena, *tied}
@@ -191,7 +191,7 @@ def _match_names(
 
 
 def _check_encoder(
-    arena: Arena, checkpoint: Checkpoint, match: _Match, base_prefix: str, source: str
+    arena: Parameters, checkpoint: Checkpoint, match: _Match, base_prefix: str, source: str
 ) -> None:
     """Raise unless file and model have exactly the same encoder tensors."""
     lacking = [name for name in arena if name not in match.stored_as and in_encoder(name, base_prefix)]
@@ -229,7 +229,7 @@ def _numbers(layers: list[int]) -> str:
 
 
 def _check_shapes(
-    arena: Arena,
+    arena: Parameters,
     checkpoint: Checkpoint,
     match: _Match,
     base_prefix: str,
@@ -276,7 +276,7 @@ def _hint(name: str, has: tuple[int, ...], wants: tuple[int, ...], base_prefix: 
 
 
 def _in_parts(
-    arena: Arena, name: str, checkpoint: Checkpoint, stored: str
+    arena: Parameters, name: str, checkpoint: Checkpoint, stored: str
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     """A tensor that stays in its file, a little of it at a time in one piece of memory."""
     size = arena.spec(name).size
@@ -293,7 +293,9 @@ def _finite(part: npt.NDArray[np.floating[Any]]) -> bool:
         return bool(np.isfinite((part.min(initial=0), part.max(initial=0))).all())
 
 
-def _refuse_not_finite(arena: Arena, name: str, checkpoint: Checkpoint, stored: str, source: str) -> NoReturn:
+def _refuse_not_finite(
+    arena: Parameters, name: str, checkpoint: Checkpoint, stored: str, source: str
+) -> NoReturn:
     bad = np.argwhere(~np.isfinite(arena[name]))
     raise WeightsError(
         f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
@@ -302,14 +304,14 @@ def _refuse_not_finite(arena: Arena, name: str, checkpoint: Checkpoint, stored: 
     )
 
 
-def _equal(arena: Arena, name: str, checkpoint: Checkpoint, stored: str) -> bool:
+def _equal(arena: Parameters, name: str, checkpoint: Checkpoint, stored: str) -> bool:
     """Whether a stored copy of a tied tensor says the same as the parameter that was loaded."""
     with np.errstate(over="ignore"):
         return np.array_equal(arena[name], np.asarray(checkpoint[stored], arena.dtype))
 
 
 def _missing(
-    arena: Arena, match: _Match, base_prefix: str, mismatched: Mapping[str, str]
+    arena: Parameters, match: _Match, base_prefix: str, mismatched: Mapping[str, str]
 ) -> Iterable[Absence]:
     heads_in_file = {head_of(name, base_prefix) for name in match.stored_as}
     for name in arena:
@@ -323,7 +325,7 @@ def _missing(
                 yield Absence(name, True, f"the file has no {head}")
 
 
-def _unexpected(arena: Arena, match: _Match, base_prefix: str) -> Iterable[Absence]:
+def _unexpected(arena: Parameters, match: _Match, base_prefix: str) -> Iterable[Absence]:
     our_heads = {head_of(name, base_prefix) for name in arena}
     for stored in match.unused:
         head = head_of(stored, base_prefix)
@@ -334,7 +336,7 @@ def _unexpected(arena: Arena, match: _Match, base_prefix: str) -> Iterable[Absen
 
 
 def _conversions(
-    arena: Arena, checkpoint: Checkpoint, match: _Match, base_prefix: str
+    arena: Parameters, checkpoint: Checkpoint, match: _Match, base_prefix: str
 ) -> Iterable[Conversion]:
     for name in arena:
         if stored := match.stored_as.get(name):

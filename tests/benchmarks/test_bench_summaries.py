@@ -6,7 +6,7 @@ import sys
 from tiny import make_encoder
 
 from benchmarks import summaries
-from minidistil.tasks.documents import read_documents
+from minidistil.tasks.summarization.documents import read_documents
 
 
 def write(path, n):

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import gemm_steps
 from benchmarks.gemm_steps import DEPTH, STEPS, Operands, error, main, rows
-from minidistil.kernels.gemm.native import COLUMNS, ROWS
+from minidistil.kernels.engine.native import COLUMNS, ROWS
 
 ROOT = Path(gemm_steps.__file__).parents[1]
 

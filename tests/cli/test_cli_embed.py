@@ -11,10 +11,10 @@ import pytest
 from tiny import CONFIG, make_encoder
 
 from minidistil.cli.main import main
+from minidistil.embeddings.cluster import cluster
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.vector_files import read_vectors
 from minidistil.model import BertModel
-from minidistil.tasks.clustering import cluster
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.vector_files import read_vectors
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.translations import read_translations
 

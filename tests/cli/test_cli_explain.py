@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tiny import CONFIG, make_classifier, make_tokenizer
 
+from minidistil.batch import Batch
 from minidistil.cli.main import main
 from minidistil.distill import init_student
 from minidistil.distill.explain import explain, gradient_norms
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
-from minidistil.packing import Batch
 
 
 @pytest.fixture(scope="module")

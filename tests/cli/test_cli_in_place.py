@@ -10,6 +10,7 @@ import pytest
 from tiny import CONFIG, LABELS, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.model import (
     BertForMaskedLM,
     BertForMultipleChoice,
@@ -18,7 +19,6 @@ from minidistil.model import (
     BertForTokenClassification,
 )
 from minidistil.pipelines import pipeline
-from minidistil.tasks.sentence_encoder import SentenceEncoder
 
 MODELS = {
     "text-classification": BertForSequenceClassification(CONFIG.replace(id2label=LABELS), seed=1),

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from tiny import make_classifier
 
-from minidistil import assets, files
+from minidistil import files
 from minidistil.cli import streams
 from minidistil.cli.main import main
 from minidistil.errors import DataError, MissingAssetError, StorageError
+from minidistil.jobs.demo import assets
 from minidistil.progress import Progress
 from minidistil.streams import is_terminal, say
 from minidistil.text.sources import STDIN, lines_of

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import make_tokenizer, random_dataset
 
+from minidistil.batch import Batch
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, init_student
 from minidistil.distill.objective import needs_labels
@@ -15,9 +16,8 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minidistil.model.pooling import pool_forward
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
+from minidistil.ops.pooling import pool_forward
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from minidistil import threads
+from minidistil.batch import Batch
 from minidistil.config import BertConfig
 from minidistil.distill import head_scores, init_student, narrow_model, unexplained
-from minidistil.distill.narrow import narrow_config
-from minidistil.distill.stream import Stream
+from minidistil.distill.prune import narrow_config
+from minidistil.distill.residual_stream import Stream
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import (
     BertForMaskedLM,
@@ -21,7 +22,6 @@ from minidistil.model import (
     DistilBertForSequenceClassification,
     DistilBertModel,
 )
-from minidistil.packing import Batch
 
 H, A, D, I, L = 24, 6, 4, 40, 3  # noqa: E741  # width 24 = 6 heads of 4
 SHAPE = {

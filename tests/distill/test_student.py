@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minidistil.batch import Batch
 from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.distill import alternate_layers, choose_layers, init_student
 from minidistil.errors import ConfigError
@@ -18,7 +19,6 @@ from minidistil.model import (
     DistilBertForTokenClassification,
     DistilBertModel,
 )
-from minidistil.packing import Batch
 
 SHAPE = {
     "vocab_size": 50,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidistil import losses
+from minidistil.batch import Batch
 from minidistil.config import BertConfig
 from minidistil.distill import Distillation, init_student
 from minidistil.distill.terms import TERMS, layer_pairs
@@ -14,9 +15,8 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertModel,
 )
-from minidistil.model.pooling import pool_forward
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
+from minidistil.ops.pooling import pool_forward
 
 CONFIG = BertConfig(
     vocab_size=40,
@@ -119,7 +119,7 @@ def test_values():
     states = [(ours["hidden_states"][i], theirs["hidden_states"][j]) for i, j in pairs]
     qkv = [(ours["qkv"][i - 1], theirs["qkv"][j - 1]) for i, j in pairs]
     pooled = [pool_forward(out["last_hidden_state"], given, "mean")[0] for out in (ours, theirs)]
-    first = given.first_tokens
+    first = given.cls_rows
     expected = {
         "cosine": losses.cosine(*states[-1]).mean,
         "hidden": sum(losses.mean_squared_error(*pair).mean for pair in states),

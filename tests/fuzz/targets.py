@@ -39,13 +39,13 @@ from minidistil import (
     pipeline,
 )
 from minidistil.cli.main import main
+from minidistil.embeddings.dense import Dense, LayerNorm
+from minidistil.embeddings.directory import Embedding
 from minidistil.errors import MinidistilError
-from minidistil.model.sentence_layers import Dense, LayerNorm
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuningRecipe
-from minidistil.tasks.named import TASKS, named_task
+from minidistil.jobs.finetune import FineTuningRecipe
+from minidistil.settings import load_recipe
+from minidistil.tasks.registry import TASKS, named_task
 from minidistil.text.windows import cut_texts
-from minidistil.weights.sentence_transformers import Embedding
 
 Target = Callable[[Random, Path], None]
 TARGETS: dict[str, Target] = {}

@@ -10,13 +10,13 @@ import tempfile
 import numpy as np
 import pytest
 
-from minidistil.kernels import cache
-from minidistil.kernels.jit import CONFIG
+from minidistil.kernels.engine import cache
+from minidistil.kernels.engine.compile import CONFIG
 
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
 SOURCE = """
-from minidistil.kernels.jit import exact, summing
+from minidistil.kernels.engine.compile import exact, summing
 
 @summing
 def total(x):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from minidistil.kernels.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
-from minidistil.kernels.gemm.native import COLUMNS, LANES
-from minidistil.kernels.jit import exact
+from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
+from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.native import COLUMNS, LANES
 
 # Compiled functions, since only these reach what is written for registers.
 

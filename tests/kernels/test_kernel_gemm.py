@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from minidistil import threads
 from minidistil.kernels import gemm
+from minidistil.kernels.activations import BIAS, GELU, GELU_TANH, NOTHING, RELU
+from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.native import AVX2, AVX512, COLUMNS, LANES, PLAIN, ROWS, TARGET, VECTORS
 from minidistil.kernels.gemm import PackedWeight, blas, blocked, matmul
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.native import AVX2, AVX512, COLUMNS, LANES, PLAIN, ROWS, TARGET, VECTORS
 from minidistil.kernels.gemm.pack import pack_across, pack_along, transpose_blocks
-from minidistil.kernels.jit import exact
-from minidistil.kernels.pointwise import BIAS, GELU, GELU_TANH, NOTHING, RELU
-from minidistil.ops.fused import ACTIVATIONS
+from minidistil.ops.activations import ACTIVATIONS
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 FORMS = [(a, b) for a in (False, True) for b in (False, True)]
@@ -246,7 +246,7 @@ import hashlib
 import numpy as np
 from minidistil import kernels, ops
 from minidistil.kernels.gemm import matmul, native
-from minidistil.kernels.pointwise import BIAS
+from minidistil.kernels.activations import BIAS
 assert native.TARGET is native.{target}, native.TARGET
 rng = np.random.default_rng(0)
 f = lambda *shape: rng.standard_normal(shape).astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 from minidistil import threads
 from minidistil.kernels import layernorm
-from minidistil.kernels.random import drop_of
+from minidistil.kernels.dropout import drop_of
 
 
 @pytest.mark.parametrize("width", [8, 24, 48])

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 import pytest
 
-from minidistil.kernels import scalar
-from minidistil.kernels.jit import OPTIONS
+from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine.compile import OPTIONS
 
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 STRIDE, DENSE = (20_011, 2003) if COMPILED else (5_000_011, 500_009)  # plain Python is slow
@@ -25,7 +25,7 @@ WORST = {  # with and without fused multiply-add
     "erf": [1.19027555, 1.15591836],
     "tanh": [0.00776717532, 0.0312026404],
 }
-# As in kernels/jit.py, but never cached: a cached loop would not notice that a function in it has changed.
+# As in engine/compile.py, but never cached: a cached loop would not notice that a function in it has changed.
 FLAGS = {"pointwise": {"contract"}, "summing": {"contract", "reassoc", "nsz"}}
 
 every_function = pytest.mark.parametrize("name", ["exp", "erf", "tanh"])

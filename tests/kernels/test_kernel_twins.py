@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil import kernels, ops, threads
-from minidistil.kernels.gemm.native import PLAIN, TARGET
+from minidistil.kernels.engine.native import PLAIN, TARGET
 from minidistil.ops.dropout import Mask
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -133,7 +133,7 @@ def test_attention_of_first_tokens_is_that_of_all_tokens(width, heads, dtype, le
     qkv = ops.linear_forward(*(a.astype("float64") for a in (x, weight, bias)))[0]
     wanted = ops.attention_forward(qkv, cu, heads)[0][cu[:-1]].astype(dtype)
     for backend in (ops, kernels):
-        assert_close([backend.first_token_attention(*given)], [wanted], TOLERANCE[dtype])
+        assert_close([backend.cls_attention(*given)], [wanted], TOLERANCE[dtype])
 
 
 @pytest.mark.skipif(TARGET is PLAIN, reason="the queries are BLAS's, whose bits depend on the number of rows")
@@ -143,10 +143,10 @@ def test_attention_of_first_tokens_has_the_same_bits_in_any_batch(thread_count):
     packed = kernels.pack_weight(weight)
     for count in (1, 2, 3):
         thread_count(count)
-        together = kernels.first_token_attention(x, cu, packed, bias, heads)
+        together = kernels.cls_attention(x, cu, packed, bias, heads)
         for b, (start, stop) in enumerate(pairwise(cu)):
             within = np.array([0, stop - start], np.int32)
-            alone = kernels.first_token_attention(x[start:stop], within, weight, bias, heads)
+            alone = kernels.cls_attention(x[start:stop], within, weight, bias, heads)
             assert (alone[0] == together[b]).all()
 
 
@@ -156,7 +156,7 @@ def test_attention_of_first_tokens_swallows_no_nan(backend, bad):
     given = first_token(Inputs(3, "float32", [4, 6]), 96, 2)
     given[0][5, 2] = bad
     with np.errstate(all="ignore"):
-        first, second = backend.first_token_attention(*given)
+        first, second = backend.cls_attention(*given)
     assert np.isfinite(first).all()
     assert np.isnan(second).all()
 

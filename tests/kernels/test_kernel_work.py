@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from llvmlite import binding, ir
 
+from minidistil.batch import Batch
 from minidistil.config import BertConfig
 from minidistil.errors import UsageError
-from minidistil.kernels import attention, parallel
-from minidistil.kernels.gemm import blas, blocked, micro, native
-from minidistil.kernels.workspace import workspace
+from minidistil.kernels import attention
+from minidistil.kernels.engine import native, parallel
+from minidistil.kernels.engine.workspace import workspace
+from minidistil.kernels.gemm import blas, blocked, micro
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
-from minidistil.packing import Batch
-from minidistil.plan import plan_training
+from minidistil.train.memory_plan import plan_training
 
 SIZES = {
     "vocab_size": 400,

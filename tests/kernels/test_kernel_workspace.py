@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from minidistil.kernels import workspace as module
-from minidistil.kernels.workspace import SMALL, Workspace, empty, empty_like
+from minidistil.kernels.engine import workspace as module
+from minidistil.kernels.engine.workspace import SMALL, Workspace, empty, empty_like
 
 
 @pytest.fixture(autouse=True)

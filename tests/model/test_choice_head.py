@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model import BertForMultipleChoice, BertForSequenceClassification, DistilBertForMultipleChoice
 from minidistil.model.backend import get_backend
-from minidistil.ops import rng
-from minidistil.packing import Batch
-from minidistil.verify.differences import Case, check_gradient
-from minidistil.verify.gradcases_model import tiny_model
+from minidistil.ops import philox as rng
+from minidistil.verify.finite_differences import Case, check_gradient
+from minidistil.verify.model_cases import tiny_model
 
 SIZES = [2, 5, 3]
 LABELS = [1, 4, 0]
@@ -22,7 +22,7 @@ def ragged(labels=LABELS, sizes=SIZES):
     draw = np.random.default_rng(0)
     sequences = [draw.integers(1, 11, draw.integers(1, 6)) for _ in range(sum(sizes))]
     batch = Batch.from_sequences(sequences, targets={"labels": np.array(labels)})
-    return replace(batch, cu_groups=np.append(0, np.cumsum(sizes)))
+    return replace(batch, cu_choices=np.append(0, np.cumsum(sizes)))
 
 
 def loss_and_grads(model, batch):
@@ -57,7 +57,7 @@ def test_groups_are_the_mean_of_each_by_itself(name):
     loss, grads = loss_and_grads(model, batch)
     ids = np.split(batch.input_ids, batch.cu_seqlens[1:-1])
     apart, summed = [], 0
-    for g, (first, last) in enumerate(zip(batch.cu_groups[:-1], batch.cu_groups[1:], strict=True)):
+    for g, (first, last) in enumerate(zip(batch.cu_choices[:-1], batch.cu_choices[1:], strict=True)):
         width = max(map(len, ids[first:last]))
         padded = np.array([[*s, *[0] * (width - len(s))] for s in ids[first:last]])
         mask = np.array([[1] * len(s) + [0] * (width - len(s)) for s in ids[first:last]])
@@ -109,7 +109,7 @@ def test_rectangles():
         ((2, 3, 4), {"labels": [0]}, r"labels must be integers of shape \[2\]"),
         ((2, 3, 4), {"attention_mask": np.ones((3, 2, 4), int)}, r"attention_mask has shape \[3, 2, 4\]"),
         ((2, 0, 4), {}, r"\[2, 0, 4\] hold no choices"),
-        ((6, 4), {"labels": [0, 0]}, r"give input_ids of shape \[B, C, L\], or a Batch with cu_groups"),
+        ((6, 4), {"labels": [0, 0]}, r"give input_ids of shape \[B, C, L\], or a Batch with cu_choices"),
     ],
 )
 def test_what_is_refused(shape, options, message):

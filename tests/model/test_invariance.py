@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from minidistil.batch import Batch
 from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import InputError
 from minidistil.model import MODELS
 from minidistil.model.naming import BERT
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
 
 SIZES = {
     "vocab_size": 50,

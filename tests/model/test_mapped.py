@@ -9,7 +9,7 @@ import pytest
 from minidistil.config import BertConfig
 from minidistil.errors import UsageError, WeightsError
 from minidistil.model import MODELS, load_model, load_to_answer
-from minidistil.model.arena import Arena
+from minidistil.parameters import Parameters
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 SIZES = {
@@ -165,7 +165,7 @@ def test_a_file_that_changes_while_it_is_loaded(directory, change, monkeypatch):
 
 
 def test_asking_whether_a_parameter_exists_makes_nothing():
-    arena = Arena(MODELS["BertModel"].specs(BertConfig(**SIZES)), allocate=False)
+    arena = Parameters(MODELS["BertModel"].specs(BertConfig(**SIZES)), allocate=False)
     assert (
         "encoder.layer.0.output.dense.weight" in arena or "bert.encoder.layer.0.output.dense.weight" in arena
     )

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidistil.batch import Batch
 from minidistil.errors import InputError
-from minidistil.packing import Batch
 
 masks = st.integers(1, 5).flatmap(
     lambda width: st.lists(
@@ -39,10 +39,10 @@ def test_pack_and_unpack_are_inverse_for_any_mask(mask, seed):
 def test_rows_and_places_say_where_a_token_is(mask):
     batch = Batch.from_padded(np.ones_like(mask), mask)
     for t in range(batch.num_tokens):
-        start, stop = batch.cu_seqlens[batch.rows[t] : batch.rows[t] + 2]
+        start, stop = batch.cu_seqlens[batch.sequence_ids[t] : batch.sequence_ids[t] + 2]
         assert start <= t < stop
-        assert batch.places[t] == t - start
-    np.testing.assert_array_equal(batch.places[batch.first_tokens], 0)
+        assert batch.token_index[t] == t - start
+    np.testing.assert_array_equal(batch.token_index[batch.cls_rows], 0)
 
 
 def test_sequences_and_their_rectangle_give_the_same_batch():

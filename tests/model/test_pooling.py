@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from minidistil.batch import Batch
 from minidistil.errors import UsageError
-from minidistil.model.pooling import pool_backward, pool_forward
-from minidistil.packing import Batch
-from minidistil.verify.differences import Case, check_gradient
+from minidistil.ops.pooling import pool_backward, pool_forward
+from minidistil.verify.finite_differences import Case, check_gradient
 
 BATCH = Batch.from_sequences([np.arange(n) for n in (3, 1, 5)])
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tiny import CONFIG
 
+from minidistil.batch import Batch
 from minidistil.config import DistilBertConfig
 from minidistil.model import MODELS, BertForSequenceClassification, BertModel
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
 
 DISTIL = DistilBertConfig(**{
     name: getattr(CONFIG, name)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minidistil.batch import Batch
 from minidistil.config import BertConfig
 from minidistil.errors import InputError, MinidistilError, UsageError
 from minidistil.model import (
@@ -14,10 +15,9 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
-    base,
 )
+from minidistil.model import model as base
 from minidistil.ops.dropout import Dropout
-from minidistil.packing import Batch
 
 CONFIG = BertConfig(
     vocab_size=30,
@@ -64,7 +64,7 @@ SHAPES = {
 }  # fmt: skip
 BATCHES = [
     *({"cu_seqlens": ints(*bounds)} for bounds in BOUNDS),
-    *({"cu_groups": ints(*bounds, dtype=np.int64)} for bounds in [(0, 3), (1, 2), (0, 0, 2), (0, 2, 1)]),
+    *({"cu_choices": ints(*bounds, dtype=np.int64)} for bounds in [(0, 3), (1, 2), (0, 0, 2), (0, 2, 1)]),
     *({name: change(getattr(BATCH, name))} for name in FIELDS for change in SHAPES.values()),
 ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minidistil.ops.rng import derive_key, normal, philox, random_order
+from minidistil.ops.philox import derive_key, normal, philox, random_order
 
 ONES = 0xFFFFFFFF
 # Random123, tests/kat_vectors, "philox4x32 10": counter, key, answer. The third is digits of pi.

@@ -11,12 +11,12 @@ from tiny import CONFIG, make_split, make_tokenizer
 from transformers import AutoTokenizer
 
 from minidistil import metrics
+from minidistil.batch import Batch
 from minidistil.cli.main import main
 from minidistil.config import DistilBertConfig
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import BertModel, DistilBertModel, load_model
-from minidistil.packing import Batch
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.settings import load_recipe
 from minidistil.text.tokenizer import Tokenizer
 
 SPLIT = make_split(train=40)

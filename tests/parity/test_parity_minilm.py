@@ -6,9 +6,9 @@ import torch
 import transformers
 from parity_tools import our_outputs, tensors, their_gradients, their_outputs
 
-from minidistil.corpora import KINDS, load_reviews, movie_split
+from minidistil.batch import Batch
+from minidistil.jobs.demo.corpora import KINDS, load_reviews, movie_split
 from minidistil.model import BertModel
-from minidistil.packing import Batch
 from minidistil.text.tokenizer import Tokenizer
 
 TOLERANCE = 2e-5  # max abs, float32

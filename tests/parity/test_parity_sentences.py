@@ -14,10 +14,10 @@ from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.sentence_transformer import modules as m  # noqa: E402
 from torch import nn  # noqa: E402
 
-from minidistil.model.pooling import KINDS  # noqa: E402
-from minidistil.model.sentence_layers import ACTIVATIONS  # noqa: E402
-from minidistil.tasks.neighbours import search  # noqa: E402
-from minidistil.tasks.sentence_encoder import SentenceEncoder  # noqa: E402
+from minidistil.embeddings.dense import ACTIVATIONS  # noqa: E402
+from minidistil.embeddings.encoder import SentenceEncoder  # noqa: E402
+from minidistil.embeddings.search import search  # noqa: E402
+from minidistil.ops.pooling import KINDS  # noqa: E402
 
 TEXTS = [
     "the Warm film",

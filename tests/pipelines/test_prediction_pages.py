@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny import CONFIG, make_classifier, make_tokenizer
 
+from minidistil.batch import Batch
 from minidistil.cli.main import main
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, load_model
-from minidistil.packing import Batch
 from minidistil.report.attention import attention_map
 from minidistil.report.predictions import (
     Mark,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from window_toy import make_tokenizer, texts, tokenizers
 
 from minidistil.errors import InputError, UsageError
-from minidistil.tasks.answers import Answer, answer_positions, decode_answers
+from minidistil.tasks.question_answering.spans import Answer, answer_positions, decode_answers
 from minidistil.text.windows import cut_windows
 
 quick = settings(derandomize=True, deadline=None, max_examples=80)

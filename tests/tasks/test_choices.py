@@ -13,16 +13,16 @@ from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError, DataError, InputError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.losses import soft_label_kl
 from minidistil.model import BertForMultipleChoice, DistilBertForMultipleChoice, load_model
-from minidistil.ops.rng import random_order
+from minidistil.ops.philox import random_order
 from minidistil.pipelines import MultipleChoice, TextClassification, pipeline, pipeline_of
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.choices import ChoiceTask, choice_probabilities
+from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
-from minidistil.tasks.swag import read_choices
+from minidistil.tasks.multiple_choice.swag import read_choices
+from minidistil.tasks.multiple_choice.task import ChoiceTask, choice_probabilities
+from minidistil.tasks.registry import named_task
 from minidistil.train.settings import TrainSettings
 
 FAST = ["train.epochs=4", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
@@ -87,10 +87,10 @@ def test_the_csv_of_swag(tmp_path):
     data = task.dataset(tokenizer, found, CONFIG)
     assert data.targets["labels"].tolist() == [0, 3]
     batch = data.batch([1])
-    assert batch.cu_groups.tolist() == [0, 4]
+    assert batch.cu_choices.tolist() == [0, 4]
     expected = tokenizer.encode(["The plot."], ["It is grim."])
-    assert batch.input_ids[batch.rows == 3].tolist() == expected.input_ids[0].tolist()
-    assert batch.token_type_ids[batch.rows == 3].tolist() == expected.token_type_ids[0].tolist()
+    assert batch.input_ids[batch.sequence_ids == 3].tolist() == expected.input_ids[0].tolist()
+    assert batch.token_type_ids[batch.sequence_ids == 3].tolist() == expected.token_type_ids[0].tolist()
 
 
 OTHERS = {
@@ -229,7 +229,7 @@ def test_soft_labels_are_within_an_example(place, tmp_path):
     student.params.flat[...] *= 1.5
     objective = Distillation(student, {"soft": 1.0}, teacher=teacher, temperature=3.0)
     batch = data.batch(np.arange(6))
-    assert len(set(np.diff(batch.cu_groups))) > 1
+    assert len(set(np.diff(batch.cu_choices))) > 1
     totals = objective.counts(batch)
     assert totals == {"soft": 6}
     grads = student.params.like()
@@ -237,7 +237,7 @@ def test_soft_labels_are_within_an_example(place, tmp_path):
     outputs, cache = student.forward(batch)
     theirs = teacher.forward(batch)[0]["logits"]
     total, dlogits = 0.0, np.zeros_like(outputs["logits"])
-    for a, b in zip(batch.cu_groups[:-1], batch.cu_groups[1:], strict=True):
+    for a, b in zip(batch.cu_choices[:-1], batch.cu_choices[1:], strict=True):
         loss = soft_label_kl(outputs["logits"][None, a:b], theirs[None, a:b], temperature=3.0)
         total, dlogits[a:b] = total + loss.sum, loss.grad[0] / 6
     assert value == pytest.approx(total, rel=1e-12)

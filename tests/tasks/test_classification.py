@@ -8,7 +8,7 @@ from minidistil import pipeline
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForSequenceClassification, BertForTokenClassification
 from minidistil.pipelines import TextClassification
-from minidistil.tasks.classification import accuracy, predict_logits
+from minidistil.tasks.classification.predict import accuracy, predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 
@@ -34,7 +34,7 @@ def test_logits_come_in_the_order_of_the_texts(model, dataset, monkeypatch):
     one_by_one = np.concatenate([model.forward(dataset.batch([i]))[0]["logits"] for i in range(len(TEXTS))])
     assert len(np.unique(one_by_one)) == one_by_one.size, "all alike: any order would do"
     for tokens in (1, 9, 2048):
-        monkeypatch.setattr("minidistil.tasks.classification.TOKENS_AT_ONCE", tokens)
+        monkeypatch.setattr("minidistil.tasks.classification.predict.TOKENS_AT_ONCE", tokens)
         np.testing.assert_allclose(predict_logits(model, dataset), one_by_one, rtol=1e-12)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minidistil.errors import DataError
-from minidistil.tasks.documents import read_documents
+from minidistil.tasks.summarization.documents import read_documents
 
 
 def write(path, *rows):

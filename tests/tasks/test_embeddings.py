@@ -12,19 +12,19 @@ from hypothesis.extra import numpy as hnp
 from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_tokenizer
 
 from minidistil.config import DistilBertConfig
+from minidistil.embeddings import search as neighbours
+from minidistil.embeddings.bitext import mine_bitext
+from minidistil.embeddings.cluster import cluster, communities
+from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.search import duplicates, search
+from minidistil.embeddings.vector_files import read_vectors, write_vectors
+from minidistil.embeddings.word_alignment import align, links, similarities, spans
 from minidistil.errors import ConfigError, DataError, InputError, StorageError, UsageError, WeightsError
 from minidistil.model import BertModel, DistilBertModel, load_model
-from minidistil.ops.rng import random_order
-from minidistil.tasks import neighbours
-from minidistil.tasks.bitext import mine_bitext
-from minidistil.tasks.clustering import cluster, communities
-from minidistil.tasks.neighbours import duplicates, search
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.vector_files import read_vectors, write_vectors
-from minidistil.tasks.word_alignment import align, links, similarities, spans
+from minidistil.ops.philox import random_order
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.safetensors_file import write_safetensors
-from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
 
 modest = settings(derandomize=True, deadline=None, max_examples=60)
 whole = st.integers(-2, 2)  # coordinates of which many vectors are alike, opposite, or zero
@@ -461,7 +461,7 @@ def test_a_sentence_with_itself_in_any_company(encoder, monkeypatch):
         assert [link[:2] for link in alignment.links] == [(i, i) for i in range(len(alignment.source))]
     others = texts[::-1]
     together = align(encoder.model, encoder.tokenizer, texts, others)
-    monkeypatch.setattr("minidistil.tasks.word_alignment.TOKENS_AT_ONCE", 20)
+    monkeypatch.setattr("minidistil.embeddings.word_alignment.TOKENS_AT_ONCE", 20)
     apart = align(encoder.model, encoder.tokenizer, texts, others)
     for one, other in zip(together, apart, strict=True):
         assert one.source == other.source
@@ -569,7 +569,7 @@ def test_saving_is_all_or_nothing(encoder, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("minidistil.tasks.sentence_encoder.write_embedding", fail)
+    monkeypatch.setattr("minidistil.embeddings.encoder.write_embedding", fail)
     other = SentenceEncoder(BertModel(CONFIG, seed=1), encoder.tokenizer, Embedding("cls"))
     for place in ("a", "b"):
         with pytest.raises(StorageError, match="disk is full"):

@@ -11,8 +11,8 @@ from window_toy import make_tokenizer, texts, tokenizers
 
 from minidistil import metrics
 from minidistil.errors import InputError, UsageError
-from minidistil.tasks.entities import Entity, EntitySpan, decode_entities, place_entities
-from minidistil.tasks.schemes import SCHEMES, TagSet
+from minidistil.tasks.token_classification.entities import Entity, EntitySpan, decode_entities, place_entities
+from minidistil.tasks.token_classification.schemes import SCHEMES, TagSet
 from minidistil.text.whitespace import whitespace_words
 from minidistil.text.windows import cut_windows
 

@@ -7,11 +7,11 @@ import pytest
 from tiny import make_encoder
 
 from minidistil.cli.main import main
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.vector_files import write_vectors
 from minidistil.errors import DataError, InputError, UsageError
 from minidistil.pipelines import Faq, pipeline
-from minidistil.tasks.faq import FaqSettings, FaqTask, answer_numbers
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.vector_files import write_vectors
+from minidistil.tasks.intents.faq import FaqSettings, FaqTask, answer_numbers
 
 ENTRIES = [
     ("is the film warm", "Yes, it is."),

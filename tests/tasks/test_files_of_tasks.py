@@ -8,12 +8,12 @@ import pytest
 from pyarrow import parquet
 
 from minidistil.errors import ConfigError, DataError
-from minidistil.recipes import dump, load_recipe
-from minidistil.runs.finetuning import FineTuningRecipe
+from minidistil.jobs.finetune import FineTuningRecipe
+from minidistil.settings import dump, load_recipe
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
-from minidistil.tasks.squad import read_squad
-from minidistil.tasks.tagged import are_columns, read_tagged
+from minidistil.tasks.question_answering.squad import read_squad
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.token_classification.conll import are_columns, read_tagged
 
 
 def written(path, content):

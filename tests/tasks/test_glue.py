@@ -18,7 +18,7 @@ from minidistil.tasks.glue import (
     summary,
     write_submission,
 )
-from minidistil.tasks.named import named_task
+from minidistil.tasks.registry import named_task
 
 # Sanh et al. 2019, table 1, in its order: CoLA, MNLI, MRPC, QNLI, QQP, RTE, SST-2, STS-B, WNLI.
 DISTILBERT = (51.3, 82.2, 87.5, 89.2, 88.5, 59.9, 91.3, 86.9, 56.3)

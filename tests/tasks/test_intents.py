@@ -8,13 +8,13 @@ from tiny import BAD, GOOD, make_classifier, make_encoder
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.metrics import auroc, best_rejection, rejection_accuracy
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.intents import IntentTask, intent_numbers
-from minidistil.tasks.scope import ScopeSettings, none_scores, stored_threshold
+from minidistil.settings import load_recipe
+from minidistil.tasks.intents.out_of_scope import ScopeSettings, none_scores, stored_threshold
+from minidistil.tasks.intents.task import IntentTask, intent_numbers
 
 OUTSIDE = ["plot plot plot", "of of", "a cast of a cast", "with a plot"]
 

@@ -10,17 +10,17 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_t
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import BertForMaskedLM, load_model
-from minidistil.ops.rng import random_order
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.ops.philox import random_order
+from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.masked_lm import MaskedLMTask
-from minidistil.tasks.named import named_task
-from minidistil.text.chunks import chunk
-from minidistil.text.corpus import Corpus
-from minidistil.text.corpus_writer import encode_corpus
+from minidistil.tasks.masked_lm.task import MaskedLMTask
+from minidistil.tasks.registry import named_task
+from minidistil.text.corpus.chunks import chunk
+from minidistil.text.corpus.corpus import Corpus
+from minidistil.text.corpus.writer import encode_corpus
 
 FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
 METRICS = ("masked_lm", "accuracy", "perplexity")

@@ -10,13 +10,13 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
 from minidistil import metrics
 from minidistil.cli.main import main
 from minidistil.config import load_config
+from minidistil.embeddings.search import directions
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification
 from minidistil.pipelines import pipeline
-from minidistil.tasks.classification import answer_scores
-from minidistil.tasks.learnt import KEY, Learnt
-from minidistil.tasks.named import named_task
-from minidistil.tasks.neighbours import directions
+from minidistil.tasks.classification.predict import answer_scores
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.training_settings import KEY, Learnt
 from minidistil.text.tokenizer import Tokenizer
 
 SIGMOID = {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}

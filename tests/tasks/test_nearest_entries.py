@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from minidistil.embeddings.directory import Embedding
 from minidistil.errors import InputError
-from minidistil.tasks.nearest import NearestEntries, entry_vectors
-from minidistil.weights.sentence_transformers import Embedding
+from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
 
 
 class Toy:
@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_nearest_entry(nearest, monkeypatch):
         for a in asked
     ]
     np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
-    monkeypatch.setattr("minidistil.tasks.ranked.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("minidistil.tasks.similarity.ranking.CELLS_AT_ONCE", 1)
     np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
     assert nearest.scores([]).shape == (0, 3)
 

@@ -7,7 +7,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from minidistil.metrics import ascii_words
-from minidistil.tasks.oracle import MEASURES, oracle, rouge, words
+from minidistil.tasks.summarization.oracle import MEASURES, oracle, rouge, words
 
 WORDS = ["film", "plot", "cast", "warm", "dull", "the", "a"]
 

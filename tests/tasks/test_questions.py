@@ -10,15 +10,15 @@ from tiny import BAD, CONFIG, GOOD, make_encoder, make_tokenizer
 from minidistil.cli.main import main
 from minidistil.config import BertConfig
 from minidistil.errors import DataError, InputError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import BertForQuestionAnswering, load_model
-from minidistil.ops.rng import random_order
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.tasks.answers import decode_answers
-from minidistil.tasks.by_token import token_outputs
+from minidistil.ops.philox import random_order
+from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.questions import QuestionTask
-from minidistil.tasks.squad import read_squad
+from minidistil.tasks.inference import token_outputs
+from minidistil.tasks.question_answering.spans import decode_answers
+from minidistil.tasks.question_answering.squad import read_squad
+from minidistil.tasks.question_answering.task import QuestionTask
 from minidistil.text.lengths import sequence_length
 from minidistil.text.windows import cut_texts
 
@@ -150,7 +150,7 @@ def test_positions_and_long_contexts(tokenizer, tmp_path, monkeypatch):
     (_, _, (start, _)), *more = task.span_logits(model, tokenizer, *three)
     assert more == []
     np.testing.assert_allclose(start[: len(starts)], starts, atol=1e-6)
-    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr("minidistil.tasks.inference.TEXTS_AT_ONCE", 2)
     parts = task.predict(model, tokenizer, *three)
     assert parts[0] == parts[2] == answers
     with pytest.raises(InputError, match=r"contexts\[2\] is not a string"):

@@ -9,10 +9,10 @@ import pytest
 from tiny import make_encoder
 
 from minidistil.cli.main import main
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.named import named_task
-from minidistil.tasks.retrieval import RetrievalTask, read_queries
-from minidistil.tasks.sentence_encoder import SentenceEncoder
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.similarity.retrieval import RetrievalTask, read_queries
 
 CORPUS = [
     "the film is warm",
@@ -84,7 +84,7 @@ def test_ranks(encoder, file, capsys, monkeypatch):
     assert sorted(examples.corpus) == sorted(CORPUS), "each text once"
     found = task.measure(encoder, examples)
     assert found == pytest.approx({**expected, "corpus": len(CORPUS)})
-    monkeypatch.setattr("minidistil.tasks.ranked.CELLS_AT_ONCE", 30)
+    monkeypatch.setattr("minidistil.tasks.similarity.ranking.CELLS_AT_ONCE", 30)
     assert task.measure(encoder, examples) == pytest.approx(found)
     assert main(["evaluate", encoder, "--task", "retrieval", "--data", str(file), "-q"]) == 0
     assert "ndcg at 10" in capsys.readouterr().out

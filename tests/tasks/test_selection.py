@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil.errors import InputError, UsageError
-from minidistil.tasks.selection import ALIKE, SAME, Limits, best, centroid, mmr
+from minidistil.tasks.summarization.selection import ALIKE, SAME, Limits, best, centroid, mmr
 
 NONE = Limits(None, None)
 

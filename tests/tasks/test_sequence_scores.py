@@ -10,9 +10,9 @@ from tiny import CONFIG, make_encoder, make_split
 from minidistil.cli.main import main
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
-from minidistil.tasks.classification import answer_scores, class_scores, label_scores, sigmoid
+from minidistil.tasks.classification.predict import answer_scores, class_scores, label_scores, sigmoid
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
+from minidistil.tasks.registry import named_task
 
 NAMES = ["a", "b", "c", "d"]
 

@@ -8,12 +8,12 @@ from scipy import stats
 from tiny import make_encoder
 
 from minidistil.cli.main import main
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.search import retrieval_accuracy
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.named import named_task
-from minidistil.tasks.neighbours import retrieval_accuracy
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.similarity import SimilarityTask, TranslationTask
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.similarity.task import SimilarityTask, TranslationTask
 
 FIRST = ["the film is warm", "a dull plot", "the warm film", "a dull and tired plot", "grim"]
 SECOND = ["the warm film", "a tired plot", "clumsy", "the film is warm", "a dull and tired plot"]

@@ -8,15 +8,15 @@ import pytest
 from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import BertForTokenClassification, load_model
-from minidistil.ops.rng import random_order
+from minidistil.ops.philox import random_order
 from minidistil.pipelines import Summarization, TokenClassification, pipeline_of
-from minidistil.tasks.named import named_task
-from minidistil.tasks.oracle import oracle
-from minidistil.tasks.sentence_encoder import SentenceEncoder
-from minidistil.tasks.summaries import SummarySettings, SummaryTask
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.summarization.oracle import oracle
+from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
 from minidistil.text.sentences import split_sentences
 
 FAST = [
@@ -126,7 +126,7 @@ def test_documents_in_groups(encoder, monkeypatch):
     texts = [" ".join(document(i)[1]) for i in range(7)]
     task = SummaryTask(settings=SummarySettings(sentences=2))
     whole = task.predict(encoder, texts)
-    monkeypatch.setattr("minidistil.tasks.summaries.CHARACTERS_AT_ONCE", 2 * len(texts[0]))
+    monkeypatch.setattr("minidistil.tasks.summarization.task.CHARACTERS_AT_ONCE", 2 * len(texts[0]))
     assert list(map(facts, task.predict(encoder, texts))) == list(map(facts, whole))
     assert task.predict(encoder, []) == []
 

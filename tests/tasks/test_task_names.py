@@ -7,7 +7,7 @@ from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.errors import UsageError
 from minidistil.pipelines import PIPELINES, TextClassification, TokenClassification, pipeline_class
-from minidistil.tasks.named import ALIASES, TASKS, named_task, task_name
+from minidistil.tasks.registry import ALIASES, TASKS, named_task, task_name
 
 
 @pytest.mark.parametrize("name", sorted({*TASKS, *ALIASES} - {"glue"}))

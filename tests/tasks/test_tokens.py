@@ -8,19 +8,19 @@ from tiny import CONFIG, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
 from minidistil.errors import DataError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.jobs.results import table
 from minidistil.model import BertForTokenClassification, load_model
-from minidistil.ops.rng import random_order
+from minidistil.ops.philox import random_order
 from minidistil.pipelines import pipeline
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
-from minidistil.runs.results import table
-from minidistil.tasks.by_token import token_outputs
+from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.entities import EntitySpan, WordTags
-from minidistil.tasks.learnt import Learnt
-from minidistil.tasks.named import named_task
-from minidistil.tasks.tagged import read_tagged
-from minidistil.tasks.tokens import TokenTask
+from minidistil.tasks.inference import token_outputs
+from minidistil.tasks.registry import named_task
+from minidistil.tasks.token_classification.conll import read_tagged
+from minidistil.tasks.token_classification.entities import EntitySpan, WordTags
+from minidistil.tasks.token_classification.task import TokenTask
+from minidistil.tasks.training_settings import Learnt
 
 CONLL = """-DOCSTART- -X- -X- O
 
@@ -138,10 +138,10 @@ def test_scores_are_of_their_tokens(tokenizer, tmp_path, monkeypatch):
         np.testing.assert_allclose(rows[data.offsets[i] : data.offsets[i + 1]], expected, atol=1e-6)
     whole, parts = (task.predict(model, tokenizer, texts) for texts in (examples.texts, examples.texts[:1]))
     assert whole[0] == parts[0], "what else is asked changes nothing"
-    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr("minidistil.tasks.inference.TEXTS_AT_ONCE", 3)
     assert task.predict(model, tokenizer, examples.texts) == whole
     scores = task.evaluate(model, tokenizer, examples)
-    monkeypatch.setattr("minidistil.tasks.by_token.TEXTS_AT_ONCE", 64)
+    monkeypatch.setattr("minidistil.tasks.inference.TEXTS_AT_ONCE", 64)
     assert task.evaluate(model, tokenizer, examples) == scores
     assert all(e.text == examples.texts[i][e.start : e.end] for i, found in enumerate(whole) for e in found)
 

@@ -4,8 +4,8 @@ import pytest
 
 from minidistil.cli.main import main
 from minidistil.errors import DataError
-from minidistil.tasks.named import named_task
-from minidistil.tasks.trec import COARSE
+from minidistil.tasks.classification.trec import COARSE
+from minidistil.tasks.registry import named_task
 
 LINES = (
     "DESC:manner How did it end ?\r\n\r\nENTY:cremat What films are warm ?\r\nLOC:city Where is Malmö ?\r\n"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from text_toy import SPECIAL, make_tokenizer, sentences
 
 from minidistil.errors import ConfigError
-from minidistil.text import chunks
-from minidistil.text.chunks import chunk
-from minidistil.text.corpus import Corpus
-from minidistil.text.corpus_writer import encode_corpus
+from minidistil.text.corpus import chunks
+from minidistil.text.corpus.chunks import chunk
+from minidistil.text.corpus.corpus import Corpus
+from minidistil.text.corpus.writer import encode_corpus
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 

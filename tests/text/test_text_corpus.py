@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from text_toy import SPECIAL, make_tokenizer, sentences, small_pieces, write_inputs
 
 from minidistil.errors import ConfigError, DataError, InputError, StorageError
-from minidistil.text import corpus_files, corpus_writer
-from minidistil.text.corpus import Corpus
-from minidistil.text.corpus_files import SourceReader, find_sources
-from minidistil.text.corpus_writer import encode_corpus
+from minidistil.text.corpus import files as corpus_files
+from minidistil.text.corpus import writer as corpus_writer
+from minidistil.text.corpus.corpus import Corpus
+from minidistil.text.corpus.files import SourceReader, find_sources
+from minidistil.text.corpus.writer import encode_corpus
 
 FILES = ("tokens.bin", "offsets.bin", "counts.npy", "meta.json")
 PROGRAM = Path(text_toy.__file__)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidistil.text.filling import fill, find_masks
+from minidistil.text.mask_filling import fill, find_masks
 from minidistil.text.tokenizer import Tokenizer
 
 WORDS = [

@@ -8,14 +8,14 @@ import pytest
 from tiny import random_dataset
 
 from minidistil.errors import InputError
-from minidistil.text.groups import GroupedDataset
+from minidistil.text.choices import MultipleChoiceDataset
 
 OFFSETS = np.array([0, 2, 7, 8, 12, 20])
 
 
 @pytest.fixture
 def data():
-    return GroupedDataset(random_dataset(20), OFFSETS, {"labels": np.array([1, 4, 0, 2, 3])})
+    return MultipleChoiceDataset(random_dataset(20), OFFSETS, {"labels": np.array([1, 4, 0, 2, 3])})
 
 
 def test_batches(data):
@@ -25,7 +25,7 @@ def test_batches(data):
         sum(every[j].num_tokens for j in range(a, b)) for a, b in pairwise(OFFSETS)
     ]
     batch = data.batch([3, 0, 1])
-    assert batch.cu_groups.tolist() == [0, 4, 6, 11]
+    assert batch.cu_choices.tolist() == [0, 4, 6, 11]
     assert (batch.num_examples, batch.num_sequences) == (3, 11)
     assert batch.targets["labels"].tolist() == [2, 1, 4]
     members = [8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6]
@@ -38,12 +38,12 @@ def test_batches(data):
 def test_groups_in_rectangles(data):
     batch = data.batch([0, 2, 1])
     values = np.arange(8.0)
-    table = batch.group(values, fill=-np.inf)
+    table = batch.unpack_choices(values, fill=-np.inf)
     assert table.tolist() == [[0, 1, *[-np.inf] * 3], [2, *[-np.inf] * 4], [3, 4, 5, 6, 7]]
-    np.testing.assert_array_equal(batch.ungroup(table), values)
+    np.testing.assert_array_equal(batch.pack_choices(table), values)
     plain = data.sequences.batch([0, 1])
     assert plain.num_examples == 2
-    with pytest.raises(InputError, match="or a Batch with cu_groups"):
+    with pytest.raises(InputError, match="or a Batch with cu_choices"):
         plain.group(values[:2])
 
 
@@ -60,8 +60,8 @@ def test_the_hash_sees_everything(data):
 
 def test_what_does_not_fit():
     with pytest.raises(InputError, match="offsets must rise from 0 to 20"):
-        GroupedDataset(random_dataset(20), np.array([0, 2, 2, 20]))
+        MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 2, 20]))
     with pytest.raises(InputError, match="offsets must rise from 0 to 20"):
-        GroupedDataset(random_dataset(20), np.array([0, 2, 19]))
+        MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 19]))
     with pytest.raises(InputError, match="'labels' has 1 rows for 2 examples"):
-        GroupedDataset(random_dataset(20), np.array([0, 2, 20]), {"labels": np.array([0])})
+        MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 20]), {"labels": np.array([0])})

@@ -15,7 +15,7 @@ from text_toy import make_tokenizer
 
 from minidistil import threads
 from minidistil.errors import ConfigError, DataError
-from minidistil.text.chunks import chunk
+from minidistil.text.corpus.chunks import chunk
 from minidistil.text.masking import MaskedDataset, Masking, draw, draw_by_row, draw_words
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -339,7 +339,7 @@ def test_no_piece_is_asked_for_without_its_word(tokenizer, over):
             )
         else:
             most = [whole.masking.targets(int(n)) for n in batch.lengths]
-            assert (np.bincount(batch.rows, drawn) <= most).all()
+            assert (np.bincount(batch.sequence_ids, drawn) <= most).all()
     assert asked
     assert (
         whole.content_hash()

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.named import named_task
+from minidistil.tasks.registry import named_task
 from minidistil.text.labels import LabelMap, encode_numbers
 from minidistil.text.readers import PAIRS, Examples, read_examples
 

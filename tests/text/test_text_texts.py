@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny import CONFIG, LABELS, make_tokenizer
 
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import InputError, MinidistilError
 from minidistil.model import BertForSequenceClassification
 from minidistil.pipelines import TextClassification
-from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
 

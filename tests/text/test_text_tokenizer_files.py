@@ -19,9 +19,9 @@ from tokenizers import models, pre_tokenizers, processors
 from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
-from minidistil.pipelines.text_classification import TextClassification
+from minidistil.tasks.classification.predictor import TextClassification
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.masked_lm import MaskedLMTask
+from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.truncation import cut

@@ -7,7 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from minidistil.text import corpus_files, corpus_writer
+from minidistil.text.corpus import files as corpus_files
+from minidistil.text.corpus import writer as corpus_writer
 from minidistil.text.tokenizer import Tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

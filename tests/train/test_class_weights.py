@@ -7,6 +7,7 @@ from tiny import BAD, CONFIG, GOOD, make_encoder, random_dataset
 
 from minidistil.distill import Distillation
 from minidistil.errors import ConfigError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.losses import cross_entropy
 from minidistil.model import (
     BertForMaskedLM,
@@ -15,8 +16,7 @@ from minidistil.model import (
     BertForTokenClassification,
     load_model,
 )
-from minidistil.recipes import load_recipe
-from minidistil.runs.finetuning import FineTuning, FineTuningRecipe
+from minidistil.settings import load_recipe
 from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings

@@ -6,7 +6,7 @@ from train_toy import ToyModel
 
 import minidistil.ops as ops
 from minidistil.errors import CheckpointError, UsageError
-from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.train.optimizer import AdamW, segments
 
 SPECS = [
@@ -20,7 +20,7 @@ SPECS = [
 
 
 def ones():
-    arena = Arena(SPECS, "float64")
+    arena = Parameters(SPECS, "float64")
     for name in arena:
         arena[name][...] = 1
     return arena
@@ -86,7 +86,7 @@ def test_state_goes_round():
     optimizer = AdamW(params, ops, lr=0.1)
     optimizer.step(ones())
     saved = {name: value.copy() for name, value in optimizer.state().items()}
-    again = AdamW(Arena(SPECS, "float64"), ops, lr=0.1)
+    again = AdamW(Parameters(SPECS, "float64"), ops, lr=0.1)
     again.params.flat[...] = params.flat
     again.load_state(saved, steps=1)
     optimizer.step(ones())
@@ -105,9 +105,13 @@ def test_state_that_does_not_fit_is_refused():
 
 def test_gradients_of_another_layout_are_refused():
     """A kernel would read beyond their end."""
-    params = Arena([ParameterSpec("a", (4, 4), "weight")])
+    params = Parameters([ParameterSpec("a", (4, 4), "weight")])
     optimizer = AdamW(params, ops, lr=0.1)
-    for other in (Arena([ParameterSpec("a", (2,), "weight")]), params.like(np.float64), {"a": np.zeros(16)}):
+    for other in (
+        Parameters([ParameterSpec("a", (2,), "weight")]),
+        params.like(np.float64),
+        {"a": np.zeros(16)},
+    ):
         for call in (optimizer.step, optimizer.global_norm):
             with pytest.raises(UsageError, match="laid out as the model's params"):
                 call(other)

@@ -15,8 +15,8 @@ import numpy as np
 import minidistil.ops as ops
 from minidistil.errors import MinidistilError
 from minidistil.losses import cross_entropy
-from minidistil.model.arena import Arena, ParameterSpec
-from minidistil.ops.rng import normal
+from minidistil.ops.philox import normal
+from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.text.dataset import Dataset
 from minidistil.train.log import WALL_FIELDS
 from minidistil.train.settings import TrainSettings
@@ -49,7 +49,7 @@ class ToyModel:
             ParameterSpec("bias", (C,), "bias"),
         ]
         self.config = ToyConfig()
-        self.params, self.backend, self.frozen = Arena(specs, dtype), backend, {"still"}
+        self.params, self.backend, self.frozen = Parameters(specs, dtype), backend, {"still"}
         for i, spec in enumerate(specs):
             self.params[spec.name][...] = normal(spec.shape, 7, i)
 
@@ -76,7 +76,7 @@ class ToyObjective:
             print("training", flush=True)
             self.started = True
         time.sleep(self.pause)
-        p, rows = model.params, batch.rows
+        p, rows = model.params, batch.sequence_ids
         x = p["embeddings"][batch.input_ids]  # [T, H]
         mask = dropout and dropout.mask(0.2, 0, 0, batch.example_ids[rows], batch.position_ids)
         dropped, cache = ops.dropout_forward(x, mask)

@@ -9,8 +9,8 @@ import pytest
 from minidistil import kernels, losses, ops
 from minidistil.errors import UsageError
 from minidistil.model import MODELS
-from minidistil.verify.differences import Case, check_gradient, relative_error
-from minidistil.verify.gradcases import LOSS_CASES, OP_CASES
+from minidistil.verify.cases import LOSS_CASES, OP_CASES
+from minidistil.verify.finite_differences import Case, check_gradient, relative_error
 from minidistil.verify.gradcheck import CASES, run
 
 SMALL_CASES = [*OP_CASES, *LOSS_CASES]

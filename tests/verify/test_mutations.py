@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from minidistil import kernels, losses, ops
-from minidistil.verify.differences import check_gradient
-from minidistil.verify.gradcases import LOSS_CASES, OP_CASES
+from minidistil.verify.cases import LOSS_CASES, OP_CASES
+from minidistil.verify.finite_differences import check_gradient
 from minidistil.verify.gradcheck import CASES
 
 CHANGES = {"zeroed": lambda gradient: 0 * gradient, "negated": lambda gradient: -gradient}

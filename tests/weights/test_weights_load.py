@@ -9,7 +9,7 @@ import pytest
 from raw_safetensors import bfloat16_bits, write_raw
 
 from minidistil.errors import WeightsError
-from minidistil.model.arena import Arena, ParameterSpec
+from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.load import check_depth, load_into
 
@@ -38,7 +38,7 @@ def encoder(layers=2):
 
 
 def arena_of(shapes, dtype="float32"):
-    arena = Arena([ParameterSpec(name, shape, "weight") for name, shape in shapes.items()], dtype)
+    arena = Parameters([ParameterSpec(name, shape, "weight") for name, shape in shapes.items()], dtype)
     for view in arena.values():
         view[...] = -7  # what a parameter that is not loaded keeps
     return arena

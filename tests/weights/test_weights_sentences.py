@@ -13,14 +13,14 @@ import pytest
 from tiny import CONFIG, make_classifier, make_encoder
 
 from minidistil import pipeline
+from minidistil.embeddings.dense import ACTIVATIONS, Dense, LayerNorm, Normalize
+from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
 from minidistil.model.backend import get_backend
-from minidistil.model.sentence_layers import ACTIVATIONS, Dense, LayerNorm, Normalize
-from minidistil.tasks.sentence_encoder import SentenceEncoder
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.safetensors_file import write_safetensors
-from minidistil.weights.sentence_transformers import Embedding, read_embedding, write_embedding
 
 OLD = "sentence_transformers.models."
 NEW = {

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import threads
+from minidistil.kernels.activations import NOTHING
+from minidistil.kernels.engine.native import COLUMNS, PLAIN, TARGET
+from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm import blas, blocked
-from minidistil.kernels.gemm.native import COLUMNS, PLAIN, TARGET
 from minidistil.kernels.gemm.pack import pack_panels
-from minidistil.kernels.pointwise import NOTHING
-from minidistil.kernels.workspace import empty
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -91,7 +91,7 @@ def matmul(
     accumulate : bool
         Add to `out`.
     kind : int
-        What follows: see `minidistil.kernels.pointwise`.
+        What follows: see `minidistil.kernels.activations`.
     bias : [N], optional
     kept : [M, N], optional
         Takes A B + bias, before the activation.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.pointwise import NOTHING, activate, add_bias
-from minidistil.kernels.workspace import empty_like
+from minidistil.kernels.activations import NOTHING, activate, add_bias
+from minidistil.kernels.engine.workspace import empty_like
 from minidistil.threads import parallel_for, single_threaded_blas
 
 Array = npt.NDArray[np.floating[Any]]

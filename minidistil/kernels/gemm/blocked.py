@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.kernels.activations import NOTHING, activate
+from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.engine.parallel import THREADS, run
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.gemm.pack import pack_across, pack_along, pack_panel
-from minidistil.kernels.jit import exact
-from minidistil.kernels.parallel import THREADS, run
-from minidistil.kernels.pointwise import NOTHING, activate
 
 Array = npt.NDArray[np.float32]
 

@@ -21,7 +21,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import overload
 
-from minidistil.kernels.gemm.native import (
+from minidistil.kernels.engine.compile import OPTIONS
+from minidistil.kernels.engine.native import (
     COLUMNS,
     F32,
     I32,
@@ -38,7 +39,6 @@ from minidistil.kernels.gemm.native import (
     signature_of,
     vector_at,
 )  # fmt: skip
-from minidistil.kernels.jit import OPTIONS
 
 AHEAD = 64  # rows of B: the processor itself looks ahead only to the end of a page
 WRITE = I32(1), I32(3), I32(1)  # write, keep in all caches, data

@@ -22,7 +22,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import overload
 
-from minidistil.kernels.gemm.native import (
+from minidistil.kernels.engine.compile import OPTIONS, exact
+from minidistil.kernels.engine.native import (
     CACHE_LINE,
     COLUMNS,
     F32,
@@ -38,8 +39,7 @@ from minidistil.kernels.gemm.native import (
     signature_of,
     vector_at,
 )  # fmt: skip
-from minidistil.kernels.jit import OPTIONS, exact
-from minidistil.kernels.parallel import run
+from minidistil.kernels.engine.parallel import run
 
 Array = npt.NDArray[np.floating[Any]]
 

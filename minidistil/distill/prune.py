@@ -1,0 +1,307 @@
+"""A narrower copy of a model: fewer attention heads, a thinner residual stream, fewer intermediate neurons.
+
+Heads and neurons that matter least are left out. The residual stream has no such units: every layer reads all
+of it and writes to all of it. So it is projected, everywhere by one matrix P [H, W] with orthonormal columns:
+a matrix that reads the stream becomes M P, one that writes to it P^T M. As far as matrices go, a stream that
+keeps to the span of P then loses nothing. That a rotation of the whole stream can be merged into the weights
+is the observation of SliceGPT (Ashkboos et al. 2024, arXiv:2401.15024), for models whose layernorm lies off
+the residual path. BERT's lies on it; `Stream` says what that costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig
+from minidistil.distill.residual_stream import Stream, finite_matrix
+from minidistil.errors import ConfigError
+from minidistil.model.heads import Head, PooledHead, Pooler
+from minidistil.model.model import Model
+from minidistil.model.token_heads import MaskedLMHead
+from minidistil.ops.layernorm import layernorm_forward
+from minidistil.threads import single_threaded_blas
+
+Array = npt.NDArray[np.floating[Any]]
+Indices = npt.NDArray[np.intp]
+Values = Iterator[tuple[str, Array]]  # names and values of the narrow model's parameters
+
+
+def narrow_model(
+    model: Model,
+    width: int | None = None,
+    heads: int | None = None,
+    intermediate: int | None = None,
+    *,
+    hidden_states: npt.ArrayLike | None = None,
+    head_importance: npt.ArrayLike | None = None,
+    fresh: Collection[str] = (),
+    seed: int = 0,
+) -> Model:
+    """A narrower model of the same class that starts as close to `model` as its shape allows.
+
+    Parameters
+    ----------
+    model : Model
+    width, heads, intermediate : int, optional
+        Hidden size W, attention heads and intermediate size; see `narrow_config`.
+    hidden_states : float [N, H], optional
+        A sample of the stream: rows of `forward(..., hidden_states=True)`, best of all layers together. P
+        spans the directions in which they are largest. Without them the embeddings decide, each word counting
+        the same, which knows nothing of what layers write. At full width nothing is projected.
+    head_importance : float [L, A], optional
+        Each layer keeps the heads with the highest values; `head_scores` by default, which runs nothing.
+        Michel et al. 2019 (arXiv:1905.10650) measure importance on data: the mean over examples of
+        |dLoss/dgate| for a gate, at 1, that multiplies the head's output.
+    fresh : collection of str
+        Parameters that shall not come from `model` but be new.
+    seed : int
+        For these.
+
+    Returns
+    -------
+    Model
+        With the dtype and backend of `model`.
+
+    Raises
+    ------
+    ConfigError
+        Sizes that `model` does not have, or that do not fit each other.
+    InputError
+        An array of another shape, or with values that are not finite.
+
+    Notes
+    -----
+    *Attention.* Heads keep their size D, so scores keep their scale. When a head goes, its value bias stays:
+    a token's attention sums to 1, so the head adds W_o b_v wherever it looks, and that constant moves into
+    the output's bias.
+
+    *Feed-forward.* Neuron i adds D_i act(U_i x + b_i) to the stream. The product of |D_i| and the standard
+    deviation of U_i x over the sample says how far that varies. Those with the largest are kept.
+
+    *Pooler.* Its outputs are no part of the stream, since the activation acts on each by itself. They are
+    chosen like neurons, by |U_i| |D_i| with the classifier for D: it reads first tokens only, so the sample
+    says little of what it reads.
+
+    *Masked-LM transform.* It has to end in the stream, where the word table is its decoder, and becomes
+    P^T M P. Its activation does not commute with P, but half of it does: GELU(x) and ReLU(x) are x/2 plus an
+    even function.
+    """
+    config = narrow_config(model.config, width, heads, intermediate)
+    shape = (config.num_hidden_layers, model.config.num_attention_heads)
+    small = type(model)(config, dtype=model.params.dtype, backend=model.backend.name, seed=seed)
+    if head_importance is None:
+        scores = head_scores(model, hidden_states)
+    else:
+        scores = finite_matrix("head_importance", head_importance, shape)
+    with single_threaded_blas():  # or the machine's number of cores would have a say in the rounding
+        sample = _sample(model, hidden_states)
+        stream = Stream.of(sample, config.hidden_size)
+        for name, value in _values(model, config, stream, _covariance(sample), scores):
+            if name not in fresh:
+                small.params[name][...] = value
+    return small
+
+
+def narrow_config(
+    config: ModelConfig, width: int | None = None, heads: int | None = None, intermediate: int | None = None
+) -> ModelConfig:
+    """A config with a narrower shape.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    width, heads : int, optional
+        Hidden size and attention heads. The size of a head stays, so each gives the other.
+    intermediate : int, optional
+        Intermediate size. What is not given stays, this too.
+
+    Raises
+    ------
+    ConfigError
+        Sizes larger than those of `config`, or a width that is not heads times the size of a head.
+    """
+    size = config.hidden_size // config.num_attention_heads
+    for name, value, most in (
+        ("width", width, config.hidden_size),
+        ("heads", heads, config.num_attention_heads),
+        ("intermediate", intermediate, config.intermediate_size),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{name} {value}: the teacher's is {most}, a narrower student's 1 to {most}")
+    if width is None:
+        width = config.hidden_size if heads is None else heads * size
+    if width != size * (width // size if heads is None else heads):
+        count = "a whole number of" if heads is None else heads
+        raise ConfigError(
+            f"width {width} is not that of {count} heads, which keep the teacher's size of {size}: "
+            f"a width is {size}, {2 * size}, ... {config.hidden_size}"
+        )
+    heads = width // size
+    intermediate = config.intermediate_size if intermediate is None else intermediate
+    return config.replace(hidden_size=width, num_attention_heads=heads, intermediate_size=intermediate)
+
+
+def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Array:
+    """How much each attention head is likely to do, without running it.
+
+    Parameters
+    ----------
+    model : Model
+    hidden_states : float [N, H], optional
+        A sample of the stream; the embeddings by default.
+
+    Returns
+    -------
+    float64 [L, A]
+        The product of two standard deviations over independent rows x, y of the sample: that of the scores
+        (W_q x) . (W_k y), and that of what is passed on, W_o W_v x. They are the two circuits of a head in
+        Elhage et al. 2021 (transformer-circuits.pub/2021/framework).
+
+    Notes
+    -----
+    Either is not enough. A head whose scores hardly vary attends to all tokens alike and adds about the same
+    to each, however large. With C the covariance of the sample, the squares are
+
+        E (x^T W_q^T W_k y)^2 = tr(W_q C W_q^T  W_k C W_k^T)
+        E |W_o W_v x|^2       = tr(W_o^T W_o  W_v C W_v^T)
+
+    for centred x and y: traces of products [D, D], which are sums over elements, as all four are symmetric.
+    """
+    H, A, naming = model.config.hidden_size, model.config.num_attention_heads, model.naming
+    sample = _sample(model, hidden_states)
+    scores = np.zeros((model.config.num_hidden_layers, A))
+    with single_threaded_blas():
+        covariance = _covariance(sample)
+        for i, layer_scores in enumerate(scores):
+            layer = naming.layer_prefix(i)
+            squares = []
+            for part in (naming.query, naming.key, naming.value):
+                w = _read(model, f"{layer}{part}.weight").reshape(A, -1, H)  # [A, D, H]
+                squares.append(w @ covariance @ w.transpose(0, 2, 1))  # [A, D, D]
+            w_o = _read(model, f"{layer}{naming.attention_output}.weight").T.reshape(A, -1, H)
+            squares.append(w_o @ w_o.transpose(0, 2, 1))
+            query, key, value, output = squares
+            layer_scores[:] = np.sqrt((query * key).sum((1, 2)) * (value * output).sum((1, 2)))
+    return scores
+
+
+def _values(model: Model, config: ModelConfig, stream: Stream, covariance: Array, scores: Array) -> Values:
+    """Every parameter of the narrow model."""
+    naming, base = model.naming, model.naming.prefix
+    for table in (naming.word, naming.position, naming.token_type):
+        if base + table in model.params:  # DistilBERT has no token types
+            yield base + table, stream.read(_read(model, base + table))
+    yield from _norm(model, base + naming.embedding_norm, stream)
+    for i in range(config.num_hidden_layers):
+        kept = _highest(scores[i], config.num_attention_heads)
+        yield from _attention(model, naming.layer_prefix(i), stream, kept)
+        yield from _feed_forward(model, naming.layer_prefix(i), stream, covariance, config.intermediate_size)
+    for head in model.heads:
+        yield from _head(model, head, stream, config)
+
+
+def _attention(model: Model, layer: str, stream: Stream, heads: Indices) -> Values:
+    """Some heads of a layer, between projected ends."""
+    naming, size = model.naming, model.config.hidden_size // model.config.num_attention_heads
+    kept = np.zeros(model.config.hidden_size, bool)
+    kept[(heads[:, None] * size + np.arange(size)).ravel()] = True  # a head has D neighbouring rows
+    for part in (naming.query, naming.key, naming.value):
+        weight, bias = _linear(model, layer + part)
+        yield f"{layer}{part}.weight", stream.read(weight[kept])
+        yield f"{layer}{part}.bias", bias[kept]
+    value_bias = bias  # the last of the three
+    weight, bias = _linear(model, layer + naming.attention_output)
+    yield f"{layer}{naming.attention_output}.weight", stream.write(weight[:, kept])
+    constant = bias + weight[:, ~kept] @ value_bias[~kept]  # what heads that go add wherever they look
+    yield f"{layer}{naming.attention_output}.bias", stream.write(constant)
+    yield from _norm(model, layer + naming.attention_norm, stream)
+
+
+def _feed_forward(model: Model, layer: str, stream: Stream, covariance: Array, neurons: int) -> Values:
+    """Some neurons of a layer, between projected ends."""
+    up, down = layer + model.naming.up, layer + model.naming.down
+    (up_weight, up_bias), (down_weight, down_bias) = _linear(model, up), _linear(model, down)
+    variance = (up_weight @ covariance * up_weight).sum(1)  # [I], of what each neuron reads
+    kept = _highest(variance * np.square(down_weight).sum(0), neurons)
+    yield f"{up}.weight", stream.read(up_weight[kept])
+    yield f"{up}.bias", up_bias[kept]
+    yield f"{down}.weight", stream.write(down_weight[:, kept])
+    yield f"{down}.bias", stream.write(down_bias)
+    yield from _norm(model, layer + model.naming.output_norm, stream)
+
+
+def _head(model: Model, head: Head, stream: Stream, config: ModelConfig) -> Values:
+    """What stands on the stream."""
+    if isinstance(head, Pooler | PooledHead):
+        pooler = head if isinstance(head, Pooler) else head.pooler
+        weight, bias = _linear(model, pooler.dense)
+        importance = np.linalg.norm(weight, axis=1)
+        if isinstance(head, PooledHead):
+            class_weight, class_bias = _linear(model, head.classifier)
+            kept = _highest(importance * np.linalg.norm(class_weight, axis=0), config.hidden_size)
+            yield f"{head.classifier}.weight", class_weight[:, kept]
+            yield f"{head.classifier}.bias", class_bias
+        else:
+            kept = _highest(importance, config.hidden_size)
+        yield f"{pooler.dense}.weight", stream.read(weight[kept])
+        yield f"{pooler.dense}.bias", bias[kept]
+    elif isinstance(head, MaskedLMHead):
+        weight, bias = _linear(model, head.dense)
+        yield f"{head.dense}.weight", stream.write(stream.read(weight))
+        yield f"{head.dense}.bias", stream.write(bias)
+        yield from _norm(model, head.norm, stream)
+        decoder, decoder_bias = head.decoder_names(model.config)
+        if decoder != head.word:  # untied
+            yield decoder, stream.read(_read(model, decoder))
+        yield decoder_bias, _read(model, decoder_bias)
+    else:  # one linear layer on every token
+        weight_spec, bias_spec = head.specs(model.config)
+        yield weight_spec.name, stream.read(_read(model, weight_spec.name))
+        yield bias_spec.name, _read(model, bias_spec.name)
+
+
+def _norm(model: Model, name: str, stream: Stream) -> Values:
+    gain, bias = stream.norm(*_linear(model, name))
+    yield f"{name}.weight", gain
+    yield f"{name}.bias", bias
+
+
+def _linear(model: Model, name: str) -> tuple[Array, Array]:
+    """Weight and bias of a linear layer, or of a layernorm."""
+    return _read(model, f"{name}.weight"), _read(model, f"{name}.bias")
+
+
+def _read(model: Model, name: str) -> Array:
+    """A parameter in float64, in which all of this is computed."""
+    return model.params[name].astype(np.float64)
+
+
+def _highest(scores: Array, count: int) -> Indices:
+    """Where the `count` highest scores are, in order of place; of equals the first."""
+    return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def _covariance(sample: Array) -> Array:
+    """[H, H] of the columns of a sample [N, H]."""
+    centred = sample - sample.mean(0)
+    return np.asarray(centred.T @ centred / len(centred))
+
+
+def _sample(model: Model, hidden_states: npt.ArrayLike | None) -> Array:
+    """Rows of the stream [N, H]: those given, or else what enters the first layer.
+
+    That is every word, at positions taken in turn, so that both tables are used whole.
+    """
+    if hidden_states is not None:
+        return finite_matrix("hidden_states", hidden_states, (None, model.config.hidden_size))
+    naming, base = model.naming, model.naming.prefix
+    word, position = _read(model, base + naming.word), _read(model, base + naming.position)
+    i = np.arange(max(len(word), len(position)))
+    rows = word[i % len(word)] + position[i % len(position)]
+    if base + naming.token_type in model.params:
+        rows += _read(model, base + naming.token_type)[0]
+    return layernorm_forward(rows, *_linear(model, base + naming.embedding_norm))[0]

@@ -1,0 +1,1 @@
+"""Embeddings of sentences, and what is done with them: search, clusters, bitext, word alignment."""

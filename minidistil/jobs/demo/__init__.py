@@ -1,0 +1,1 @@
+"""The demonstration: a sentiment teacher and a student half as deep, on real weights and real text."""

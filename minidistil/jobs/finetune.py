@@ -1,0 +1,417 @@
+"""Fine-tuning a model for a task, alone or taught by a teacher.
+
+Beside what every run leaves (`minidistil.jobs.run`) the directory holds the model itself, so that it can be
+given to whatever loads one. With several seeds there is a directory for each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig, load_config
+from minidistil.distill.objective import Distillation, needs_labels, weight_of
+from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.distill.trainer import DistillationTrainer
+from minidistil.distill.vocabulary import difference, saved_tokenizer
+from minidistil.errors import ConfigError, UsageError
+from minidistil.jobs.results import numbers
+from minidistil.jobs.run import Evaluation, RecipeRun, freeze, sizes
+from minidistil.jobs.sources import content
+from minidistil.model import class_of, load_model
+from minidistil.model.heads import SequenceHead
+from minidistil.model.model import Model
+from minidistil.settings import to_dict
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.registry import named_task
+from minidistil.text.dataset import Dataset
+from minidistil.text.masking import MaskedDataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.class_weights import class_weights
+from minidistil.train.objective import ModelLoss, TrainingData, check_positions
+from minidistil.train.settings import ClassifierSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.hub import resolve
+
+HEAD_BIAS = "classifier.bias"
+APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What is trained.
+
+    Attributes
+    ----------
+    layers : str or None
+        Some of the layers of the model that it begins from, see `choose_layers`; None: all.
+    freeze : tuple of str
+        What does not learn: "positions", or patterns of parameter names.
+    """
+
+    layers: str | None = None
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeachingSettings:
+    """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
+
+    By default half of the loss are the labels, half the teacher's soft ones; of a regression, and of labels
+    of which any number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
+    """
+
+    temperature: float = 2.0
+    terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
+
+
+@dataclass(frozen=True)
+class FineTuningRecipe:
+    """All settings of a fine-tuning. `minidistil.settings` reads and writes it.
+
+    `task` are settings that only some tasks have, such as `SummarySettings`; the task checks them.
+    The defaults of `train` are BERT's (Devlin et al. 2018, appendix A.3): batches of 32, 3 epochs, 5e-5.
+    """
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    teaching: TeachingSettings = field(default_factory=TeachingSettings)
+    train: ClassifierSettings = field(default_factory=ClassifierSettings)
+
+
+class FineTuning(RecipeRun):
+    """One fine-tuning.
+
+    Parameters
+    ----------
+    source : str
+        A directory or hub id to begin from.
+    task : str
+        A name or kind, see `minidistil.tasks.registry`.
+    train, evaluate : path
+        Examples to learn from, and to measure by; without the latter nothing is measured.
+    recipe : FineTuningRecipe
+    out : path
+    teacher : str, optional
+        A model fine-tuned for the same task, from which this one also learns.
+    quiet : bool
+        Show no progress.
+    """
+
+    recipe: FineTuningRecipe
+
+    def __init__(
+        self,
+        source: str,
+        task: str,
+        train: str | Path,
+        recipe: FineTuningRecipe,
+        out: str | Path,
+        *,
+        evaluate: str | Path | None = None,
+        teacher: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(recipe, out, quiet=quiet)
+        self.source, self.task_name, self._train, self._evaluate = source, task, train, evaluate
+        found = named_task(task, recipe.data, recipe.task)
+        if not isinstance(found, Task):
+            raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
+        self.task = found
+        self._teacher = teacher
+        if teacher is None and recipe.teaching != TeachingSettings():
+            raise ConfigError("settings of teaching. need a teacher: --distill-from")
+        recipe.train.check_best(found.lower_is_better)
+
+    @property
+    def result(self) -> Path:
+        return self.out
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        return tokenizer.check_rows(self._source_config.vocab_size, self.source)
+
+    @cached_property
+    def examples(self) -> Any:
+        return (self.task if self._labelled else self.task.without_labels()).read(self._train)
+
+    @cached_property
+    def held_out(self) -> Any:
+        return None if self._evaluate is None else self.task.like(self.examples).read(self._evaluate)
+
+    @cached_property
+    def teacher(self) -> Model | None:
+        if self._teacher is None:
+            return None
+        path = resolve(self._teacher)
+        kind = class_of(load_config(path), path, self.task.head)
+        teacher = kind.from_pretrained(path, mapped=True, quiet=True)
+        self.task.check_model(teacher, self._teacher)
+        return teacher
+
+    @cached_property
+    def teacher_tokenizer(self) -> Tokenizer:
+        assert self._teacher is not None
+        return saved_tokenizer(resolve(self._teacher)) or self.tokenizer
+
+    @cached_property
+    def _for_teacher(self) -> Dataset | None:
+        """Input of a teacher that has another tokenizer, a row for each example; None if they share one.
+
+        Raises
+        ------
+        ConfigError
+            The student learns from it something of each token, or of other sequences.
+        """
+        found = difference(self.tokenizer, self.teacher_tokenizer)
+        if self.teacher is None or found is None:
+            return None
+        taught = {name for name, weight in self._terms.items() if weight_of(weight)}
+        if not (self.teacher.heads and isinstance(self.teacher.heads[0], SequenceHead) and taught <= APART):
+            raise ConfigError(
+                f"the teacher {self._teacher} has another vocabulary than {self.source}: {found}. Only "
+                f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
+                "two models with the same tokenizer"
+            )
+        kept = self.task.as_kept()  # it reads as long as it learnt
+        data = kept.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
+        assert isinstance(data, Dataset)
+        return data
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "task": self.task_name,
+            "train": _hash(self.examples),
+            "evaluate": None if self.held_out is None else _hash(self.held_out),
+            "source": content(resolve(self.source)),
+            "teacher": None if self._teacher is None else content(resolve(self._teacher)),
+        }
+
+    def about(self) -> dict[str, Any]:
+        _ = self._dataset, self._class_weights  # a label that is unknown is found here
+        if self.held_out is not None:
+            self.task.dataset(self.tokenizer, self.held_out, self.config)
+        if self.teacher is not None and self._for_teacher is None:
+            check_positions(self._dataset, self.teacher, f"the teacher {self._teacher}")
+        return {"from": self.source, "examples": len(self.examples)}
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
+        teacher, base = self.teacher, self._source_config
+        if teacher is not None:
+            kind = self.task.problem_type or teacher.config.problem_type
+            base = base.replace(problem_type=kind, id2label=teacher.config.id2label)
+        else:
+            base = base.replace(**self.task.changes(self.examples))
+        taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
+        learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
+        return base.replace(extra=learnt.kept_in(base.extra))
+
+    @cached_property
+    def _source_config(self) -> ModelConfig:
+        return load_config(resolve(self.source))
+
+    def first_model(self) -> Model:
+        m, seed = self.recipe.model, self.recipe.train.seed
+        labels = {name: getattr(self.config, name) for name in ("problem_type", "id2label", "extra")}
+        model = self.task.model_class(self.config).from_pretrained(
+            resolve(self.source), seed=seed, ignore_mismatched=True, **labels
+        )
+        follow_labels(model, self._source_config)
+        new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
+        if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:
+            assert isinstance(self._dataset, Dataset)
+            # From 0 its first hundreds of steps would do nothing but find the mean.
+            model.params[HEAD_BIAS][:] = self._dataset.targets["labels"].mean()
+        if m.layers is not None:
+            model = init_student(model, m.layers, seed=seed)
+        freeze(model, m.freeze)
+        return model
+
+    def save(self, model: Model) -> None:
+        if self.held_out is not None:
+            said = self.task.as_kept().calibrate(model, self.tokenizer, self.held_out)
+            model.config = model.config.replace(extra={**model.config.extra, **said})
+        super().save(model)
+
+    @property
+    def result_tokenizer(self) -> Tokenizer:
+        return self.task.kept_tokenizer(self.tokenizer, self.config)
+
+    def data(self) -> TrainingData:
+        return self._dataset
+
+    @cached_property
+    def _dataset(self) -> TrainingData:
+        data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=self._labelled)
+        # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
+        seed = self.recipe.train.seed
+        return dataclasses.replace(data, seed=seed) if isinstance(data, MaskedDataset) else data
+
+    def trainer(self, model: Model, data: TrainingData, **options: Any) -> Trainer:
+        settings = self.recipe.train
+        if self.teacher is None:
+            loss = ModelLoss(model, class_weights=self._class_weights)
+            return Trainer(model, loss, data, settings=settings, label="fine-tuning", **options)
+        t = self.recipe.teaching
+        if self._for_teacher is not None:
+            return self._trainer_apart(model, data, self._for_teacher, **options)
+        return DistillationTrainer(
+            model,
+            self.teacher,
+            data,
+            settings=settings,
+            weights=self._terms,
+            temperature=t.temperature,
+            class_weights=self._class_weights,
+            label="learning from the teacher",
+            **options,
+        )
+
+    def _trainer_apart(
+        self, model: Model, data: TrainingData, asked: Dataset, *, out: Path, **options: Any
+    ) -> Trainer:
+        """With a teacher that reads the texts by its own tokenizer: it says all that it has to beforehand."""
+        assert self.teacher is not None
+        assert isinstance(data, Dataset)
+        said = TeacherCache(self.teacher, asked, out / "teacher_outputs", ["logits"], quiet=self.quiet)
+        objective = Distillation(
+            model,
+            self._terms,
+            temperature=self.recipe.teaching.temperature,
+            class_weights=self._class_weights,
+        )
+        return Trainer(
+            model,
+            objective,
+            data.with_targets(teacher_logits=said.whole("logits")),
+            settings=self.recipe.train,
+            identity={"teacher": weights_hash(self.teacher), **objective.settings()},
+            label="learning from the teacher",
+            out=out,
+            **options,
+        )
+
+    @cached_property
+    def _class_weights(self) -> npt.NDArray[np.float64] | None:
+        """Of the classes in the order of the model's outputs, if they are said."""
+        given, data = self.recipe.train.class_weights, self._dataset
+        if given is None:
+            return None
+        targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
+        labels = targets.get("labels")
+        if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ConfigError(
+                "train.class_weights are for examples with one label of several, and need the labels"
+            )
+        names = [self.config.id2label[i] for i in range(self.config.num_labels)]
+        return class_weights(given, labels, names)
+
+    @property
+    def _labelled(self) -> bool:
+        """Whether what it learns from needs labels."""
+        return self.teacher is None or needs_labels(self._terms)
+
+    @property
+    def _terms(self) -> Mapping[str, Any]:
+        """What the student minimises: soft labels are of one class of several, others compare scores."""
+        terms = self.recipe.teaching.terms
+        assert self.teacher is not None
+        kind = self.task.problem_type or self.teacher.config.problem_type
+        soft = kind not in ("regression", "multi_label_classification")
+        return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        if self.held_out is None:
+            return None
+        return lambda: numbers(self.task.as_kept().evaluate(model, self.tokenizer, self.held_out))
+
+    def card(self) -> ModelCard:
+        source = origin(self.source, resolve(self.source))
+        taught = ""
+        if self._teacher is not None:
+            taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
+        return self.made_card(
+            source,
+            title=f"{source.name} for {self.task_name}",
+            summary=f"Fine-tuned by minidistil for {self.task_name}{taught}.",
+            pipeline_tag=self.task.pipeline_tag,
+            limitations="It learnt from the examples of one task. How good it is on texts of other kinds is "
+            "not known.",
+        )
+
+    def settings(self) -> Mapping[str, Any]:
+        return {k: v for k, v in to_dict(self.recipe).items() if k != "teaching" or self._teacher is not None}
+
+    def arguments(self) -> list[str]:
+        given = {"--task": self.task_name, "--train": self._train, "--eval": self._evaluate}
+        options = {**given, "--distill-from": self._teacher}
+        return ["finetune", self.source, *_options(options)]
+
+    def report(self) -> dict[str, Any]:
+        # Measured as it was saved: with its own tokenizer, wherever the source's may be by now.
+        ours = load_model(self.out), Tokenizer.from_pretrained(self.out)
+        models = {"model" if self._teacher is None else "student": ours}
+        if self.teacher is not None:
+            models = {"teacher": (self.teacher, self.teacher_tokenizer), **models}
+        report: dict[str, Any] = {
+            "task": self.task_name,
+            "primary": self.task.primary,
+            "better": "lower" if self.task.primary in self.task.lower_is_better else "higher",
+            "recipe": to_dict(self.recipe),
+            "examples": len(self.examples),
+            "seen": self.examples_seen(len(self.examples)),
+            "models": {},
+        }
+        for name, (model, tokenizer) in models.items():
+            facts = sizes(model)
+            if self.held_out is not None:
+                began = time.perf_counter()
+                facts |= self.task.as_kept().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
+                facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
+            report["models"][name] = facts
+        if self.held_out is not None:
+            report["evaluated"] = len(self.held_out)
+        return report
+
+
+def _options(given: Mapping[str, Any]) -> list[str]:
+    """Options of a command line, of those that are given."""
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
+
+
+def follow_labels(model: Model, before: ModelConfig) -> None:
+    """Put the rows of a head in the order of its model's labels, if it learnt the same in another order."""
+    ours, theirs = (
+        [config.id2label[i] for i in range(config.num_labels)] for config in (model.config, before)
+    )
+    if ours == theirs or sorted(ours) != sorted(theirs):
+        return
+    for name in ("classifier.weight", "classifier.bias"):
+        if name in model.params and len(model.params[name]) == len(ours):
+            model.params[name][:] = model.params[name][[theirs.index(label) for label in ours]]
+
+
+def _hash(examples: Any) -> str:
+    """SHA-256 of what the examples say, wherever their file is and whatever it calls its columns."""
+    where = ("path", "columns", "ids")
+    content = {k: v for k, v in dataclasses.asdict(examples).items() if k not in where}
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()

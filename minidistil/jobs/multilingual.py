@@ -1,0 +1,397 @@
+"""Sentence embeddings of a teacher, learnt by a student for a second language from pairs of translations.
+
+Reimers and Gurevych 2020 ("Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
+arXiv:2004.09813): a teacher embeds the sentence; a student must come to the same vector from the sentence and
+from its translation. So translations end up where the teacher, who need not know their language, put their
+originals:
+
+    L = mean_i d(s(x_i), t(x_i)) + d(s(y_i), t(x_i))
+
+with d the squared difference in the paper, or here by default 1 - cosine, which is what a search looks at.
+The student may have a vocabulary of its own, made of both languages.
+
+Beside what every run leaves (`minidistil.jobs.run`) there is, for a new vocabulary, `tokenizer/`.
+`model/` is also a directory for sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minidistil.config import DistilBertConfig, load_config
+from minidistil.distill.objective import Distillation
+from minidistil.distill.student import init_student
+from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
+from minidistil.embeddings.encoder import SentenceEncoder, prompt_tokens
+from minidistil.embeddings.search import paired, retrieval_accuracy
+from minidistil.embeddings.vectors import embed
+from minidistil.errors import ConfigError
+from minidistil.files import temporary_directory
+from minidistil.jobs.run import Evaluation, RecipeRun, freeze, sizes
+from minidistil.jobs.sources import content
+from minidistil.model import BertModel, DistilBertModel, load_model
+from minidistil.model.heads import Pooler
+from minidistil.model.model import Model
+from minidistil.settings import ANY_TEXT, to_dict
+from minidistil.text.dataset import Dataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.translations import read_translations
+from minidistil.text.wordpiece import train_wordpiece
+from minidistil.train.settings import TrainSettings
+from minidistil.train.trainer import Trainer
+from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.hub import resolve
+
+Pairs = tuple[list[str], list[str]]
+
+
+@dataclass(frozen=True)
+class PairsStudent:
+    """What the student is.
+
+    Attributes
+    ----------
+    layers : str
+        Teacher layers it starts from, see `choose_layers`. "all" keeps the depth: languages take room.
+    vocabulary : int or None
+        Size of a new WordPiece vocabulary, made of both sides of the pairs; None keeps the teacher's.
+    lowercase : bool
+        Of a new vocabulary.
+    freeze : tuple of str
+        What does not learn: "positions", or patterns of parameter names.
+    """
+
+    layers: str = "all"
+    vocabulary: int | None = None
+    lowercase: bool = True
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PairsData:
+    """How pairs become sequences.
+
+    Attributes
+    ----------
+    source, translation : str or None
+        Columns of a file that holds both.
+    max_length : int
+        Most tokens of a sentence; longer ones are cut.
+    measured : int
+        How many of the held-out pairs are used while it trains.
+    """
+
+    source: str | None = field(default=None, metadata=ANY_TEXT)
+    translation: str | None = field(default=None, metadata=ANY_TEXT)
+    max_length: int = 128
+    measured: int = 1000
+
+
+@dataclass(frozen=True)
+class PairsObjective:
+    """How far vectors are apart: "cosine" or "mse", see `minidistil.distill.terms.Embedding`."""
+
+    kind: Literal["cosine", "mse"] = "cosine"
+
+
+@dataclass(frozen=True)
+class PairsRecipe:
+    """All settings of a distillation from pairs. `minidistil.settings` reads and writes it."""
+
+    student: PairsStudent = field(default_factory=PairsStudent)
+    data: PairsData = field(default_factory=PairsData)
+    objective: PairsObjective = field(default_factory=PairsObjective)
+    train: TrainSettings = field(default_factory=lambda: TrainSettings(lr=2e-4))
+
+
+class PairsDistillation(RecipeRun):
+    """A sentence encoder for two languages, from one for the first.
+
+    Parameters
+    ----------
+    teacher : str
+        A directory or hub id of a sentence encoder. sentence-transformers files say how it pools.
+    pairs : one or two paths
+        To learn from, see `read_translations`.
+    recipe : PairsRecipe
+    out : path
+    held_out : one or two paths, optional
+        To measure by.
+    quiet : bool
+        Show no progress.
+    """
+
+    recipe: PairsRecipe
+
+    def __init__(
+        self,
+        teacher: str,
+        pairs: Sequence[str | Path],
+        recipe: PairsRecipe,
+        out: str | Path,
+        *,
+        held_out: Sequence[str | Path] | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(recipe, out, quiet=quiet)
+        recipe.train.check_best(())
+        self.source, self._paths, self._held_out_paths = teacher, pairs, held_out
+
+    # Inputs
+
+    @cached_property
+    def teacher(self) -> Model:
+        """The encoder, left in its file: no gradient ever changes it."""
+        path = resolve(self.source)
+        kind = DistilBertModel if isinstance(load_config(path), DistilBertConfig) else BertModel
+        return kind.from_pretrained(path, mapped=True, quiet=True)
+
+    @cached_property
+    def teacher_tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        return read_embedding(resolve(self.source), self.teacher.config.hidden_size)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return self._read(self._paths)
+
+    @cached_property
+    def held_out(self) -> Pairs | None:
+        return None if self._held_out_paths is None else self._read(self._held_out_paths)
+
+    def _read(self, paths: Sequence[str | Path]) -> Pairs:
+        d = self.recipe.data
+        return read_translations(paths, source=d.source, translation=d.translation)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        s = self.recipe.student
+        if s.vocabulary is None:
+            return self.teacher_tokenizer
+        with temporary_directory() as place:
+            both = place / "both.txt"
+            both.write_text(
+                "\n".join(" ".join(t.split()) for side in self.pairs for t in side) + "\n", "utf-8"
+            )
+            return train_wordpiece(
+                both, self.out / "tokenizer", size=s.vocabulary, lowercase=s.lowercase,
+                replace=not self.has_learnt(), quiet=self.quiet,
+            )  # fmt: skip
+
+    def _tokenise(self, tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> Dataset:
+        """Tokens of texts, as the encoder reads them: lowered if it lowers, after its default prompt."""
+        before = self.embedding.prompt()
+        texts = [before + text for text in texts] if before else texts
+        length = self.recipe.data.max_length if max_length is None else max_length
+        return Dataset.from_texts(self._reader(tokenizer), texts, max_length=length)
+
+    def _reader(self, tokenizer: Tokenizer) -> Tokenizer:
+        return tokenizer.lowered() if self.embedding.lower_case else tokenizer
+
+    def _skipped(self, tokenizer: Tokenizer) -> int:
+        """Tokens of the default prompt that are not pooled."""
+        return prompt_tokens(self._reader(tokenizer), self.embedding.prompt(), self._written)
+
+    @property
+    def _written(self) -> Embedding:
+        """Settings of the student's vectors: the teacher's, but for the length."""
+        return self.embedding._replace(max_length=self.recipe.data.max_length)
+
+    # What a run asks
+
+    def identity(self) -> dict[str, Any]:
+        held_out = self.held_out
+        return {
+            "teacher": {**content(resolve(self.source)), "embedding": str(self.embedding)},
+            "pairs": _hash(self.pairs),
+            "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
+        }
+
+    def about(self) -> dict[str, Any]:
+        length, room = self.recipe.data.max_length, self.teacher.config.max_position_embeddings
+        if not 3 <= length <= room:
+            raise ConfigError(f"data.max_length is {length}: expected 3 to {room}, the teacher's positions")
+        return {"pairs_learnt": len(self.pairs[0])}
+
+    def first_model(self) -> Model:
+        s = self.recipe.student
+        student = init_student(self.teacher, s.layers, seed=self.recipe.train.seed)
+        if s.vocabulary is not None:
+            student = with_vocabulary(
+                student, self.teacher_tokenizer, self.tokenizer, seed=self.recipe.train.seed
+            )
+        unused = [f"{head.dense}.*" for head in student.heads if isinstance(head, Pooler)]
+        freeze(student, [*unused, *s.freeze])
+        return student
+
+    def data(self) -> Dataset:
+        """Both sides, each with the vector that the teacher gives the first."""
+        sources, translations = self.pairs
+        asked = self._tokenise(self.teacher_tokenizer, sources)
+        skip = self._skipped(self.teacher_tokenizer)
+        name = f"pooled.{self.embedding.pooling}" + (f".{skip}" if skip else "")
+        cache = TeacherCache(
+            self.teacher, asked, self.out / "work" / "teacher_outputs", [name], quiet=self.quiet
+        )
+        vectors = cache.whole(name)
+        both = self._tokenise(self.tokenizer, sources + translations)
+        return both.with_targets(teacher_pooled=np.concatenate([vectors, vectors]))
+
+    def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
+        term: dict[str, Any] = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
+        if skip := self._skipped(self.tokenizer):
+            term["skip"] = skip
+        objective = Distillation(model, {"embedding": {"weight": 1.0, **term}})
+        return Trainer(
+            model,
+            objective,
+            data,
+            settings=self.recipe.train,
+            identity={"teacher": weights_hash(self.teacher), **objective.settings()},
+            label="distilling",
+            **options,
+        )
+
+    def evaluation(self, model: Model) -> Evaluation | None:
+        if self.held_out is None:
+            return None
+        some = tuple(side[: self.recipe.data.measured] for side in self.held_out)
+        datasets = [self._tokenise(self.tokenizer, side) for side in some]
+        skip = self._skipped(self.tokenizer)
+        return lambda: self._retrieval(model, datasets, skip)
+
+    def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
+        """Share of sentences that find their translation, and the other way round, by cosine."""
+        about, width = self.embedding, self.embedding.width(model.config.hidden_size)
+        there, back = (
+            embed(
+                model, side, pooling=about.pooling, normalize=about.normalize, skip=skip, layers=about.layers
+            )[:, :width]
+            for side in datasets
+        )
+        return {
+            "to_translation": retrieval_accuracy(there, back),
+            "to_source": retrieval_accuracy(back, there),
+            "cosine": float(paired(there, back, "cosine").mean()),
+        }
+
+    def save(self, model: Model) -> None:
+        write_embedding(self.out / "model", self._written, model.config.hidden_size)
+        super().save(model)  # last, since its config.json says that the model is there
+
+    def card(self) -> ModelCard:
+        teacher = origin(self.source, resolve(self.source))
+        return self.made_card(
+            teacher,
+            title="A sentence encoder for two languages",
+            summary=f"Taught by {teacher.name} with minidistil, from pairs of translations.",
+            pipeline_tag="sentence-similarity",
+            library_name="sentence-transformers",
+            limitations="Of the second language it knows what the pairs showed.",
+        )
+
+    def report(self) -> dict[str, Any]:
+        student = load_model(self.out / "model")
+        # Each reads as far as it does for whoever uses it: what it was taught on says nothing of the teacher.
+        own = SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding).embedding.max_length
+        models = {
+            "teacher": (self.teacher, self.teacher_tokenizer, own),
+            "student": (student, self.tokenizer, self.recipe.data.max_length),
+        }
+        report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
+        report["seen"] = self.examples_seen(2 * len(self.pairs[0]))
+        for name, (model, tokenizer, length) in models.items():
+            facts = {**sizes(model), "words": model.config.vocab_size}
+            if self.held_out is not None:
+                sides = [self._tokenise(tokenizer, side, length) for side in self.held_out]
+                facts |= self._retrieval(model, sides, self._skipped(tokenizer))
+            report["models"][name] = facts
+        if self.held_out is not None:
+            report["held_out_pairs"] = len(self.held_out[0])
+        return report
+
+    def arguments(self) -> list[str]:
+        measured = [] if self._held_out_paths is None else ["--eval-pairs", *map(str, self._held_out_paths)]
+        return ["distill", "--teacher", self.source, "--pairs", *map(str, self._paths), *measured]
+
+
+def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int = 0) -> Model:
+    """The same encoder for another vocabulary.
+
+    A word that the old vocabulary has keeps its vector. Another starts as the mean of the vectors of the
+    pieces that the old tokenizer cuts it into (Gee et al. 2022, "Fast Vocabulary Transfer for Language Model
+    Compression"), and, where these are unknown words alone, from new weights.
+
+    Parameters
+    ----------
+    model : Model
+        An encoder without words in its head.
+    old, new : Tokenizer
+    seed : int
+        For new weights.
+    """
+    naming, changes = model.naming, {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
+    other = type(model)(
+        model.config.replace(**changes), dtype=model.params.dtype, backend=model.backend.name, seed=seed
+    )
+    name = naming.prefix + naming.word
+    for parameter in model.params:
+        if parameter != name:
+            other.params[parameter][...] = model.params[parameter]
+    table, words = model.params[name], other.params[name]
+    unknown = old.token_to_id(old.special_tokens["unk_token"])
+    roles = {token: old.special_tokens[role] for role, token in new.special_tokens.items()}
+    for i in range(len(words)):
+        token = new.id_to_token(i) or ""
+        same = old.token_to_id(roles.get(token, token))
+        if same is not None:
+            words[i] = table[same]
+            continue
+        encoding = next(iter(old.iter_encode([token.removeprefix("##")])))
+        pieces = [piece for piece in encoding.ids if piece not in old.special_ids and piece != unknown]
+        if pieces:
+            words[i] = table[pieces].mean(0)
+    return other
+
+
+def _hash(pairs: Pairs) -> str:
+    """SHA-256 of the texts."""
+    return hashlib.sha256(json.dumps(pairs, ensure_ascii=False).encode()).hexdigest()
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns."""
+    columns = ("layers", "parameters", "words", "to translation", "to source", "cosine")
+    lines = [f"{'':8}" + "".join(f"{column:>{max(11, len(column) + 1)}}" for column in columns)]
+    for name, row in report["models"].items():
+        cells = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M", f"{row['words']:,}"]
+        if "to_source" in row:
+            cells += [f"{row['to_translation']:.1%}", f"{row['to_source']:.1%}", f"{row['cosine']:.3f}"]
+        lines.append(
+            f"{name:8}"
+            + "".join(f"{cell:>{max(11, len(c) + 1)}}" for cell, c in zip(cells, columns, strict=False))
+        )
+    lines += ["", f"Learnt from {report['pairs']:,} pairs."]
+    sentences = 2 * report["pairs"]
+    if report.get("seen", sentences) < sentences:
+        lines[-1] = (
+            f"Learnt from {report['seen']:,} of the {sentences:,} sentences of {report['pairs']:,} pairs."
+        )
+    if "held_out_pairs" in report:
+        lines.append(
+            f"Measured on {report['held_out_pairs']:,} others: how often the nearest is the right one."
+        )
+    return "\n".join(lines)

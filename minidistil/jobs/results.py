@@ -1,0 +1,119 @@
+"""Results of fine-tunings: over several seeds, and as a table."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from minidistil.errors import ConfigError
+from minidistil.files import only_writer, write_json
+from minidistil.jobs.run import RecipeRun
+
+
+def over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) -> dict[str, Any]:
+    """The same run with seeds 0, 1, ...: each in a directory of its own, and what they come to together.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the run of a seed in a directory.
+    seeds : int
+    out : Path
+
+    Returns
+    -------
+    dict
+        Also in `report.json`: for each model and metric "mean", "lowest" and "highest" over the seeds.
+
+    Raises
+    ------
+    ConfigError
+        `out` holds another run.
+    StorageError
+        Another process is writing there.
+    """
+    with only_writer(out):
+        return _over_seeds(make, seeds, out)
+
+
+def _over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) -> dict[str, Any]:
+    if (out / "run.json").exists():
+        raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
+    runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]
+    reports = [run.finished() or run.run() for run in runs]
+    models: dict[str, Any] = {}
+    for name in reports[0]["models"]:
+        models[name] = {}
+        each = [report["models"][name] for report in reports]
+        # A report that is read again has null for what is not defined.
+        defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in each]
+        for key in numbers(defined[0]):
+            values = [facts[key] for facts in defined]
+            spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+            models[name][key] = spread
+        models[name] |= {key: each[0][key] for key in ("positive",) if key in each[0]}
+    report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
+    write_json(out / "report.json", report)
+    return report
+
+
+def numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    """Of what an evaluation found, what is one number."""
+    return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def metric_title(key: str, facts: Mapping[str, Any]) -> str:
+    """A metric as people read it; of F1 also of which class, if a report says it."""
+    of = f" of {facts['positive']}" if key == "f1" and "positive" in facts else ""
+    return key.replace("_", " ") + of
+
+
+WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
+    models = report["models"]
+    lines = [f"{'':23}" + "".join(f" {name:>{WIDTH}}" for name in models)]
+    for key in numbers_of_any(models):
+        cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
+        lines.append(
+            f"{metric_title(key, next(iter(models.values()))):23.23}"
+            + "".join(f" {cell:>{WIDTH}}" for cell in cells)
+        )
+    seen = report.get("seen", report["examples"])
+    part = "" if seen == report["examples"] else f"{seen:,} of "
+    lines += ["", f"{report['task']}: learnt from {part}{report['examples']:,} examples."]
+    if "evaluated" in report:
+        lines[-1] += f" Measured on {report['evaluated']:,}."
+    return "\n".join(lines)
+
+
+def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Metrics that some model has, in order."""
+    keys: dict[str, None] = {}
+    for facts in models.values():
+        keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or _is_spread(v))
+    return list(keys)
+
+
+def _is_spread(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"mean", "lowest", "highest"}
+
+
+def _cell(key: str, value: Any, decimals: int = 4) -> str:
+    """A number, or a mean with its spread."""
+    if isinstance(value, Mapping):
+        three = [value[part] for part in ("mean", "lowest", "highest")]
+        for decimals in range(4, -1, -1):  # as many as there is room for
+            mean, low, high = (_cell(key, number, decimals) for number in three)
+            shown = mean if low == high else f"{mean} ({low} to {high})"
+            if len(shown) <= WIDTH:
+                break
+        return shown
+    if key in ("layers", "parameters", "bytes"):
+        return f"{int(value):,}"
+    return f"{value:.0f}" if key.endswith("per_second") else f"{value:.{decimals}f}"

@@ -1,0 +1,1 @@
+"""Machinery of the kernels: compilation, threads, memory, vector mathematics."""

@@ -1,0 +1,324 @@
+"""All parameters of a model in one flat array, each a named view into it.
+
+Gradients and the two Adam moments are arenas of the same layout. The optimiser, gradient
+clipping, checkpoints and hashes then each work on one array, whatever the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.arguments import did_you_mean
+from minidistil.errors import MemoryLimitError, UsageError
+from minidistil.memory import available_memory
+
+Ids = npt.NDArray[np.integer[Any]]
+Reader = Callable[[int, npt.NDArray[Any]], None]  # fills an array from an element's number on
+Role = Literal["weight", "bias", "norm", "embedding"]
+
+LARGE = 1 << 28  # bytes below which nobody asks whether there is room
+LARGEST = 1 << 46  # bytes that a processor can address, or half of it
+ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
+
+
+class UnknownParameterError(UsageError, KeyError):
+    """A name that no parameter has; a `KeyError` too, as of any mapping."""
+
+    __str__ = Exception.__str__  # a KeyError puts quotes around its message
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter: its Hugging Face name, its shape, and what it is.
+
+    `role` decides weight decay and initialisation: "weight" (a matrix), "embedding" (a table),
+    "bias", or "norm" (gain and bias of a layernorm).
+    `fused` names a group of neighbours laid without a gap, so that one view spans them: q, k and v.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    fused: str | None = None
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+class Parameters(Mapping[str, npt.NDArray[Any]]):
+    """A flat, aligned array with one view a parameter: `arena["bert.pooler.dense.weight"]`.
+
+    For a model that only predicts, matrices may also be left in their file: see `leave`.
+
+    Parameters
+    ----------
+    specs : sequence of ParameterSpec
+        The layout, in order. Neighbours with the same `fused` group touch.
+    dtype : dtype
+        float32 or float64.
+    allocate : bool
+        False: there is no flat array until `own`. Parameters that are not in a file begin at zero.
+
+    Attributes
+    ----------
+    specs : tuple of ParameterSpec
+    """
+
+    def __init__(
+        self, specs: Sequence[ParameterSpec], dtype: npt.DTypeLike = np.float32, *, allocate: bool = True
+    ) -> None:
+        self.specs = tuple(specs)
+        self.dtype = np.dtype(dtype)
+        step = ALIGNMENT // self.dtype.itemsize
+        self.offsets: dict[str, int] = {}
+        self._groups: dict[str, list[str]] = {}
+        position, group = 0, None
+        for spec in self.specs:
+            if spec.fused is None or spec.fused != group:
+                position = -(-position // step) * step
+            group = spec.fused
+            if group is not None:
+                self._groups.setdefault(group, []).append(spec.name)
+            self.offsets[spec.name] = position
+            position += spec.size
+        if len(self.offsets) != len(self.specs):
+            raise ValueError("two parameters share a name")
+        self._by_name = {s.name: s for s in self.specs}
+        self._size = -(-position // step) * step
+        self._flat: npt.NDArray[Any] | None = None
+        self._views: dict[str, npt.NDArray[Any]] = {}
+        self._fused: dict[str, npt.NDArray[Any]] = {}
+        self._left: dict[str, Reader] = {}  # in a file: what reads them
+        self._rows: set[str] = set()  # tables among them
+        self._asked: set[str] = set()  # for rows, at least once
+        self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
+        self._packed: dict[str, Any] = {}  # None: used once
+        if allocate:
+            self.own()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameters:
+        """The same values in an arena of its own."""
+        new = memo[id(self)] = Parameters(self.specs, self.dtype)
+        for name in self:
+            new[name][...] = self._view(name)
+        return new
+
+    def own(self) -> None:
+        """Put all parameters into one array of the arena's own, if they are not yet: they may change then."""
+        if self._flat is not None:
+            return
+        self._check_room()
+        self._flat, before = aligned_zeros(self._size, self.dtype), self._views
+        self._views = {
+            s.name: self._flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
+            for s in self.specs
+        }
+        for group, names in self._groups.items():
+            members = [self._by_name[name] for name in names]
+            start, size = self.offsets[names[0]], sum(s.size for s in members)
+            rows = sum(s.shape[0] for s in members)
+            self._fused[group] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
+        for name, values in before.items():
+            self._views[name][...] = values
+        for name, read in self._left.items():
+            read(0, self._views[name])
+        self._left.clear()
+        self._rows.clear()
+
+    def _check_room(self) -> None:
+        """Refuse what cannot be had: where it can be promised, touching it would end the process."""
+        if self.nbytes < LARGE:
+            return
+        room = available_memory()
+        if self.nbytes > (LARGEST if room is None else room):
+            has = "" if room is None else f", and {room / 1e9:,.1f} GB are available"
+            raise MemoryLimitError(f"the parameters take {self.nbytes / 1e9:,.1f} GB of memory{has}")
+
+    def leave(self, name: str, read: Reader, *, by_rows: bool = False) -> None:
+        """Leave a matrix in its file; it is read when it is used, and kept only where it is packed.
+
+        Parameters
+        ----------
+        name : str
+        read : callable
+            read(first, out) fills an array of the arena's dtype with elements from number `first` on.
+        by_rows : bool
+            It is a table of which `rows` asks for some.
+        """
+        self._left[name] = read
+        if by_rows:
+            self._rows.add(name)
+        self._views.pop(name, None)
+
+    def rows(self, name: str, ids: Ids) -> tuple[npt.NDArray[Any], Ids]:
+        """A table that holds the rows `ids` of a parameter, and where they are in it.
+
+        The whole parameter, unless it is left in a file; of a model that predicts many times it is read whole
+        when it is asked for a second time.
+
+        Parameters
+        ----------
+        name : str
+        ids : int32 [T]
+
+        Returns
+        -------
+        table : [R, H]
+        places : int32 [T]
+        """
+        if name in self._rows and name in self._asked and self.packed:
+            self._views[name] = self._from_file([name])
+            self._left.pop(name, None)
+            self._rows.discard(name)
+        read = self._left.get(name) if name in self._rows else None
+        if read is None:
+            return self.array(name), ids
+        self._asked.add(name)
+        some, places = np.unique(ids, return_inverse=True)
+        table = np.empty((len(some), *self._by_name[name].shape[1:]), self.dtype)
+        for out, row in zip(table, some.tolist(), strict=True):
+            read(row * out.size, out)
+        return table, places.astype(np.int32)
+
+    @property
+    def mapped(self) -> bool:
+        """True if some parameters are left in their file."""
+        return bool(self._left)
+
+    @property
+    def flat(self) -> npt.NDArray[Any]:
+        """Everything [N], padding between parameters included (always zero).
+
+        Raises
+        ------
+        UsageError
+            Some parameters are left in a file.
+        """
+        if self._flat is None:
+            raise UsageError(
+                "these parameters lie in a file and cannot change: call the model's train() first"
+            )
+        return _read_only(self._flat) if self.packed else self._flat
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        view = self._view(name)
+        return _read_only(view) if self.packed or name in self._left else view
+
+    def __setitem__(self, name: str, values: object) -> None:
+        """Refused: a parameter is a view into the arena, and its values are set in place."""
+        raise UsageError(f"a parameter keeps its place: write params[{name!r}][:] = values")
+
+    def _view(self, name: str) -> npt.NDArray[Any]:
+        if name in self._left:
+            return self._from_file([name])
+        if name not in self._views and name in self._by_name:
+            self._views[name] = np.zeros(self._by_name[name].shape, self.dtype)
+        try:
+            return self._views[name]
+        except KeyError:
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: object) -> UnknownParameterError:
+        return UnknownParameterError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
+
+    def _from_file(self, names: Sequence[str]) -> npt.NDArray[Any]:
+        """Matrices that are left in a file, or are not, one below the other."""
+        shapes = [self._by_name[name].shape for name in names]
+        out = np.empty((sum(shape[0] for shape in shapes), *shapes[0][1:]), self.dtype)
+        start = 0
+        for name, shape in zip(names, shapes, strict=True):
+            part = out[start : start + shape[0]]
+            if read := self._left.get(name):  # another thread may have read a table meanwhile
+                read(0, part)
+            else:
+                part[...] = self._view(name)
+            start += shape[0]
+        return out
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A parameter, or a fused group, as kernels read it: never to be written to."""
+        if name in self._groups and self._flat is None:
+            return self._from_file(self._groups[name])
+        return self._fused[name] if name in self._fused else self._view(name)
+
+    def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
+        """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
+        packed = self._packed.get(weight)
+        if packed is None:
+            if self._pack is None or weight not in self._packed:
+                self._packed[weight] = None
+                return self.array(weight), self.array(bias)
+            packed = self._packed[weight] = self._pack(self.array(weight))
+        return packed, self.array(bias)
+
+    def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
+        """From now on linear layers get pack(weight), made when it is asked for a second time.
+
+        Nobody may change a value then: what was packed would not follow.
+        """
+        if self._pack is None:
+            self._packed.clear()
+        self._pack = pack
+
+    def unpack(self) -> None:
+        """Undo `pack`, and `own` the parameters: values may change again."""
+        self._pack = None
+        self._packed.clear()
+        self.own()
+
+    @property
+    def packed(self) -> bool:
+        return self._pack is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name  # and not by asking for it, which would make what is not yet there
+
+    def spec(self, name: str) -> ParameterSpec:
+        if name not in self._by_name:
+            raise self._unknown(name)
+        return self._by_name[name]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(s.size for s in self.specs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the flat array, whether there is one or not."""
+        return self._size * self.dtype.itemsize
+
+    def check_like(self, other: Parameters) -> None:
+        """A UsageError unless another arena is laid out as this one, as gradients and moments are."""
+        if not isinstance(other, Parameters) or other.specs != self.specs or other.dtype != self.dtype:
+            raise UsageError("grads must be an arena laid out as the model's params: params.like() makes one")
+
+    def like(self, dtype: npt.DTypeLike | None = None) -> Parameters:
+        """A zeroed arena of the same layout: for gradients or moments."""
+        return Parameters(self.specs, self.dtype if dtype is None else dtype)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def aligned_zeros(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """[size] zeros whose first element lies on a cache-line boundary."""
+    dtype = np.dtype(dtype)
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    shift = -raw.ctypes.data % ALIGNMENT
+    return raw[shift : shift + size * dtype.itemsize].view(dtype)

@@ -1,0 +1,80 @@
+"""What a model says of every token of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError
+from minidistil.model.model import Model
+from minidistil.prefetch import prefetch
+from minidistil.progress import Progress
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
+from minidistil.text.dataset import Dataset
+from minidistil.text.windows import Windows
+
+Array = npt.NDArray[np.floating[Any]]
+
+TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
+
+
+def require_finite(*scores: Array) -> None:
+    """An InputError for outputs of a model that are NaN or infinite."""
+    if not all(np.isfinite(part).all() for part in scores):
+        raise InputError("the model's outputs hold a NaN or an Inf: its weights are damaged, or it diverged")
+
+
+def read_windows(
+    model: Model, cut: Callable[[slice], Windows], count: int, *names: str, label: str, quiet: bool = True
+) -> Iterator[tuple[slice, Windows, list[Array]]]:
+    """Read texts that are cut into windows, some at a time; the next are cut while the model reads.
+
+    Parameters
+    ----------
+    model : Model
+    cut : callable
+        Windows of some of the texts.
+    count : int
+        How many texts there are.
+    *names : str
+        Outputs of `Model.forward` with a row for each token.
+    label, quiet
+        Of the progress shown.
+
+    Yields
+    ------
+    Which texts, their windows, and the outputs for them, [T, ...] each.
+    """
+    parts = [slice(i, min(i + TEXTS_AT_ONCE, count)) for i in range(0, count, TEXTS_AT_ONCE)]
+    with Progress(count, label, "text", quiet=quiet) as progress:
+        for part, windows in prefetch((part, cut(part)) for part in parts):
+            yield part, windows, token_outputs(model, windows.dataset(), *names)
+            progress.update(part.stop - part.start)
+
+
+def token_outputs(model: Model, dataset: Dataset, *names: str) -> list[Array]:
+    """Outputs of `Model.forward` with a row for each token, [T, ...] each, in the dataset's order.
+
+    Batches are made by length inside.
+
+    Raises
+    ------
+    InputError
+        Outputs that are not finite.
+    """
+    found: list[Array] = []
+    for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+        batch = dataset.batch(indices)
+        outputs, _ = model.forward(batch, keep_cache=False)
+        given = [outputs[name] for name in names]
+        require_finite(*given)
+        if not found:
+            found = [np.zeros((dataset.num_tokens, *rows.shape[1:]), rows.dtype) for rows in given]
+        # Token t of the batch is token places[t] of its example.
+        where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.token_index
+        for rows, part in zip(found, given, strict=True):
+            rows[where] = part
+    return found or [np.zeros((0, model.config.num_labels), model.params.dtype) for _ in names]

@@ -1,0 +1,1 @@
+"""Intents and frequently asked questions: the nearest of some entries, or none."""

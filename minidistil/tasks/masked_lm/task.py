@@ -1,0 +1,166 @@
+"""Masked language modelling: what a model makes of masked words, and how well it guesses them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.batch import Batch
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError, InputError
+from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.model.model import Model
+from minidistil.model.token_heads import MaskedLMHead
+from minidistil.progress import Progress
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
+from minidistil.text.corpus.chunks import chunk
+from minidistil.text.corpus.corpus import Corpus
+from minidistil.text.masking import MaskedDataset, Masking
+from minidistil.text.readers import Examples
+from minidistil.text.tokenizer import Tokenizer
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class MaskedLMSettings:
+    """Settings of masked language modelling.
+
+    Attributes
+    ----------
+    whole_words : bool
+        Whether the pieces of a word are masked together, where it learns and where it is measured.
+    """
+
+    whole_words: bool = False
+
+
+class MaskedLMTask(Task):
+    """Masked words of running text.
+
+    An example is a line, or the text of a row; longer ones than `max_length` are cut into pieces. Of their
+    words 15 % are asked for, all alike (BERT's masking, see `minidistil.text.masking`): others in every epoch
+    of a training, and always the same where a model is measured.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of which `text`, `format`, `header`, `skip_broken` and `max_length` count.
+    settings : MaskedLMSettings, optional
+    """
+
+    kind: ClassVar[str] = "masked-lm"
+    reads: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
+    head: ClassVar[str] = "ForMaskedLM"
+    pipeline_tag: ClassVar[str] = "fill-mask"
+    unsaid_length: ClassVar[int | None] = 128
+    lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
+
+    def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or MaskedLMSettings()
+        self.primary = "perplexity"
+
+    def read(self, path: str | Path) -> Examples:
+        return replace(self.data.read(path), pairs=None, labels=None)
+
+    def changes(self, examples: Examples) -> dict[str, Any]:
+        return {}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
+    ) -> MaskedDataset:
+        length = self.max_length(tokenizer, config)
+        tokenizer = tokenizer.for_model(config.vocab_size)  # random words are the model's
+        corpus = Corpus.in_memory(tokenizer, examples.texts, examples.path)
+        nothing = DataError("it has no word of the vocabulary that could be masked", path=examples.path)
+        if not len(corpus):
+            raise nothing
+        # [CLS] and a word and [SEP] are enough, and unknown words may be many: nothing is left out.
+        sequences = chunk(corpus, tokenizer, max_length=length, shortest=3, unknown=2.0).train
+        data = MaskedDataset.create(
+            sequences, tokenizer, Masking(smoothing=0.0, whole_words=self.settings.whole_words)
+        )
+        if not corpus.counts[data.weights > 0].any():
+            raise nothing
+        return data
+
+    def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+        """The same: pieces are how a text is learnt and measured, and no bound to what is filled in."""
+        return tokenizer
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """See `evaluate_masked_lm`."""
+        data = self.dataset(tokenizer, examples, model.config).fixed()
+        return dict(evaluate_masked_lm(model, data, quiet=quiet))
+
+
+def masked_lm_head(model: Model) -> MaskedLMHead:
+    """The head of a masked LM.
+
+    Raises
+    ------
+    InputError
+        The model has none.
+    """
+    for head in model.heads:
+        if isinstance(head, MaskedLMHead):
+            return head
+    raise InputError(f"{type(model).__name__} does not guess words; a ...ForMaskedLM is needed")
+
+
+def word_scores(model: Model, batch: Batch, tokens: npt.NDArray[np.int64]) -> Array:
+    """Scores of all words [n, V] in the place of n of a batch's tokens, and of those alone.
+
+    Raises
+    ------
+    InputError
+        The model is no masked LM.
+    """
+    head = masked_lm_head(model)
+    outputs, _ = model.forward(batch, logits=False, keep_cache=False)
+    last = model.params.linear(*head.decoder_names(model.config))
+    return np.asarray(model.backend.linear_forward(outputs["features"][tokens], *last)[0])
+
+
+def evaluate_masked_lm(
+    model: Model, dataset: MaskedDataset, *, label: str = "evaluating", quiet: bool = True
+) -> dict[str, float]:
+    """Cross-entropy, accuracy and perplexity over the masked tokens of a dataset.
+
+    Parameters
+    ----------
+    model : Model
+        A masked LM; runs in evaluation mode.
+    dataset : MaskedDataset
+        With `fixed` masks the numbers of two models, or of two moments, can be compared.
+    label, quiet
+        Of the progress shown.
+
+    Returns
+    -------
+    dict
+        "masked_lm": nats a masked token; "accuracy": share guessed right; "perplexity": e^masked_lm.
+    """
+    total, right, count = 0.0, 0, 0
+    with Progress(len(dataset), label, "sequence", quiet=quiet) as progress:
+        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+            batch = dataset.batch(indices)
+            labels = batch.targets["labels"]
+            rows = np.flatnonzero(labels != IGNORE_INDEX)
+            logits = word_scores(model, batch, rows)
+            total += cross_entropy(logits, labels[rows]).sum
+            right += int((logits.argmax(1) == labels[rows]).sum())
+            count += len(rows)
+            progress.update(len(indices))
+    mean = total / max(count, 1)
+    perplexity = math.exp(mean) if mean < 700 else math.inf
+    return {"masked_lm": mean, "accuracy": right / max(count, 1), "perplexity": perplexity}

@@ -1,0 +1,174 @@
+"""Extractive question answering: stretches of a context, or the finding that it holds no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.config import ModelConfig
+from minidistil.errors import DataError, InputError
+from minidistil.model.model import Model
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.inference import read_windows
+from minidistil.tasks.question_answering.spans import Answers, answer_positions, decode_answers
+from minidistil.tasks.question_answering.squad import Questions, read_squad
+from minidistil.text.dataset import Dataset
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.windows import Windows, cut_windows
+
+Array = npt.NDArray[np.floating[Any]]
+
+LONGEST_ANSWER = 30  # tokens, as in BERT's run_squad.py
+
+
+class QuestionTask(Task):
+    """Where in a context the answer is.
+
+    Contexts longer than `max_length` allows are cut into windows that overlap. BERT's recipe for SQuAD has
+    384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap); here 384 overlap by 128.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of which `format` and `max_length` count.
+    """
+
+    kind: ClassVar[str] = "question-answering"
+    reads: ClassVar[tuple[str, ...]] = ("format", "max_length")
+    head: ClassVar[str] = "ForQuestionAnswering"
+    pipeline_tag: ClassVar[str] = "question-answering"
+    usual_length: ClassVar[int] = 384
+    unsaid_length: ClassVar[int | None] = 384
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.primary, self._labelled, self._empty = "f1", True, False
+
+    def read(self, path: str | Path) -> Questions:
+        return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)
+
+    def to_predict(self) -> Self:
+        other = super().to_predict()
+        other._empty = True
+        return other
+
+    def without_labels(self) -> Self:
+        other = super().without_labels()
+        other._labelled = False
+        return other
+
+    def changes(self, examples: Questions) -> dict[str, Any]:
+        if not any(examples.answers):
+            raise DataError("no question has an answer: there is nothing to learn", path=examples.path)
+        return {}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Questions, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        windows = self.windows(tokenizer, examples.questions, examples.contexts, config)
+        if not labelled:
+            return windows.dataset()
+        # One of several right answers is learnt, the first; [CLS] where a window does not hold it.
+        wanted = [answers[0] if answers else None for answers in examples.answers]
+        try:
+            start, end = answer_positions(windows, examples.contexts, wanted, names=examples.ids)
+        except InputError as error:
+            raise DataError(str(error), path=examples.path) from error
+        return windows.dataset(start_positions=start, end_positions=end)
+
+    def windows(
+        self, tokenizer: Tokenizer, questions: Sequence[str], contexts: Sequence[str], config: ModelConfig
+    ) -> Windows:
+        """Questions with their contexts, cut for a model. A question may take a third of a window.
+
+        Windows overlap by a third, short ones by up to a half: no answer of 30 tokens is cut by all of them
+        where they have 128 tokens or more.
+        """
+        length = self.max_length(tokenizer, config)
+        stride = max(length // 3, min(2 * (LONGEST_ANSWER - 1), length // 2))
+        return cut_windows(
+            tokenizer, contexts, questions, max_length=length, stride=stride,
+            max_query_length=min(64, length // 3),
+        )  # fmt: skip
+
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        questions: Sequence[str],
+        contexts: Sequence[str],
+        *,
+        n_best: int = 20,
+        max_answer_length: int = LONGEST_ANSWER,
+        null_threshold: float | None = None,
+        quiet: bool = True,
+    ) -> list[Answers]:
+        """The best answers to each question; see `decode_answers` for the options."""
+        found: list[Answers] = []
+        for part, windows, (start, end) in self.span_logits(
+            model, tokenizer, questions, contexts, quiet=quiet
+        ):
+            for i, context in enumerate(contexts[part]):
+                tokens = windows.tokens_of(i)
+                found.append(
+                    decode_answers(
+                        context, windows.of(i), start[tokens], end[tokens],
+                        n_best=n_best, max_answer_length=max_answer_length, null_threshold=null_threshold,
+                    )
+                )  # fmt: skip
+        return found
+
+    def span_logits(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        questions: Sequence[str],
+        contexts: Sequence[str],
+        *,
+        quiet: bool = True,
+    ) -> Iterator[tuple[slice, Windows, list[Array]]]:
+        """Of some questions at a time: which, their windows, and for every token the scores [T] of starts and
+        of ends."""
+        questions, contexts = as_texts("questions", questions), as_texts("contexts", contexts)
+        if len(questions) != len(contexts):
+            raise InputError(f"{len(contexts)} texts but {len(questions)} questions")
+
+        def cut(part: slice) -> Windows:
+            return self.windows(tokenizer, questions[part], contexts[part], model.config)
+
+        return read_windows(
+            model, cut, len(contexts), "start_logits", "end_logits", label="reading", quiet=quiet
+        )
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Questions, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Exact match and F1 as SQuAD's scripts count them, in percent.
+
+        If some questions have no answer, those of SQuAD 2.0: "no answer" is given where it scores above the
+        best answer; also what the best threshold on the difference would give, and that threshold.
+        """
+        impossible = not all(examples.answers)
+        found = self.predict(
+            model, tokenizer, examples.questions, examples.contexts,
+            null_threshold=0.0 if impossible else None, quiet=quiet,
+        )  # fmt: skip
+        gold = {
+            key: [text for _, text in answers]
+            for key, answers in zip(examples.ids, examples.answers, strict=True)
+        }
+        said = dict(zip(examples.ids, found, strict=True))
+        if not impossible:
+            return metrics.squad_v1(gold, {key: answers.best.text for key, answers in said.items()})
+        scores = metrics.squad_v2(gold, {key: answers.best.text for key, answers in said.items()})
+        answered = {key: a.candidates[0].text if a.candidates else "" for key, a in said.items()}
+        odds = {key: float(np.clip(a.null_odds, -1e9, 1e9)) for key, a in said.items()}
+        by_threshold = metrics.squad_v2(gold, answered, odds, threshold=0.0)
+        return scores | {key: value for key, value in by_threshold.items() if key.startswith("best_")}

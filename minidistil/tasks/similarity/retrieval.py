@@ -1,0 +1,228 @@
+"""Queries, and which texts of a corpus answer them: files, and how well an encoder finds the answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.embeddings.directory import Similarity
+from minidistil.embeddings.encoder import EncoderSettings
+from minidistil.embeddings.search import prepared, similarities
+from minidistil.errors import DataError
+from minidistil.progress import Progress
+from minidistil.tasks.base import Measurable
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.similarity.ranking import Block, ranked_scores, rows_at_once
+from minidistil.text.sources import lines_of, shown_name
+from minidistil.text.tables import read_rows
+
+# As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
+QUERY = ("query", "anchor", "question")
+POSITIVE = ("positive", "positives", "pos")
+NEGATIVE = ("negatives", "negative", "neg")
+
+
+@dataclass
+class Retrieval:
+    """Q queries over N texts.
+
+    Attributes
+    ----------
+    queries, corpus : list of str
+    relevant : list of dict of int to float
+        For each query the texts that answer it, and how well.
+    itself : dict of int to int
+        Queries that are texts of the corpus; they are not to find themselves.
+    """
+
+    queries: list[str] = field(default_factory=list)
+    corpus: list[str] = field(default_factory=list)
+    relevant: list[dict[int, float]] = field(default_factory=list)
+    itself: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def relevance(self, rows: slice) -> npt.NDArray[np.float64]:
+        """Of all texts to some queries, [., N]."""
+        found = np.zeros((rows.stop - rows.start, len(self.corpus)))
+        for row, grades in enumerate(self.relevant[rows]):
+            found[row, list(grades)] = list(grades.values())
+        return found
+
+
+@dataclass(frozen=True)
+class RetrievalSettings(EncoderSettings):
+    """Settings of it, as `task.`.
+
+    Attributes
+    ----------
+    query_prompt : str or None
+        As `prompt`, of the queries; None: the same.
+    """
+
+    query_prompt: str | None = None
+
+
+class RetrievalTask(Measurable):
+    """How high an encoder ranks what answers a query."""
+
+    kind: ClassVar[str] = "retrieval"
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, data: DataSettings | None = None, settings: RetrievalSettings | None = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or RetrievalSettings()
+        self.primary = "ndcg_at_10"
+
+    def read(self, path: str | Path) -> Retrieval:
+        """A JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
+        return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
+
+    def measure(self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True) -> dict[str, Any]:
+        """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus.
+
+        What is near is what the encoder is made for: cosines, if its directory does not say otherwise.
+        """
+        encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
+        similarity = encoder.embedding.similarity
+        if prompt is not None:
+            prompt = encoder.embedding.named_or_text(prompt)
+        corpus = prepared(encoder.encode(examples.corpus, quiet=quiet), similarity)
+        queries = prepared(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
+        with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
+            found = ranked_scores(_blocks(examples, queries, corpus, similarity, progress))
+        return {**found, "corpus": len(corpus)}
+
+
+def _blocks(
+    examples: Retrieval,
+    queries: npt.NDArray[np.float64],
+    corpus: npt.NDArray[np.float64],
+    similarity: Similarity,
+    progress: Progress,
+) -> Iterator[Block]:
+    for rows in rows_at_once(len(queries), len(corpus)):
+        scores = similarities(queries[rows], corpus, similarity)
+        for i in range(rows.start, rows.stop):
+            if i in examples.itself:
+                scores[i - rows.start, examples.itself[i]] = -np.inf
+        yield examples.relevance(rows), scores
+        progress.update(len(scores))
+
+
+def read_queries(path: str | Path) -> Retrieval:
+    """Read queries with what answers them and what does not; the corpus is all of it, each text once.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON, an object a line or an array of them, "-" or `.gz` too: with "query" (or "anchor", "question"),
+        "positive" (or "positives", "pos"), a text or a list of them, and, if there are some, "negatives" (or
+        "negative", "neg").
+
+    Raises
+    ------
+    DataError
+        Anything else; file and line are named.
+    """
+    name = shown_name(path)
+    places: dict[str, int] = {}
+    relevant: dict[str, dict[int, float]] = {}  # a query may have several lines
+    for number, row in read_rows(path, format="jsonl"):
+        (query,) = _texts(row, QUERY, name, number, most=1)
+        positive = _texts(row, POSITIVE, name, number)
+        for text in [*positive, *(_texts(row, NEGATIVE, name, number) if set(NEGATIVE) & row.keys() else [])]:
+            places.setdefault(text, len(places))
+        relevant.setdefault(query, {}).update({places[text]: 1.0 for text in positive})
+    found = Retrieval(corpus=list(places), queries=list(relevant), relevant=list(relevant.values()))
+    return _checked(found, name)
+
+
+def read_beir(folder: Path) -> Retrieval:
+    """Read a folder as of BEIR (Thakur et al. 2021, arXiv:2104.08663).
+
+    Parameters
+    ----------
+    folder : Path
+        `corpus.jsonl` with "_id", "text" and, if it has one, "title", which is put before the text;
+        `queries.jsonl` with "_id" and "text"; `qrels/test.tsv`: a line of names, then query, text and grade
+        between tabs. Queries without a grade above 0 do not count, and a query that has the id of a text does
+        not find that.
+
+    Raises
+    ------
+    DataError
+        Anything else; file and line are named.
+    """
+    places: dict[str, int] = {}
+    found = Retrieval()
+    for key, row in _objects(folder / "corpus.jsonl"):
+        places[key] = len(places)
+        found.corpus.append(f"{row.get('title') or ''} {row['text']}".strip())
+    queries = {key: row["text"] for key, row in _objects(folder / "queries.jsonl")}
+    grades: dict[str, dict[int, float]] = {}
+    path = folder / "qrels" / "test.tsv"
+    for number, line in lines_of(path, str(path)):
+        cells = line.rstrip("\r\n").split("\t")
+        if number == 1 or not line.strip():
+            continue
+        try:
+            query, text, grade = cells[0], cells[1], float(cells[2])
+            if not math.isfinite(grade):
+                raise ValueError("grade")
+        except (IndexError, ValueError) as error:
+            raise DataError(
+                "query, text and grade are expected, between tabs", path=path, line=number
+            ) from error
+        for key, known in ((query, queries), (text, places)):
+            if key not in known:
+                raise DataError(f"there is no id {key!r}", path=path, line=number)
+        if grade > 0:
+            grades.setdefault(query, {})[places[text]] = grade
+    for key, relevant in grades.items():
+        if key in places:
+            found.itself[len(found.queries)] = places[key]
+        found.queries.append(queries[key])
+        found.relevant.append(relevant)
+    return _checked(found, str(path))
+
+
+def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Objects of a JSONL file that have an id and a text."""
+    seen = set()
+    for number, row in read_rows(path, format="jsonl"):
+        key = row.get("_id")
+        if key is None or not isinstance(row.get("text"), str):
+            raise DataError('"_id" and "text" are expected', path=path, line=number)
+        if str(key) in seen:
+            raise DataError(f"the id {str(key)!r} is there twice", path=path, line=number)
+        seen.add(str(key))
+        yield str(key), row
+
+
+def _texts(
+    row: Mapping[str, Any], names: tuple[str, ...], path: str, line: int, *, most: int | None = None
+) -> list[str]:
+    """The texts under one of these names."""
+    key = next((name for name in names if name in row), None)
+    if key is None:
+        raise DataError(f"no key {names[0]!r}; this line has: {', '.join(row)}", path=path, line=line)
+    value = row[key]
+    texts = [value] if isinstance(value, str) else value
+    good = isinstance(texts, list) and all(isinstance(text, str) and text.strip() for text in texts)
+    if not good or (names is not NEGATIVE and not texts) or (most is not None and len(texts) > most):
+        wanted = "text" if most == 1 else "a text, or a list of texts"
+        raise DataError(f"{key!r} should hold {wanted}, not {value!r:.60}", path=path, line=line)
+    return list(texts)
+
+
+def _checked(found: Retrieval, name: str) -> Retrieval:
+    if not found.queries:
+        raise DataError("there are no queries in it, with what answers them", path=name)
+    return found

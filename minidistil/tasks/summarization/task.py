@@ -1,0 +1,341 @@
+"""Extractive summaries: the sentences of a document that say most of it.
+
+With any encoder: `centroid` and `mmr`, which compare vectors of sentences (`selection`);
+`lead`, the first sentences, is what they are held against. With a model that has learnt it: a token
+classifier says of every token whether its sentence belongs to the summary, and a sentence has the mean of its
+tokens' log-odds. So a document is read once, in windows, each sentence with all that is around it, as in
+BERTSUM (Liu and Lapata 2019, arXiv:1908.08345), but without tokens that mark the sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.losses import IGNORE_INDEX
+from minidistil.model.model import Model
+from minidistil.model.token_heads import TokenHead
+from minidistil.progress import Progress
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.inference import token_outputs
+from minidistil.tasks.summarization.documents import Documents, read_documents
+from minidistil.tasks.summarization.oracle import oracle, rouge, words
+from minidistil.tasks.summarization.selection import Limits, best, centroid, mmr
+from minidistil.text.dataset import Dataset
+from minidistil.text.sentences import Sentence, split_lines, split_sentences
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.windows import Windows, cut_texts
+
+Method = Literal["trained", "centroid", "mmr", "lead"]
+Unit = Literal["sentence", "line"]
+
+LABELS = {0: "rest", 1: "summary"}  # what a model that has learnt it calls them
+CHARACTERS_AT_ONCE = 2_000_000  # of documents: bounds the tokens and vectors that exist at a time
+
+
+@dataclass(frozen=True)
+class SummarySettings:
+    """How documents are summarised.
+
+    Attributes
+    ----------
+    method : {"trained", "centroid", "mmr", "lead"} or None
+        None: "trained" with a model that has learnt it, else "mmr".
+    sentences, words : int or None
+        At most so many. Without either, three sentences.
+    unit : {"sentence", "line"}
+        What is taken or left. Lines are for dialogues: a turn keeps the name of who says it.
+    mmr_lambda : float
+        From 0 to 1, see `minidistil.tasks.summarization.selection.mmr`.
+    block_trigrams : bool
+        With "trained": no three words in a row twice.
+
+    Raises
+    ------
+    UsageError
+        Something out of its range.
+    """
+
+    method: Method | None = None
+    sentences: int | None = None
+    words: int | None = None
+    unit: Unit = "sentence"
+    mmr_lambda: float = 0.7
+    block_trigrams: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("method", Method), ("unit", Unit)):
+            value = getattr(self, name)
+            if value not in get_args(kinds) and not (name == "method" and value is None):
+                raise UsageError(f"{name} is {value!r}, which is none of {', '.join(get_args(kinds))}")
+        for name in ("sentences", "words"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+        if not 0 <= self.mmr_lambda <= 1:
+            raise UsageError(f"mmr_lambda is from 0 to 1, not {self.mmr_lambda}")
+
+    @property
+    def limits(self) -> Limits:
+        if self.sentences is None and self.words is None:
+            return Limits()
+        return Limits(self.sentences, self.words)
+
+    def split(self, text: str) -> list[Sentence]:
+        """What a summary is made of."""
+        return split_lines(text) if self.unit == "line" else split_sentences(text)
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A sentence of a summary.
+
+    Attributes
+    ----------
+    text : str
+        `document[start:end]`.
+    start, end : int
+    index : int
+        Which sentence of the document it is, from 0.
+    score : float
+        Why it was taken: its probability ("trained"), its cosine with the mean of the document ("centroid"),
+        the marginal relevance it had ("mmr"), how much of the document comes after it ("lead").
+    """
+
+    text: str
+    start: int
+    end: int
+    index: int
+    score: float
+
+
+class Summary(NamedTuple):
+    """What is left of a document.
+
+    Attributes
+    ----------
+    text : str
+        The sentences, one a line.
+    sentences : list of Extract
+        In the document's order.
+    method : str
+        How they were chosen.
+    """
+
+    text: str
+    sentences: list[Extract]
+    method: Method
+
+
+class SummaryTask(Task):
+    """Which sentences are a document's summary.
+
+    What is learnt are the sentences that a greedy choice by ROUGE would take for the summaries that were
+    written (`oracle`): each token of such a sentence has the label "summary". Documents
+    longer than `max_length` are cut into windows that overlap by a quarter.
+
+    Parameters
+    ----------
+    data : DataSettings
+        `text` is the column of the document, `label` that of the summary.
+    settings : SummarySettings
+    """
+
+    kind: ClassVar[str] = "summarization"
+    reads: ClassVar[tuple[str, ...]] = ("text", "label", "format", "header", "max_length")
+    head: ClassVar[str] = "ForTokenClassification"
+    pipeline_tag: ClassVar[str] = "summarization"
+    usual_length: ClassVar[int] = 512
+
+    def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.settings = settings or SummarySettings()
+        self.primary = "rouge1"
+
+    def read(self, path: str | Path) -> Documents:
+        d = self.data
+        return read_documents(path, text=d.text, summary=d.label, format=d.format, header=d.named_columns)
+
+    def changes(self, examples: Documents) -> dict[str, Any]:
+        return {"id2label": LABELS}
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Documents, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        windows = self.windows(tokenizer, examples.texts, config)
+        data = windows.dataset()
+        if not labelled:
+            return data
+        labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
+        for i, (text, summaries) in enumerate(zip(examples.texts, examples.summaries, strict=True)):
+            if not summaries:
+                raise DataError("there is no summary of it", path=examples.path, line=examples.lines[i])
+            sentences = self.settings.split(text)
+            wanted = np.zeros(len(sentences), np.int64)
+            wanted[oracle([s.text for s in sentences], summaries)] = 1
+            inside = windows.text_tokens(i)
+            labels[inside] = wanted[_sentence_of(sentences, windows.spans[inside])]
+        if not (labels == 1).any():
+            raise DataError(
+                "no summary has a word of its document: there is nothing to learn", path=examples.path
+            )
+        return data.with_token_targets(labels=labels)
+
+    def windows(self, tokenizer: Tokenizer, texts: Sequence[str], config: ModelConfig) -> Windows:
+        """Documents cut for a model."""
+        return cut_texts(tokenizer, texts, self.max_length(tokenizer, config))
+
+    def predict(self, encoder: SentenceEncoder, texts: Sequence[str], *, quiet: bool = True) -> list[Summary]:
+        """Summaries of documents, in order; none depends on another.
+
+        Parameters
+        ----------
+        encoder : SentenceEncoder
+            For "trained" its model must have learnt it.
+        texts : sequence of str
+            A blank one has no sentences.
+
+        Raises
+        ------
+        ConfigError
+            "trained" is asked of a model that has not learnt it.
+        """
+        method = self.settings.method or ("trained" if is_trained(encoder.model) else "mmr")
+        if method == "trained":
+            encoder.model.check_trained()
+        if method == "trained" and not is_trained(encoder.model):
+            raise ConfigError(
+                f"this {type(encoder.model).__name__} has not learnt to summarise: fine-tune it for "
+                "summarization, or take the method mmr or centroid"
+            )
+        found = []
+        with Progress(len(texts), "summarising", "document", quiet=quiet) as progress:
+            for some in _groups(texts):
+                documents = [self.settings.split(text) for text in some]
+                scored = self._scores(method, encoder, some, documents)
+                found += [self._choose(method, s, x) for s, x in zip(documents, scored, strict=True)]
+                progress.update(len(some))
+        return found
+
+    def _scores(
+        self, method: Method, encoder: SentenceEncoder, texts: list[str], documents: list[list[Sentence]]
+    ) -> list[npt.NDArray[Any]]:
+        """For each document what `method` chooses by: a number for each sentence, or a vector."""
+        if method == "lead":
+            return [1 - np.arange(len(s)) / max(len(s), 1) for s in documents]
+        if method == "trained":
+            windows = self.windows(encoder.tokenizer, texts, encoder.model.config)
+            (logits,) = token_outputs(encoder.model, windows.dataset(), "logits")
+            odds = logits[:, 1].astype(np.float64) - logits[:, 0]
+            owned = [windows.owned_tokens(i) for i in range(len(texts))]
+            return [
+                _probabilities(odds[own], _sentence_of(s, windows.spans[own]), len(s))
+                for s, own in zip(documents, owned, strict=True)
+            ]
+        vectors = encoder.encode([sentence.text for s in documents for sentence in s])
+        return np.split(vectors, np.cumsum([len(s) for s in documents])[:-1])
+
+    def _choose(self, method: Method, sentences: list[Sentence], scored: npt.NDArray[Any]) -> Summary:
+        said = [words(sentence.text) for sentence in sentences]
+        lengths = np.array([len(w) for w in said], np.int64)
+        # Lines of stars and the like say nothing.
+        kept = np.flatnonzero(lengths) if lengths.any() else np.arange(len(sentences))
+        scored, lengths, limits = scored[kept], lengths[kept], self.settings.limits
+        if method == "centroid":
+            picks = centroid(scored, lengths, limits)
+        elif method == "mmr":
+            picks = mmr(scored, lengths, limits, weight=self.settings.mmr_lambda)
+        else:
+            blocked = method == "trained" and self.settings.block_trigrams
+            picks = best(scored, lengths, limits, words=[said[i] for i in kept] if blocked else None)
+        extracts = []
+        for i, score in zip(kept[picks.indices].tolist(), picks.scores.tolist(), strict=True):
+            text, start, end = sentences[i]
+            extracts.append(Extract(text, start, end, i, score))
+        return Summary(joined([extract.text for extract in extracts]), extracts, method)
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Documents, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        return self._compare(SentenceEncoder(model, tokenizer), examples, quiet=quiet)
+
+    def measure(self, path_or_id: str | Path, examples: Documents, *, quiet: bool = True) -> dict[str, Any]:
+        encoder = SentenceEncoder.from_pretrained(path_or_id)  # with the pooling that its directory asks for
+        return self._compare(encoder, examples, quiet=quiet)
+
+    def _compare(self, encoder: SentenceEncoder, examples: Documents, *, quiet: bool) -> dict[str, Any]:
+        """Mean F1 of ROUGE: of the summaries, of the first sentences ("lead_..."), of the oracle's."""
+        for line, summaries in zip(examples.lines, examples.summaries, strict=True):
+            if not summaries:
+                raise DataError("there is no summary to compare with", path=examples.path, line=line)
+        found = self.predict(encoder, examples.texts, quiet=quiet)
+        lead = SummaryTask(self.data, replace(self.settings, method="lead"))
+        return {
+            "method": found[0].method,
+            **mean_rouge(examples, [summary.text for summary in found]),
+            **mean_rouge(examples, [s.text for s in lead.predict(encoder, examples.texts)], "lead_"),
+            **mean_rouge(examples, self.oracle_summaries(examples), "oracle_"),
+        }
+
+    def oracle_summaries(self, examples: Documents) -> list[str]:
+        """What the greedy choice by ROUGE takes of each document, whatever its length."""
+        found = []
+        for text, summaries in zip(examples.texts, examples.summaries, strict=True):
+            sentences = [sentence.text for sentence in self.settings.split(text)]
+            found.append(joined([sentences[i] for i in oracle(sentences, summaries)]))
+        return found
+
+
+def is_trained(model: Model) -> bool:
+    """Whether a model has learnt to summarise."""
+    return any(isinstance(head, TokenHead) for head in model.heads) and model.config.id2label == LABELS
+
+
+def joined(sentences: Sequence[str]) -> str:
+    """Sentences, one a line."""
+    return "\n".join(" ".join(sentence.split()) for sentence in sentences)
+
+
+def mean_rouge(examples: Documents, summaries: Sequence[str], prefix: str = "") -> dict[str, float]:
+    """Means over documents of F1, see `minidistil.tasks.summarization.oracle.rouge`."""
+    each = [rouge(r, s) for r, s in zip(examples.summaries, summaries, strict=True)]
+    return {prefix + name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
+
+
+def _sentence_of(sentences: Sequence[Sentence], spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """In which sentence each token begins; `spans` [T, 2] are their characters."""
+    begins = np.array([sentence.start for sentence in sentences], np.int64)
+    found: npt.NDArray[np.int64] = np.searchsorted(begins, spans[:, 0], "right") - 1
+    return found
+
+
+def _probabilities(
+    odds: npt.NDArray[np.float64], sentence: npt.NDArray[np.int64], n: int
+) -> npt.NDArray[np.float64]:
+    """Of n sentences, from the log-odds of their tokens. One without any, as of signs alone, has 0."""
+    counts = np.bincount(sentence, minlength=n)
+    means = np.bincount(sentence, odds, minlength=n) / np.maximum(counts, 1)
+    return np.where(counts > 0, 1 / (1 + np.exp(-means)), 0.0)
+
+
+def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Texts, as many at a time as have not too many characters together."""
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        if some and size + len(text) > CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield some

@@ -1,0 +1,277 @@
+"""Named entities: from a tag for every token to stretches of text, and from stretches to tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import InputError, UsageError
+from minidistil.metrics import Span
+from minidistil.tasks.inference import require_finite
+from minidistil.tasks.token_classification.schemes import TagSet
+from minidistil.text.whitespace import whitespace_words
+
+Aggregation = Literal["none", "simple", "first", "average", "max", "whitespace"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+
+class Entity(NamedTuple):
+    """An entity a model found.
+
+    Attributes
+    ----------
+    text : str
+        `original[start:end]`.
+    type : str
+        Without prefix, except for the aggregation "none".
+    score : float
+        Mean probability of the tags that were chosen for its tokens (for its words, if words decide).
+    start, end : int
+        Characters of the original text, from and up to.
+    """
+
+    text: str
+    type: str
+    score: float
+    start: int
+    end: int
+
+
+class EntitySpan(NamedTuple):
+    """An entity somebody marked: characters from and up to, a type, and, to be checked, the text there."""
+
+    start: int
+    end: int
+    type: str
+    text: str | None = None
+
+
+class Placed(NamedTuple):
+    """Marked entities among the words, or tokens, of a text.
+
+    Attributes
+    ----------
+    spans : list of Span
+        In numbers of words.
+    inexact : int
+        How many entities begin or end elsewhere than a word does. They are those of whole words.
+    missed : int
+        How many have no word: none stands for any of their characters, or other entities that begin earlier
+        have all of their words.
+    """
+
+    spans: list[Span]
+    inexact: int
+    missed: int
+
+
+class WordTags(NamedTuple):
+    """Tags that a model gives the words, or tokens, of a text.
+
+    Attributes
+    ----------
+    tags : int64 [W]
+        Numbers of tags.
+    scores : float64 [W]
+        Their probabilities.
+    spans : int64 [W, 2]
+        Characters of each word, from and up to.
+    """
+
+    tags: Int64
+    scores: Float64
+    spans: Int64
+
+
+def decode_entities(
+    text: str,
+    probabilities: npt.ArrayLike,
+    spans: npt.ArrayLike,
+    word_ids: npt.ArrayLike,
+    id2label: Mapping[int, str],
+    *,
+    aggregation: Aggregation = "first",
+    scheme: str | None = None,
+) -> list[Entity]:
+    """Entities of one text, in its order.
+
+    Parameters
+    ----------
+    text : str
+    probabilities, spans, word_ids, aggregation
+        As of `choose_tags`.
+    id2label : mapping of int to str
+        The C tags.
+    scheme : {"IOB1", "IOB2", "BIOES", "BILOU", "plain"}, optional
+        By default guessed from all tags; see `TagSet`.
+
+    Raises
+    ------
+    InputError, UsageError
+        As of `choose_tags`; or an unknown scheme.
+    """
+    tags = TagSet([id2label[i] for i in range(len(id2label))], scheme)
+    found = choose_tags(text, probabilities, spans, word_ids, len(id2label), aggregation=aggregation)
+    return tagged_entities(text, found, tags, apart=aggregation == "none")
+
+
+def choose_tags(
+    text: str,
+    probabilities: npt.ArrayLike,
+    spans: npt.ArrayLike,
+    word_ids: npt.ArrayLike,
+    num_labels: int,
+    *,
+    aggregation: Aggregation = "first",
+    words: npt.ArrayLike | None = None,
+) -> WordTags:
+    """The tags of a text's words, or of its tokens.
+
+    Parameters
+    ----------
+    text : str
+    probabilities : float [T, C]
+        Of each tag, for each token of the text in order; of windows, those of `Windows.owned_tokens`.
+    spans : int [T, 2]
+        Characters of each token, from and up to.
+    word_ids : int [T]
+        Tokens next to each other with the same number are one word.
+    num_labels : int
+        C.
+    aggregation : {"none", "simple", "first", "average", "max", "whitespace"}
+        Who chooses tags. "none", "simple": each token for itself. Otherwise the word chooses: by the
+        probabilities of its "first" token, their mean over its tokens ("average"), or the highest
+        probability that any of its tokens gives any tag ("max"). "whitespace": as "first", of the words that
+        `whitespace_words` finds.
+    words : int [V, 2], optional
+        Characters of the words, where they are given; the first token that begins in one chooses for it.
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit each other, or a NaN or an Inf among the probabilities.
+    UsageError
+        Unknown aggregation.
+    """
+    if aggregation not in get_args(Aggregation):
+        raise UsageError(
+            f"aggregation must be one of {', '.join(get_args(Aggregation))}, not {aggregation!r}"
+        )
+    rows, where, ids = _check_arrays(probabilities, spans, word_ids, num_labels)
+    if words is None and aggregation == "whitespace":
+        words = whitespace_words(text)
+    if words is not None:
+        given = np.asarray(words, np.int64).reshape(-1, 2)
+        ids = np.searchsorted(given[:, 0], where[:, 0], "right") - 1
+        rows, ids = rows[ids >= 0], ids[ids >= 0]
+        firsts = _firsts(ids)
+        rows, where = rows[firsts], given[ids[firsts]]
+    elif aggregation not in ("none", "simple"):
+        rows, where = _words(rows, where, ids, aggregation)
+    tags = rows.argmax(1) if len(rows) else np.zeros(0, np.int64)
+    return WordTags(tags, rows[np.arange(len(rows)), tags], where)
+
+
+def tagged_entities(text: str, found: WordTags, tags: TagSet, *, apart: bool = False) -> list[Entity]:
+    """The entities that tags of words make; `apart`: each word for itself, under its whole tag."""
+    names = [tags.tags[i] for i in found.tags.tolist()]
+    if apart:
+        inside = [i for i, name in enumerate(names) if name != tags.outside]
+        spans = [Span(names[i], i, i + 1) for i in inside]
+    else:
+        spans = tags.read(names)
+    return [_entity(text, kind, found.scores[a:b], found.spans[a:b]) for kind, a, b in spans]
+
+
+def place_entities(text: str, entities: Sequence[EntitySpan | Entity], words: npt.ArrayLike) -> Placed:
+    """Marked entities as spans of words: what a model is trained on.
+
+    Parameters
+    ----------
+    text : str
+    entities : sequence of EntitySpan or Entity
+        In any order.
+    words : int [W, 2]
+        Characters of each word, or token, in the order of the text.
+
+    Raises
+    ------
+    InputError
+        An entity that is empty, lies outside of the text, is not the text it says, or overlaps another.
+    """
+    begins, ends = np.asarray(words, np.int64).reshape(-1, 2).T
+    placed: list[Span] = []
+    inexact = missed = previous_end = next_free = 0
+    for entity in sorted(entities, key=lambda entity: (entity.start, entity.end)):
+        _check_entity(text, entity)
+        if entity.start < previous_end:
+            raise InputError(f"{_name(entity)} overlaps the entity before it, which ends at {previous_end}")
+        previous_end = entity.end
+        first = int(np.searchsorted(ends, entity.start, "right"))  # the first word that ends after its start
+        last = int(np.searchsorted(begins, entity.end, "left"))  # the first that begins at its end or later
+        if first < last:
+            inexact += bool(begins[first] != entity.start or ends[last - 1] != entity.end)
+        first = max(first, next_free)
+        if first >= last:
+            missed += 1
+            continue
+        placed.append(Span(entity.type, first, last))
+        next_free = last
+    return Placed(placed, inexact, missed)
+
+
+def _check_arrays(
+    probabilities: npt.ArrayLike, spans: npt.ArrayLike, word_ids: npt.ArrayLike, num_labels: int
+) -> tuple[Float64, Int64, Int64]:
+    rows = np.asarray(probabilities, np.float64)
+    where, words = np.asarray(spans, np.int64), np.asarray(word_ids, np.int64)
+    T = len(words)
+    if rows.shape != (T, num_labels) or where.shape != (T, 2):
+        raise InputError(
+            f"{T} word ids and {num_labels} labels need probabilities [{T}, {num_labels}] and "
+            f"spans [{T}, 2], not {list(rows.shape)} and {list(where.shape)}"
+        )
+    require_finite(rows)
+    return rows, where, words
+
+
+def _firsts(words: Int64) -> Int64:
+    """The first token of each word."""
+    return np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(words) else np.zeros(0, np.int64)
+
+
+def _words(rows: Float64, where: Int64, words: Int64, aggregation: str) -> tuple[Float64, Int64]:
+    """Probabilities [W, C] and spans [W, 2] of words from those of tokens."""
+    firsts = _firsts(words)
+    if not len(firsts):
+        return rows, where
+    begins, ends = np.minimum.reduceat(where[:, 0], firsts), np.maximum.reduceat(where[:, 1], firsts)
+    if aggregation == "first":
+        rows = rows[firsts]
+    elif aggregation == "max":
+        rows = np.maximum.reduceat(rows, firsts)
+    else:
+        rows = np.add.reduceat(rows, firsts) / np.diff(np.append(firsts, len(words)))[:, None]
+    return rows, np.stack([begins, ends], axis=1)
+
+
+def _entity(text: str, kind: str, scores: Float64, where: Int64) -> Entity:
+    start, end = int(where[:, 0].min()), int(where[:, 1].max())
+    return Entity(text[start:end], kind, float(scores.mean()), start, end)
+
+
+def _check_entity(text: str, entity: EntitySpan | Entity) -> None:
+    if not 0 <= entity.start < entity.end <= len(text):
+        raise InputError(f"{_name(entity)} is not within the {len(text)} characters of the text")
+    found = text[entity.start : entity.end]
+    if entity.text is not None and entity.text != found:
+        raise InputError(f"{_name(entity)} should be {entity.text!r}, but the text there is {found!r}")
+
+
+def _name(entity: EntitySpan | Entity) -> str:
+    return f"entity {entity.type!r} from {entity.start} to {entity.end}"

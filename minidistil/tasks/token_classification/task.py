@@ -1,0 +1,320 @@
+"""Token classification: named entities, and whatever else is a tag for each word."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil import metrics
+from minidistil.config import ModelConfig
+from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.losses import IGNORE_INDEX
+from minidistil.metrics import Span
+from minidistil.model.model import Model
+from minidistil.ops.softmax import softmax_forward
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.inference import read_windows
+from minidistil.tasks.token_classification.conll import Tagged, read_tagged
+from minidistil.tasks.token_classification.entities import (
+    Aggregation,
+    Entity,
+    Placed,
+    WordTags,
+    choose_tags,
+    place_entities,
+    tagged_entities,
+)
+from minidistil.tasks.token_classification.schemes import TagSet, check_scheme
+from minidistil.tasks.training_settings import Learnt
+from minidistil.text.dataset import Dataset
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.windows import Windows, cut_texts
+
+log = logging.getLogger("minidistil")
+
+ASKED = 64  # texts, to see how a teacher writes its tags
+
+
+class TokenTask(Task):
+    """A tag for each word, and from them entities.
+
+    The first piece of a word has its tag to learn; the others count for nothing (Devlin et al. 2018, section
+    5.3). Texts longer than `max_length` are cut into windows that overlap by a quarter.
+
+    Parameters
+    ----------
+    data : DataSettings
+        `label` is the column of the tag, counted from 0; by default the last. `format`: "columns" or "jsonl".
+        `scheme`: how a model's tags are written, and "plain" also how the file's are.
+    """
+
+    kind: ClassVar[str] = "token-classification"
+    reads: ClassVar[tuple[str, ...]] = ("label", "format", "max_length", "scheme")
+    head: ClassVar[str] = "ForTokenClassification"
+    pipeline_tag: ClassVar[str] = "token-classification"
+
+    def __init__(self, data: DataSettings | None = None) -> None:
+        self.data = data or DataSettings()
+        self.primary, self._labelled = "f1", True
+        if self.data.scheme is not None:
+            check_scheme(self.data.scheme)
+
+    def read(self, path: str | Path) -> Tagged:
+        column = -1 if self.data.label is None else self.data.label
+        if not str(column).removeprefix("-").isdecimal():
+            raise UsageError(f"data.label is {column!r}: the column of the tag is a number, counted from 0")
+        return read_tagged(
+            path, column=int(column), format=self.data.format_of(path), labelled=self._labelled,
+            scheme=self.data.scheme,
+        )  # fmt: skip
+
+    def without_labels(self) -> Self:
+        other = super().without_labels()
+        other._labelled = False
+        return other
+
+    def changes(self, examples: Tagged) -> dict[str, Any]:
+        if examples.numbers is not None:
+            raise DataError(
+                "its tags are numbers, and nothing says what they are called: write names, or take a parquet "
+                "file whose schema has them",
+                path=examples.path,
+            )
+        types = sorted({entity.type for marked in examples.entities for entity in marked})
+        if not types:
+            raise DataError("no entity is marked in it: there is nothing to learn", path=examples.path)
+        return {"id2label": dict(enumerate(TagSet.of_types(types, self.data.scheme or "IOB2").tags))}
+
+    def learns(
+        self,
+        examples: Tagged,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        teacher: tuple[Model, Tokenizer] | None = None,
+    ) -> Learnt:
+        learnt = super().learns(examples, config, tokenizer)
+        tags = None if teacher is None else self._tags_of(*teacher, examples.texts[:ASKED])
+        scheme = (self.data.scheme or "IOB2") if tags is None else tags.scheme
+        kept = tags_of(config)
+        return replace(learnt, whitespace_words=examples.words is not None, scheme=scheme, tags=kept)
+
+    def tag_set(self, config: ModelConfig) -> TagSet:
+        """The tags of a model, in the scheme that the settings say, that it learnt, or that they look like.
+
+        Raises
+        ------
+        UsageError, ConfigError
+            There is no such scheme.
+        """
+        tags, learnt = tags_of(config), Learnt.of(config)
+        kept = learnt.scheme if learnt.tags in (None, tags) else None  # of tags renamed by hand: guessed anew
+        return TagSet(tags, self.data.scheme or kept)
+
+    def _tags_of(self, model: Model, tokenizer: Tokenizer, texts: list[str]) -> TagSet:
+        """The tags of a model, in the scheme in which it gives them for some texts if nothing says it."""
+        tags = self.tag_set(model.config)
+        if tags.certain:
+            return tags
+        found = self._word_tags(model, tokenizer, texts, "first", None, quiet=True)
+        return tags.as_used([tags.tags[i] for i in some.tags.tolist()] for some in found)
+
+    def dataset(
+        self, tokenizer: Tokenizer, examples: Tagged, config: ModelConfig, *, labelled: bool = True
+    ) -> Dataset:
+        windows = self.windows(tokenizer, examples.texts, config)
+        data = windows.dataset()
+        if not labelled:
+            return data
+        examples = examples.named(config.id2label)
+        labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
+        all_tags = self.tag_set(config)
+        ids = {tag: i for i, tag in enumerate(all_tags.tags)}
+        placed: list[Placed] = []
+        for i in range(len(examples)):
+            inside, own = windows.text_tokens(i), windows.owned_tokens(i)
+            words, where = words_of(windows, own, examples, i)
+            firsts = np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(own) else own
+            placed.append(place_entities(examples.texts[i], examples.entities[i], where))
+            tags = all_tags.write(placed[-1].spans, len(where))
+            row = np.full(len(own), IGNORE_INDEX, np.int64)
+            for t in firsts.tolist():
+                tag = tags[words[t]]
+                if tag not in ids:
+                    raise DataError(
+                        f"there is no tag {tag!r}; the tags are: {', '.join(ids)}",
+                        path=examples.path,
+                        line=examples.lines[i],
+                    )
+                row[t] = ids[tag]
+            labels[inside] = row[windows.text_positions[inside]]
+        _say_inexact(examples, placed)
+        return data.with_token_targets(labels=labels)
+
+    def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
+        """Texts cut for a model."""
+        return cut_texts(tokenizer, texts, self.max_length(tokenizer, config))
+
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: list[str],
+        *,
+        aggregation: Aggregation | None = None,
+        quiet: bool = True,
+    ) -> list[list[Entity]]:
+        """Entities of each text.
+
+        Parameters
+        ----------
+        aggregation : {"none", "simple", "first", "average", "max", "whitespace"}, optional
+            See `choose_tags`. By default "whitespace" for a model that learnt from files of words, else
+            "first".
+        """
+        texts = as_texts("texts", texts)
+        tags, apart = self.tag_set(model.config), aggregation == "none"
+        usual = self.usual_aggregation(model.config)
+        found = self._word_tags(model, tokenizer, texts, aggregation or usual, None, quiet=quiet)
+        return [
+            tagged_entities(text, some, tags, apart=apart) for text, some in zip(texts, found, strict=True)
+        ]
+
+    def usual_aggregation(self, config: ModelConfig) -> Aggregation:
+        """The words that a model learnt to tag."""
+        return "whitespace" if Learnt.of(config).whitespace_words else "first"
+
+    def _word_tags(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: list[str],
+        aggregation: Aggregation,
+        words: list[list[tuple[int, int]]] | None,
+        *,
+        quiet: bool,
+    ) -> Iterator[WordTags]:
+        """The tags of each text's words; `words` are those of a file that has some."""
+
+        def cut(part: slice) -> Windows:
+            return self.windows(tokenizer, texts[part], model.config)
+
+        for part, windows, (logits,) in read_windows(
+            model, cut, len(texts), "logits", label="tagging", quiet=quiet
+        ):
+            probabilities = softmax_forward(logits.astype(np.float64))[0]
+            for i, text in enumerate(texts[part]):
+                own = windows.owned_tokens(i)
+                yield choose_tags(
+                    text, probabilities[own], windows.spans[own], windows.word_ids[own],
+                    model.config.num_labels, aggregation=aggregation,
+                    words=None if words is None else words[part.start + i],
+                )  # fmt: skip
+
+    def evaluate(
+        self, model: Model, tokenizer: Tokenizer, examples: Tagged, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Strict entities: precision, recall and F1 over all ("f1") and by type; accuracy of words' tags.
+
+        Right is an entity whose characters and type are. Words are those of the file; of running text, those
+        that `predict` takes. Their tags are compared as the model gave them.
+        """
+        tags, examples = self.tag_set(model.config), examples.named(model.config.id2label)
+        self._check_types(tags, examples)
+        usual = self.usual_aggregation(model.config)
+        said = list(self._word_tags(model, tokenizer, examples.texts, usual, examples.words, quiet=quiet))
+        names = [[tags.tags[i] for i in some.tags.tolist()] for some in said]
+        written = tags if tags.certain else tags.as_used(names)
+        gold, predicted, placed = [], [], []
+        right = count = 0
+        for i, (text, some, given) in enumerate(zip(examples.texts, said, names, strict=True)):
+            found = tagged_entities(text, some, tags)
+            predicted.append([Span(e.type, e.start, e.end) for e in found])
+            gold.append([Span(e.type, e.start, e.end) for e in examples.entities[i]])
+            placed.append(place_entities(text, examples.entities[i], some.spans))
+            true = written.write(placed[-1].spans, len(given))
+            right += sum(a == b for a, b in zip(true, given, strict=True))
+            count += len(given)
+            if examples.words is not None:  # a word of which the tokenizer left nothing has no tag: O
+                right += _right_without_tokens(examples, i, some)
+                count += len(examples.words[i]) - len(given)
+        if not count:
+            raise DataError("there is no word in it", path=examples.path)
+        _say_inexact(examples, placed)
+        scores = metrics.span_scores(gold, predicted, accuracy=right / count)
+        return {
+            "precision": scores.micro.precision,
+            "recall": scores.micro.recall,
+            "f1": scores.micro.f1,
+            "accuracy": scores.accuracy,
+            "types": {kind: score._asdict() for kind, score in scores.by_type.items()},
+        }
+
+    @staticmethod
+    def _check_types(tags: TagSet, examples: Tagged) -> None:
+        """A ConfigError if a model knows none of the types of entity in a file, a warning if only some."""
+        theirs, ours = sorted({e.type for marked in examples.entities for e in marked}), tags.types
+        unknown = [kind for kind in theirs if kind not in ours]
+        if theirs and unknown == theirs:
+            raise ConfigError(
+                f"the types of {examples.path} are {', '.join(theirs[:8])}, the model's {', '.join(ours[:8])}"
+            )
+        if unknown:
+            log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
+
+
+def tags_of(config: ModelConfig) -> list[str]:
+    """Names of a model's outputs, in their order."""
+    return [config.id2label[i] for i in range(config.num_labels)]
+
+
+def words_of(
+    windows: Windows, tokens: npt.NDArray[np.int64], examples: Tagged, i: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Word of each of a text's tokens, counted from 0 without gaps, and the characters of each word.
+
+    Words are those of the file, where it has words, else those of the tokenizer.
+
+    Returns
+    -------
+    words : int64 [T]
+    spans : int64 [W, 2]
+    """
+    spans = windows.spans[tokens]
+    if examples.words is not None:
+        given = np.array(examples.words[i], np.int64).reshape(-1, 2)
+        return np.searchsorted(given[:, 0], spans[:, 0], "right") - 1, given
+    own = windows.word_ids[tokens]
+    firsts = np.flatnonzero(np.append(True, own[1:] != own[:-1])) if len(own) else own
+    lasts = np.append(firsts[1:], len(own)) - 1 if len(own) else own
+    numbers = np.repeat(np.arange(len(firsts)), lasts - firsts + 1)
+    return numbers, np.stack([spans[firsts, 0], spans[lasts, 1]], axis=1)
+
+
+def _right_without_tokens(examples: Tagged, i: int, found: WordTags) -> int:
+    """Number of a text's words without a token that are outside of every entity."""
+    assert examples.words is not None
+    seen = set(found.spans[:, 0].tolist())
+    inside = [(e.start, e.end) for e in examples.entities[i]]
+    return sum(
+        begin not in seen and not any(a <= begin < b for a, b in inside) for begin, _ in examples.words[i]
+    )
+
+
+def _say_inexact(examples: Tagged, placed: list[Placed]) -> None:
+    """A warning that counts entities which do not begin and end where words do: mostly wrong offsets."""
+    bad = [i for i, one in enumerate(placed) if one.inexact or one.missed]
+    if bad:
+        log.warning(
+            "%s: %d of %d entities do not begin and end where words do, and cannot be found; the first is on "
+            "line %d",
+            examples.path, sum(one.inexact + one.missed for one in placed),
+            sum(map(len, examples.entities)), examples.lines[bad[0]],
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Corpora: folders of text, encoded once."""

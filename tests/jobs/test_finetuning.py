@@ -1,0 +1,434 @@
+"""Fine-tuning from files to a report: kinds, named tasks, seeds, teachers, resuming, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import window_toy
+from interruption import stop_after
+from tiny import BAD, GOOD, OTHER, make_encoder
+
+from minidistil.cli.main import main
+from minidistil.config import BertConfig
+from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.jobs.results import over_seeds, table
+from minidistil.model import BertForSequenceClassification, load_model
+from minidistil.ops.philox import random_order
+from minidistil.settings import load_recipe
+from minidistil.tasks.data import DataSettings
+from minidistil.tasks.registry import TASKS, named_task
+from minidistil.tasks.training_settings import Learnt
+from minidistil.text.tokenizer import Tokenizer
+
+FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
+
+
+def sentence(i):
+    """A sentence whose one telling word decides its class."""
+    a, b, c = (int(x) for x in random_order(8, i)[:3])
+    word = GOOD[a % 4] if i % 2 else BAD[a % 4]
+    return " ".join(["the", OTHER[b], "is", word, *OTHER[: c % 5]])
+
+
+def write_sst2(path, first, n, labels=True):
+    rows = ["sentence\tlabel"] if labels else ["index\tsentence"]
+    for i in range(first, first + n):
+        rows.append(f"{sentence(i)}\t{i % 2}" if labels else f"{i}\t{sentence(i)}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    here = tmp_path_factory.mktemp("finetuning")
+    make_encoder(here)
+    write_sst2(here / "train.tsv", 0, 120)
+    write_sst2(here / "dev.tsv", 120, 40)
+    return here
+
+
+def job(place, out, *changes, task="sst2", train="train.tsv", evaluate="dev.tsv", **options):
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, *changes])
+    evaluate = None if evaluate is None else place / evaluate
+    return FineTuning(
+        str(place / "encoder"), task, place / train, recipe, out, evaluate=evaluate, quiet=True, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(place):
+    return place / "tuned", job(place, place / "tuned").run()
+
+
+def test_it_learns_and_leaves_a_model(tuned):
+    out, report = tuned
+    assert report["models"]["model"]["accuracy"] > 0.9
+    assert report["evaluated"] == 40
+    model = load_model(out, strict=True)
+    assert isinstance(model, BertForSequenceClassification)
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert model.config.problem_type == "single_label_classification"
+    kept = {
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "README.md",
+        "recipe.toml",
+        "run.json",
+        "report.json",
+    }
+    assert kept <= {p.name for p in out.iterdir()}
+    assert not (out / "work").exists()
+    assert all(len(line) <= 80 for line in table(report).splitlines())
+
+
+def test_evaluating_again_finds_the_same(place, tuned, capsys):
+    out, report = tuned
+    arguments = ["evaluate", "-q", str(out), "--task", "sst2", "--data", str(place / "dev.tsv")]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for metric in ("accuracy", "f1", "matthews", "calibration_error"):
+        assert found[metric] == pytest.approx(report["models"]["model"][metric], rel=1e-6)
+    assert sum(map(sum, found["confusion"])) == 40
+    assert main(arguments) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_a_student_learns_from_a_teacher_without_labels(place, tuned, tmp_path):
+    (tmp_path / "texts.txt").write_text("".join(sentence(i) + "\n" for i in range(300)))
+    recipe = load_recipe(
+        FineTuningRecipe, changes=[*FAST, "model.layers=alternate", "teaching.terms={soft = 1.0, hard = 0.0}"]
+    )
+    run = FineTuning(
+        str(tuned[0]), "classification", tmp_path / "texts.txt", recipe, tmp_path / "s",
+        evaluate=place / "dev.tsv", teacher=str(tuned[0]), quiet=True,
+    )  # fmt: skip
+    run.held_out.labels[:] = ["positive" if x == "1" else "negative" for x in run.held_out.labels]
+    report = run.run()
+    assert report["models"]["student"]["layers"] == 3
+    assert report["models"]["student"]["accuracy"] > 0.9
+    assert load_model(tmp_path / "s").config.id2label == {0: "negative", 1: "positive"}
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_a_head_keeps_what_it_learnt_when_its_labels_are_sorted_otherwise(place, tuned, tmp_path, teacher):
+    other = load_model(tuned[0])
+    for name in ("classifier.weight", "classifier.bias"):
+        other.params[name][:] = other.params[name][::-1]
+    other.config = other.config.replace(id2label={0: "positive", 1: "negative"})
+    other.save_pretrained(tmp_path / "other", tokenizer=Tokenizer.from_pretrained(tuned[0]))
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, "train.lr=0", "train.epochs=1"])
+    report = FineTuning(
+        str(tmp_path / "other"), "sst2", place / "train.tsv", recipe, tmp_path / "o",
+        evaluate=place / "dev.tsv", teacher=str(tuned[0]) if teacher else None, quiet=True,
+    ).run()  # fmt: skip
+    found = report["models"]["student" if teacher else "model"]
+    assert found["accuracy"] == tuned[1]["models"]["model"]["accuracy"] > 0.9
+    assert load_model(tmp_path / "o").config.id2label == {0: "negative", 1: "positive"}
+
+
+def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
+    stop_after(7, job(place, tmp_path / "run"), monkeypatch)
+    assert not (tmp_path / "run" / "config.json").exists()
+    job(place, tmp_path / "run").run()
+    bits = [(out / "model.safetensors").read_bytes() for out in (tmp_path / "run", tuned[0])]
+    assert bits[0] == bits[1]
+    with pytest.raises(ConfigError, match="holds another run"):
+        job(place, tmp_path / "run", train="dev.tsv").run()
+
+
+def test_several_seeds(place, tmp_path, capsys):
+    arguments = [
+        "finetune",
+        "-q",
+        str(place / "encoder"),
+        "--task",
+        "sst2",
+        "--train",
+        str(place / "train.tsv"),
+    ]
+    arguments += ["--eval", str(place / "dev.tsv"), "--out", str(tmp_path / "runs"), "--epochs", "2"]
+    arguments += [x for change in FAST[1:] for x in ("--set", change)]
+    assert main([*arguments, "--seeds", "2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    each = [json.loads((tmp_path / "runs" / f"seed-{i}" / "report.json").read_text()) for i in (0, 1)]
+    values = [r["models"]["model"]["accuracy"] for r in each]
+    found = report["models"]["model"]["accuracy"]
+    assert found == {"mean": pytest.approx(np.mean(values)), "lowest": min(values), "highest": max(values)}
+    assert load_model(tmp_path / "runs" / "seed-0").config.num_labels == 2
+    assert main([*arguments, "--seeds", "2", "--seed", "5"]) == 2
+
+
+def test_regression_and_many_labels(place, tmp_path):
+    rows = ["text\tscore", *(f"{sentence(i)}\t{2.5 * (i % 2) - 1}" for i in range(80))]
+    (tmp_path / "numbers.tsv").write_text("\n".join(rows) + "\n")
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, "train.epochs=10"])
+    files = {"evaluate": tmp_path / "numbers.tsv", "quiet": True}
+    report = FineTuning(
+        str(place / "encoder"), "regression", tmp_path / "numbers.tsv", recipe, tmp_path / "r", **files
+    ).run()
+    assert report["models"]["model"]["pearson"] > 0.9
+    assert load_model(tmp_path / "r").config.problem_type == "regression"
+    first = [
+        FineTuning(str(source), "regression", tmp_path / "numbers.tsv", recipe, tmp_path / "f", quiet=True)
+        .first_model().params["classifier.bias"]
+        for source in (place / "encoder", tmp_path / "r")
+    ]  # fmt: skip
+    assert first[0] == np.float32(0.25), "a new head begins at the mean of what it learns"
+    assert first[1] == load_model(tmp_path / "r").params["classifier.bias"] != first[0], "another as it was"
+
+    rows = [{"text": sentence(i), "labels": ["good", "long"] if i % 2 else ["bad"]} for i in range(80)]
+    (tmp_path / "sets.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    files["evaluate"] = tmp_path / "sets.jsonl"
+    report = FineTuning(
+        str(place / "encoder"), "multi-label", tmp_path / "sets.jsonl", recipe, tmp_path / "m", **files
+    ).run()
+    assert report["models"]["model"]["f1_micro"] > 0.9
+    assert load_model(tmp_path / "m").config.id2label == {0: "bad", 1: "good", 2: "long"}
+
+    taught = FineTuning(  # a softmax over labels that are independent would see nothing in a shift of all
+        str(place / "encoder"), "multi-label", tmp_path / "sets.jsonl", recipe, tmp_path / "s",
+        teacher=str(tmp_path / "m"), **files,
+    )  # fmt: skip
+    assert taught.run()["models"]["student"]["f1_micro"] > 0.9
+    records = [json.loads(line) for line in (tmp_path / "s" / "metrics.jsonl").read_text().splitlines()]
+    assert {"logits", "hard"} <= records[0].keys()
+    assert "soft" not in records[0]
+
+
+def test_with_less_asked_of_it_a_run_is_another(place, tuned, tmp_path):
+    whole = {"teacher": str(tuned[0])}
+    job(place, tmp_path / "s", "train.epochs=1", **whole).run()
+    report = (tmp_path / "s" / "report.json").read_bytes()
+    for less in ({}, {**whole, "evaluate": None}):
+        with pytest.raises(ConfigError, match="holds another run"):
+            job(place, tmp_path / "s", "train.epochs=1", **less).run()
+    assert (tmp_path / "s" / "report.json").read_bytes() == report
+    with pytest.raises(ConfigError, match="need a teacher: --distill-from"):
+        job(place, tmp_path / "t", "teaching.temperature=3")
+
+
+def test_a_teacher_needs_no_labels_of_a_named_task(place, tuned, tmp_path):
+    write_sst2(tmp_path / "texts.tsv", 0, 60, labels=False)  # as GLUE's test.tsv: index, sentence
+    changes = ["teaching.terms={soft = 1.0, hard = 0.0}", "train.epochs=1"]
+    run = job(place, tmp_path / "s", *changes, train=tmp_path / "texts.tsv", teacher=str(tuned[0]))
+    assert run.run()["models"]["student"]["accuracy"] > 0
+    with pytest.raises(DataError, match="no column 'label'"):
+        job(place, tmp_path / "t", train=tmp_path / "texts.tsv", teacher=str(tuned[0])).run()
+
+
+def test_spread_of_what_is_not_defined(tmp_path):
+    """A report that is read again has null for a correlation with a constant; it keeps its place."""
+
+    class Read:
+        def __init__(self, value):
+            self.value = value
+
+        def finished(self):
+            return {"models": {"model": {"pearson": self.value, "layers": 2, "confusion": []}}}
+
+    found = over_seeds(lambda seed, out: Read([None, 0.5][seed]), 2, tmp_path)["models"]["model"]
+    assert list(found) == ["pearson", "layers"]
+    assert np.isnan(found["pearson"]["mean"])
+
+
+def test_triplets_take_the_labels_along(place, tuned, tmp_path):
+    changes = ["teaching.terms={soft = 1.0, hard = 0.0, triplet = 1.0}", "train.epochs=1"]
+    job(place, tmp_path / "s", *changes, teacher=str(tuned[0])).run()
+    records = [json.loads(line) for line in (tmp_path / "s" / "metrics.jsonl").read_text().splitlines()]
+    assert records[0]["triplet"] > 0
+
+
+# As the tasks' authors write their files; names of columns from the files themselves.
+FILES = {
+    "cola": "gj04\t0\t*\tThe film is warm.\ngj04\t1\t\tA \"film\" is.\n",
+    "sst2": "sentence\tlabel\na film\t1\nthe plot\t0\n",
+    "mrpc": "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+    "1\t1\t2\t\" A film\tthe film\n0\t3\t4\ta\tb\n",
+    "qqp": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    "0\t1\t2\ta film\tthe film\t1\n1\t1\t2\ta\tb\t0\n",
+    "mnli": "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+    "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\tgold_label\n"
+    + "0\t1\t2\tx\t()\t()\t()\t()\ta film\tthe film\tneutral\tneutral\n"
+    + "1\t1\t2\tx\t()\t()\t()\t()\ta film\tthe film\tneutral\tentailment\n",
+    "ax": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tcontradiction\n",
+    "qnli": "index\tquestion\tsentence\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tnot_entailment\n",
+    "rte": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\tentailment\n1\ta\tb\tnot_entailment\n",
+    "wnli": "index\tsentence1\tsentence2\tlabel\n0\ta film\tthe film\t1\n1\ta\tb\t0\n",
+    "stsb": "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+    "0\tx\ty\t2012\t1\tn\tn\ta film\tthe film\t5.000\n1\tx\ty\t2012\t1\tn\tn\ta\tb\t0.5\n",
+    "agnews": '"3","A film, a plot","The cast said ""warm"" things"\n"1","b","c"\n',
+    "sms": "ham\ta \"film\nspam\tthe plot\n",
+}  # fmt: skip
+PAIRS = {"mrpc", "qqp", "mnli", "ax", "qnli", "rte", "wnli", "stsb", "agnews"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_named_tasks_read_their_official_files(name, tmp_path):
+    assert name in TASKS
+    path = tmp_path / "file.txt"  # whatever it is called
+    path.write_text(FILES[name], encoding="utf-8")
+    task = named_task(name)
+    examples = task.read(path)
+    assert len(examples) == 2
+    assert (examples.pairs is not None) == (name in PAIRS)
+    changes = task.changes(examples)
+    if name == "stsb":
+        assert changes["id2label"] == {0: "score"}
+    else:
+        assert set(examples.labels) <= set(changes["id2label"].values())
+    crlf = tmp_path / "crlf.txt"
+    crlf.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    again = task.read(crlf)
+    assert (again.texts, again.pairs, again.labels) == (examples.texts, examples.pairs, examples.labels)
+    if name in ("cola", "sms", "mrpc"):
+        assert any('"' in text for text in examples.texts), "quotes mean nothing in these"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "usual"),
+    [
+        ("sst2", {"text": "words"}, "sentence"),
+        ("cola", {"header": True}, False),
+        ("qqp", {"skip_broken": False}, True),
+        ("cola", {"format": "csv"}, "tsv"),
+    ],
+)
+def test_what_is_said_goes_before_what_the_name_says(name, said, usual):
+    ((key, value),) = said.items()
+    assert getattr(named_task(name).data, key) == usual
+    assert getattr(named_task(name, DataSettings(**said)).data, key) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("sst2", 128), ("squad", 384), ("summarization", 512), ("conll2003", 128)]
+)
+def test_lengths_are_what_is_said_or_learnt_or_what_the_model_has(name, usual):
+    tokenizer = window_toy.make_tokenizer()
+
+    def lengths(said=None, kept=None, positions=512, model_max_length=512):
+        """What is learnt from, and what is read."""
+        extra = Learnt(max_length=kept).kept_in({})
+        config = BertConfig(max_position_embeddings=positions, extra=extra)
+        task, own = (
+            named_task(name, DataSettings(max_length=said)),
+            tokenizer.with_max_length(model_max_length),
+        )
+        return task.learning_length(own, config), task.max_length(own, config)
+
+    read = 384 if name == "squad" else 512  # windows of a model that keeps no length are SQuAD's
+    assert lengths() == (usual, read)
+    assert lengths(kept=30) == (usual, 30)
+    assert lengths(said=100, kept=30) == (100, 100)
+    assert lengths(positions=64) == (64, 64)
+    assert lengths(model_max_length=50) == (50, 50)
+    assert lengths(kept=40, model_max_length=40) == (usual, 40), (
+        "what another task was learnt with is no limit"
+    )
+    assert lengths(said=60, model_max_length=50) == (60, 60)
+    with pytest.raises(ConfigError, match=r"data.max_length is 400, but the model has 64 positions"):
+        lengths(said=400, positions=64)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("similarity", {"max_length": 3}),
+        ("translations", {"format": "csv"}),
+        ("swag", {"skip_label": "-"}),
+        ("squad", {"text": "context"}),
+        ("trec", {"skip_broken": True}),
+        ("conll2003", {"header": False}),
+        ("retrieval", {"label": "x"}),
+    ],
+)
+def test_what_does_not_count_for_a_task_is_refused(name, said):
+    with pytest.raises(ConfigError, match=f"data.{next(iter(said))} is no setting of {name}; "):
+        named_task(name, DataSettings(**said))
+
+
+def test_labels_of_a_named_task_however_they_are_written(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"sentence": "a", "label": label} for label in (1, 1.0, "1", True, 0)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = named_task("sst2", DataSettings(format="jsonl"))
+    assert task.read(path).labels == ["positive"] * 4 + ["negative"]
+    path.write_text('{"sentence": "a", "label": 1}\n{"sentence": "a", "label": NaN}\n')
+    examples = task.read(path)
+    with pytest.raises(DataError, match="line 2: the label is empty"):
+        task.targets(examples, BertConfig(id2label={0: "negative", 1: "positive"}))
+
+
+def test_what_is_refused(place, tmp_path, capsys):
+    with pytest.raises(UsageError, match=r"no task 'sst-2' \(did you mean sst2\?\)"):
+        named_task("sst-2")
+    one = tmp_path / "one.tsv"
+    one.write_text("sentence\tlabel\na film\t1\nthe film\t1\n")
+    recipe = load_recipe(FineTuningRecipe)
+    encoder = str(place / "encoder")
+    with pytest.raises(DataError, match="only one class, '1': there is nothing to tell apart"):
+        FineTuning(encoder, "classification", one, recipe, tmp_path / "o").run()
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\na film\tgood\n")
+    with pytest.raises(DataError, match=r"dev\.tsv.*2.*unknown label 'good'"):
+        FineTuning(
+            encoder, "sst2", place / "train.tsv", recipe, tmp_path / "o", evaluate=tmp_path / "dev.tsv"
+        ).run()
+    arguments = ["finetune", "-q", encoder, "--out", str(tmp_path / "o"), "--task"]
+    for task, text, message in (
+        ("sst2", "text\tlabel\na\t1\n", "no column 'sentence'"),
+        ("mrpc", "a\tb\n1\t2\t3\n", "3 cells where there should be 2"),
+        ("regression", "text\tscore\na\tmany\n", "a number is expected, not 'many'"),
+        ("sst2", "", "no examples"),
+    ):
+        (tmp_path / "bad.tsv").write_text(text)
+        assert main([*arguments, task, "--train", str(tmp_path / "bad.tsv")]) == 3
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "o").exists(), "nothing half-written is left"
+
+
+@pytest.mark.parametrize(
+    ("best", "direction", "right"),
+    [("accuracy", "min", "max"), ("f1", "min", "max"), ("calibration_error", "max", "min")],
+)
+def test_the_worst_is_never_kept(place, tmp_path, best, direction, right):
+    with pytest.raises(ConfigError, match=f"{best} is better.*: .* goes with train.best_is={right}"):
+        job(place, tmp_path / "k", f"train.keep_best={best}", f"train.best_is={direction}")
+    job(place, tmp_path / "k", f"train.keep_best={best}", f"train.best_is={right}")
+
+
+def test_standard_input_is_read_once(place, tmp_path, capsys):
+    command = [
+        "finetune",
+        str(place / "encoder"),
+        "--task",
+        "sst2",
+        "--train",
+        "-",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    for more in (["--seeds", "2"], ["--eval", "-"]):
+        assert main([*command, *more]) == 2
+        assert "standard input can be read once" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_directory_of_seeds_is_no_model(tmp_path, capsys):
+    (tmp_path / "seed-0").mkdir()
+    assert main(["predict", str(tmp_path), "a film"]) == 3
+    assert f"it has a model for each seed, such as {tmp_path / 'seed-0'}" in capsys.readouterr().err
+
+
+def test_the_table_has_numbers_and_spreads():
+    """What an evaluation says of each class is in the report, but no line of the table."""
+    facts = {"f1": 0.5, "classes": {"LOC": {"f1": 0.5}}, "types": {}, "confusion": [[1]]}
+    spread = {"accuracy": {"mean": 0.75, "lowest": 0.5, "highest": 1.0}}
+    shown = table({"task": "t", "examples": 1, "models": {"teacher": facts, "student": spread}})
+    assert "0.7500 (0.5000 to 1.0000)" in shown
+    wide = {"mean": 35753.1899, "lowest": 34341.1351, "highest": 37165.2448}
+    models = {"teacher": {"perplexity": 37165.2448}, "student": {"perplexity": wide}}
+    line = table({"task": "t", "examples": 1, "models": models}).splitlines()[1]
+    assert line.split("  ")[-1].strip() == "35753 (34341 to 37165)"
+    assert len(line) <= 80
+    assert all(word not in shown for word in ("LOC", "classes", "types", "confusion"))
