@@ -33,7 +33,7 @@ def test_links(page):
 
 def test_quoted_code():
     """Python on the page of an operation is an example, or stands in `model/` word for word."""
-    code = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("minidistil/model/*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("minidistil/model/**/*.py"))
     quoted = 0
     for page in ROOT.glob("docs/ops/*.md"):
         for block in PYTHON.findall(page.read_text(encoding="utf-8")):

@@ -92,7 +92,7 @@ def _run_first_token(
 def cls_attention(
     x: Array, cu_seqlens: IntArray, weight: Array | PackedWeight, bias: Array, num_heads: int
 ) -> Array:
-    """See `minidistil.ops.attention.cls_attention`."""
+    """See `minidistil.ops.cls_attention.cls_attention`."""
     H = x.shape[1]
     whole = weight.array if isinstance(weight, PackedWeight) else weight
     query, _ = linear_forward(x[cu_seqlens[:-1]], whole[:H], bias[:H])  # [B, H]

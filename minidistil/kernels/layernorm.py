@@ -164,7 +164,7 @@ def residual_layernorm_forward(
     x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None,
     *, keep_cache: bool = True,
 ) -> tuple[Array, Any]:  # fmt: skip
-    """layernorm(residual + dropout(x)); see `minidistil.ops.feed_forward.residual_layernorm_forward`."""
+    """layernorm(residual + dropout(x)); see `minidistil.ops.layernorm.residual_layernorm_forward`."""
     out, cache = _run_forward(x, residual, weight, bias, eps, mask, keep_cache)
     return out, (cache, mask) if keep_cache else None
 
@@ -172,6 +172,6 @@ def residual_layernorm_forward(
 def residual_layernorm_backward(
     dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
-    """See `minidistil.ops.feed_forward.residual_layernorm_backward`."""
+    """See `minidistil.ops.layernorm.residual_layernorm_backward`."""
     norm, mask = cache
     return _run_backward(dout, norm, mask, dweight, dbias)

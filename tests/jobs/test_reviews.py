@@ -27,7 +27,7 @@ import sys
 sys.path[:0] = [{tests!r}, {here!r}]
 from pathlib import Path
 from test_reviews import SETTINGS, provide
-from minidistil.jobs import reviews
+from minidistil.jobs.demo import demo as reviews
 provide(setattr, Path(sys.argv[1]))
 reviews.ReviewDistillation(Path(sys.argv[2]), SETTINGS, quiet=True).run()
 """

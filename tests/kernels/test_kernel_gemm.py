@@ -245,7 +245,8 @@ CHECK = """
 import hashlib
 import numpy as np
 from minidistil import kernels, ops
-from minidistil.kernels.gemm import matmul, native
+from minidistil.kernels.engine import native
+from minidistil.kernels.gemm import matmul
 from minidistil.kernels.activations import BIAS
 assert native.TARGET is native.{target}, native.TARGET
 rng = np.random.default_rng(0)

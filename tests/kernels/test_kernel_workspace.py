@@ -120,7 +120,7 @@ def test_a_child_is_not_kept_waiting_by_a_thread_of_its_parent():
     """It has only the thread that forked: whoever held a lock is not there to give it back."""
     code = (
         "import os, numpy as np\n"
-        "from minidistil.kernels import workspace as w\n"
+        "from minidistil.kernels.engine import workspace as w\n"
         "from minidistil import threads\n"
         "w.workspace._lock.acquire()\n"  # as another thread would
         "threads.single_threaded_blas._lock.acquire()\n"

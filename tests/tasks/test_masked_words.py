@@ -80,9 +80,9 @@ def test_lines_become_sequences(place, tmp_path):
     measured = data.fixed()
     every = measured.batch(np.arange(5))
     labels = every.targets["labels"]
-    assert [int((labels[every.rows == i] != IGNORE_INDEX).sum()) for i in range(5)] == [1, 1, 2, 2, 2]
+    assert [int((labels[every.sequence_ids == i] != IGNORE_INDEX).sum()) for i in range(5)] == [1, 1, 2, 2, 2]
     alone = measured.batch([3]).targets["labels"]
-    np.testing.assert_array_equal(alone, labels[every.rows == 3])
+    np.testing.assert_array_equal(alone, labels[every.sequence_ids == 3])
     epochs = [data.for_epoch(i).batch(np.arange(5)).targets["labels"].tolist() for i in range(4)]
     assert len(set(map(tuple, epochs))) > 1
     (tmp_path / "b.jsonl").write_text('{"text": "the film", "label": 1}\n')

@@ -474,7 +474,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from minidistil.text import corpus_writer
+from minidistil.text.corpus import writer as corpus_writer
 from minidistil.text.tokenizer import Tokenizer
 corpus_writer.BATCH = 1 << 15
 root, name = Path(sys.argv[1]), sys.argv[2]

@@ -44,7 +44,7 @@ def test_groups_in_rectangles(data):
     plain = data.sequences.batch([0, 1])
     assert plain.num_examples == 2
     with pytest.raises(InputError, match="or a Batch with cu_choices"):
-        plain.group(values[:2])
+        plain.unpack_choices(values[:2])
 
 
 def test_the_hash_sees_everything(data):

@@ -353,7 +353,9 @@ def test_whole_words_follow_from_seed_epoch_and_examples(tokenizer):
     ]
     whole = dataset(tokenizer, documents, Masking(whole_words=True, fixed=True), seed=4)
     alone, together = whole.batch([3]), whole.batch([0, 3, 5])
-    np.testing.assert_array_equal(alone.targets["labels"], together.targets["labels"][together.rows == 1])
+    np.testing.assert_array_equal(
+        alone.targets["labels"], together.targets["labels"][together.sequence_ids == 1]
+    )
     np.testing.assert_array_equal(whole.batch([3]).input_ids, alone.input_ids)
 
 
