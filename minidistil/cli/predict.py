@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", metavar="FILE", help="also write a page that shows what was found, and where"
     )
+    parser.add_argument("--templates", metavar="DIR", help="with --html: templates of your own")
     parser.add_argument(
         "--attention",
         nargs=2,
@@ -135,26 +136,34 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import json
+    from pathlib import Path
 
     from minidistil.cli.embed import row
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import kind_of, made
     from minidistil.errors import DataError, InputError, MinidistilError, UsageError
+    from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import Learnt
     from minidistil.text.sources import STDIN, shown_name
 
     check_inputs(args)
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
-    if args.attention is not None and args.html is None:
-        raise UsageError("--attention is part of a page: say --html FILE")
+    for name in ("attention", "templates"):
+        if getattr(args, name) is not None and args.html is None:
+            raise UsageError(f"--{name} is part of a page: say --html FILE")
+    page = None
+    if args.html is not None:
+        from minidistil.report.page import Page
+
+        page = Page("predictions.html", args.templates)
     setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
     predict = made(args.task, args.model, setup, backend=args.backend, mapped=True)
     options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     kind = kind_of(predict, options, file=args.data is not None)
     for name in ("pair", "pair_column"):
         options.pop(name, None)
-    parts: list[str] = []
+    results: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
     first = True
 
     def answer(some: list[Input]) -> None:
@@ -182,8 +191,8 @@ def run(args: argparse.Namespace) -> int:
                 first = False
                 for cells in shown.rows:
                     print(row(*cells))
-            if args.html is not None:
-                parts.extend([kind.page(shown.facts), *_attention(args, predict, shown.facts)])
+            if page is not None:
+                results.append((shown.facts, _attention(args, predict, shown.facts)))
         sys.stdout.flush()
 
     typed = are_typed(args, whole=kind.whole)
@@ -196,32 +205,25 @@ def run(args: argparse.Namespace) -> int:
             if not typed:
                 raise
             say(f"minidistil predict: {error}")  # the next line may be better
-    if args.html is not None:
-        _write_page(args, parts)
+    if page is not None:
+        title = f"{Path(args.model).resolve().name}: predictions of minidistil"
+        html = page.render(title=title, task=predict.task, results=results)
+        with atomic_write(args.html) as temporary:
+            temporary.write_text(html, encoding="utf-8")
     return 0
 
 
-def _attention(args: argparse.Namespace, predict: Pipeline, facts: Mapping[str, Any]) -> list[str]:
+def _attention(
+    args: argparse.Namespace, predict: Pipeline, facts: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """The attention asked for in one text, as part of a page."""
-    from minidistil.report.attention import attention_figure, attention_map
+    from minidistil.report.attention import attention_map
 
     if args.attention is None:
-        return []
+        return None
     layer, head = args.attention
     if "question" in facts:
         first, second = facts["question"], facts["context"]
     else:
         first, second = facts.get("text", facts.get("context")), facts.get("pair")
-    tokens, attention = attention_map(predict.model, predict.tokenizer, first, second, layer=layer, head=head)
-    return [attention_figure(tokens, attention, layer=layer, head=head)]
-
-
-def _write_page(args: argparse.Namespace, parts: list[str]) -> None:
-    from pathlib import Path
-
-    from minidistil.files import atomic_write
-    from minidistil.report.page import document
-
-    title = f"{Path(args.model).resolve().name}: predictions of minidistil"
-    with atomic_write(Path(args.html)) as temporary:
-        temporary.write_text(document(title, parts), encoding="utf-8")
+    return attention_map(predict.model, predict.tokenizer, first, second, layer=layer, head=head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,6 @@ from minidistil.cli.inputs import (
 from minidistil.embeddings.directory import read_embedding
 from minidistil.errors import UsageError
 from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
-from minidistil.report import predictions as pages
 from minidistil.tasks.intents.predictor import Nearest
 from minidistil.tasks.predictor import load
 from minidistil.text.json_text import json_object
@@ -65,8 +64,6 @@ class Kind(NamedTuple):
         From the predictor, texts and options to a result for each text.
     options : tuple of str
         Options of the command line that mean something to it.
-    page : callable
-        HTML of the facts of a result.
     needs : tuple of str
         Those of them that it cannot do without.
     whole : bool
@@ -80,7 +77,6 @@ class Kind(NamedTuple):
 
     show: Callable[..., Iterator[Shown]]
     options: tuple[str, ...]
-    page: Callable[[Mapping[str, Any]], str]
     needs: tuple[str, ...] = ()
     whole: bool = False
     setup: tuple[str, ...] = ()
@@ -232,34 +228,29 @@ KINDS: dict[str, Kind] = {
     "text-classification": Kind(
         labels,
         ("no_truncation", "top_k", "threshold", "pair", "pair_column"),
-        pages.labels,
         setup=("max_length",),
         read=read_pairs,
     ),
     "token-classification": Kind(
-        entities, ("aggregation",), pages.entities, setup=("max_length", "scheme"), read=read_sentences
+        entities, ("aggregation",), setup=("max_length", "scheme"), read=read_sentences
     ),
     "question-answering": Kind(
         answers,
         ("question", "n_best", "null_threshold"),
-        pages.answers,
         needs=("question",),
         setup=("max_length",),
         read=read_contexts,
     ),
-    "fill-mask": Kind(words, ("top_k", "targets"), pages.words),
-    "multiple-choice": Kind(
-        chosen, ("choices", "no_truncation"), pages.choices, setup=("max_length",), read=read_choices
-    ),
+    "fill-mask": Kind(words, ("top_k", "targets")),
+    "multiple-choice": Kind(chosen, ("choices", "no_truncation"), setup=("max_length",), read=read_choices),
     "summarization": Kind(
         summaries,
         ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
-        pages.summary,
         whole=True,
         read=read_documents,
     ),
-    "intents": Kind(intents, ("top_k", "threshold"), pages.intents, setup=NEAREST),
-    "faq": Kind(faq, ("top_k", "threshold"), pages.faq, setup=(*NEAREST, "answers")),
+    "intents": Kind(intents, ("top_k", "threshold"), setup=NEAREST),
+    "faq": Kind(faq, ("top_k", "threshold"), setup=(*NEAREST, "answers")),
 }
 
 

@@ -1,1 +1,1 @@
-"""What people look at: a run as one page."""
+"""Pages: a run, or predictions, as one HTML file that needs neither a network nor a script."""

@@ -51,6 +51,16 @@ class Stage:
     tokens: int = 0
     seconds: float = 0.0
 
+    @property
+    def terms(self) -> dict[str, Curve]:
+        """Curves of the loss's terms, sorted."""
+        return {k: self.train[k] for k in sorted(self.train) if k not in ("loss", "lr")}
+
+    @property
+    def metrics(self) -> dict[str, Curve]:
+        """Curves of what was measured, sorted."""
+        return {k: self.eval[k] for k in sorted(self.eval)}
+
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a record of metrics.jsonl; what is no number in it is left out."""
         step, kind = number(record.get("step")), record.get("kind")
@@ -77,7 +87,7 @@ def number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run left.
+    """Files of a run, read.
 
     Attributes
     ----------
@@ -103,6 +113,25 @@ class RunRecord:
     stages: Mapping[str, Stage]
     teacher: Mapping[str, Any]
     seeds: Mapping[str, RunRecord] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """Numbers of each model, as the report has them."""
+        found: Mapping[str, Mapping[str, Any]] = self.report.get("models", {})
+        return found
+
+    @property
+    def judged_by(self) -> str:
+        """The metric that the report's models are compared by."""
+        return str(self.report.get("primary", "accuracy"))
+
+    def reference(self, stage: str, metric: str) -> dict[str, float]:
+        """The teacher's value of a metric, for a stage's to be compared with; empty if there is none."""
+        teacher = self.teacher
+        if not teacher and not stage:  # stages of a job are measured on less than its report is
+            teacher = self.models.get("teacher", {})
+        level = number(teacher.get(metric))
+        return {} if level is None else {"teacher": level}
 
 
 def read_run(path: str | Path) -> RunRecord:

@@ -1,4 +1,4 @@
-"""How alike the layers of two models are."""
+"""Similarity of the layers of two models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.batch import Batch
+from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import InputError
+from minidistil.model import load_to_answer
 from minidistil.model.model import Model
+from minidistil.text.lengths import sequence_length
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.hub import resolve
 
 Array = npt.NDArray[np.floating[Any]]
+
+SENTENCES = [
+    "The film is a warm and funny portrait of a family that never quite grows up.",
+    "Two trains left the station at noon, and only one of them arrived.",
+    "She opened the window, looked at the grey sea, and said nothing.",
+    "Prices rose by four percent last year, more than anyone had expected.",
+    "It is a long, dull, clumsy story with an ending that comes too late.",
+    "The committee will meet again on Thursday to decide about the bridge.",
+]
 
 
 def linear_cka(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -85,3 +99,22 @@ def layer_similarity(
         "cka": [[linear_cka(s, t) for t in theirs] for s in ours],
         "cosine": [[mean_cosine(s, t) for t in theirs] for s in ours] if same else None,
     }
+
+
+def compare_layers(
+    student: str, teacher: str, texts: Sequence[str] | None = None
+) -> dict[str, list[list[float]] | None]:
+    """`layer_similarity` of two models that share a vocabulary, given as directories or ids.
+
+    Raises
+    ------
+    InputError
+        The vocabularies differ.
+    """
+    ours, theirs = load_to_answer(student, "Model"), load_to_answer(teacher, "Model")
+    tokenizer, texts = Tokenizer.from_pretrained(resolve(teacher)), texts or SENTENCES
+    own = Tokenizer.from_pretrained(resolve(student))
+    check_same_ids(own, tokenizer, texts, names=(student, teacher))
+    limit = min(sequence_length(tokenizer, model.config) for model in (ours, theirs))
+    batch = Batch.from_sequences([e.ids for e in tokenizer.iter_encode(texts, max_length=limit)])
+    return layer_similarity(ours, theirs, [batch])

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from minidistil.report.page import page
 from minidistil.report.run import RunRecord, Stage
+from minidistil.report.run_page import run_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:
@@ -65,7 +65,7 @@ def place(tmp_path_factory):
         teacher=models["teacher"],
     )
     grid = [[0.1 * ((i + j) % 10) for j in range(13)] for i in range(7)]
-    (here / "report.html").write_text(page(run, {"cka": grid, "cosine": grid}), encoding="utf-8")
+    (here / "report.html").write_text(run_page(run, {"cka": grid, "cosine": grid}), encoding="utf-8")
     (here / "harness.html").write_text(HARNESS, encoding="utf-8")
     return here
 

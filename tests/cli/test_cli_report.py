@@ -1,22 +1,18 @@
 """minidistil report: one page that needs nothing else, whatever the run holds."""
 
 import json
-import re
 import shutil
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from tiny import CONFIG, make_tokenizer
 
 from minidistil.cli.main import main
 from minidistil.distill import init_student
-from minidistil.errors import DataError, InputError
+from minidistil.errors import DataError
 from minidistil.model import BertForMaskedLM
-from minidistil.report.chart import line_chart, ticks
-from minidistil.report.page import page
 from minidistil.report.run import read_run
-from minidistil.report.similarity import layer_similarity, linear_cka, mean_cosine
+from minidistil.report.run_page import run_page
 from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '</pre><script>alert("x")</script>'
@@ -99,7 +95,7 @@ def test_a_task_is_judged_by_its_own_metric(run):
         "student": {"matthews": 0.45, "examples_per_second": 7.2},
     }
     (run / "report.json").write_text(json.dumps({"primary": "matthews", "models": models}))
-    text = " ".join(read(page(read_run(run))).text)
+    text = " ".join(read(run_page(read_run(run))).text)
     assert "90.0%" in text
     assert "share of the teacher's matthews" in text
     assert "examples/s" in text
@@ -110,7 +106,7 @@ def test_nothing_retains_what_is_better_for_being_less(run):
     models = {"teacher": {"perplexity": 8.0}, "student": {"perplexity": 16.0}}
     report = {"primary": "perplexity", "better": "lower", "models": models}
     (run / "report.json").write_text(json.dumps(report))
-    text = " ".join(read(page(read_run(run))).text)
+    text = " ".join(read(run_page(read_run(run))).text)
     assert "16.0" in text
     assert "200" not in text
     assert "share of the teacher" not in text
@@ -120,7 +116,7 @@ def test_a_run_that_goes_on(run):
     (run / "report.json").unlink()
     (run / "work").mkdir()
     (run / "metrics.jsonl").rename(run / "work" / "metrics.jsonl")
-    text = " ".join(read(page(read_run(run))).text)
+    text = " ".join(read(run_page(read_run(run))).text)
     assert "has not finished" in text
     assert "loss" in text
 
@@ -145,7 +141,7 @@ def test_what_is_not_defined_is_left_out(run):
     for teacher, student in ((0.5, None), (None, 0.5)):
         models = {"teacher": {"pearson": teacher}, "student": {"pearson": student}}
         (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
-        assert "<td>0.5</td>" in page(read_run(run))
+        assert "<td>0.5</td>" in run_page(read_run(run))
 
 
 def test_layers_side_by_side(run, tmp_path, capsys):
@@ -172,26 +168,6 @@ def test_layers_side_by_side(run, tmp_path, capsys):
     assert main(["report", str(run), "--teacher", str(tmp_path / "o")]) == 3
     assert "has another vocabulary than" in capsys.readouterr().err
 
-    student = init_student(teacher, "first:2")
-    found = layer_similarity(student, teacher, [student.pack([[2, 5, 6, 7, 3], [2, 8, 9, 3, 4]])])
-    assert np.shape(found["cka"]) == np.shape(found["cosine"]) == (3, 7)
-    np.testing.assert_allclose(np.diag(found["cka"]), 1, rtol=1e-6)  # the same layers
-    np.testing.assert_allclose(np.diag(found["cosine"]), 1, rtol=1e-6)
-    assert found["cka"][2][6] < 0.99
-
-
-def test_cka_is_what_its_definition_says():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 4))
-    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
-    assert linear_cka(x, 3 * x @ turn + 5) == pytest.approx(1)
-    k, q = (a @ a.T for a in (x - x.mean(0), y - y.mean(0)))  # by Gram matrices, as the paper begins
-    assert linear_cka(x, y) == pytest.approx((k * q).sum() / np.sqrt((k * k).sum() * (q * q).sum()))
-    assert linear_cka(x, np.ones((50, 3))) == 0
-    assert mean_cosine(x, -2 * x) == pytest.approx(-1)
-    with pytest.raises(InputError, match="as many rows"):
-        linear_cka(x, y[:3])
-
 
 @pytest.mark.parametrize(
     ("teacher", "student", "share"),
@@ -200,7 +176,7 @@ def test_cka_is_what_its_definition_says():
 def test_there_is_no_share_of_what_is_below_0(run, teacher, student, share):
     models = {"teacher": {"pearson": teacher}, "student": {"pearson": student}}
     (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
-    html = page(read_run(run))
+    html = run_page(read_run(run))
     assert ("retained" in html) == (share is not None)
     assert share is None or f"<td>{share}</td>" in html
 
@@ -277,7 +253,7 @@ def test_a_long_run_is_a_light_page(run):
             loss = 1 / step + (-7 if step == low else 0)
             file.write(f'{{"kind": "train", "step": {step}, "loss": {loss}, "lr": 1e-4}}\n')
     (run / "report.json").write_text('{"models": {}}')
-    html = page(read_run(run))
+    html = run_page(read_run(run))
     assert len(html) < 60_000
     path = html.split('class="line"')[1].split('d="M')[1].split('"')[0]
     points = [tuple(map(float, pair.split())) for pair in path.split("L")]
@@ -285,28 +261,3 @@ def test_a_long_run_is_a_light_page(run):
     assert (points[0][0], points[-1][0]) == (58, 628), "from the first step to the last"
     deepest = max(points, key=lambda point: point[1])
     assert deepest[0] == pytest.approx(58 + (low - 1) / (n - 1) * 570, abs=0.06)
-
-
-def test_charts_of_short_runs_have_whole_steps():
-    chart = line_chart({"a": [(10, 1.0)]}, x="step", y="a")
-    assert re.findall(r'middle">([^<]*)<', chart) == ["10", "11", "step"]
-    chart = line_chart({"a": [(1, 1.0), (4, 2.0)]}, x="step", y="a")
-    assert re.findall(r'middle">([^<]*)<', chart) == ["1", "2", "3", "4", "step"]
-    chart = line_chart({"a": [(0.25, 1.0), (0.5, 2.0)]}, x="epoch", y="a")
-    assert "0.3" in re.findall(r'middle">([^<]*)<', chart)
-
-
-def test_charts():
-    assert line_chart({"a": []}, x="x", y="y") == ""
-    assert line_chart({"a": [(1, float("nan"))]}, x="x", y="y") == ""
-    one = line_chart({EVIL: [(3, 2.0)]}, x="x", y=EVIL)
-    assert "<script" not in one
-    assert "<circle" in one
-    flat = line_chart({"a": [(0, 1.0), (1, 1.0)]}, x="x", y="y", levels={"t": 1.0})
-    numbers = [float(n) for n in re.findall(r"[\d.]+(?= |\")", flat.split('class="line"')[1].split("/>")[0])]
-    assert all(0 <= n <= 640 for n in numbers)
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(0.11, 0.52) == [0.2, 0.3, 0.4, 0.5]
-    assert ticks(1, 1) == [1]
-    assert ticks(0, 1e-12) == [0, 2e-13, 4e-13, 6e-13, 8e-13, 1e-12]
-    assert ticks(0, 5e-324) == [0]

@@ -9,20 +9,11 @@ from tiny import CONFIG, make_classifier, make_tokenizer
 
 from minidistil.batch import Batch
 from minidistil.cli.main import main
+from minidistil.cli.predictions import KINDS
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, load_model
 from minidistil.report.attention import attention_map
-from minidistil.report.predictions import (
-    Mark,
-    answers,
-    bars,
-    choices,
-    entities,
-    faq,
-    intents,
-    labels,
-    marked,
-    words,
-)
+from minidistil.report.marks import pieces
+from minidistil.report.page import Page, environment
 from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '<script>alert("x")</script>&amp; <b>film</b>'
@@ -36,67 +27,101 @@ def marks_of(html):
     return [unescape(re.sub(r"<small>.*", "", m)) for m in re.findall(r"<mark[^>]*>(.*?)</mark>", html)]
 
 
+def show(task, facts):
+    """What the page shows of one result."""
+    html = Page("predictions.html").render(title="", task=task, results=[(facts, None)])
+    return html.split("</h1>")[1].split("</body>")[0].strip()
+
+
+def macro(template, name, *values, **more):
+    return str(getattr(environment().get_template(template).module, name)(*values, **more)).strip()
+
+
+def marked(text, *marks, **options):
+    """A text with marks of (start, end, note)."""
+    marks = [{"start": start, "end": end, "note": note} for start, end, note in marks]
+    return macro("marks.html", "marked", text, marks, caller=lambda mark: mark["note"], **options)
+
+
 def test_marks():
     text = "Ada <b> lived in Köln 🎉 & Paris"
-    html = marked(text, [Mark(17, 21, "LOC 0.9", 1), Mark(0, 3, "PER"), Mark(18, 23, "X"), Mark(9, 9, "Y")])
+    html = marked(text, (17, 21, "LOC 0.9"), (0, 3, "PER"), (18, 23, "X"), (9, 9, "Y"), colour_by="note")
     assert marks_of(html) == ["Ada", "Köln"]
     assert plain(html) == text
-    assert plain(marked(EVIL, [Mark(0, 8, "")])) == EVIL
-    assert marks_of(marked(EVIL, [Mark(0, 8, "")])) == ["<script>"]
+    assert "<small>LOC 0.9</small>" in html
+    assert plain(marked(EVIL, (0, 8, ""))) == EVIL
+    assert marks_of(marked(EVIL, (0, 8, ""))) == ["<script>"]
+    assert list(pieces("ab")) == [("ab", None, 0)]
+    assert plain(marked("  two\n\nlines ")) == "  two\n\nlines ", "as it stands"
 
 
 def test_facts():
     found = [{"type": "LOC", "start": 4, "end": 8, "score": 0.5, "text": "Bonn"},
              {"type": "<i>", "start": 0, "end": 3, "score": 0.25, "text": "Ada"}]  # fmt: skip
-    page = entities({"text": "Ada Bonn", "entities": found})
+    page = show("token-classification", {"text": "Ada Bonn", "entities": found})
     assert marks_of(page) == ["Ada", "Bonn"]
     assert "&lt;i&gt; 0.25" in page
-    assert page.count("--hue:0,114,178") == page.count("--hue:213,94,0") == 1, "a colour each"
+    assert page.count('<mark class="hue-0">') == page.count('<mark class="hue-1">') == 1, "a colour each"
     best = {"text": "Bonn", "score": 0.75, "start": 4, "end": 8}
-    page = answers({"question": EVIL, "context": "Ada Bonn", **best, "candidates": [best]})
+    page = show("question-answering", {"question": EVIL, "context": "Ada Bonn", **best, "candidates": [best]})
     assert marks_of(page) == ["Bonn"]
     assert "<script" not in page
     assert "No answer" not in page
+    assert "<td>Bonn</td><td>0.7500</td><td>4-8</td>" in page
     nothing = {"text": "", "score": 0.75, "start": 0, "end": 0}
-    assert "No answer" in answers({"question": "?", "context": "Ada", **nothing, "candidates": []})
-    page = labels({"text": EVIL, "scores": {"bad": 0.25, "<good>": 0.75}})
+    page = show("question-answering", {"question": "?", "context": "Ada", **nothing, "candidates": []})
+    assert "No answer" in page
+    page = show("text-classification", {"text": EVIL, "scores": {"bad": 0.25, "<good>": 0.75}})
     assert plain(page).index("<good>") < plain(page).index("bad")
-    page = labels({"text": "a", "pair": EVIL, "scores": {"bad": 0.25}})
+    page = show("text-classification", {"text": "a", "pair": EVIL, "scores": {"bad": 0.25}})
     assert EVIL in plain(page)
-    page = intents(
-        {"text": EVIL, "label": "<b>", "candidates": [{"label": "x", "score": 0.5, "example": EVIL}]}
+    assert "3.1416" in show("text-classification", {"text": "a", "score": 3.14159})
+    page = show(
+        "intents",
+        {"text": EVIL, "label": "<b>", "candidates": [{"label": "x", "score": 0.5, "example": EVIL}]},
     )
     assert plain(page).count(EVIL) == 2
     assert "<b>" in plain(page)
     near = [{"question": EVIL, "score": 0.5, "answer": EVIL, "entry": 0}]
-    assert plain(faq({"text": "?", "answer": EVIL, "candidates": near})).count(EVIL) == 3
-    assert "No answer" in faq({"text": "?", "answer": None, "candidates": near})
+    assert plain(show("faq", {"text": "?", "answer": EVIL, "candidates": near})).count(EVIL) == 3
+    assert "No answer" in show("faq", {"text": "?", "answer": None, "candidates": near})
     masks = [
         {"start": 4, "end": 10, "candidates": [{"token": "<b>", "score": 0.5}, {"token": "a", "score": 0.2}]}
     ]
-    page = words({"text": "the [MASK]", "filled": "the <b>", "masks": masks})
+    page = show("fill-mask", {"text": "the [MASK]", "filled": "the <b>", "masks": masks})
     assert marks_of(page) == ["[MASK]"]
     assert "<small>&lt;b&gt;</small>" in page
     assert "the <b>" not in plain(page), "filled in only if there are several"
-    assert "the <b>" in plain(words({"text": "the [MASK]", "filled": "the <b>", "masks": masks * 2}))
-    page = choices({"context": EVIL, "start": "it", "choices": ["a", "<i>"], "scores": [0.25, 0.75]})
+    page = show("fill-mask", {"text": "the [MASK]", "filled": "the <b>", "masks": masks * 2})
+    assert "the <b>" in plain(page)
+    page = show(
+        "multiple-choice",
+        {"context": EVIL, "start": "it", "choices": ["a", "<i>"], "scores": [0.25, 0.75]},
+    )
     assert f"{EVIL} it" in plain(page)
     assert plain(page).index("<i>") < plain(page).index("0.2500")
-    assert "width:6.00rem" in bars({"a": 0.75})
-    assert "width:8.00rem" in bars({"score of a regression": 4.2})
+    page = show("summarization", {"text": "One. Two.", "sentences": [{"start": 5, "end": 9, "score": 0.5}]})
+    assert marks_of(page) == ["Two."]
+    assert "--share:0.7500" in macro("charts.html", "bars", [("a", 0.75)], 0, 1)
+    assert "--share:1.0000" in macro("charts.html", "bars", [("score of a regression", 4.2)], 0, 1)
+
+
+def test_every_task_has_a_template():
+    shown = {name.removeprefix("predictions/") for name in environment().list_templates() if "/" in name}
+    assert shown == {f"{task}.html" for task in KINDS}
 
 
 def test_attention_is_the_models(tmp_path):
     path = make_classifier(tmp_path)
     model, tokenizer = load_model(path).eval(), Tokenizer.from_pretrained(path)
-    tokens, attention = attention_map(model, tokenizer, "the film", "a plot", layer=1, head=0)
-    assert tokens == ["[CLS]", "the", "film", "[SEP]", "a", "plot", "[SEP]"]
+    found = attention_map(model, tokenizer, "the film", "a plot", layer=1, head=0)
+    assert found["tokens"] == ["[CLS]", "the", "film", "[SEP]", "a", "plot", "[SEP]"]
     encoded = tokenizer.encode(["the film"], ["a plot"])
     batch = Batch.from_sequences(encoded.input_ids, encoded.token_type_ids)
     wanted = model.forward(batch, attentions=True)[0]["attentions"][1][0][0]
-    np.testing.assert_array_equal(attention, wanted)
-    assert attention.sum(1) == pytest.approx(np.ones(7), rel=1e-5)
-    assert len(attention_map(model, tokenizer, "film " * 200, layer=0, head=1)[0]) <= 64
+    np.testing.assert_array_equal(found["rows"], wanted)
+    assert np.sum(found["rows"], 1) == pytest.approx(np.ones(7), rel=1e-5)
+    assert len(attention_map(model, tokenizer, "film " * 200, layer=0, head=1)["tokens"]) <= 64
 
 
 @pytest.fixture(scope="module")
