@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
     from pathlib import Path
 
-    from minidistil.distill.plot import plot_curves
     from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings, table
     from minidistil.kernels.engine.warmup import second_process, warmup
+    from minidistil.report.run_page import write_run_page
 
     settings = ReviewSettings(other_texts=args.other_texts, seed=args.seed, **(QUICK if args.quick else {}))
     if "labels" in args:
@@ -68,9 +68,8 @@ def run(args: argparse.Namespace) -> int:
         _ = job.data  # is fetched meanwhile
         warmup()
     report = job.run()
-    plotted = plot_curves(out / "metrics.jsonl", out / "curves.png")
+    write_run_page(out)
     print(json.dumps(report) if args.json else table(report))
     if not args.quiet:
-        files = "teacher/, student/, metrics.jsonl, report.json" + (", curves.png" if plotted else "")
-        say(f"\n{out}: {files}")
+        say(f"\n{out}: teacher/, student/, metrics.jsonl, report.json, report.html")
     return 0

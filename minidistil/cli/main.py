@@ -184,7 +184,7 @@ def _main(argv: Sequence[str] | None) -> int:
     handler.addFilter(_Once())
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
-    for noisy in ("numba", "httpx", "httpcore", "huggingface_hub", "matplotlib"):
+    for noisy in ("numba", "httpx", "httpcore", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         if args.threads is not None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,11 @@ from pathlib import Path
 import pytest
 from tiny import make_encoder, make_split
 
-from minidistil.distill.plot import plot_curves
 from minidistil.errors import ConfigError
 from minidistil.jobs.demo import demo as reviews
 from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings, table
 from minidistil.model import BertForSequenceClassification
+from minidistil.report.run_page import write_run_page
 
 SETTINGS = ReviewSettings(
     labels=30, teacher_epochs=10, alone_epochs=2, student_epochs=4, batch_size=4, lr=3e-3, max_length=16
@@ -182,7 +183,8 @@ def test_hard_labels_and_other_texts(tiny, tmp_path):
     assert len(ReviewDistillation(tmp_path / "b", others).data[1]) == 62
 
 
-def test_no_picture_without_matplotlib(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not plot_curves(undisturbed[0] / "metrics.jsonl", tmp_path / "curves.png")
-    assert not list(tmp_path.iterdir())
+def test_a_page_of_it(undisturbed, tmp_path):
+    html = write_run_page(undisturbed[0], tmp_path / "page.html").read_text()
+    headings = ["Models", *(f"Training: {stage}" for stage in reviews.STAGES), "Layer by layer", "Settings"]
+    assert re.findall("<h2>(.*)</h2>", html)[: len(headings)] == headings
+    assert html.count("<svg") == 9, "of each stage loss, accuracy, learning rate"
