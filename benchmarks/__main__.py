@@ -1,8 +1,8 @@
 """The benchmark: minidistil, PyTorch, torch.compile and ONNX Runtime side by side.
 
     python -m benchmarks                      everything
-    python -m benchmarks --quick              a few works, three rounds
-    python -m benchmarks --only minilm/1x     works with a name like this
+    python -m benchmarks --quick              a few workloads, three rounds
+    python -m benchmarks --only minilm/1x     workloads with a name like this
     python -m benchmarks --again --only 1x16  these once more, beside the others of the run before
     python -m benchmarks --list               what there is
 
@@ -26,7 +26,7 @@ from benchmarks.agreement import DisagreementError
 from benchmarks.driver import PAUSE, TURN, EngineError
 from benchmarks.machine import BUSY, describe
 from benchmarks.measure import expected_seconds, measure
-from benchmarks.works import COMPILED, ENGINES, FOLDER, ORT, OURS, TORCH, WORKS, Work, choose
+from benchmarks.workloads import COMPILED, ENGINES, FOLDER, ORT, OURS, TORCH, WORKLOADS, Workload, choose
 from minidistil.files import atomic_write
 from minidistil.threads import available_cores
 
@@ -40,20 +40,20 @@ FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
 
 
 class Progress:
-    """Lines on standard error: which work, what of it, how long everything will still take."""
+    """Lines on standard error: which workload, what of it, how long everything will still take."""
 
-    def __init__(self, works: Sequence[Work], engines: Sequence[str], rounds: int) -> None:
-        self.costs = {work.name: expected_seconds(work, engines, rounds) for work in works}
+    def __init__(self, workloads: Sequence[Workload], engines: Sequence[str], rounds: int) -> None:
+        self.costs = {workload.name: expected_seconds(workload, engines, rounds) for workload in workloads}
         self.began = time.monotonic()
         self.finished: list[str] = []
 
-    def say(self, work: Work, what: str) -> None:
+    def say(self, workload: Workload, what: str) -> None:
         done = sum(self.costs[name] for name in self.finished)
         left = sum(self.costs.values()) - done
         if done:
             left *= (time.monotonic() - self.began) / done
         place = f"[{len(self.finished) + 1}/{len(self.costs)}]"
-        print(f"{place} {work.name}: {what}; about {max(1, round(left / 60))} min left", file=sys.stderr)
+        print(f"{place} {workload.name}: {what}; about {max(1, round(left / 60))} min left", file=sys.stderr)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -64,24 +64,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="may be repeated")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--quick", action="store_true", help=f"a few works, {QUICK_ROUNDS} rounds")
+    parser.add_argument("--quick", action="store_true", help=f"a few workloads, {QUICK_ROUNDS} rounds")
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}")
     parser.add_argument("--json", type=Path, default=FOLDER / "bench.json", metavar="PATH")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE}")
     parser.add_argument(
         "--again",
         action="store_true",
-        help="measure these works again, and keep the others of an earlier run",
+        help="measure these workloads again, and keep the others of an earlier run",
     )
-    parser.add_argument("--list", action="store_true", help="name the works and leave")
+    parser.add_argument("--list", action="store_true", help="name the workloads and leave")
     args = parser.parse_args(arguments)
     if args.rounds is None:
         args.rounds = QUICK_ROUNDS if args.quick else ROUNDS
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
-    args.works = choose(args.only, args.quick)
-    if not args.works:
-        parser.error(f"no work is called anything like {' or '.join(args.only)}; --list names them")
+    args.workloads = choose(args.only, args.quick)
+    if not args.workloads:
+        parser.error(f"no workload is called anything like {' or '.join(args.only)}; --list names them")
     return args
 
 
@@ -103,30 +103,34 @@ def make_files(engines: Sequence[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure every work; results are on the disk after each."""
+    """Measure every workload; results are on the disk after each."""
     results: dict[str, Any] = {
         "machine": describe(),
         "settings": {"rounds": args.rounds, "turn": TURN, "pause": PAUSE, "quick": args.quick},
-        "works": {},
+        "workloads": {},
     }
     if args.again and args.json.exists():
         before = json.loads(args.json.read_text(encoding="utf-8"))
-        results["works"] = before["works"]
-        results["again"] = sorted({*before.get("again", []), *(work.name for work in args.works)})
+        results["workloads"] = before["workloads"]
+        results["again"] = sorted({*before.get("again", []), *(workload.name for workload in args.workloads)})
     busy = results["machine"]["busy"]
     if busy is not None and busy > BUSY:
         print(f"warning: {100 * busy:.0f} % of this machine is busy with other things", file=sys.stderr)
     make_files(args.engines)
-    progress = Progress(args.works, args.engines, args.rounds)
+    progress = Progress(args.workloads, args.engines, args.rounds)
     threads = available_cores()
-    for work in args.works:
+    for workload in args.workloads:
         try:
-            results["works"][work.name] = measure(
-                work, args.engines, args.rounds, threads, lambda what, work=work: progress.say(work, what)
+            results["workloads"][workload.name] = measure(
+                workload,
+                args.engines,
+                args.rounds,
+                threads,
+                lambda what, workload=workload: progress.say(workload, what),
             )
         except (DisagreementError, EngineError) as error:
-            raise type(error)(f"{work.name}: {error}") from error
-        progress.finished.append(work.name)
+            raise type(error)(f"{workload.name}: {error}") from error
+        progress.finished.append(workload.name)
         with atomic_write(args.json) as temporary:
             temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
@@ -135,7 +139,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     if args.list:
-        print("\n".join(f"{'quick ' if work.quick else '      '}{work.name}" for work in WORKS))
+        print(
+            "\n".join(f"{'quick ' if workload.quick else '      '}{workload.name}" for workload in WORKLOADS)
+        )
         return 0
     absent = missing(args.engines)
     if absent:
@@ -150,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmark failed: {' '.join(error.cmd)} ended with code {error.returncode}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"stopped; works that were finished are in {args.json}", file=sys.stderr)
+        print(f"stopped; workloads that were finished are in {args.json}", file=sys.stderr)
         return INTERRUPTED
     print(report.markdown(results), end="")
     if args.write:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.works import Array
+from benchmarks.workloads import Array
 
 # Largest difference over the largest value of the tensor. Sums in another order give a tenth of this at most;
 # the tanh approximation of GELU, a wrong eps or an ignored mask give far more. PyTorch sums the norm that it

@@ -34,7 +34,7 @@ class Competitor(Protocol):
 
 
 class Worker:
-    """The process of one engine at one work; see worker.py."""
+    """The process of one engine at one workload; see worker.py."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._log = log
@@ -85,8 +85,8 @@ class Worker:
         self._process.communicate()
 
 
-def worker_command(engine: str, work: str, threads: int) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.worker", engine, work, str(threads)]
+def worker_command(engine: str, workload: str, threads: int) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.worker", engine, workload, str(threads)]
 
 
 def rotated(names: Sequence[str], by: int) -> list[str]:

@@ -23,7 +23,7 @@ from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
 from benchmarks.engines.ort import FUSED, UNMASKED, graph
-from benchmarks.works import MODELS, ORT, SHAPES, WORKS, Work
+from benchmarks.workloads import MODELS, ORT, SHAPES, WORKLOADS, Workload
 
 OPSET = 17
 
@@ -39,11 +39,11 @@ class Positional(torch.nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask).to_tuple()
 
 
-def export(work: Work, path: Path) -> None:
+def export(workload: Workload, path: Path) -> None:
     """The plain graph. Its attention is written out in small operators: that is what the optimiser knows."""
-    kind = getattr(transformers, work.kind)
+    kind = getattr(transformers, workload.kind)
     # Whole in evaluation mode, or dropout comes back when the exporter restores the mode.
-    model = Positional(kind.from_pretrained(MODELS / work.saved, attn_implementation="eager")).eval()
+    model = Positional(kind.from_pretrained(MODELS / workload.saved, attn_implementation="eager")).eval()
     ids = torch.from_numpy(np.random.default_rng(0).integers(1000, 2000, (2, 7)))
     mask = torch.ones_like(ids)
     outputs = ["last_hidden_state", "pooler_output"][: len(model(ids, mask))]
@@ -61,9 +61,9 @@ def export(work: Work, path: Path) -> None:
     )
 
 
-def fuse(work: Work, plain: Path, variant: str) -> Any:
+def fuse(workload: Workload, plain: Path, variant: str) -> Any:
     """The optimised graph, with every layer fused."""
-    shape, options = SHAPES[work.model], FusionOptions("bert")
+    shape, options = SHAPES[workload.model], FusionOptions("bert")
     options.use_multi_head_attention = variant == UNMASKED
     fused = optimizer.optimize_model(
         str(plain),
@@ -77,7 +77,7 @@ def fuse(work: Work, plain: Path, variant: str) -> Any:
     expected = {attention: shape.layers, "BiasGelu": shape.layers, "SkipLayerNormalization": 2 * shape.layers}
     missing = {name: count[name] for name, wanted in expected.items() if count[name] != wanted}
     if missing:
-        raise RuntimeError(f"{work.saved}: the optimiser fused {missing}, expected {expected}")
+        raise RuntimeError(f"{workload.saved}: the optimiser fused {missing}, expected {expected}")
     if variant == UNMASKED:
         for node in fused.get_nodes_by_op_type(attention):
             node.input[mask] = ""
@@ -90,19 +90,19 @@ def main() -> None:
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    works = {work.saved: work for work in WORKS if ORT in work.engines}
-    for saved, work in works.items():
+    workloads = {workload.saved: workload for workload in WORKLOADS if ORT in workload.engines}
+    for saved, workload in workloads.items():
         paths = {variant: graph(saved, variant) for variant in (FUSED, UNMASKED)}
         if all(path.exists() for path in paths.values()):
             continue
         print(f"exporting {saved} for ONNX Runtime", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             plain = Path(scratch) / "plain.onnx"
-            export(work, plain)
+            export(workload, plain)
             for variant, path in paths.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial = path.with_suffix(".partial")
-                fuse(work, plain, variant).save_model_to_file(str(partial))
+                fuse(workload, plain, variant).save_model_to_file(str(partial))
                 partial.rename(path)
 
 

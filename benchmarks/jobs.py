@@ -1,4 +1,4 @@
-"""One engine at one work: what is timed, and what must agree before it is."""
+"""One engine at one workload: what is timed, and what must agree before it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.padding import unpad
-from benchmarks.works import Array, Examples, Work
+from benchmarks.workloads import Array, Examples, Workload
 
 CHECKED_STEPS = 3
 # Of the word table, only some rows that a text uses: it is large, and peak memory is measured too.
@@ -21,8 +21,8 @@ class Job(ABC):
 
     notes: dict[str, str]
 
-    def __init__(self, work: Work, batches: Sequence[Examples]) -> None:
-        self.work, self.batches, self.notes = work, batches, {}
+    def __init__(self, workload: Workload, batches: Sequence[Examples]) -> None:
+        self.workload, self.batches, self.notes = workload, batches, {}
 
     @abstractmethod
     def run(self) -> None:
@@ -38,7 +38,7 @@ class ForwardJob(Job):
 
     @abstractmethod
     def forward(self, sequences: Sequence[Array]) -> dict[str, Any]:
-        """The model's outputs by name, from token ids: forming the batch is part of the work."""
+        """The model's outputs by name, from token ids: forming the batch is part of the time."""
 
     @abstractmethod
     def arrays(self, outputs: dict[str, Any]) -> dict[str, Array]:
@@ -58,11 +58,11 @@ class ForwardJob(Job):
 
 
 class TextJob(Job):
-    """From texts to scores: tokens are part of the work, batches are sorted by length, results are not."""
+    """From texts to scores: tokens are part of the time, batches are sorted by length, results are not."""
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work, [])
-        self.texts = work.texts()
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload, [])
+        self.texts = workload.texts()
 
     @abstractmethod
     def scores(self) -> dict[str, Array]:
@@ -97,7 +97,7 @@ class TrainJob(Job):
         for i in range(CHECKED_STEPS):
             losses.append(self.step(self.batches[i % len(self.batches)], dropout=False))
             if i == 0:
-                for name in self.work.gradients:
+                for name in self.workload.gradients:
                     gradient = self.gradient(name)
                     rows = gradient[CHECKED_ROWS] if "word_embeddings" in name else gradient
                     found[f"gradient of {name}"] = rows.copy()

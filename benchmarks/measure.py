@@ -1,4 +1,4 @@
-"""One work from start to end: prepare every engine, compare what they compute, time them in rounds."""
+"""One workload from start to end: prepare every engine, compare what they compute, time them in rounds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from benchmarks.agreement import compare
 from benchmarks.driver import PAUSE, TURN, Competitor, EngineError, Worker, interleave, worker_command
 from benchmarks.startup import Command
-from benchmarks.works import COMPILED, FOLDER, TORCH, Array, Work
+from benchmarks.workloads import COMPILED, FOLDER, TORCH, Array, Workload
 
 Say = Callable[[str], None]
 Result = dict[str, Any]
 
 
-def measure(work: Work, engines: Sequence[str], rounds: int, threads: int, say: Say) -> Result:
-    """Everything that is known of one work in the end, as JSON.
+def measure(workload: Workload, engines: Sequence[str], rounds: int, threads: int, say: Say) -> Result:
+    """Everything that is known of one workload in the end, as JSON.
 
     Raises
     ------
@@ -30,9 +30,9 @@ def measure(work: Work, engines: Sequence[str], rounds: int, threads: int, say: 
         An engine's process ended. torch.compile may: it needs a C++ compiler, and the result says so.
     """
     # PyTorch is the reference that the others are compared with.
-    engines = sorted((e for e in work.engines if e in engines), key=lambda engine: engine != TORCH)
-    if work.task == "start":
-        return measure_start(work, engines, rounds, say)
+    engines = sorted((e for e in workload.engines if e in engines), key=lambda engine: engine != TORCH)
+    if workload.task == "start":
+        return measure_start(workload, engines, rounds, say)
     found: dict[str, Result] = {engine: {} for engine in engines}
     outputs: dict[str, dict[str, Array]] = {}
     competitors: dict[str, Worker] = {}
@@ -40,8 +40,8 @@ def measure(work: Work, engines: Sequence[str], rounds: int, threads: int, say: 
         scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         for engine in engines:
             say(f"preparing {engine}")
-            log = FOLDER / "logs" / f"{work.name.replace('/', '-')}-{engine}.log"
-            worker = opened.enter_context(Worker(worker_command(engine, work.name, threads), log))
+            log = FOLDER / "logs" / f"{workload.name.replace('/', '-')}-{engine}.log"
+            worker = opened.enter_context(Worker(worker_command(engine, workload.name, threads), log))
             path = scratch / f"{engine}.npz"
             try:
                 found[engine] |= worker.ask(do="prepare", path=str(path))
@@ -57,18 +57,18 @@ def measure(work: Work, engines: Sequence[str], rounds: int, threads: int, say: 
         differences = compare(outputs)
         for engine, times in _rounds(competitors, rounds, say).items():
             found[engine] |= {"rounds": times, **competitors[engine].ask(do="memory")}
-    batches = work.batches()
+    batches = workload.batches()
     return {
         "tokens": sum(len(s) for examples in batches for s in examples.sequences),
-        "flops": work.flops(batches),
+        "flops": workload.flops(batches),
         "differences": differences,
         "engines": found,
     }
 
 
-def measure_start(work: Work, engines: Sequence[str], rounds: int, say: Say) -> Result:
+def measure_start(workload: Workload, engines: Sequence[str], rounds: int, say: Say) -> Result:
     """Processes that run from start to end, once before they count: files are then in memory."""
-    commands = {engine: Command(engine, work.name) for engine in engines}
+    commands = {engine: Command(engine, workload.name) for engine in engines}
     for command in commands.values():
         command.run()
     differences = compare({engine: command.check() for engine, command in commands.items()})
@@ -85,11 +85,11 @@ def _rounds(competitors: dict[str, Any], rounds: int, say: Say) -> dict[str, lis
     return interleave(timed, rounds, said=lambda number: say(f"round {number + 1} of {rounds}"))
 
 
-def expected_seconds(work: Work, engines: Sequence[str], rounds: int) -> float:
+def expected_seconds(workload: Workload, engines: Sequence[str], rounds: int) -> float:
     """A guess at how long `measure` takes, for the share of the time that is left."""
-    taking_part = set(engines) & set(work.engines)
-    if work.task == "start":
+    taking_part = set(engines) & set(workload.engines)
+    if workload.task == "start":
         return 5.0 * (rounds + 1) * len(taking_part)
-    run = max(2 * TURN, work.flops(work.batches()) / 1e11)
-    steps = 4 if work.task in ("classify", "distil") else 1
+    run = max(2 * TURN, workload.flops(workload.batches()) / 1e11)
+    steps = 4 if workload.task in ("classify", "distil") else 1
     return len(taking_part) * (8 + steps * run + rounds * (PAUSE + run)) + 60 * (COMPILED in taking_part)

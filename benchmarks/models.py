@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.works import MODELS, SENTENCES, SHAPES, TEXTS, WINDOW, Texts
+from benchmarks.workloads import MODELS, SENTENCES, SHAPES, TEXTS, WINDOW, Texts
 from minidistil import (
     BertConfig,
     BertForMaskedLM,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.works import Array
+from benchmarks.workloads import Array
 
 
 def pad(sequences: Sequence[Array]) -> tuple[Array, Array | None]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures
-from benchmarks.figures import Result, Spread, goal_for
-from benchmarks.works import COMPILED, ENGINES, ORT, OURS, OVERALL, TORCH, Goal, Work, find
+from benchmarks import analysis
+from benchmarks.analysis import Result, Spread, goal_for
+from benchmarks.workloads import COMPILED, ENGINES, ORT, OURS, OVERALL, TORCH, Goal, Workload, find
 from minidistil.files import atomic_write
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -19,15 +19,15 @@ TITLES = {OURS: "minidistil", TORCH: "PyTorch", COMPILED: "torch.compile", ORT: 
 NOTHING = "–"
 
 Results = dict[str, Any]
-Pairs = Sequence[tuple[Work, Result]]
+Pairs = Sequence[tuple[Workload, Result]]
 
 
 def markdown(results: Results) -> str:
     """The whole report."""
-    pairs = [(find(name), result) for name, result in results["works"].items()]
+    pairs = [(find(name), result) for name, result in results["workloads"].items()]
 
     def section(title: str, tasks: Sequence[str], make: Callable[[Pairs], str]) -> list[str]:
-        chosen = [(work, result) for work, result in pairs if work.task in tasks]
+        chosen = [(workload, result) for workload, result in pairs if workload.task in tasks]
         return [f"### {title}", make(chosen)] if chosen else []
 
     parts = [
@@ -62,18 +62,20 @@ def machine(results: Results) -> str:
 
 def speed_table(pairs: Pairs) -> str:
     """Times, throughput, ratios against every peer that took part, and how well all agreed."""
-    present = [e for e in ENGINES if any(figures.seconds(result, e) for _, result in pairs)]
+    present = [e for e in ENGINES if any(analysis.seconds(result, e) for _, result in pairs)]
     peers = [engine for engine in present if engine != OURS]
     rows = []
-    for work, result in pairs:
-        row = [work.name]
-        row += [time_and_rate(figures.seconds(result, engine), result["flops"]) for engine in present]
-        ours = figures.seconds(result, OURS)
+    for workload, result in pairs:
+        row = [workload.name]
+        row += [time_and_rate(analysis.seconds(result, engine), result["flops"]) for engine in present]
+        ours = analysis.seconds(result, OURS)
         row.append(f"{result['tokens'] / ours.median:,.0f}" if ours else NOTHING)
-        row += [ratio(figures.speed_ratio(result, peer), goal_for(work, "speed", peer)) for peer in peers]
+        row += [
+            ratio(analysis.speed_ratio(result, peer), goal_for(workload, "speed", peer)) for peer in peers
+        ]
         rows.append(row)
     times = [f"{TITLES[engine]}, ms (GFLOP/s)" for engine in present]
-    head = ["work", *times, "our tokens/s", *(f"over {TITLES[peer]}" for peer in peers)]
+    head = ["workload", *times, "our tokens/s", *(f"over {TITLES[peer]}" for peer in peers)]
     return "\n\n".join([table(head, rows), *agreement(pairs)])
 
 
@@ -87,28 +89,33 @@ def memory_table(pairs: Pairs) -> str:
 
     engines = (OURS, TORCH, COMPILED)
     rows = []
-    for work, result in pairs:
-        share, goal = figures.memory_ratio(result, TORCH), goal_for(work, "memory", TORCH)
+    for workload, result in pairs:
+        share, goal = analysis.memory_ratio(result, TORCH), goal_for(workload, "memory", TORCH)
         cells = [cell(result["engines"].get(engine, {})) for engine in engines]
-        rows.append([work.name, *cells, NOTHING if share is None else f"{share:.2f}{verdict(goal, share)}"])
-    return table(["work", *(f"{TITLES[e]}, MB" for e in engines), "ours over PyTorch's"], rows)
+        rows.append(
+            [workload.name, *cells, NOTHING if share is None else f"{share:.2f}{verdict(goal, share)}"]
+        )
+    return table(["workload", *(f"{TITLES[e]}, MB" for e in engines), "ours over PyTorch's"], rows)
 
 
 def start_table(pairs: Pairs) -> str:
     """Seconds from start to end of the process, and its peak memory."""
 
-    def cells(work: Work, result: Result, engine: str) -> list[str]:
-        spread = figures.seconds(result, engine)
+    def cells(workload: Workload, result: Result, engine: str) -> list[str]:
+        spread = analysis.seconds(result, engine)
         if spread is None:
             return [NOTHING, NOTHING]
         peak = result["engines"][engine]["peak"]
-        soon, small = (goal_for(work, quantity) if engine == OURS else None for quantity in ABSOLUTE)
+        soon, small = (goal_for(workload, quantity) if engine == OURS else None for quantity in ABSOLUTE)
         return [ratio(spread, soon), f"{peak:,.0f}{verdict(small, peak)}"]
 
     engines = (OURS, TORCH)
     head = [f"{TITLES[engine]}, {unit}" for engine in engines for unit in ("s", "MB")]
-    rows = [[work.name, *(c for e in engines for c in cells(work, result, e))] for work, result in pairs]
-    return table(["work", *head], rows)
+    rows = [
+        [workload.name, *(c for e in engines for c in cells(workload, result, e))]
+        for workload, result in pairs
+    ]
+    return table(["workload", *head], rows)
 
 
 ABSOLUTE = ("seconds", "megabytes")
@@ -118,8 +125,8 @@ def overall(pairs: Pairs) -> list[str]:
     """Median over all forward passes without padding."""
     ratios = [
         spread.median
-        for work, result in pairs
-        if work.task == "forward" and work.batch and (spread := figures.speed_ratio(result, TORCH))
+        for workload, result in pairs
+        if workload.task == "forward" and workload.batch and (spread := analysis.speed_ratio(result, TORCH))
     ]
     if not ratios:
         return []
@@ -131,7 +138,7 @@ def overall(pairs: Pairs) -> list[str]:
 
 def agreement(pairs: Pairs) -> list[str]:
     """How far apart the engines were before they were timed."""
-    largest = figures.largest_difference(pairs)
+    largest = analysis.largest_difference(pairs)
     if largest is None:
         return []
     share, where = largest
@@ -141,8 +148,8 @@ def agreement(pairs: Pairs) -> list[str]:
 def failures(pairs: Pairs) -> list[str]:
     """What torch.compile could not do."""
     return [
-        f"{TITLES[engine]} could not take part in {work.name}: {found['failed']}"
-        for work, result in pairs
+        f"{TITLES[engine]} could not take part in {workload.name}: {found['failed']}"
+        for workload, result in pairs
         for engine, found in result["engines"].items()
         if "failed" in found
     ]
@@ -153,7 +160,7 @@ def verdict(goal: Goal | None, measured: float) -> str:
     if goal is None:
         return ""
     sign = "≥" if goal.quantity == "speed" else "≤"
-    return f" {'✓' if figures.reached(goal, measured) else '✗'} {sign} {goal.bound:g}"
+    return f" {'✓' if analysis.reached(goal, measured) else '✗'} {sign} {goal.bound:g}"
 
 
 def ratio(spread: Spread | None, goal: Goal | None) -> str:

@@ -1,7 +1,7 @@
-"""Where the time of a work goes: each kernel's time, arithmetic and bytes, and its share of what is possible.
+"""Time of a workload by kernel, with arithmetic, bytes, and share of the roofline.
 
     python -m benchmarks.roofline                        MiniLM forward and the distillation step
-    python -m benchmarks.roofline forward/minilm/1x16    any works of `python -m benchmarks --list`
+    python -m benchmarks.roofline forward/minilm/1x16    any of `python -m benchmarks --list`
 
 A kernel is limited by the multiply-add unit or by memory, whichever takes longer (Williams, Waterman and
 Patterson 2009, "Roofline"). Both limits are measured first. Arithmetic is that of matrix products and
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gemm_steps
-from benchmarks.engines.ours import build
-from benchmarks.works import choose, find
+from benchmarks.engines.minidistil import build
+from benchmarks.workloads import choose, find
 from minidistil import kernels, threads
 from minidistil.distill import terms
 from minidistil.kernels import gemm, linear
@@ -32,7 +32,7 @@ from minidistil.memory import keep_freed_memory
 
 vocabulary = importlib.import_module("minidistil.kernels.linear_cross_entropy")  # a function has its name
 
-SECONDS = 4.0  # of each work
+SECONDS = 4.0  # of each workload
 READ = 100_000_000  # numbers read to measure the bandwidth, far beyond any cache
 DEFAULT = ("forward/minilm/8x128", "distil/bert-base/8x128")
 OTHERS = ("attention", "layernorm", "embedding", "dropout", "adamw", "global_norm", "tanh")
@@ -130,7 +130,7 @@ def limits() -> tuple[float, float]:
 
 
 def table(name: str, peak: float, bandwidth: float) -> str:
-    """The kernels of one work, by time, as Markdown."""
+    """The kernels of one workload, by time, as Markdown."""
     job = build(find(name), threads.get_num_threads())
     for _ in range(2):
         job.run()
@@ -170,14 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("works", nargs="*", default=list(DEFAULT), help="parts of names; * and ? allowed")
+    parser.add_argument("workloads", nargs="*", default=list(DEFAULT), help="parts of names; * and ? allowed")
     args = parser.parse_args(arguments)
     keep_freed_memory()
     peak, bandwidth = limits()
     print(f"{threads.get_num_threads()} threads: {peak / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s read")
-    for work in choose(args.works, quick=False):
-        if work.task != "start":
-            print(f"\n{table(work.name, peak, bandwidth)}", flush=True)
+    for workload in choose(args.workloads, quick=False):
+        if workload.task != "start":
+            print(f"\n{table(workload.name, peak, bandwidth)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Work that is a fresh process: importing the package, and labelling one text from the command line."""
+"""Workloads that are a fresh process: importing the package, and labelling one text from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.driver import EngineError
-from benchmarks.works import MODELS, OURS, TORCH, Array
+from benchmarks.workloads import MODELS, OURS, TORCH, Array
 
 TEXT = "a warm, funny, engaging film"
 SCRIPT = Path(__file__).with_name("predict_with_transformers.py")
@@ -39,8 +39,8 @@ class Command:
         What the last one printed.
     """
 
-    def __init__(self, engine: str, work: str) -> None:
-        self.arguments = [sys.executable, *COMMANDS[work][engine]]
+    def __init__(self, engine: str, workload: str) -> None:
+        self.arguments = [sys.executable, *COMMANDS[workload][engine]]
         self.peaks: list[float] = []
         self.output = ""
 

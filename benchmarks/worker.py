@@ -1,4 +1,4 @@
-"""One engine at one work, in a process of its own: python -m benchmarks.worker ENGINE WORK THREADS
+"""One engine at one workload, in a process of its own: python -m benchmarks.worker ENGINE WORK THREADS
 
 Takes one JSON object a line, answers one each:
 
@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.engines import load
 from benchmarks.jobs import Job
-from benchmarks.works import find
+from benchmarks.workloads import find
 from minidistil.memory import keep_freed_memory, peak_memory
 
 
@@ -46,7 +46,7 @@ def forget_peak() -> None:
 
 
 def timed(job: Job, seconds: float) -> list[float]:
-    """Seconds of each run, for `seconds` in all; short work runs once before, to fill the caches again."""
+    """Seconds of each run, for `seconds` in all; a short run is preceded by one that fills the caches."""
     times: list[float] = []
     began = time.perf_counter()
     job.run()

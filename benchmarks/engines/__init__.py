@@ -6,15 +6,15 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks.jobs import Job
-from benchmarks.works import COMPILED, ORT, OURS, Work
+from benchmarks.workloads import COMPILED, ORT, OURS, Workload
 
 
-def load(engine: str) -> Callable[[Work, int], Job]:
-    """Import an engine; returns what builds its job from the work and the number of threads."""
+def load(engine: str) -> Callable[[Workload, int], Job]:
+    """Import an engine; returns what builds its job from the workload and the number of threads."""
     if engine == OURS:
-        from benchmarks.engines import ours
+        from benchmarks.engines import minidistil
 
-        return ours.build
+        return minidistil.build
     if engine == ORT:
         from benchmarks.engines import ort
 

@@ -12,25 +12,25 @@ import onnxruntime
 
 from benchmarks.jobs import ForwardJob, Job
 from benchmarks.padding import pad
-from benchmarks.works import FOLDER, Array, Work
+from benchmarks.workloads import FOLDER, Array, Workload
 
 FUSED, UNMASKED = "fused", "fused-unmasked"
 TRIALS = 5
 
 
-def build(work: Work, threads: int) -> Job:
-    return Forward(work, threads)
+def build(workload: Workload, threads: int) -> Job:
+    return Forward(workload, threads)
 
 
 class Forward(ForwardJob):
     """Where nothing is padded there is a second graph, without a mask: the faster of the two is kept."""
 
-    def __init__(self, work: Work, threads: int) -> None:
-        super().__init__(work, work.batches())
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, workload.batches())
         sequences = self.batches[0].sequences
         padded = pad(sequences)[1] is not None
         sessions = {
-            variant: session(work.saved, variant, threads)
+            variant: session(workload.saved, variant, threads)
             for variant in ((FUSED,) if padded else (FUSED, UNMASKED))
         }
         seconds = dict.fromkeys(sessions, float("inf"))

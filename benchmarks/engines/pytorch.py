@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from benchmarks.jobs import ForwardJob, Job, TextJob, TrainJob
 from benchmarks.padding import pad
-from benchmarks.works import (
+from benchmarks.workloads import (
     ADAMW,
     CLIP,
     MODELS,
@@ -31,7 +31,7 @@ from benchmarks.works import (
     WINDOW,
     Array,
     Examples,
-    Work,
+    Workload,
 )
 
 BATCH = 32  # for prediction
@@ -40,17 +40,17 @@ Inputs = dict[str, torch.Tensor]
 LossFunction = Callable[[Inputs, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def build(work: Work, threads: int, *, compiled: bool) -> Job:
+def build(workload: Workload, threads: int, *, compiled: bool) -> Job:
     torch.set_num_threads(threads)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    model = load(work.saved, work.kind)
-    if work.task in ("label", "answer"):
-        return (Labels if work.task == "label" else Answers)(work, model.eval())
-    if work.task == "forward":
-        return Forward(work, model.eval(), compiled)
-    loss = Distillation(model, load(*TEACHER).eval()) if work.task == "distil" else classification(model)
-    return Training(work, model, loss, compiled)
+    model = load(workload.saved, workload.kind)
+    if workload.task in ("label", "answer"):
+        return (Labels if workload.task == "label" else Answers)(workload, model.eval())
+    if workload.task == "forward":
+        return Forward(workload, model.eval(), compiled)
+    loss = Distillation(model, load(*TEACHER).eval()) if workload.task == "distil" else classification(model)
+    return Training(workload, model, loss, compiled)
 
 
 def load(saved: str, kind: str) -> Any:
@@ -70,8 +70,8 @@ def tensors(sequences: Sequence[Array], compiled: bool) -> Inputs:
 
 
 class Forward(ForwardJob):
-    def __init__(self, work: Work, model: Any, compiled: bool) -> None:
-        super().__init__(work, work.batches())
+    def __init__(self, workload: Workload, model: Any, compiled: bool) -> None:
+        super().__init__(workload, workload.batches())
         self.model, self.compiled = model, compiled
         if compiled:
             torch._inductor.config.freezing = True
@@ -89,10 +89,10 @@ class Forward(ForwardJob):
 class FromTexts(TextJob):
     """What a careful script does: tokenise all, sort by length, pad each batch to its longest."""
 
-    def __init__(self, work: Work, model: Any) -> None:
-        super().__init__(work)
+    def __init__(self, workload: Workload, model: Any) -> None:
+        super().__init__(workload)
         self.model = model
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(MODELS / work.saved)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(MODELS / workload.saved)
 
     def outputs(self, encodings: Any) -> list[tuple[list[int], Any]]:
         """Indices of each batch, and the model's outputs for it."""
@@ -165,8 +165,8 @@ class Distillation:
 
 
 class Training(TrainJob):
-    def __init__(self, work: Work, model: Any, loss: LossFunction, compiled: bool) -> None:
-        super().__init__(work, work.batches())
+    def __init__(self, workload: Workload, model: Any, loss: LossFunction, compiled: bool) -> None:
+        super().__init__(workload, workload.batches())
         self.model, self.compiled = model, compiled
         self.loss = torch.compile(loss) if compiled else loss
         self.parameters = dict(model.named_parameters())

@@ -7,9 +7,9 @@ import pytest
 from tiny import CONFIG as TINY
 from tiny import make_tokenizer
 
-from benchmarks.engines.ours import Answers, Forward, Labels, Training
+from benchmarks.engines.minidistil import Answers, Forward, Labels, Training
 from benchmarks.padding import pad
-from benchmarks.works import ADAMW, CLIP, NO_LABEL, Examples, Texts, find
+from benchmarks.workloads import ADAMW, CLIP, NO_LABEL, Examples, Texts, find
 from minidistil.config import BertConfig
 from minidistil.model import BertForQuestionAnswering, BertForSequenceClassification, BertModel
 from minidistil.train.objective import ModelLoss
@@ -34,7 +34,7 @@ def batches():
     ]
 
 
-def work(monkeypatch, name, batches):
+def workload(monkeypatch, name, batches):
     chosen = find(name)
     monkeypatch.setattr(type(chosen), "batches", lambda self: batches)
     return dataclasses.replace(chosen)
@@ -42,7 +42,7 @@ def work(monkeypatch, name, batches):
 
 def test_forward_gives_every_token_once(monkeypatch, batches):
     model = BertModel(CONFIG, backend="numpy", seed=1)
-    outputs = Forward(work(monkeypatch, "forward/minilm/sentences", batches), model).check()
+    outputs = Forward(workload(monkeypatch, "forward/minilm/sentences", batches), model).check()
     assert outputs["last_hidden_state"].shape == (27, 12)
     ids, mask = pad(batches[0].sequences)
     expected = model(ids, mask)
@@ -60,12 +60,12 @@ def test_the_first_step_has_the_models_own_loss_and_its_clipped_gradient(monkeyp
     assert norm > CLIP  # so that clipping is seen
     before = model.params.flat.copy()
 
-    job = Training(work(monkeypatch, "finetune/minilm/sentences", batches), model, ModelLoss(model))
+    job = Training(workload(monkeypatch, "finetune/minilm/sentences", batches), model, ModelLoss(model))
     found = job.check()
     assert found["losses"][0] == pytest.approx(loss, rel=1e-5)
     assert len(found["losses"]) == 3
     assert (model.params.flat != before).any()
-    names = job.work.gradients
+    names = job.workload.gradients
     assert set(found) == {"losses", *(f"gradient of {name}" for name in names)}
     for name in names:
         expected = grads[name][1000:3000] if "word_embeddings" in name else grads[name]
@@ -74,9 +74,9 @@ def test_the_first_step_has_the_models_own_loss_and_its_clipped_gradient(monkeyp
 
 def test_timed_steps_drop_out_and_learn(monkeypatch, batches):
     model = BertForSequenceClassification(CONFIG, backend="numpy", seed=1)
-    job = Training(work(monkeypatch, "finetune/minilm/sentences", batches), model, ModelLoss(model))
+    job = Training(workload(monkeypatch, "finetune/minilm/sentences", batches), model, ModelLoss(model))
     quiet = job.step(batches[0], dropout=False)
-    name = job.work.gradients[1]
+    name = job.workload.gradients[1]
     np.testing.assert_allclose(job.optimizer.m[name], (1 - ADAMW["betas"][0]) * job.gradient(name), rtol=1e-5)
     noisy = job.step(batches[0], dropout=True)
     assert quiet != noisy
@@ -90,8 +90,8 @@ def test_texts_become_scores_in_their_order(monkeypatch, tmp_path):
     contexts = ["the plot", "a film " * 30, "dull", "warm cast"]
     tokenizer = make_tokenizer(tmp_path / "vocabulary")
     config = TINY.replace(max_position_embeddings=48)
-    monkeypatch.setattr("benchmarks.engines.ours.MODELS", tmp_path)
-    monkeypatch.setattr("benchmarks.engines.ours.WINDOW", 48)
+    monkeypatch.setattr("benchmarks.engines.minidistil.MODELS", tmp_path)
+    monkeypatch.setattr("benchmarks.engines.minidistil.WINDOW", 48)
     for kind, job, pairs in ((BertForSequenceClassification, Labels, None),
                              (BertForQuestionAnswering, Answers, contexts)):  # fmt: skip
         model = kind(config, backend="numpy", seed=1)

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import machine
 from benchmarks.agreement import DisagreementError
-from benchmarks.works import OURS, WORKS
+from benchmarks.workloads import OURS, WORKLOADS
 
 STARTED = {"differences": {}, "engines": {OURS: {"rounds": [[0.1]], "peak": 40.0}}}
 
@@ -19,8 +19,8 @@ def measured(monkeypatch):
     monkeypatch.setattr(command, "make_files", lambda engines: None)
     monkeypatch.setattr(command, "describe", lambda: {**machine.describe(), "busy": 0.9})
 
-    def measure(work, engines, rounds, threads, say):
-        asked.append((work.name, tuple(engines), rounds))
+    def measure(workload, engines, rounds, threads, say):
+        asked.append((workload.name, tuple(engines), rounds))
         say("round 1")
         return STARTED
 
@@ -35,7 +35,10 @@ def test_results_are_kept_and_printed(measured, tmp_path, capsys):
     path = tmp_path / "new" / "bench.json"
     assert command.main([*ALONE, "--rounds", "2", "--json", str(path)]) == 0
     assert measured == [("start/import", (OURS,), 2), ("start/predict", (OURS,), 2)]
-    assert list(json.loads(path.read_text(encoding="utf-8"))["works"]) == ["start/import", "start/predict"]
+    assert list(json.loads(path.read_text(encoding="utf-8"))["workloads"]) == [
+        "start/import",
+        "start/predict",
+    ]
     out, err = capsys.readouterr()
     assert "| start/import | 0.10 (0.10 to 0.10) ✓ ≤ 0.3 | 40 |" in out
     assert "[2/2] start/predict: round 1; about 1 min left" in err
@@ -49,14 +52,14 @@ def test_some_works_are_measured_again_and_the_others_kept(measured, tmp_path, c
     assert command.main(arguments) == 0
     assert [name for name, *_ in measured] == ["start/import", "start/predict", "start/import"]
     results = json.loads(path.read_text(encoding="utf-8"))
-    assert list(results["works"]) == ["start/import", "start/predict"]
+    assert list(results["workloads"]) == ["start/import", "start/predict"]
     assert results["again"] == ["start/import"]
     assert "measured again at that date, the others before: start/import" in capsys.readouterr().out
 
 
 def test_disagreement_is_exit_code_1_and_keeps_what_was_measured(measured, monkeypatch, tmp_path, capsys):
-    def measure(work, *_):
-        if work.name == "start/predict":
+    def measure(workload, *_):
+        if workload.name == "start/predict":
             raise DisagreementError("score of good: torch gives nothing, minidistil [1]")
         return STARTED
 
@@ -64,7 +67,7 @@ def test_disagreement_is_exit_code_1_and_keeps_what_was_measured(measured, monke
     path = tmp_path / "bench.json"
     assert command.main([*ALONE, "--json", str(path)]) == 1
     assert "benchmark failed: start/predict: score of good: torch gives nothing" in capsys.readouterr().err
-    assert list(json.loads(path.read_text(encoding="utf-8"))["works"]) == ["start/import"]
+    assert list(json.loads(path.read_text(encoding="utf-8"))["workloads"]) == ["start/import"]
 
 
 def test_interruption(measured, monkeypatch, tmp_path, capsys):
@@ -87,7 +90,7 @@ def test_a_missing_extra_is_named_with_its_remedy(measured, monkeypatch, capsys)
 
 def test_list_and_usage(capsys):
     assert command.main(["--list"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(WORKS)
+    assert len(capsys.readouterr().out.splitlines()) == len(WORKLOADS)
     for wrong in (["--only", "nothing"], ["--rounds", "0"], ["--engines", "tensorflow"]):
         with pytest.raises(SystemExit, match="2"):
             command.main(wrong)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import figures, report
-from benchmarks.works import COMPILED, ORT, OURS, TORCH, Goal, find
+from benchmarks import analysis, report
+from benchmarks.workloads import COMPILED, ORT, OURS, TORCH, Goal, find
 
 FORWARD, DISTIL = "forward/minilm/8x128", "distil/bert-base/8x128"
 
@@ -29,7 +29,7 @@ def results():
             "busy": 0.02,
         },
         "settings": {"rounds": 3, "turn": 0.3, "pause": 0.2, "quick": False},
-        "works": {
+        "workloads": {
             FORWARD: {
                 "tokens": 1024,
                 "flops": 20e9,
@@ -62,19 +62,19 @@ def results():
 
 
 def test_ratios_are_taken_round_by_round(results):
-    spread = figures.speed_ratio(results["works"][FORWARD], TORCH)
+    spread = analysis.speed_ratio(results["workloads"][FORWARD], TORCH)
     assert (spread.low, spread.median, spread.high) == pytest.approx((1.2, 1.2, 1.3))
-    assert figures.speed_ratio(results["works"][FORWARD], COMPILED) is None
-    assert figures.memory_ratio(results["works"][DISTIL], TORCH) == 1500 / 3200
+    assert analysis.speed_ratio(results["workloads"][FORWARD], COMPILED) is None
+    assert analysis.memory_ratio(results["workloads"][DISTIL], TORCH) == 1500 / 3200
 
 
 def test_goals():
-    assert figures.reached(Goal("speed", 1.15, TORCH), 1.15)
-    assert not figures.reached(Goal("speed", 1.15, TORCH), 1.14)
-    assert figures.reached(Goal("memory", 0.5, TORCH), 0.5)
-    assert not figures.reached(Goal("seconds", 0.3), 0.31)
-    assert figures.goal_for(find(DISTIL), "memory", TORCH).bound == 0.5
-    assert figures.goal_for(find(DISTIL), "memory", ORT) is None
+    assert analysis.reached(Goal("speed", 1.15, TORCH), 1.15)
+    assert not analysis.reached(Goal("speed", 1.15, TORCH), 1.14)
+    assert analysis.reached(Goal("memory", 0.5, TORCH), 0.5)
+    assert not analysis.reached(Goal("seconds", 0.3), 0.31)
+    assert analysis.goal_for(find(DISTIL), "memory", TORCH).bound == 0.5
+    assert analysis.goal_for(find(DISTIL), "memory", ORT) is None
 
 
 def test_tables(results):
@@ -106,8 +106,8 @@ def test_every_row_is_as_wide_as_its_head(results):
 
 
 def test_a_part_of_the_engines_makes_a_report_too(results):
-    del results["works"][FORWARD]["engines"][OURS]
-    del results["works"]["start/predict"]["engines"][TORCH]
+    del results["workloads"][FORWARD]["engines"][OURS]
+    del results["workloads"]["start/predict"]["engines"][TORCH]
     assert f"| {FORWARD} | 130 (154) | 110 (182) | – | – | – |" in report.markdown(results)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.works import OURS, Goal, Work
+from benchmarks.workloads import OURS, Goal, Workload
 
 Result = dict[str, Any]
 
@@ -68,15 +68,15 @@ def reached(goal: Goal, measured: float) -> bool:
     return measured >= goal.bound if goal.quantity == "speed" else measured <= goal.bound
 
 
-def goal_for(work: Work, quantity: str, against: str | None = None) -> Goal | None:
-    return next((g for g in work.goals if (g.quantity, g.against) == (quantity, against)), None)
+def goal_for(workload: Workload, quantity: str, against: str | None = None) -> Goal | None:
+    return next((g for g in workload.goals if (g.quantity, g.against) == (quantity, against)), None)
 
 
-def largest_difference(pairs: Sequence[tuple[Work, Result]]) -> tuple[float, str] | None:
-    """The largest difference of an engine from the reference, and where: work, tensor, engine."""
+def largest_difference(pairs: Sequence[tuple[Workload, Result]]) -> tuple[float, str] | None:
+    """The largest difference of an engine from the reference, and where: workload, tensor, engine."""
     found = [
-        (difference, f"{work.name}: {tensor}, {engine}")
-        for work, result in pairs
+        (difference, f"{workload.name}: {tensor}, {engine}")
+        for workload, result in pairs
         for tensor, engines in result["differences"].items()
         for engine, difference in engines.items()
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import minidistil
 import minidistil.kernels  # now, not with the first model: what is imported is measured apart
 from benchmarks.jobs import ForwardJob, Job, TextJob, TrainJob
-from benchmarks.works import (
+from benchmarks.workloads import (
     ADAMW,
     CLIP,
     MODELS,
@@ -20,7 +20,7 @@ from benchmarks.works import (
     WINDOW,
     Array,
     Examples,
-    Work,
+    Workload,
 )
 from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation
@@ -34,17 +34,19 @@ from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.optimizer import AdamW
 
 
-def build(work: Work, threads: int) -> Job:
+def build(workload: Workload, threads: int) -> Job:
     minidistil.set_num_threads(threads)
-    if work.task in ("label", "answer"):
-        return (Labels if work.task == "label" else Answers)(work, load(work.saved, work.kind, mapped=True))
-    if work.task == "forward":
-        return Forward(work, load(work.saved, work.kind, mapped=True))
-    model = load(work.saved, work.kind)
-    if work.task == "classify":
-        return Training(work, model, ModelLoss(model))
+    if workload.task in ("label", "answer"):
+        return (Labels if workload.task == "label" else Answers)(
+            workload, load(workload.saved, workload.kind, mapped=True)
+        )
+    if workload.task == "forward":
+        return Forward(workload, load(workload.saved, workload.kind, mapped=True))
+    model = load(workload.saved, workload.kind)
+    if workload.task == "classify":
+        return Training(workload, model, ModelLoss(model))
     teacher = load(*TEACHER, mapped=True)
-    return Training(work, model, Distillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
+    return Training(workload, model, Distillation(model, TRIPLE, teacher=teacher, temperature=TEMPERATURE))
 
 
 def load(saved: str, kind: str, *, mapped: bool = False) -> Model:
@@ -53,8 +55,8 @@ def load(saved: str, kind: str, *, mapped: bool = False) -> Model:
 
 
 class Forward(ForwardJob):
-    def __init__(self, work: Work, model: Model) -> None:
-        super().__init__(work, work.batches())
+    def __init__(self, workload: Workload, model: Model) -> None:
+        super().__init__(workload, workload.batches())
         self.model = model.eval()
 
     def forward(self, sequences: Sequence[Array]) -> dict[str, Any]:
@@ -65,9 +67,9 @@ class Forward(ForwardJob):
 
 
 class Labels(TextJob):
-    def __init__(self, work: Work, model: Model) -> None:
-        super().__init__(work)
-        self.predict = TextClassification(model.eval(), Tokenizer.from_pretrained(MODELS / work.saved))
+    def __init__(self, workload: Workload, model: Model) -> None:
+        super().__init__(workload)
+        self.predict = TextClassification(model.eval(), Tokenizer.from_pretrained(MODELS / workload.saved))
 
     def scores(self) -> dict[str, Array]:
         found = self.predict(self.texts.texts)
@@ -75,9 +77,9 @@ class Labels(TextJob):
 
 
 class Answers(TextJob):
-    def __init__(self, work: Work, model: Model) -> None:
-        super().__init__(work)
-        self.model, self.tokenizer = model.eval(), Tokenizer.from_pretrained(MODELS / work.saved)
+    def __init__(self, workload: Workload, model: Model) -> None:
+        super().__init__(workload)
+        self.model, self.tokenizer = model.eval(), Tokenizer.from_pretrained(MODELS / workload.saved)
 
     def scores(self) -> dict[str, Array]:
         assert self.texts.pairs is not None
@@ -89,8 +91,8 @@ class Answers(TextJob):
 
 
 class Training(TrainJob):
-    def __init__(self, work: Work, model: Model, objective: Objective) -> None:
-        super().__init__(work, work.batches())
+    def __init__(self, workload: Workload, model: Model, objective: Objective) -> None:
+        super().__init__(workload, workload.batches())
         self.model, self.objective = model, objective
         self.optimizer = AdamW(model.params, model.backend, frozen=model.frozen, **ADAMW)
         self.grads = model.params.like()

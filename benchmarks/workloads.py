@@ -1,4 +1,4 @@
-"""What is measured: each work with its model, its data, its arithmetic and its goals."""
+"""Workloads to measure, each with its model, data, arithmetic and goals."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """One thing to time.
 
     Attributes
@@ -142,7 +142,7 @@ class Work:
         return random_batch(self) if self.batch else sentence_batches(self.sentences)
 
     def texts(self) -> Texts:
-        """What a work from texts begins with."""
+        """What a workload from texts begins with."""
         return Texts(**json.loads(TEXTS.read_text(encoding="utf-8"))[self.task])
 
     def flops(self, batches: Sequence[Examples]) -> float:
@@ -164,12 +164,12 @@ def encoder_flops(shape: Shape, lengths: Array) -> float:
     return float(shape.layers * (projections + attention))
 
 
-def random_batch(work: Work) -> list[Examples]:
+def random_batch(workload: Workload) -> list[Examples]:
     """One batch of B sequences of L random tokens; for distillation with 15 % of them masked."""
-    assert work.batch is not None
+    assert workload.batch is not None
     rng = np.random.default_rng(0)
-    ids = rng.integers(1000, VOCABULARY, work.batch, np.int32)
-    if work.task != "distil":
+    ids = rng.integers(1000, VOCABULARY, workload.batch, np.int32)
+    if workload.task != "distil":
         return [Examples(list(ids), rng.integers(0, 2, len(ids)))]
     flat = ids.reshape(-1)
     chosen = rng.permutation(len(flat))[: round(MASKED_SHARE * len(flat))]
@@ -187,24 +187,24 @@ def sentence_batches(count: int, size: int = 32) -> list[Examples]:
     return [Examples(sequences[i : i + size], labels[i : i + size]) for i in range(0, count, size)]
 
 
-def _forward(model: str, batch: tuple[int, int] | None = None) -> Work:
+def _forward(model: str, batch: tuple[int, int] | None = None) -> Workload:
     saved = "distilbert-mlm" if model == "distilbert" else model
     kind = "DistilBertModel" if model == "distilbert" else "BertModel"
     if batch is None:
         goals = (Goal("speed", 2.0, TORCH), Goal("speed", 1.7, ORT))
-        return Work(f"forward/{model}/sentences", "forward", model, saved, kind, None, 512, goals, True)
+        return Workload(f"forward/{model}/sentences", "forward", model, saved, kind, None, 512, goals, True)
     goals = (Goal("speed", 1.15, TORCH), Goal("speed", 1.05, ORT))
     quick = (model, batch) in (("minilm", (1, 16)), ("minilm", (8, 128)), ("distilbert", (1, 128)))
     name = f"forward/{model}/{batch[0]}x{batch[1]}"
-    return Work(name, "forward", model, saved, kind, batch, 0, goals, quick)
+    return Workload(name, "forward", model, saved, kind, batch, 0, goals, quick)
 
 
 BATCHES = ((1, 16), (1, 128), (8, 128), (16, 64), (1, 512), (4, 512))
 CLASSIFIER = "BertForSequenceClassification"
 
-WORKS = (
-    Work("start/import", "start", goals=(Goal("seconds", 0.3),), quick=True),
-    Work(
+WORKLOADS = (
+    Workload("start/import", "start", goals=(Goal("seconds", 0.3),), quick=True),
+    Workload(
         "start/predict",
         "start",
         "minilm",
@@ -214,7 +214,7 @@ WORKS = (
     ),
     *(_forward(model, batch) for model in ("minilm", "distilbert", "bert-base") for batch in BATCHES),
     _forward("minilm"),
-    Work(
+    Workload(
         "predict/minilm/sentences",
         "label",
         "minilm",
@@ -223,7 +223,7 @@ WORKS = (
         goals=(Goal("speed", 1.5, TORCH),),
         quick=True,
     ),
-    Work(
+    Workload(
         "predict/minilm/questions",
         "answer",
         "minilm",
@@ -231,7 +231,7 @@ WORKS = (
         "BertForQuestionAnswering",
         goals=(Goal("speed", 1.5, TORCH),),
     ),
-    Work(
+    Workload(
         "finetune/minilm/sentences",
         "classify",
         "minilm",
@@ -241,7 +241,7 @@ WORKS = (
         goals=(Goal("speed", 1.7, TORCH),),
         quick=True,
     ),
-    Work(
+    Workload(
         "finetune/bert-base/8x128",
         "classify",
         "bert-base",
@@ -250,7 +250,7 @@ WORKS = (
         (8, 128),
         goals=(Goal("speed", 1.25, TORCH),),
     ),
-    Work(
+    Workload(
         "distil/bert-base/8x128",
         "distil",
         "distilbert",
@@ -265,16 +265,16 @@ TEACHER = ("bert-base-mlm", "BertForMaskedLM")
 OVERALL = Goal("speed", 1.25, TORCH)
 
 
-def find(name: str) -> Work:
-    """The work of this name."""
-    return next(work for work in WORKS if work.name == name)
+def find(name: str) -> Workload:
+    """The workload of this name."""
+    return next(workload for workload in WORKLOADS if workload.name == name)
 
 
-def choose(patterns: Sequence[str], quick: bool) -> list[Work]:
+def choose(patterns: Sequence[str], quick: bool) -> list[Workload]:
     """Works with a name that contains one of the patterns (* and ? allowed); all without patterns."""
     return [
-        work
-        for work in WORKS
-        if (work.quick or not quick)
-        and (not patterns or any(fnmatch.fnmatch(work.name, f"*{pattern}*") for pattern in patterns))
+        workload
+        for workload in WORKLOADS
+        if (workload.quick or not quick)
+        and (not patterns or any(fnmatch.fnmatch(workload.name, f"*{pattern}*") for pattern in patterns))
     ]

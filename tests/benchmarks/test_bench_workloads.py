@@ -1,4 +1,4 @@
-"""What is measured: the choice of works, their data, their arithmetic; the rectangular form of the peers."""
+"""Workloads: their choice, data and arithmetic; the rectangular form of the peers."""
 
 import dataclasses
 
@@ -7,11 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.padding import pad, unpad
-from benchmarks.works import MASK_ID, NO_LABEL, WORKS, Shape, choose, encoder_flops, find, random_batch
+from benchmarks.workloads import (
+    MASK_ID,
+    NO_LABEL,
+    WORKLOADS,
+    Shape,
+    choose,
+    encoder_flops,
+    find,
+    random_batch,
+)
 
 
 def test_names_are_unique():
-    assert len({work.name for work in WORKS}) == len(WORKS)
+    assert len({workload.name for workload in WORKLOADS}) == len(WORKLOADS)
 
 
 def test_choice_by_parts_of_names_and_patterns():
@@ -20,7 +29,7 @@ def test_choice_by_parts_of_names_and_patterns():
         "bert-base",
         "minilm",
     }
-    assert choose([], quick=False) == list(WORKS)
+    assert choose([], quick=False) == list(WORKLOADS)
     assert {w.task for w in choose([], quick=True)} == {"start", "forward", "classify", "label"}
     assert choose(["nothing"], quick=False) == []
 
@@ -47,12 +56,12 @@ def test_backward_counts_twice_forward():
 
 
 def test_masked_tokens_are_those_with_labels():
-    work = dataclasses.replace(find("distil/bert-base/8x128"), batch=(2, 50))
-    [examples] = random_batch(work)
+    workload = dataclasses.replace(find("distil/bert-base/8x128"), batch=(2, 50))
+    [examples] = random_batch(workload)
     ids = np.concatenate(examples.sequences)
     assert ((ids == MASK_ID) == (examples.labels != NO_LABEL)).all()
     assert (ids == MASK_ID).sum() == 15
-    assert all(map(np.array_equal, examples.sequences, random_batch(work)[0].sequences))
+    assert all(map(np.array_equal, examples.sequences, random_batch(workload)[0].sequences))
 
 
 @given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=5))
