@@ -4,6 +4,7 @@
     python -m benchmarks --quick              a few workloads, three rounds
     python -m benchmarks --only minilm/1x     workloads with a name like this
     python -m benchmarks --again --only 1x16  these once more, beside the others of the run before
+    python -m benchmarks --engines minidistil old=../checkout     this code beside that of another commit
     python -m benchmarks --list               what there is
 
 Needs the extra: pip install -e '.[bench]'. docs/performance.md says what is measured and how.
@@ -14,17 +15,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
 from benchmarks.agreement import DisagreementError
-from benchmarks.driver import PAUSE, TURN, EngineError
-from benchmarks.machine import BUSY, describe
+from benchmarks.driver import PAUSE, TURN, Engine, EngineError
+from benchmarks.machine import BUSY, commit, describe
 from benchmarks.measure import expected_seconds, measure
 from benchmarks.workloads import COMPILED, ENGINES, FOLDER, ORT, OURS, TORCH, WORKLOADS, Workload, choose
 from minidistil.files import atomic_write
@@ -42,7 +43,7 @@ FAILED, USAGE, MISSING, INTERRUPTED = 1, 2, 3, 130
 class Progress:
     """Lines on standard error: which workload, what of it, how long everything will still take."""
 
-    def __init__(self, workloads: Sequence[Workload], engines: Sequence[str], rounds: int) -> None:
+    def __init__(self, workloads: Sequence[Workload], engines: Sequence[Engine], rounds: int) -> None:
         self.costs = {workload.name: expected_seconds(workload, engines, rounds) for workload in workloads}
         self.began = time.monotonic()
         self.finished: list[str] = []
@@ -63,9 +64,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="may be repeated")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        default=ENGINES,
+        metavar="ENGINE",
+        help=f"{', '.join(ENGINES)}, or NAME=PATH for minidistil from the checkout at PATH",
+    )
     parser.add_argument("--quick", action="store_true", help=f"a few workloads, {QUICK_ROUNDS} rounds")
-    parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}")
+    parser.add_argument("--rounds", type=int, help=f"undisturbed ones; default: {ROUNDS}")
     parser.add_argument("--json", type=Path, default=FOLDER / "bench.json", metavar="PATH")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE}")
     parser.add_argument(
@@ -79,27 +86,36 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         args.rounds = QUICK_ROUNDS if args.quick else ROUNDS
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
+    try:
+        args.engines = [Engine.parse(text) for text in args.engines]
+    except ValueError as error:
+        parser.error(str(error))
+    if len({engine.name for engine in args.engines}) < len(args.engines):
+        parser.error("--engines has a name twice")
     args.workloads = choose(args.only, args.quick)
     if not args.workloads:
         parser.error(f"no workload is called anything like {' or '.join(args.only)}; --list names them")
     return args
 
 
-def missing(engines: Sequence[str]) -> list[str]:
+def missing(engines: Sequence[Engine]) -> list[str]:
     """Packages that the chosen engines need and that are not installed."""
-    wanted = {package for engine in engines for package in NEEDS.get(engine, ())}
+    wanted = {package for engine in engines for package in NEEDS.get(engine.kind, ())}
     return sorted(package for package in wanted if importlib.util.find_spec(package) is None)
 
 
-def make_files(engines: Sequence[str]) -> None:
+def make_files(engines: Sequence[Engine]) -> None:
     """Models, sentences and graphs, made once, each by a process that ends: this one stays small.
 
     Kernels too, since a process that compiles some has 150 MB more at its peak.
     """
-    if OURS in engines:
-        subprocess.run([sys.executable, "-m", "minidistil", "warmup"], check=True)
-    for module in ("models", "export") if ORT in engines else ("models",):
-        subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)
+    kinds = {engine.kind for engine in engines}
+    commands = [(engine, ["-m", "minidistil", "warmup"]) for engine in engines if engine.kind == OURS]
+    for module in ("models", "export") if ORT in kinds else ("models",):
+        commands.append((Engine.parse(OURS), ["-m", f"benchmarks.{module}"]))
+    for engine, arguments in commands:
+        if code := engine.start(arguments).wait():
+            raise EngineError(f"{engine.name}: python {' '.join(arguments)} ended with code {code}")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -107,11 +123,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "machine": describe(),
         "settings": {"rounds": args.rounds, "turn": TURN, "pause": PAUSE, "quick": args.quick},
+        "commits": {engine.name: commit(engine.root) for engine in args.engines if engine.kind == OURS},
         "workloads": {},
     }
     if args.again and args.json.exists():
         before = json.loads(args.json.read_text(encoding="utf-8"))
-        results["workloads"] = before["workloads"]
+        results["workloads"] = before.get("workloads") or before["works"]  # as older ones call them
         results["again"] = sorted({*before.get("again", []), *(workload.name for workload in args.workloads)})
     busy = results["machine"]["busy"]
     if busy is not None and busy > BUSY:
@@ -122,11 +139,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for workload in args.workloads:
         try:
             results["workloads"][workload.name] = measure(
-                workload,
-                args.engines,
-                args.rounds,
-                threads,
-                lambda what, workload=workload: progress.say(workload, what),
+                workload, args.engines, args.rounds, threads, partial(progress.say, workload)
             )
         except (DisagreementError, EngineError) as error:
             raise type(error)(f"{workload.name}: {error}") from error
@@ -139,9 +152,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     if args.list:
-        print(
-            "\n".join(f"{'quick ' if workload.quick else '      '}{workload.name}" for workload in WORKLOADS)
-        )
+        for workload in WORKLOADS:
+            print(f"{'quick ' if workload.quick else '      '}{workload.name}")
         return 0
     absent = missing(args.engines)
     if absent:
@@ -151,9 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = run(args)
     except (DisagreementError, EngineError) as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
-        return FAILED
-    except subprocess.CalledProcessError as error:
-        print(f"benchmark failed: {' '.join(error.cmd)} ended with code {error.returncode}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"stopped; workloads that were finished are in {args.json}", file=sys.stderr)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import analysis
 from benchmarks.analysis import Result, Spread, goal_for
+from benchmarks.disturbance import ENOUGH, OTHERS, SLOW, SLOWED, TAKEN
 from benchmarks.workloads import COMPILED, ENGINES, ORT, OURS, OVERALL, TORCH, Goal, Workload, find
 from minidistil.files import atomic_write
 
@@ -38,7 +39,9 @@ def markdown(results: Results) -> str:
         *section("Training step", ["classify", "distil"], speed_table),
         *section("Peak memory of training", ["classify", "distil"], memory_table),
         *section("A fresh process", ["start"], start_table),
+        *checkouts(pairs, results.get("commits", {})),
         *failures(pairs),
+        *too_disturbed(pairs),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -55,9 +58,25 @@ def machine(results: Results) -> str:
     ]
     if m["busy"] is not None:
         lines.append(f"{100 * m['busy']:.0f} % of the machine was busy with other things when it began")
+    lines.append(disturbance(results["workloads"].values()))
     if results.get("again"):
         lines.append(f"measured again at that date, the others before: {', '.join(results['again'])}")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def disturbance(results: Iterable[Result]) -> str:
+    """Number of turns that were disturbed, and by what."""
+    turns = [(result, engine) for result in results for engine in analysis.measured(result)]
+    reasons = [each for turn in turns for each in analysis.disturbed(*turn)]
+    slow, others = (sum(reason in each for each in reasons) for reason in (SLOWED, OTHERS))
+    parts = [
+        f"{sum(map(bool, reasons))} of {len(reasons)} turns were disturbed",
+        f"{slow} were slower than {SLOW:.0%} of their engine's best",
+        f"in {others} others had more than {TAKEN:.0%} of the cores",
+    ]
+    if any(None in analysis.loads(*turn) for turn in turns):
+        parts.append("of some or all it is not known what others had")
+    return "; ".join(parts)
 
 
 def speed_table(pairs: Pairs) -> str:
@@ -70,10 +89,7 @@ def speed_table(pairs: Pairs) -> str:
         row += [time_and_rate(analysis.seconds(result, engine), result["flops"]) for engine in present]
         ours = analysis.seconds(result, OURS)
         row.append(f"{result['tokens'] / ours.median:,.0f}" if ours else NOTHING)
-        row += [
-            ratio(analysis.speed_ratio(result, peer), goal_for(workload, "speed", peer)) for peer in peers
-        ]
-        rows.append(row)
+        rows.append([*row, *(speed_cell(workload, result, peer) for peer in peers)])
     times = [f"{TITLES[engine]}, ms (GFLOP/s)" for engine in present]
     head = ["workload", *times, "our tokens/s", *(f"over {TITLES[peer]}" for peer in peers)]
     return "\n\n".join([table(head, rows), *agreement(pairs)])
@@ -90,11 +106,8 @@ def memory_table(pairs: Pairs) -> str:
     engines = (OURS, TORCH, COMPILED)
     rows = []
     for workload, result in pairs:
-        share, goal = analysis.memory_ratio(result, TORCH), goal_for(workload, "memory", TORCH)
         cells = [cell(result["engines"].get(engine, {})) for engine in engines]
-        rows.append(
-            [workload.name, *cells, NOTHING if share is None else f"{share:.2f}{verdict(goal, share)}"]
-        )
+        rows.append([workload.name, *cells, memory_cell(workload, result, TORCH)])
     return table(["workload", *(f"{TITLES[e]}, MB" for e in engines), "ours over PyTorch's"], rows)
 
 
@@ -106,34 +119,53 @@ def start_table(pairs: Pairs) -> str:
         if spread is None:
             return [NOTHING, NOTHING]
         peak = result["engines"][engine]["peak"]
-        soon, small = (goal_for(workload, quantity) if engine == OURS else None for quantity in ABSOLUTE)
+        ours = engine == OURS
+        soon, small = (
+            (goal_for(workload, "seconds"), goal_for(workload, "megabytes")) if ours else (None, None)
+        )
         return [ratio(spread, soon), f"{peak:,.0f}{verdict(small, peak)}"]
 
     engines = (OURS, TORCH)
     head = [f"{TITLES[engine]}, {unit}" for engine in engines for unit in ("s", "MB")]
-    rows = [
-        [workload.name, *(c for e in engines for c in cells(workload, result, e))]
-        for workload, result in pairs
-    ]
+    rows = [[w.name, *(cell for engine in engines for cell in cells(w, r, engine))] for w, r in pairs]
     return table(["workload", *head], rows)
 
 
-ABSOLUTE = ("seconds", "megabytes")
-
-
 def overall(pairs: Pairs) -> list[str]:
-    """Median over all forward passes without padding."""
-    ratios = [
-        spread.median
+    """Median over all forward passes without padding that were undisturbed in enough rounds."""
+    spreads = [
+        spread
         for workload, result in pairs
         if workload.task == "forward" and workload.batch and (spread := analysis.speed_ratio(result, TORCH))
     ]
+    ratios = [spread.median for spread in spreads if spread.enough]
     if not ratios:
         return []
-    median = statistics.median(ratios)
-    return [
-        f"Median over PyTorch of the {len(ratios)} without padding: {median:.2f}{verdict(OVERALL, median)}"
-    ]
+    median, without = statistics.median(ratios), len(spreads) - len(ratios)
+    left_out = f" ({without} disturbed ones left out)" if without else ""
+    head = f"Median over PyTorch of the {len(ratios)} without padding{left_out}"
+    return [f"{head}: {median:.2f}{verdict(OVERALL, median)}"]
+
+
+def checkouts(pairs: Pairs, commits: Mapping[str, str]) -> list[str]:
+    """Time and peak memory of every workload beside each other checkout of minidistil, a section each."""
+    timed = [analysis.measured(result) for _, result in pairs]
+    parts = []
+    for name in dict.fromkeys(e for engines in timed if OURS in engines for e in engines if e not in ENGINES):
+        both = (OURS, name)
+        chosen = [(w, result) for w, result in pairs if {*both} <= {*analysis.measured(result)}]
+        rows = []
+        for w, result in chosen:
+            times = [milliseconds(analysis.seconds(result, engine)) for engine in both]
+            peaks = [f"{result['engines'][engine]['peak']:,.0f}" for engine in both]
+            rows.append(
+                [w.name, *times, speed_cell(w, result, name, 3), *peaks, memory_cell(w, result, name, 3)]
+            )
+        title = " beside ".join(f"{engine} {commits.get(engine, '')}".strip() for engine in both)
+        times, peaks = ([f"{engine}, {unit}" for engine in both] for unit in ("ms", "MB"))
+        head = ["workload", *times, f"over {name}", *peaks, f"ours over {name}'s"]
+        parts += [f"### {title}", table(head, rows), *agreement(chosen)]
+    return parts
 
 
 def agreement(pairs: Pairs) -> list[str]:
@@ -155,6 +187,21 @@ def failures(pairs: Pairs) -> list[str]:
     ]
 
 
+def too_disturbed(pairs: Pairs) -> list[str]:
+    """Workloads that have a time or a ratio from too few undisturbed rounds."""
+
+    def spreads(result: Result) -> list[Spread | None]:
+        engines = analysis.measured(result)
+        ratios = [analysis.speed_ratio(result, engine) for engine in engines if engine != OURS]
+        return [*ratios, *(analysis.seconds(result, engine) for engine in engines)]
+
+    names = [w.name for w, result in pairs if not all(s.enough for s in spreads(result) if s)]
+    if not names:
+        return []
+    why = f"`disturbed`: from fewer than {ENOUGH} undisturbed rounds; from all rounds where there are none"
+    return [f"{why}. To be measured again on a quiet machine (--again): {', '.join(names)}"]
+
+
 def verdict(goal: Goal | None, measured: float) -> str:
     """Whether the goal is reached, and what it is; nothing without a goal."""
     if goal is None:
@@ -163,17 +210,33 @@ def verdict(goal: Goal | None, measured: float) -> str:
     return f" {'✓' if analysis.reached(goal, measured) else '✗'} {sign} {goal.bound:g}"
 
 
-def ratio(spread: Spread | None, goal: Goal | None) -> str:
+def speed_cell(workload: Workload, result: Result, peer: str, digits: int = 2) -> str:
+    return ratio(analysis.speed_ratio(result, peer), goal_for(workload, "speed", peer), digits)
+
+
+def memory_cell(workload: Workload, result: Result, peer: str, digits: int = 2) -> str:
+    share, goal = analysis.memory_ratio(result, peer), goal_for(workload, "memory", peer)
+    return NOTHING if share is None else f"{share:.{digits}f}{verdict(goal, share)}"
+
+
+def ratio(spread: Spread | None, goal: Goal | None, digits: int = 2) -> str:
+    """Median (lowest to highest; undisturbed rounds of all), and the goal if there are enough of them."""
     if spread is None:
         return NOTHING
-    return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f}){verdict(goal, spread.median)}"
+    median, low, high = (f"{value:.{digits}f}" for value in (spread.median, spread.low, spread.high))
+    text = f"{median} ({low} to {high}; {spread.undisturbed} of {spread.rounds})"
+    return text + verdict(goal, spread.median) if spread.enough else f"disturbed {text}"
 
 
 def time_and_rate(spread: Spread | None, flops: float) -> str:
+    return f"{milliseconds(spread)} ({flops / spread.median / 1e9:.0f})" if spread else NOTHING
+
+
+def milliseconds(spread: Spread | None) -> str:
     if spread is None:
         return NOTHING
     value = 1e3 * spread.median
-    return f"{value:,.{0 if value >= 100 else 1}f} ({flops / spread.median / 1e9:.0f})"
+    return f"{'' if spread.enough else 'disturbed '}{value:,.{0 if value >= 100 else 1}f}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.driver import EngineError
+from benchmarks.driver import Engine, EngineError
 from benchmarks.workloads import MODELS, OURS, TORCH, Array
 
 TEXT = "a warm, funny, engaging film"
@@ -39,33 +39,41 @@ class Command:
         What the last one printed.
     """
 
-    def __init__(self, engine: str, workload: str) -> None:
-        self.arguments = [sys.executable, *COMMANDS[workload][engine]]
+    def __init__(self, engine: Engine, workload: str, log: Path) -> None:
+        self.engine, self.arguments = engine, COMMANDS[workload][engine.kind]
         self.peaks: list[float] = []
+        self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._cpu_seconds = 0.0
         self.output = ""
 
     def run(self) -> float:
         """Seconds of one process."""
         began = time.perf_counter()
-        with subprocess.Popen(
-            self.arguments,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
+        with (
+            self._log.open("wb") as stderr,
+            self.engine.start(self.arguments, stdout=subprocess.PIPE, stderr=stderr) as process,
+        ):
             assert process.stdout is not None
             self.output = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise EngineError(f"{' '.join(self.arguments)} ended with code {process.returncode}")
+            raise EngineError.of(process.returncode, self._log)
+        self._cpu_seconds += usage.ru_utime + usage.ru_stime
         self.peaks.append(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024))
         return seconds
 
     def time(self, seconds: float) -> list[float]:
-        """One process: `seconds` are for those that can run again."""
-        return [self.run()]
+        """Seconds of each of some processes, one after another."""
+        times = [self.run()]
+        while sum(times) < seconds:
+            times.append(self.run())
+        return times
+
+    def cpu_seconds(self) -> float:
+        return self._cpu_seconds
 
     def check(self) -> dict[str, Array]:
         """The score it printed, by its label; nothing if it printed nothing."""

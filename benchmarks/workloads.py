@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Quantity = Literal["speed", "memory", "seconds", "megabytes"]
 
 FOLDER = Path("runs/bench")
 MODELS = FOLDER / "models"
@@ -77,7 +78,7 @@ class Goal:
     "megabytes": ours alone, at most.
     """
 
-    quantity: Literal["speed", "memory", "seconds", "megabytes"]
+    quantity: Quantity
     bound: float
     against: str | None = None
 

@@ -7,9 +7,10 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import machine
 from benchmarks.agreement import DisagreementError
+from benchmarks.driver import Engine
 from benchmarks.workloads import OURS, WORKLOADS
 
-STARTED = {"differences": {}, "engines": {OURS: {"rounds": [[0.1]], "peak": 40.0}}}
+STARTED = {"differences": {}, "engines": {OURS: {"rounds": [[0.1]] * 3, "peak": 40.0}}}
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def measured(monkeypatch):
     monkeypatch.setattr(command, "describe", lambda: {**machine.describe(), "busy": 0.9})
 
     def measure(workload, engines, rounds, threads, say):
-        asked.append((workload.name, tuple(engines), rounds))
+        asked.append((workload.name, tuple(engine.name for engine in engines), rounds))
         say("round 1")
         return STARTED
 
@@ -40,7 +41,7 @@ def test_results_are_kept_and_printed(measured, tmp_path, capsys):
         "start/predict",
     ]
     out, err = capsys.readouterr()
-    assert "| start/import | 0.10 (0.10 to 0.10) ✓ ≤ 0.3 | 40 |" in out
+    assert "| start/import | 0.10 (0.10 to 0.10; 3 of 3) ✓ ≤ 0.3 | 40 |" in out
     assert "[2/2] start/predict: round 1; about 1 min left" in err
     assert "90 % of this machine is busy" in err
 
@@ -84,14 +85,19 @@ def test_a_missing_extra_is_named_with_its_remedy(measured, monkeypatch, capsys)
     assert command.main(["--only", "start"]) == 3
     message = "not installed: onnx, onnxruntime, torch, transformers. Run: pip install -e '.[bench]'\n"
     assert capsys.readouterr().err == message
-    assert command.missing([OURS]) == []
+    assert command.missing([Engine.parse(OURS)]) == []
     assert measured == []
 
 
 def test_list_and_usage(capsys):
     assert command.main(["--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(WORKLOADS)
-    for wrong in (["--only", "nothing"], ["--rounds", "0"], ["--engines", "tensorflow"]):
+    for wrong in (
+        ["--only", "nothing"],
+        ["--rounds", "0"],
+        ["--engines", "tensorflow"],
+        ["--engines", OURS, OURS],
+    ):
         with pytest.raises(SystemExit, match="2"):
             command.main(wrong)
 

@@ -1,8 +1,11 @@
 """From raw times to tables."""
 
+from dataclasses import asdict
+
 import pytest
 
 from benchmarks import analysis, report
+from benchmarks.disturbance import Load
 from benchmarks.workloads import COMPILED, ORT, OURS, TORCH, Goal, find
 
 FORWARD, DISTIL = "forward/minilm/8x128", "distil/bert-base/8x128"
@@ -35,10 +38,10 @@ def results():
                 "flops": 20e9,
                 "differences": {"last_hidden_state": {OURS: 1e-6, ORT: 3e-6}},
                 "engines": {
-                    OURS: engine(0.1, 0.2, 0.1, imported=50, peak=150),
-                    TORCH: engine(0.12, 0.24, 0.13, imported=250, peak=500),
+                    OURS: engine(0.1, 0.2, 0.1, 0.1, imported=50, peak=150),
+                    TORCH: engine(0.12, 0.24, 0.13, 0.12, imported=250, peak=500),
                     COMPILED: {"failed": "no compiler"},
-                    ORT: engine(0.1, 0.2, 0.11, imported=100, peak=300),
+                    ORT: engine(0.1, 0.2, 0.11, 0.1, imported=100, peak=300),
                 },
             },
             DISTIL: {
@@ -46,15 +49,15 @@ def results():
                 "flops": 640e9,
                 "differences": {"losses": {OURS: 1e-7}},
                 "engines": {
-                    OURS: engine(4, imported=50, peak=1500),
-                    TORCH: engine(6, imported=250, peak=3200),
+                    OURS: engine(4, 4, 4, imported=50, peak=1500),
+                    TORCH: engine(6, 6, 6, imported=250, peak=3200),
                 },
             },
             "start/predict": {
                 "differences": {},
                 "engines": {
-                    OURS: {"rounds": [[0.9], [1.2], [0.8]], "peak": 210.0},
-                    TORCH: {"rounds": [[5.0], [6.0], [5.5]], "peak": 430.0},
+                    OURS: {"rounds": [[0.9], [1.2], [0.85], [0.9]], "peak": 210.0},
+                    TORCH: {"rounds": [[5.0], [6.0], [5.5], [5.2]], "peak": 430.0},
                 },
             },
         },
@@ -66,6 +69,45 @@ def test_ratios_are_taken_round_by_round(results):
     assert (spread.low, spread.median, spread.high) == pytest.approx((1.2, 1.2, 1.3))
     assert analysis.speed_ratio(results["workloads"][FORWARD], COMPILED) is None
     assert analysis.memory_ratio(results["workloads"][DISTIL], TORCH) == 1500 / 3200
+
+
+def test_disturbed_rounds_are_found_again_from_times_and_loads(results):
+    """In the last round others had 0.5 of a second of two cores, in the second all were slow."""
+    result = results["workloads"][FORWARD]
+    loads = [Load(0.5, 2, own=1.0, idle=0.0, busy=1.0, steal=0.0)] * 3
+    loads.append(Load(0.5, 2, own=0.5, idle=0.0, busy=1.0, steal=0.0))
+    result["engines"][TORCH]["loads"] = [asdict(load) for load in loads]
+    assert analysis.disturbed(result, TORCH) == ["", "slow", "", "others"]
+    assert analysis.speed_ratio(result, TORCH) == analysis.Spread(1.25, 1.2, 1.3, 2, 4)
+    report_lines = report.markdown(results).splitlines()
+    [forward] = [line for line in report_lines if line.startswith(f"| {FORWARD}")]
+    assert "| disturbed 1.25 (1.20 to 1.30; 2 of 4) | 1.00 (1.00 to 1.10; 3 of 4) ✗ ≥ 1.05 |" in forward
+    assert "| 100 (200) | disturbed 125 (160) |" in forward
+    assert any(line.endswith(f"(--again): {FORWARD}") for line in report_lines)
+    assert not any(line.startswith("Median over PyTorch") for line in report_lines)
+    found = "6 of 26 turns were disturbed; 5 were slower than 90% of their engine's best; in 1 others had"
+    assert any(line.startswith(f"- {found}") for line in report_lines)
+
+
+def test_where_every_round_is_disturbed_all_count_and_the_row_says_so(results):
+    result = results["workloads"][DISTIL]
+    taken = asdict(Load(8.0, 2, own=8.0, idle=0.0, busy=16.0, steal=0.0))
+    result["engines"][OURS]["loads"] = [taken] * 3
+    assert analysis.speed_ratio(result, TORCH) == analysis.Spread(1.5, 1.5, 1.5, 0, 3)
+    text = report.markdown(results)
+    assert "| disturbed 1.50 (1.50 to 1.50; 0 of 3) |" in text
+    assert f"(--again): {DISTIL}" in text
+
+
+def test_another_checkout_is_compared_with_in_time_and_memory(results):
+    result = results["workloads"][FORWARD]
+    result["engines"] = {OURS: result["engines"][OURS], "old": engine(*[0.0979] * 4, imported=50, peak=148)}
+    results["commits"] = {OURS: "b2", "old": "a1"}
+    text = report.markdown(results)
+    assert "### minidistil b2 beside old a1" in text
+    row = f"| {FORWARD} | 100 | 97.9 | 0.979 (0.979 to 0.979; 3 of 4) ✗ ≥ 0.98 | 150 | 148 | 1.014 ✗ ≤ 1.01 |"
+    assert row in text.splitlines()
+    assert analysis.goal_for(find(FORWARD), "memory", "old").bound == 1.01
 
 
 def test_goals():
@@ -81,15 +123,16 @@ def test_tables(results):
     lines = report.markdown(results).splitlines()
     [forward] = [line for line in lines if line.startswith(f"| {FORWARD}")]
     assert forward == (
-        f"| {FORWARD} | 100 (200) | 130 (154) | 110 (182) | 10,240 "
-        "| 1.20 (1.20 to 1.30) ✓ ≥ 1.15 | 1.00 (1.00 to 1.10) ✗ ≥ 1.05 |"
+        f"| {FORWARD} | 100 (200) | 120 (167) | 100 (200) | 10,240 "
+        "| 1.20 (1.20 to 1.30; 3 of 4) ✓ ≥ 1.15 | 1.00 (1.00 to 1.10; 3 of 4) ✗ ≥ 1.05 |"
     )
     speed, memory = (line for line in lines if line.startswith(f"| {DISTIL}"))
-    assert "1.50 (1.50 to 1.50) ✗ ≥ 2" in speed
+    assert "1.50 (1.50 to 1.50; 3 of 3) ✗ ≥ 2" in speed
     assert memory == f"| {DISTIL} | 1,500 (1,450) | 3,200 (2,950) | – | 0.47 ✓ ≤ 0.5 |"
     [start] = [line for line in lines if line.startswith("| start/predict")]
     assert start == (
-        "| start/predict | 0.90 (0.80 to 1.20) ✓ ≤ 1 | 210 ✗ ≤ 200 | 5.50 (5.00 to 6.00) | 430 |"
+        "| start/predict | 0.90 (0.85 to 0.90; 3 of 4) ✓ ≤ 1 | 210 ✗ ≤ 200 "
+        "| 5.20 (5.00 to 5.50; 3 of 4) | 430 |"
     )
     assert "Median over PyTorch of the 1 without padding: 1.20 ✗ ≥ 1.25" in lines
     assert f"torch.compile could not take part in {FORWARD}: no compiler" in lines
@@ -108,7 +151,7 @@ def test_every_row_is_as_wide_as_its_head(results):
 def test_a_part_of_the_engines_makes_a_report_too(results):
     del results["workloads"][FORWARD]["engines"][OURS]
     del results["workloads"]["start/predict"]["engines"][TORCH]
-    assert f"| {FORWARD} | 130 (154) | 110 (182) | – | – | – |" in report.markdown(results)
+    assert f"| {FORWARD} | 120 (167) | 100 (200) | – | – | – |" in report.markdown(results)
 
 
 def test_writing_leaves_the_rest_of_the_page_alone(results, tmp_path):
