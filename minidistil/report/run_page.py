@@ -15,10 +15,10 @@ from minidistil.settings import dump
 
 # Field of a model in report.json: heading, how it is written. Other numbers follow under their own names.
 FIELDS = {
-    "layers": ("layers", "{:,}"),
-    "parameters": ("parameters", "{:,}"),
-    "words": ("words", "{:,}"),
-    "bytes": ("bytes", "{:,}"),
+    "layers": ("layers", "{:,.15g}"),
+    "parameters": ("parameters", "{:,.15g}"),
+    "words": ("words", "{:,.15g}"),
+    "bytes": ("bytes", "{:,.15g}"),
     "sentences_per_second": ("sentences/s", "{:.0f}"),
     "sequences_per_second": ("sequences/s", "{:.0f}"),
     "to_translation": ("to translation", "{:.1%}"),

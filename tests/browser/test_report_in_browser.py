@@ -1,4 +1,4 @@
-"""The report's page in Chromium: a phone's width, no network, nothing that runs, print."""
+"""Pages in Chromium: a phone's width, no network, nothing that runs, print, colours of the style sheet."""
 
 import http.server
 import json
@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from minidistil.report.page import Page
 from minidistil.report.run import RunRecord, Stage
 from minidistil.report.run_page import run_page
 
@@ -21,10 +22,13 @@ EVIL = '</pre><script>document.title = "taken over"</script><img src="http://exa
 
 # Looks at the page in a frame as wide as a phone, and leaves what it saw in its own document.
 HARNESS = f"""<!doctype html><body>
-<iframe src="report.html" width="{PHONE}" height="640" style="border:0"></iframe>
+<iframe width="{PHONE}" height="640" style="border:0"></iframe>
 <script>
-onload = () => {{
-  const doc = document.querySelector("iframe").contentDocument;
+const frame = document.querySelector("iframe");
+frame.src = location.search.slice(1);
+frame.onload = () => {{
+  const doc = frame.contentDocument;
+  const style = (selector, name) => [...doc.querySelectorAll(selector)].map(e => getComputedStyle(e)[name]);
   const scrolls = e => e && (getComputedStyle(e).overflowX === "auto" || scrolls(e.parentElement));
   const wide = [...doc.body.querySelectorAll("*")]
     .filter(e => e.getBoundingClientRect().right > {PHONE} + 0.5 && !scrolls(e)).map(e => e.tagName);
@@ -33,7 +37,9 @@ onload = () => {{
     scripts: doc.scripts.length, images: doc.images.length,
     charts: [...doc.querySelectorAll("svg")].map(e => e.getBoundingClientRect().width),
     headings: [...doc.querySelectorAll("h2")].map(e => e.textContent),
-    settings: doc.querySelector("pre").textContent,
+    settings: doc.querySelector("pre")?.textContent,
+    lines: style(".line", "stroke"), levels: style("path.level", "stroke"), bars: style(".bar span", "width"),
+    heat: style(".heat td", "backgroundColor"), marks: style("mark", "backgroundColor"),
   }}) + "END";
 }};
 </script>"""
@@ -66,6 +72,18 @@ def place(tmp_path_factory):
     )
     grid = [[0.1 * ((i + j) % 10) for j in range(13)] for i in range(7)]
     (here / "report.html").write_text(run_page(run, {"cka": grid, "cosine": grid}), encoding="utf-8")
+    text = "Ada was born in London"
+    types = [
+        {"type": "PER", "start": 0, "end": 3, "score": 1},
+        {"type": "LOC", "start": 16, "end": 22, "score": 1},
+    ]
+    tags = Page("predictions.html").render(
+        title="", task="token-classification", results=[({"text": text, "entities": types}, None)]
+    )
+    (here / "tags.html").write_text(tags, encoding="utf-8")
+    scores = {"text": EVIL * 9, "scores": {"a" * 40: 0.75, "b": 0.25}}
+    labels = Page("predictions.html").render(title="", task="text-classification", results=[(scores, None)])
+    (here / "labels.html").write_text(labels, encoding="utf-8")
     (here / "harness.html").write_text(HARNESS, encoding="utf-8")
     return here
 
@@ -105,11 +123,16 @@ def browse(tmp_path, *arguments):
     ).stdout
 
 
+def look(address, page, tmp_path):
+    """Observations of the harness on a page."""
+    text = browse(tmp_path, "--virtual-time-budget=5000", "--dump-dom", f"{address}/harness.html?{page}")
+    seen = re.search("SEEN(.*)END", text, re.DOTALL)[1]
+    return json.loads(seen.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+
+
 def test_on_a_phone(site, tmp_path):
     address, asked = site
-    text = browse(tmp_path, "--virtual-time-budget=5000", "--dump-dom", f"{address}/harness.html")
-    seen = json.loads(re.search("SEEN(.*)END", text, re.DOTALL)[1].replace("&lt;", "<").replace("&gt;", ">")
-                      .replace("&amp;", "&"))  # fmt: skip
+    seen = look(address, "report.html", tmp_path)
     assert seen["title"] == "a<b>&c: a run of minidistil"
     assert seen["scroll"] <= PHONE
     assert seen["wide"] == []
@@ -118,7 +141,22 @@ def test_on_a_phone(site, tmp_path):
     assert len(seen["charts"]) == 7
     assert all(200 < width <= PHONE for width in seen["charts"])
     assert seen["headings"] == ["Models", "Training", "Layer by layer", "Settings", "Made with"]
-    assert set(asked) <= {"/harness.html", "/report.html", "/favicon.ico"}, "nothing else is fetched"
+    assert set(seen["lines"]) == {"rgb(0, 114, 178)"}
+    assert len(seen["levels"]) == 2, "the teacher's"
+    assert seen["heat"][1:4] == [f"rgba(0, 114, 178, {0.075 * i:.3g})" for i in (0, 1, 2)]
+    assert set(asked) <= {"/harness.html?report.html", "/report.html", "/favicon.ico"}, (
+        "nothing else is fetched"
+    )
+
+
+def test_predictions_on_a_phone(site, tmp_path):
+    seen = look(site[0], "tags.html", tmp_path)
+    assert seen["marks"] == ["rgba(213, 94, 0, 0.3)", "rgba(0, 114, 178, 0.3)"], "a type, a colour"
+    seen = look(site[0], "labels.html", tmp_path)
+    assert seen["scroll"] <= PHONE
+    assert seen["wide"] == []
+    assert seen["scripts"] == seen["images"] == 0
+    assert seen["bars"] == ["96px", "32px"], "three to one"
 
 
 def test_on_paper(place, tmp_path):

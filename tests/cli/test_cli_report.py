@@ -229,13 +229,14 @@ def test_several_seeds_are_one_page(run, tmp_path, capsys):
         shutil.copytree(run, place / f"seed-{seed}")
         models = {"model": {"layers": 3, "accuracy": 0.7 + 0.1 * seed}}
         (place / f"seed-{seed}" / "report.json").write_text(json.dumps({"models": models}))
-    spread = {"layers": {"mean": 3, "lowest": 3, "highest": 3},
+    spread = {"layers": {"mean": 3.0, "lowest": 3, "highest": 3},
               "accuracy": {"mean": 0.8, "lowest": 0.7, "highest": 0.9}}  # fmt: skip
     (place / "report.json").write_text(json.dumps({"seeds": 3, "models": {"model": spread}}))
     assert main(["report", str(place)]) == 0
     reader = read((place / "report.html").read_text())
     text = " ".join(reader.text)
     assert "80.0% (70.0% to 90.0%)" in text
+    assert "<td>3</td>" in (place / "report.html").read_text(), "no half layers"
     assert [name for name in reader.text if name.startswith("seed-")][:3] == ["seed-0", "seed-1", "seed-2"]
     assert reader.tags.count("svg") == 3, "loss and two metrics, a line for each seed"
     assert (place / "report.html").read_text().count('class="line"') == 9

@@ -1,4 +1,4 @@
-"""Charts: what is laid out, and the SVG that is drawn of it."""
+"""Charts: layout, and the SVG that a template draws of it."""
 
 import re
 

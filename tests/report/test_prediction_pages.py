@@ -28,7 +28,7 @@ def marks_of(html):
 
 
 def show(task, facts):
-    """What the page shows of one result."""
+    """Body of the page of one result."""
     html = Page("predictions.html").render(title="", task=task, results=[(facts, None)])
     return html.split("</h1>")[1].split("</body>")[0].strip()
 
