@@ -74,8 +74,8 @@ def disturbance(results: Iterable[Result]) -> str:
         f"{slow} were slower than {SLOW:.0%} of their engine's best",
         f"in {others} others had more than {TAKEN:.0%} of the cores",
     ]
-    if any(None in analysis.loads(*turn) for turn in turns):
-        parts.append("of some or all it is not known what others had")
+    if unknown := sum(load is None for turn in turns for load in analysis.loads(*turn)):
+        parts.append(f"of {unknown} the rate alone is known (no /proc/stat)")
     return "; ".join(parts)
 
 

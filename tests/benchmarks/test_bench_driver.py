@@ -190,6 +190,13 @@ def test_a_long_run_counts_at_once():
     assert len(timed(job, 0.01)) == job.runs == 1
 
 
+def test_short_processes_are_started_again(tmp_path, monkeypatch):
+    command = Command(OURS, "start/import", tmp_path / "log")
+    monkeypatch.setattr(command, "run", lambda: 0.125)
+    assert command.time(0.3) == [0.125] * 3
+    assert command.time(0.1) == [0.125]
+
+
 def test_a_fresh_process_is_timed_and_weighed(tmp_path):
     command = Command(OURS, "start/import", tmp_path / "log")
     times = command.time(0.001)
@@ -197,7 +204,6 @@ def test_a_fresh_process_is_timed_and_weighed(tmp_path):
     assert 0 < times[0] < 60
     assert 0 < command.cpu_seconds() < 60
     assert 5 < command.peaks[0] < 1000
-    assert sum(command.time(times[0])) >= times[0]
     assert command.check() == {}
     command.output = "LABEL_1\t0.5678\ta text\n"
     assert command.check() == {"score of LABEL_1": [0.5678]}
