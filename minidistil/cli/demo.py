@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
         _ = job.data  # is fetched meanwhile
         warmup()
     report = job.run()
-    write_run_page(out)
     print(json.dumps(report) if args.json else table(report))
+    write_run_page(out)
     if not args.quiet:
         say(f"\n{out}: teacher/, student/, metrics.jsonl, report.json, report.html")
     return 0
