@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from minidistil.errors import UsageError
+from minidistil.precision import PRECISIONS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,9 +36,6 @@ A file of another implementation's activations is a safetensors file with any of
   cotangent.<output>                           sum(output * cotangent)
 Padding is left out. Gradients need targets or cotangents in the file: --save shows one that has all."""
 
-# The tolerance where none is given.
-EXACT, SINGLE = 1e-9, 1e-5
-
 
 @dataclass(frozen=True)
 class Side:
@@ -59,18 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for option, choices, default in (
         ("backend", ("numba", "numpy"), "numba"),
-        ("dtype", ("float32", "float64"), "float32"),
+        ("dtype", tuple(PRECISIONS), "float32"),
     ):
         parser.add_argument(
             f"--{option}", choices=choices, default=default, help=f"of both sides (default: {default})"
         )
         for side in "ab":
             parser.add_argument(f"--{option}-{side}", choices=choices, help=f"of {side.upper()} only")
+    single, exact = PRECISIONS["float32"].tolerance, PRECISIONS["float64"].tolerance
     parser.add_argument(
         "--tolerance",
         type=float,
         metavar="X",
-        help=f"largest relative error that passes (default: {SINGLE:.0e}; {EXACT:.0e} if both are float64)",
+        help=f"largest relative error that passes (default: {single:.0e}; {exact:.0e} if both are float64)",
     )
     parser.add_argument("--save", metavar="FILE", help="write A's activations to a .safetensors file")
     parser.add_argument("--json", action="store_true", help="print every tensor as JSON")
@@ -105,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     activations.append(activate(sides[1], given, None if sides[0].model else args.label))
     tolerance = args.tolerance
     if tolerance is None:
-        tolerance = EXACT if all(side.dtype == "float64" for side in sides) else SINGLE
+        tolerance = max(PRECISIONS.get(side.dtype, PRECISIONS["float32"]).tolerance for side in sides)
     result = compare(*activations, tolerance=tolerance)
     print(as_json(result, sides) if args.json else as_table(result, sides, activations[0]))
     return 0 if result.passed else 1

@@ -25,9 +25,9 @@ from minidistil.model.rectangular import Rectangular
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
 from minidistil.parameters import Parameters, ParameterSpec
+from minidistil.precision import precision_of
 
 Array = npt.NDArray[np.floating[Any]]
-DTYPES = ("float32", "float64")
 
 
 class Model(Rectangular, Pretrained):
@@ -71,15 +71,9 @@ class Model(Rectangular, Pretrained):
             raise ConfigError(
                 f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
             )
-        try:
-            name = np.dtype(dtype).name
-        except TypeError:
-            name = str(dtype)
-        if name not in DTYPES:
-            raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {name!r}")
-        self.config = config
+        self.config, self.precision = config, precision_of(dtype)
         self.backend = get_backend(backend)
-        self.params = Parameters(self.specs(config), dtype, allocate=allocate)
+        self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
         self.frozen: set[str] = set()
 
     def _initialise(self, names: Collection[str], seed: int) -> None:

@@ -1,0 +1,23 @@
+"""The one table of precisions."""
+
+import numpy as np
+import pytest
+from tiny import CONFIG
+
+from minidistil.errors import UsageError
+from minidistil.model import BertModel
+from minidistil.precision import PRECISIONS, precision_of
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("form", [str, np.dtype, lambda name: np.dtype(name).type])
+def test_a_model_stores_what_its_precision_says(name, form):
+    model = BertModel(CONFIG, dtype=form(name))
+    assert model.precision is PRECISIONS[name]
+    assert model.params.dtype == PRECISIONS[name].stored
+
+
+@pytest.mark.parametrize("unknown", ["bfloat16", "float16", np.float16, np.int8])
+def test_an_unknown_one_is_refused_with_those_there_are(unknown):
+    with pytest.raises(UsageError, match="dtype must be one of float32, float64, not"):
+        precision_of(unknown)
