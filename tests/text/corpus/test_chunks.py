@@ -1,18 +1,14 @@
 """Chunks against a slow way that follows the recipe word by word, and who is held out."""
 
-import hashlib
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_toy import SPECIAL, make_tokenizer, sentences
+from text_toy import SPECIAL, corpus_of, make_tokenizer, sentences
 
 from minidistil.errors import ConfigError
 from minidistil.text.corpus import chunks
 from minidistil.text.corpus.chunks import chunk
-from minidistil.text.corpus.corpus import Corpus
 from minidistil.text.corpus.writer import encode_corpus
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -21,15 +17,6 @@ PAD, UNK, CLS, SEP, MASK = range(5)
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-def corpus_of(tokenizer, documents):
-    """A corpus of given ids, without files."""
-    offsets = np.cumsum([0, *map(len, documents)])
-    tokens = np.array([token for document in documents for token in document], np.uint16)
-    about = json.dumps([len(tokens), hashlib.sha256(tokens).hexdigest(), offsets.tolist()])
-    meta = {"plan": {"tokenizer": tokenizer.content_hash()}, "sha256": about}
-    return Corpus(None, tokens, offsets, np.bincount(tokens, minlength=tokenizer.num_ids), meta)
 
 
 def slowly(documents, max_length, shortest, unknown):

@@ -30,7 +30,7 @@ MEASURE = """
 import sys
 import numpy as np
 sys.path.insert(0, {here!r})
-from test_plan import LENGTH, build, plan
+from test_memory_plan import LENGTH, build, plan
 from minidistil.distill.objective import Distillation
 from minidistil.memory import peak_memory
 from minidistil.ops.dropout import Dropout

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_text_chunks import corpus_of
-from text_toy import make_tokenizer
+from text_toy import corpus_of, make_tokenizer
 
 from minidistil import threads
 from minidistil.errors import ConfigError, DataError

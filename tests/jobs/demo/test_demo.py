@@ -27,7 +27,7 @@ RUN = """
 import sys
 sys.path[:0] = [{tests!r}, {here!r}]
 from pathlib import Path
-from test_reviews import SETTINGS, provide
+from test_demo import SETTINGS, provide
 from minidistil.jobs.demo import demo as reviews
 provide(setattr, Path(sys.argv[1]))
 reviews.ReviewDistillation(Path(sys.argv[2]), SETTINGS, quiet=True).run()
@@ -138,7 +138,7 @@ def test_another_run_in_the_same_place_is_refused(undisturbed):
 def test_killed_again_and_again_it_ends_the_same(undisturbed, encoder, tmp_path):
     """SIGKILL at growing delays until it gets through: same weights, same log, same report."""
     here = Path(__file__).parent
-    script = RUN.format(tests=str(here.parent), here=str(here))
+    script = RUN.format(tests=str(here.parents[1]), here=str(here))
     out = tmp_path / "run"
     command = [sys.executable, "-c", script, str(encoder), str(out)]
     kills = 0

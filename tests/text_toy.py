@@ -1,5 +1,6 @@
 """A tokenizer of a few words, and text in them. Also a program, so that tests can kill it as it encodes."""
 
+import hashlib
 import json
 import os
 import random
@@ -7,8 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from minidistil.text.corpus import files as corpus_files
 from minidistil.text.corpus import writer as corpus_writer
+from minidistil.text.corpus.corpus import Corpus
 from minidistil.text.tokenizer import Tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -28,6 +32,15 @@ def sentences(n, seed=0, longest=30):
     pick = random.Random(seed)
     words = [*WORDS, "films", "badly", "zebra", "中!"]
     return [" ".join(pick.choices(words, k=pick.randint(1, longest))) for _ in range(n)]
+
+
+def corpus_of(tokenizer, documents):
+    """A corpus of given ids, without files."""
+    offsets = np.cumsum([0, *map(len, documents)])
+    tokens = np.array([token for document in documents for token in document], np.uint16)
+    about = json.dumps([len(tokens), hashlib.sha256(tokens).hexdigest(), offsets.tolist()])
+    meta = {"plan": {"tokenizer": tokenizer.content_hash()}, "sha256": about}
+    return Corpus(None, tokens, offsets, np.bincount(tokens, minlength=tokenizer.num_ids), meta)
 
 
 def write_inputs(directory):
