@@ -54,7 +54,7 @@ def teacher(texts: list[Path], out: Path) -> Path:
 
 
 def run(name: str, seed: int, texts: list[Path], out: Path) -> dict[str, dict[str, float]]:
-    """What teacher and student of one variant and seed make of the held-out text."""
+    """Loss, perplexity and accuracy of the teacher and of one student on held-out text."""
     changes = [*STUDENT, *VARIANTS[name], f"train.seed={seed}"]
     recipe = load_recipe(DistillationRecipe, "small", changes=changes)
     here = out / f"{name.replace(' ', '-')}-{seed}"

@@ -1,4 +1,4 @@
-"""Do all engines compute the same? Asked before anything is timed."""
+"""Comparison of what the engines compute, before anything is timed."""
 
 from __future__ import annotations
 

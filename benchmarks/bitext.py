@@ -1,4 +1,4 @@
-"""Which translations are found again in two files that are not aligned, for docs/results.md.
+"""Bitext mining in two files that are not aligned, measured, for docs/results.md.
 
     python benchmarks/bitext.py ENCODER val.en val.de test.en test.de
 
@@ -22,7 +22,7 @@ from minidistil.embeddings.bitext import mine_bitext
 
 
 class Found(NamedTuple):
-    """What was mined, best first, and what there was to find.
+    """Mined pairs, best first, and the number that there was to find.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What text costs: encoding it, memory, and the share of a training step that batches and masks take.
+"""Cost of text: encoding it, memory, and the share of a training step that batches and masks take.
 
     python benchmarks/corpus.py TEXT                    encoding beside `tokenizers` alone, and batches
     python benchmarks/corpus.py TEXT --memory 10 1000   peak memory for so many MB of text

@@ -1,4 +1,4 @@
-"""What `minidistil finetune` does, written with PyTorch and transformers: the same recipe, side by side.
+"""The recipe of `minidistil finetune`, written with PyTorch and transformers.
 
     python benchmarks/finetune_with_transformers.py MODEL sst2 train.tsv dev.tsv --seeds 0 1 2 --epochs 1
 

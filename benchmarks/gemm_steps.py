@@ -122,7 +122,7 @@ def edges(a: Array, b: Array, c: Array, below: int, right: int) -> None:
 
 @compiled
 def tile_loops(a: Array, b: Array, c: Array) -> None:
-    """What should happen: a tile of C is complete before the next begins, and its sums stay in registers."""
+    """The aim: a tile of C is complete before the next begins, and its sums stay in registers."""
     (M, K), N = a.shape, b.shape[1]
     sums = np.empty((ROWS, COLUMNS), np.float32)
     for j in range(0, N - COLUMNS + 1, COLUMNS):

@@ -101,7 +101,7 @@ def save_sentences(tokenizer: Tokenizer) -> None:
 
 
 def save_texts(tokenizer: Tokenizer, sentences: str | None, questions: str | None) -> None:
-    """As many sentences as SST-2's dev set has, and questions that make 1,000 windows.
+    """Save as many sentences as SST-2's dev set has, and questions that make 1,000 windows.
 
     Without files, film reviews: what is asked is a sentence, its context 3 to 12 others.
     """

@@ -1,4 +1,4 @@
-"""What `minidistil predict DIRECTORY TEXT` does, as a small script over transformers."""
+"""The work of `minidistil predict DIRECTORY TEXT`, as a small script over transformers."""
 
 import sys
 

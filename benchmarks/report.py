@@ -47,7 +47,7 @@ def markdown(results: Results) -> str:
 
 
 def machine(results: Results) -> str:
-    """Where, when and how it was measured."""
+    """Date, machine, versions and disturbances, as a list."""
     m, s = results["machine"], results["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
     lines = [
@@ -169,7 +169,7 @@ def checkouts(pairs: Pairs, commits: Mapping[str, str]) -> list[str]:
 
 
 def agreement(pairs: Pairs) -> list[str]:
-    """How far apart the engines were before they were timed."""
+    """Largest difference between engines before they were timed."""
     largest = analysis.largest_difference(pairs)
     if largest is None:
         return []
@@ -178,7 +178,7 @@ def agreement(pairs: Pairs) -> list[str]:
 
 
 def failures(pairs: Pairs) -> list[str]:
-    """What torch.compile could not do."""
+    """Workloads that torch.compile failed at, with its reason."""
     return [
         f"{TITLES[engine]} could not take part in {workload.name}: {found['failed']}"
         for workload, result in pairs
@@ -203,7 +203,7 @@ def too_disturbed(pairs: Pairs) -> list[str]:
 
 
 def verdict(goal: Goal | None, measured: float) -> str:
-    """Whether the goal is reached, and what it is; nothing without a goal."""
+    """Mark of a goal that is reached or not, and its bound; empty without a goal."""
     if goal is None:
         return ""
     sign = "≥" if goal.quantity == "speed" else "≤"

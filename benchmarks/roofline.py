@@ -40,7 +40,7 @@ OTHERS = ("attention", "layernorm", "embedding", "dropout", "adamw", "global_nor
 
 @dataclass
 class Spent:
-    """What one kind of kernel took in all."""
+    """Calls, time, arithmetic and traffic of one kind of kernel."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -58,7 +58,7 @@ def arrays_in(value: Any) -> list[np.ndarray[Any, Any]]:
 
 
 def product(args: Any, settings: Any) -> tuple[str, float]:
-    """Which of the three products of a linear layer, and its arithmetic."""
+    """Name of one of the three products of a linear layer, and its arithmetic."""
     a, b = args[0].shape, args[1].shape
     transpose_a, transpose_b = settings.get("transpose_a"), settings.get("transpose_b")
     m, k = a[::-1] if transpose_a else a

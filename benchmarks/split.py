@@ -19,7 +19,7 @@ from minidistil.files import atomic_write
 
 
 def held_out(text: str, every: int) -> bool:
-    """Whether a text is for measuring: one of `every`, by the hash of its words."""
+    """Choose one of `every` texts for measuring, by the hash of its words."""
     digest = hashlib.sha256(" ".join(text.casefold().split()).encode()).digest()
     return int.from_bytes(digest[:8], "big") % every == 0
 

@@ -1,4 +1,4 @@
-"""What asking a teacher once saves: steps with it running, and with what was kept of it.
+"""Time that a cache of the teacher's outputs saves: steps with the teacher running, and from a cache.
 
     python benchmarks/teacher_cache.py
 

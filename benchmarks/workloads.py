@@ -121,7 +121,7 @@ class Workload:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Who takes part."""
+        """Engines that take part."""
         pair = (OURS, TORCH)
         return {"forward": ENGINES, "start": pair, "label": pair, "answer": pair}.get(self.task, TRAINERS)
 
@@ -143,7 +143,7 @@ class Workload:
         return random_batch(self) if self.batch else sentence_batches(self.sentences)
 
     def texts(self) -> Texts:
-        """What a workload from texts begins with."""
+        """Texts of a workload that begins with texts."""
         return Texts(**json.loads(TEXTS.read_text(encoding="utf-8"))[self.task])
 
     def flops(self, batches: Sequence[Examples]) -> float:

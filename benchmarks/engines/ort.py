@@ -23,7 +23,7 @@ def build(workload: Workload, threads: int) -> Job:
 
 
 class Forward(ForwardJob):
-    """Where nothing is padded there is a second graph, without a mask: the faster of the two is kept."""
+    """Forward pass of the graph with a mask; where nothing is padded, of a second one if that is faster."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, workload.batches())
@@ -62,5 +62,5 @@ def session(saved: str, variant: str, threads: int) -> onnxruntime.InferenceSess
 
 
 def graph(saved: str, variant: str) -> Path:
-    """Where the graph of a saved model is."""
+    """Path of the graph of a saved model."""
     return FOLDER / f"graphs-{onnxruntime.__version__}" / f"{saved}-{variant}.onnx"

@@ -87,7 +87,7 @@ class Forward(ForwardJob):
 
 
 class FromTexts(TextJob):
-    """What a careful script does: tokenise all, sort by length, pad each batch to its longest."""
+    """Prediction as in a careful script: tokenise all, sort by length, pad each batch to its longest."""
 
     def __init__(self, workload: Workload, model: Any) -> None:
         super().__init__(workload)

@@ -1,7 +1,7 @@
-"""The tables of docs/results.md: settings of the main job over several seeds, mean and spread.
+"""The tables of docs/results.md: settings of the demo over several seeds, mean and spread.
 
-    python benchmarks/reviews.py                        every setting, seeds 0 1 2: about 90 minutes
-    python benchmarks/reviews.py few-labels --seeds 0   one setting, one seed
+    python benchmarks/demo.py                        every setting, seeds 0 1 2: about 90 minutes
+    python benchmarks/demo.py few-labels --seeds 0   one setting, one seed
 
 Runs are kept in runs/results/ and not repeated; stopped, it goes on where it was.
 """
