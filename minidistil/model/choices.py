@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from minidistil.parameters import Parameters
 @dataclass(frozen=True)
 class ChoiceHead(PooledHead):
     """A score for each sequence, [B]."""
+
+    pipeline_tag: ClassVar[str] = "multiple-choice"
 
     def num_outputs(self, config: ModelConfig) -> int:
         return 1

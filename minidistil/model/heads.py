@@ -48,12 +48,14 @@ class Losses(NamedTuple):
 class Head(Protocol):
     """Interface of a head.
 
-    `token_outputs` names the outputs with a row for each token, `target_names` what the loss needs. `counts`
-    refuses targets of another shape, dtype or range.
+    `pipeline_tag` is the hub's name of its task. `token_outputs` names the outputs with a row for each token,
+    `target_names` what the loss needs. `counts` refuses targets of another shape, dtype or range.
     `losses` takes what `forward` gave, and for each term the factor of its sum in the whole loss; it may add
     to the gradients of the head's own parameters by itself and leave them out of what it returns.
     """
 
+    @property
+    def pipeline_tag(self) -> str: ...
     @property
     def token_outputs(self) -> tuple[str, ...]: ...
     @property
@@ -159,6 +161,7 @@ class Pooler:
 
     dense: str
     activation: str = "tanh"
+    pipeline_tag: ClassVar[str] = "feature-extraction"
     token_outputs: ClassVar[tuple[str, ...]] = ()
     target_names: ClassVar[tuple[str, ...]] = ()
 
@@ -244,6 +247,8 @@ class PooledHead:
 @dataclass(frozen=True)
 class SequenceHead(PooledHead):
     """Classification of sequences with one label or many, and regression."""
+
+    pipeline_tag: ClassVar[str] = "text-classification"
 
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         """Sequences for one label each, matrix entries for many labels or regression."""

@@ -135,6 +135,11 @@ class Pretrained:
             log.warning("%s", model.load_report.warning)
         return model
 
+    @property
+    def pipeline_tag(self) -> str:
+        """The hub's name of its task: that of the first head."""
+        return self.heads[0].pipeline_tag if self.heads else "feature-extraction"
+
     def untrained(self) -> tuple[str, ...]:
         """Names of the parameters that the file lacked, for as long as nobody has changed any of them."""
         if any(_hash(self.params[name]) != began for name, began in self._new.items()):
@@ -193,7 +198,7 @@ class Pretrained:
         if tokenizer is not None and not hasattr(tokenizer, "files"):
             raise UsageError(f"tokenizer must be a Tokenizer, not {tokenizer!r:.60}")
         if card is None and not (Path(path) / "README.md").exists():
-            card = plain_card(config).render()
+            card = plain_card(config, self.pipeline_tag).render()
 
         # transformers ties its copies itself, but misses those of an untied model.
         untied = {} if self.config.tie_word_embeddings else self.untied

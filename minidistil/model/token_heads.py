@@ -25,6 +25,7 @@ class TokenHead:
     """One row of scores for each token: named entities and other labels of words."""
 
     classifier: str = "classifier"
+    pipeline_tag: ClassVar[str] = "token-classification"
     token_outputs: ClassVar[tuple[str, ...]] = ("logits",)
     target_names: ClassVar[tuple[str, ...]] = ("labels",)
 
@@ -75,6 +76,7 @@ class SpanHead:
     its loss depends on how far a batch was padded; over unpadded sequences the two agree.)
     """
 
+    pipeline_tag: ClassVar[str] = "question-answering"
     token_outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     target_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
 
@@ -142,6 +144,7 @@ class MaskedLMHead:
     bias: str
     word: str
     output: str = "logits"
+    pipeline_tag: ClassVar[str] = "fill-mask"
     target_names: ClassVar[tuple[str, ...]] = ("labels",)
 
     @property

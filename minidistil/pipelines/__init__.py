@@ -10,7 +10,6 @@ from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model.model import Model
 from minidistil.tasks.predictor import Pipeline, load
-from minidistil.weights.card import PIPELINES as BY_ARCHITECTURE
 
 if TYPE_CHECKING:
     from minidistil.tasks.classification.predictor import Prediction, TextClassification
@@ -128,13 +127,12 @@ def pipeline_for(model: Model) -> type[Pipeline]:
     ConfigError
         There is none.
     """
-    name = type(model).__name__
-    task = next((task for end, task in BY_ARCHITECTURE.items() if name.endswith(end)), "")
+    task = model.pipeline_tag
     # A summariser is a token classifier too.
     for candidate in ("summarization", task) if task == "token-classification" else (task,):
         if candidate in PIPELINES and (kind := pipeline_class(candidate)).suits(model):
             return kind
-    raise ConfigError(f"{name} has no head to predict with: fine-tune it for a task first")
+    raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
 
 
 __all__ = [

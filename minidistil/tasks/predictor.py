@@ -11,8 +11,15 @@ from minidistil.errors import ConfigError
 from minidistil.model import load_to_answer
 from minidistil.model.model import Model
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.weights.card import PIPELINES
 from minidistil.weights.hub import resolve
+
+ENDINGS = {
+    "text-classification": "ForSequenceClassification",
+    "multiple-choice": "ForMultipleChoice",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+    "fill-mask": "ForMaskedLM",
+}
 
 
 class Pipeline(ABC):
@@ -86,4 +93,4 @@ def load(path_or_id: str | Path, head: str | None = None, **options: Any) -> tup
 
 def ending_of(task: str) -> str | None:
     """Ending of the names of a task's model classes."""
-    return next((end for end, tag in PIPELINES.items() if tag == task), None)
+    return ENDINGS.get(task)

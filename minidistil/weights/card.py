@@ -83,19 +83,6 @@ class ModelCard:
         return "\n".join(lines) + "\n"
 
 
-# What the hub calls the task of a class, by the end of its name.
-PIPELINES = {
-    "ForSequenceClassification": "text-classification",
-    "ForNextSentencePrediction": "text-classification",
-    "ForMultipleChoice": "multiple-choice",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "fill-mask",
-    "ForPreTraining": "fill-mask",
-    "Model": "feature-extraction",
-}
-
-
 class Origin(NamedTuple):
     """Known facts of a model that another was made from."""
 
@@ -136,14 +123,14 @@ def _front(front: str, key: str) -> str | None:
     return None if found is None else found[1].strip().strip("[]\"'") or None
 
 
-def plain_card(config: ModelConfig) -> ModelCard:
-    """The card of a model of which nothing is known but its config."""
+def plain_card(config: ModelConfig, pipeline_tag: str) -> ModelCard:
+    """The card of a model of which nothing is known but its config and its task."""
     name = config.architectures[0]
     return ModelCard(
         title=name,
         summary=f"A {config.model_type} model with {config.num_hidden_layers} layers of width "
         f"{config.hidden_size}, saved by minidistil.",
-        pipeline_tag=next((tag for end, tag in PIPELINES.items() if name.endswith(end)), None),
+        pipeline_tag=pipeline_tag,
     )
 
 
