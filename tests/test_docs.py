@@ -53,3 +53,13 @@ def test_every_operation_has_a_page():
     }
     files |= {"elementary"}  # exp, erf and tanh, which only the kernels have of their own
     assert files == {page.stem for page in ROOT.glob("docs/ops/*.md")}
+
+
+def test_every_operation_has_a_test_by_hand():
+    """The first in its file, worked in its docstring."""
+    files = {path.stem for path in Path(minidistil.ops.__file__).parent.glob("*.py")} - {"__init__"}
+    for name in sorted(files):
+        text = (ROOT / "tests" / "ops" / f"test_{name}.py").read_text(encoding="utf-8")
+        first = re.search(r"^def (test_\w+)\(.*\):\n    (.*)", text, re.MULTILINE)
+        assert first[1].endswith("by_hand"), name
+        assert first[2].startswith('"""'), name

@@ -1,4 +1,4 @@
-"""Pooling tokens into sentences: the definition, its gradient, its edges."""
+"""Pooling tokens into sentences: by hand, the definition, its gradient, its edges."""
 
 import numpy as np
 import pytest
@@ -26,6 +26,34 @@ def tokens(seed=0, dtype=np.float64):
     return np.random.default_rng(seed).standard_normal((BATCH.num_tokens, 4)).astype(dtype)
 
 
+def test_by_hand():
+    """Sequences (3, -1, 1), (2) and (0, 4, -6, 0, 10) of numbers. Their sums are 3, 2 and 8, so the means
+    are 1, 2 and 8/5; divided by the root of the length they are 3 / sqrt 3, 2 and 8 / sqrt 5.
+
+    Weighted by position: (1*3 - 2*1 + 3*1) / (1 + 2 + 3) = 4/6, and (2*4 - 3*6 + 5*10) / 15 = 40/15.
+
+    Backward, a token gets its share of the gradient: 1/3 each of a mean of three, 1/6, 2/6 and 3/6 of a
+    weighted one. A maximum is one token's alone.
+    """
+    x = np.array([[3.0], [-1], [1], [2], [0], [4], [-6], [0], [10]])
+    for pooling, expected in [
+        ("mean", [1, 2, 8 / 5]),
+        ("mean_sqrt_len_tokens", [3 / 3**0.5, 2, 8 / 5**0.5]),
+        ("weightedmean", [4 / 6, 2, 40 / 15]),
+        ("max", [3, 2, 10]),
+        ("cls", [3, 2, 0]),
+        ("lasttoken", [1, 2, 10]),
+    ]:
+        np.testing.assert_allclose(pool_forward(x, BATCH, pooling)[0][:, 0], expected)
+    for pooling, expected in [
+        ("mean", [1 / 3] * 3 + [1] + [1 / 5] * 5),
+        ("weightedmean", [1 / 6, 2 / 6, 3 / 6, 1, 1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15]),
+        ("max", [1, 0, 0, 1, 0, 0, 0, 0, 1]),
+    ]:
+        dx = pool_backward(np.ones((3, 1)), pool_forward(x, BATCH, pooling)[1])
+        np.testing.assert_allclose(dx[:, 0], expected)
+
+
 @pytest.mark.parametrize("skip", [0, 2])
 @pytest.mark.parametrize("pooling", [*OF_ONE, *SEVERAL])
 def test_definition_and_gradient(pooling, skip):
@@ -42,19 +70,6 @@ def test_definition_and_gradient(pooling, skip):
         lambda douts: {"x": pool_backward(douts["pooled"], pool_forward(x, BATCH, pooling, skip=skip)[1])},
     )
     assert all(result.passed for result in check_gradient(case))
-
-
-def test_by_hand():
-    x = np.array([[3.0], [-1], [1], [2], [0], [4], [-6], [0], [10]])
-    for pooling, expected in [
-        ("mean", [1, 2, 1.6]),
-        ("mean_sqrt_len_tokens", [3 / 3**0.5, 2, 8 / 5**0.5]),
-        ("weightedmean", [(3 - 2 + 3) / 6, 2, (0 + 8 - 18 + 0 + 50) / 15]),
-        ("lasttoken", [1, 2, 10]),
-    ]:
-        np.testing.assert_allclose(pool_forward(x, BATCH, pooling)[0][:, 0], expected)
-    dx = pool_backward(np.ones((3, 1)), pool_forward(x, BATCH, "weightedmean")[1])
-    np.testing.assert_allclose(dx[:, 0], [1 / 6, 2 / 6, 3 / 6, 1, *np.arange(1, 6) / 15])
 
 
 def test_equal_largest_tokens_share():
