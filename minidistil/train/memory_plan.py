@@ -124,9 +124,10 @@ def plan_training(
     """
     parameters, words = _bytes(model, config) * itemsize // 4, _over_words(model)
     H, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    # qkv [3H], attention's output [H] and log-sums [heads], both layernorms' result and normalised input
-    # [2H each], the feed-forward block before its activation [I]; and of the embeddings three times [H].
-    kept = tokens * (layers * (8 * H + wide + config.num_attention_heads) + 3 * H)
+    # Of a layer qkv [3H], attention's output [H], row maxima and sums [heads each], the feed-forward block
+    # before its activation [I], and both layernorms: result and normalised input [H each], 1 / deviation [1].
+    # Of the embeddings one more layernorm.
+    kept = tokens * (layers * (8 * H + wide + 2 * config.num_attention_heads + 2) + 2 * H + 1)
     # At the topmost layer, with nothing given back yet: five gradients [H], and the feed-forward block's
     # activations, their gradient and their packed copy [I each].
     backward = tokens * (5 * H + 3 * wide)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from minidistil import memory
+from minidistil.batch import Batch
 from minidistil.cli.main import main
 from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import MemoryLimitError
 from minidistil.kernels.linear_cross_entropy import CHUNK as KERNEL_CHUNK
 from minidistil.model import MODELS
+from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import random_order
 from minidistil.text.dataset import Dataset
 from minidistil.train.memory_plan import CHUNK, MemoryPlan, plan_prediction, plan_training
@@ -99,6 +101,41 @@ def test_within_ten_per_cent(case, sequences):
         if abs(planned - measured) <= 0.1 * measured:
             return
     pytest.fail(f"planned {planned / 1e6:.0f} MB, but it took {measured / 1e6:.0f} MB")
+
+
+def cached(thing, found):
+    """All arrays of numbers that a cache refers to, views by what they are views of."""
+    if isinstance(thing, np.ndarray):
+        while isinstance(thing.base, np.ndarray):
+            thing = thing.base
+    if id(thing) in found:
+        return found
+    found[id(thing)] = thing
+    if isinstance(thing, tuple | list):
+        parts = thing
+    elif isinstance(thing, dict):
+        parts = thing.values()
+    else:
+        parts = vars(thing).values() if type(thing).__module__.startswith("minidistil.") else ()
+    for part in parts:
+        cached(part, found)
+    return found
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="the kernels' caches are counted")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "DistilBertForSequenceClassification"])
+def test_what_the_way_back_needs_is_counted_to_the_last_number(name, dtype):
+    model_class = MODELS[name]
+    config = model_class.config_class(
+        vocab_size=30, hidden_size=48, intermediate_size=64, num_attention_heads=6, num_hidden_layers=3
+    )
+    model = model_class(config, dtype=dtype)
+    batch = Batch.from_sequences([np.arange(n) for n in (23, 30)], targets={"labels": np.zeros(2, int)})
+    everything = cached(model.forward(batch, dropout=Dropout(0, 0)), {}).values()
+    rows = [x for x in everything if isinstance(x, np.ndarray) and x.dtype == dtype and 53 in x.shape]
+    planned = plan_training(model_class, config, 53, itemsize=model.params.dtype.itemsize)
+    assert sum(x.nbytes for x in rows) == planned.kept
 
 
 def test_logits_come_in_the_chunks_that_the_kernels_take():
