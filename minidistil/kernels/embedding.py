@@ -1,7 +1,8 @@
-"""Embeddings: gather three rows and add, and the deterministic scatter back."""
+"""Embeddings: gather a row of each table and add, and the deterministic scatter back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,14 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 
 @exact
-def _gather(
-    ids: Any, positions: Any, types: Any, word: Array, position: Array, token_type: Array, out: Array,
-    start: int, stop: int,
-) -> None:  # fmt: skip
+def _gather(tables: Any, ids: Any, out: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
-        row, w, p = out[t], word[ids[t]], position[positions[t]]
-        for c in range(row.shape[0]):
-            row[c] = w[c]
-        if len(token_type):
-            s = token_type[types[t]]
+        row = out[t]
+        row[:] = tables[0][ids[0, t]]
+        for i in range(1, len(tables)):
+            given = tables[i][ids[i, t]]
             for c in range(row.shape[0]):
-                row[c] += s[c]
-        for c in range(row.shape[0]):
-            row[c] += p[c]
+                row[c] += given[c]
 
 
 @exact
@@ -44,17 +39,8 @@ def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> Non
 
 
 @exact
-def _run_gather(
-    pool: Any,
-    ids: Any,
-    positions: Any,
-    types: Any,
-    word: Array,
-    position: Array,
-    token_type: Array,
-    out: Array,
-) -> None:
-    run(pool, _gather, (ids, positions, types, word, position, token_type, out), out.shape[0], 64)
+def _run_gather(pool: Any, tables: Any, ids: Any, out: Array) -> None:
+    run(pool, _gather, (tables, ids, out), out.shape[0], 64)
 
 
 @exact
@@ -62,36 +48,25 @@ def _run_scatter(pool: Any, dout: Array, rows: Any, table: Array) -> None:
     run(pool, _scatter, (dout, rows, table), dout.shape[1], 64)
 
 
-def embedding_forward(
-    input_ids: IntArray,
-    position_ids: IntArray,
-    token_type_ids: IntArray,
-    word: Array,
-    position: Array,
-    token_type: Array | None = None,
-) -> tuple[Array, Cache]:
+def embedding_forward(tables: Sequence[Array], ids: Sequence[IntArray]) -> tuple[Array, Cache]:
     """See `minidistil.ops.embedding.embedding_forward`. Ids must have been checked: this does not."""
-    out = empty((len(input_ids), word.shape[1]), word.dtype)
-    types = word[:0] if token_type is None else token_type
-    _run_gather(threads.pool(), input_ids, position_ids, token_type_ids, word, position, types, out)
-    tables = (word, position) if token_type is None else (word, position, token_type)
-    return out, (input_ids, position_ids, token_type_ids, tuple(t.shape for t in tables), word.dtype)
+    first = tables[0]
+    out = empty((len(ids[0]), first.shape[1]), first.dtype)
+    _run_gather(threads.pool(), tuple(_read_only(table) for table in tables), np.stack(ids), out)
+    return out, (ids, [table.shape for table in tables], first.dtype)
 
 
-def embedding_backward(
-    dout: Array,
-    cache: Cache,
-    dword: Array | None = None,
-    dposition: Array | None = None,
-    dtoken_type: Array | None = None,
-) -> tuple[Array, Array, Array | None]:
+def _read_only(table: Array) -> Array:
+    """A view of the type that all tables of a kernel have in common."""
+    view = np.ascontiguousarray(table).view()
+    view.flags.writeable = False
+    return view
+
+
+def embedding_backward(dout: Array, cache: Cache, *dtables: Array) -> tuple[Array, ...]:
     """See `minidistil.ops.embedding.embedding_backward`."""
-    input_ids, position_ids, token_type_ids, shapes, dtype = cache
-    dword = np.zeros(shapes[0], dtype) if dword is None else dword
-    dposition = np.zeros(shapes[1], dtype) if dposition is None else dposition
-    _run_scatter(threads.pool(), dout, input_ids, dword)
-    _run_scatter(threads.pool(), dout, position_ids, dposition)
-    if len(shapes) == 3:
-        dtoken_type = np.zeros(shapes[2], dtype) if dtoken_type is None else dtoken_type
-        _run_scatter(threads.pool(), dout, token_type_ids, dtoken_type)
-    return dword, dposition, dtoken_type
+    ids, shapes, dtype = cache
+    dtables = dtables or tuple(np.zeros(shape, dtype) for shape in shapes)
+    for dtable, rows in zip(dtables, ids, strict=True):
+        _run_scatter(threads.pool(), dout, rows, dtable)
+    return dtables

@@ -17,9 +17,10 @@ Array = npt.NDArray[np.floating[Any]]
 def embeddings_forward(p: Embeddings, run: Run, ids: npt.NDArray[np.integer[Any]]) -> tuple[Array, Any]:
     """Token ids, as rows of `p.word` -> vectors [T, H]: sum of three tables, layernorm, dropout."""
     batch, config, ops = run.batch, run.config, run.ops
-    x, embedding = ops.embedding_forward(
-        ids, batch.position_ids, batch.token_type_ids, p.word, p.position, p.token_type
+    rows = (
+        [ids, batch.position_ids] if p.token_type is None else [ids, batch.token_type_ids, batch.position_ids]
     )
+    x, embedding = ops.embedding_forward(p.tables(), rows)
     x, norm = ops.layernorm_forward(x, p.norm_weight, p.norm_bias, config.layer_norm_eps)
     mask = run.token_mask(config.hidden_dropout_prob, 0, EMBEDDING_SITE)
     x, drop = ops.dropout_forward(x, mask)
@@ -31,7 +32,7 @@ def embeddings_backward(dout: Array, cache: Any, g: Embeddings, ops: ModuleType)
     embedding, norm, drop = cache
     dx = ops.dropout_backward(dout, drop)
     dx, _, _ = ops.layernorm_backward(dx, norm, g.norm_weight, g.norm_bias)
-    ops.embedding_backward(dx, embedding, g.word, g.position, g.token_type)
+    ops.embedding_backward(dx, embedding, *g.tables())
 
 
 def layer_forward(x: Array, p: Layer, run: Run, i: int, *, first: bool = False) -> tuple[Array, Any]:

@@ -135,6 +135,10 @@ class Embeddings(NamedTuple):
     norm_weight: Array  # [H]
     norm_bias: Array  # [H]
 
+    def tables(self) -> list[Array]:
+        """Tables in the order in which their rows are added."""
+        return [table for table in (self.word, self.token_type, self.position) if table is not None]
+
 
 class Layer(NamedTuple):
     """Views of one layer's parameters, or of their gradients. Matrices may be packed."""

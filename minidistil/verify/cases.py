@@ -123,9 +123,10 @@ def embedding(tables: int, backend: ModuleType) -> Case:
     ids = np.array([2, 0, 3, 3, 1, 2, 2, 4], np.int32)  # repeated ids must add up
     position = np.concatenate([np.arange(length, dtype=np.int32) for length in LENGTHS])
     token_type = np.array([0, 0, 1, 0, 0, 1, 1, 1], np.int32)
-    inputs = {"word": normal(7, H), "position": normal(9, H, seed=1), "token_type": normal(2, H, seed=2)}
-    inputs = dict(list(inputs.items())[:tables])
-    args = (ids, position, token_type, *inputs.values())
+    given = {"word": normal(7, H), "position": normal(9, H, seed=1), "token_type": normal(2, H, seed=2)}
+    inputs = dict(list(given.items())[:tables])
+    rows = (ids, position, token_type)[:tables]
+    args = list(inputs.values()), rows
     return op_case(backend, "embedding", *args, inputs=inputs, parameters=tables)
 
 

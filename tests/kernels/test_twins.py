@@ -39,18 +39,17 @@ class Inputs:
         return np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int32)
 
 
+def embedding(x, *sizes):
+    return [x.normal(n, 20) for n in sizes], [x.rng.integers(0, n, x.T).astype(np.int32) for n in sizes]
+
+
 # For each pair: the arguments of its forward. H = 20 has a tail after any vector width.
 CASES = {
     "linear": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
     "linear without bias": lambda x: (x.normal(x.T, 20), x.normal(28, 20)),
-    "embedding": lambda x: (
-        *(x.rng.integers(0, n, x.T).astype(np.int32) for n in (7, 5, 2)),
-        *(x.normal(n, 20) for n in (7, 5, 2)),
-    ),
-    "embedding without types": lambda x: (
-        *(x.rng.integers(0, n, x.T).astype(np.int32) for n in (7, 5, 2)),
-        *(x.normal(n, 20) for n in (7, 5)),
-    ),
+    "embedding": lambda x: embedding(x, 7, 2, 5),
+    "embedding of one table": lambda x: embedding(x, 7),
+    "embedding of two tables": lambda x: embedding(x, 7, 5),
     "layernorm": lambda x: (x.normal(x.T, 20), x.normal(20), x.normal(20)),
     "gelu": lambda x: (3 * x.normal(x.T, 20),),
     "gelu_tanh": lambda x: (3 * x.normal(x.T, 20),),
