@@ -123,6 +123,11 @@ class ModelConfig(metaclass=_Fields):
         return len(self.id2label)
 
     @property
+    def label_names(self) -> list[str]:
+        """Names of the labels, in order."""
+        return [self.id2label[i] for i in range(self.num_labels)]
+
+    @property
     def label2id(self) -> dict[str, int]:
         return {name: i for i, name in self.id2label.items()}
 

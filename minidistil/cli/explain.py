@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
     from minidistil.model import load_model, load_to_answer
-    from minidistil.model.token_heads import MaskedLMHead
     from minidistil.text.lengths import sequence_length
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.hub import resolve
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     limit = min(sequence_length(tokenizer, model.config) for model in (teacher, student))
     encodings = tokenizer.iter_encode(args.text, max_length=limit)
     batch = Batch.from_sequences([encoding.ids for encoding in encodings])
-    words = any(isinstance(head, MaskedLMHead) for head in student.heads)
+    words = any(head.over_vocabulary for head in student.heads)
     if words:
         batch = mask_some(batch, tokenizer.mask_token_id, list(tokenizer.special_ids))
     elif args.label is not None:

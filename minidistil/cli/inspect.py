@@ -62,7 +62,7 @@ def describe(model: Model) -> dict[str, Any]:
         "activation": config.hidden_act,
         "vocabulary": config.vocab_size,
         "positions": config.max_position_embeddings,
-        "labels": [config.id2label[i] for i in range(config.num_labels)],
+        "labels": config.label_names,
         "parameters": {**parts, "total": model.params.num_parameters},
         # Parameters alone; then with gradients and both Adam moments.
         "memory_bytes": {"inference": parameter_bytes, "training": 4 * parameter_bytes},

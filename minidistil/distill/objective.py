@@ -14,10 +14,9 @@ from minidistil.batch import Batch
 from minidistil.distill.terms import TERMS, Given, Gradients, Term
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
-from minidistil.model.choices import ChoiceHead
-from minidistil.model.heads import Pooler, SequenceHead, class_target, target
+from minidistil.model.heads import Head
 from minidistil.model.model import Model
-from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
+from minidistil.model.targets import class_target, target
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.linear_cross_entropy import LinearHead, TopKLogits
 from minidistil.parameters import Parameters
@@ -139,22 +138,20 @@ class Distillation:
             )
         scores = [name for name in SCORES if name in self.weights]
         name = type(student).__name__
-        head = student.heads[0] if len(student.heads) == 1 else None
-        if scores and (head is None or isinstance(head, Pooler)):
+        head = student.heads[0] if len(student.heads) == 1 else Head()
+        if scores and not head.score_outputs:
             raise ConfigError(f"{' and '.join(scores)} need a student with one task head; {name} is none")
         if "soft" in self.weights:
-            if not isinstance(head, (SequenceHead, ChoiceHead, TokenHead, MaskedLMHead, SpanHead)):
-                raise ConfigError(f"soft labels are for scores over classes or words; {name} gives none")
-            if isinstance(head, SequenceHead) and student.config.num_labels == 1:
+            if not head.by_token and len(head.classes(student.config)) == 1:
                 raise ConfigError("soft labels are for classes; for a regression use the term logits")
             kinds = {model.config.problem_type for model in (student, teacher) if model is not None}
             if "multi_label_classification" in kinds:
                 raise ConfigError(
                     "soft labels are one class of several; for several labels use the term logits"
                 )
-        if "logits" in self.weights and not isinstance(head, (SequenceHead, TokenHead)):
+        if "logits" in self.weights and not head.classes(student.config):
             raise ConfigError(f"the logits term is for classifiers and regression; {name} is neither")
-        if self.soft_on == "masked" and not isinstance(head, MaskedLMHead):
+        if self.soft_on == "masked" and not head.over_vocabulary:
             raise ConfigError("soft_on='masked' is for a masked LM")
         for name, term in self.terms.items():
             if term.inside and teacher is None:
@@ -173,12 +170,10 @@ class Distillation:
         student, teacher = self.student, self.teacher
         if teacher is None or not self.weights.keys() & {"soft", "logits"}:
             return None
-        heads = student.heads[0], teacher.heads[0] if teacher.heads else None
-        if not any(all(isinstance(head, kind) for head in heads) for kind in (SequenceHead, TokenHead)):
+        heads = student.heads[0], teacher.heads[0] if teacher.heads else Head()
+        ours, theirs = (h.classes(m.config) for h, m in zip(heads, (student, teacher), strict=True))
+        if not (ours and theirs) or heads[0].by_token != heads[1].by_token:
             return None
-        ours, theirs = (
-            [model.config.id2label[i] for i in range(model.config.num_labels)] for model in (student, teacher)
-        )
         if len(ours) != len(theirs):
             raise ConfigError(
                 f"the teacher has {len(theirs)} labels ({', '.join(theirs[:8])}), the student {len(ours)} "
@@ -197,7 +192,7 @@ class Distillation:
     def compared(self) -> list[str]:
         """Which of the teacher's outputs are compared, by the names of `minidistil.distill.teacher_cache`."""
         names = self._scores()
-        if names and isinstance(self.student.heads[0], MaskedLMHead):
+        if names and self.student.heads[0].over_vocabulary:
             names = ["features"]
         if self.teacher is not None:
             names += [n for t in self.terms.values() for n in t.compares(self.student, self.teacher)]
@@ -207,7 +202,7 @@ class Distillation:
         """Which scores of the heads are compared."""
         if not self.weights.keys() & {"soft", "logits"}:
             return []
-        return ["start_logits", "end_logits"] if isinstance(self.student.heads[0], SpanHead) else ["logits"]
+        return list(self.student.heads[0].score_outputs)
 
     def settings(self) -> dict[str, Any]:
         """What makes one objective differ from another, for a run's identity."""
@@ -236,10 +231,7 @@ class Distillation:
         if self.soft_on == "masked":
             labels = class_target(batch, "labels", batch.num_tokens, self.student.config.vocab_size)
             return int((labels != IGNORE_INDEX).sum())
-        head = self.student.heads[0]
-        if isinstance(head, SpanHead):
-            return 2 * batch.num_sequences
-        return batch.num_tokens if head.token_outputs else batch.num_examples
+        return self.student.heads[0].num_score_rows(batch)
 
     def __call__(
         self,
@@ -251,7 +243,7 @@ class Distillation:
     ) -> dict[str, float]:
         scales = {term: weight / totals[term] for term, weight in self.weights.items()}
         # Words are too many to keep a score for each: student and teacher stop before, and meet in chunks.
-        words = any(isinstance(head, MaskedLMHead) for head in model.heads)
+        words = any(head.over_vocabulary for head in model.heads)
         words = words and "teacher_logits" not in batch.targets
         needs: dict[str, Any] = {name: True for term in self.terms.values() for name in term.needs}
         outputs, cache = model.forward(batch, dropout=dropout, logits=not words, **needs)
@@ -283,9 +275,9 @@ class Distillation:
         if "soft" in scales:
             sums["soft"] = 0.0
             for name in self._scores():
-                ours, theirs = (_rows_of_scores(model, batch, z) for z in (outputs[name], given[name]))
+                ours, theirs = (model.heads[0].score_rows(z, batch) for z in (outputs[name], given[name]))
                 soft = soft_label_kl(ours, theirs, temperature=self.temperature)
-                gradients.add(name, _as_given(model, batch, soft.grad) * scales["soft"])
+                gradients.add(name, model.heads[0].from_score_rows(soft.grad, batch) * scales["soft"])
                 sums["soft"] += soft.sum
         if "logits" in scales:
             near = logits_mse(outputs["logits"], given["logits"])
@@ -313,8 +305,8 @@ class Distillation:
         grads: Parameters,
     ) -> tuple[dict[str, float], Any]:
         """The soft and hard terms of a masked-LM student, and their gradient by its features."""
-        head, teacher = model.heads[0], self.teacher
-        assert isinstance(head, MaskedLMHead)
+        head: Any = model.heads[0]
+        teacher = self.teacher
         features = outputs["features"]
         labels = target(batch, "labels") if "hard" in scales or self.soft_on == "masked" else None
         rows = np.flatnonzero(labels != IGNORE_INDEX) if self.soft_on == "masked" else slice(None)
@@ -324,8 +316,8 @@ class Distillation:
             theirs = TopKLogits(likeliest[rows], their_scores[rows], model.config.vocab_size)
         elif "soft" in scales:
             assert teacher is not None
-            assert isinstance(teacher.heads[0], MaskedLMHead)
-            names = teacher.heads[0].decoder_names(teacher.config)
+            their_head: Any = teacher.heads[0]
+            names = their_head.decoder_names(teacher.config)
             theirs = LinearHead(given["features"][rows], *teacher.params.linear(*names))
         weight, bias = head.decoder_names(model.config)
         sums, dfeatures, _, _ = model.backend.linear_cross_entropy(
@@ -366,19 +358,3 @@ class Distillation:
         if self._order is None or "logits" not in said:
             return said
         return {**said, "logits": said["logits"][:, self._order]}
-
-
-def _rows_of_scores(model: Model, batch: Batch, scores: Array) -> Array:
-    """A row for each softmax: over the tokens of a sequence, over an example's choices, or as they are."""
-    head = model.heads[0]
-    if isinstance(head, SpanHead):
-        return batch.unpack(scores, fill=-np.inf)
-    return batch.unpack_choices(scores, fill=-np.inf) if isinstance(head, ChoiceHead) else scores
-
-
-def _as_given(model: Model, batch: Batch, rows: Array) -> Array:
-    """Undoes `_rows_of_scores`."""
-    head = model.heads[0]
-    if isinstance(head, SpanHead):
-        return batch.pack(rows)
-    return batch.pack_choices(rows) if isinstance(head, ChoiceHead) else rows

@@ -31,8 +31,8 @@ from minidistil.losses import (
     self_attention_relations,
     triplet_margin,
 )
-from minidistil.model.heads import target
 from minidistil.model.model import Model
+from minidistil.model.targets import target
 from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
 from minidistil.parameters import Parameters, ParameterSpec
 

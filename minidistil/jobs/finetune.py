@@ -320,7 +320,7 @@ class FineTuning(RecipeRun):
             raise ConfigError(
                 "train.class_weights are for examples with one label of several, and need the labels"
             )
-        names = [self.config.id2label[i] for i in range(self.config.num_labels)]
+        names = self.config.label_names
         return class_weights(given, labels, names)
 
     @property
@@ -398,9 +398,7 @@ def _options(given: Mapping[str, Any]) -> list[str]:
 
 def follow_labels(model: Model, before: ModelConfig) -> None:
     """Put the rows of a head in the order of its model's labels, if it learnt the same in another order."""
-    ours, theirs = (
-        [config.id2label[i] for i in range(config.num_labels)] for config in (model.config, before)
-    )
+    ours, theirs = (config.label_names for config in (model.config, before))
     if ours == theirs or sorted(ours) != sorted(theirs):
         return
     for name in ("classifier.weight", "classifier.bias"):

@@ -1,10 +1,9 @@
-"""Task heads: what stands on top of the encoder, each forward above its backward, with its loss.
+"""Heads on top of the encoder, each forward above its backward, with its loss.
 
-Here what all heads share, and the heads that say something of a whole sequence; those that say something of
-every token are in `token_heads`.
+The base class and the heads of whole sequences; those of every token are in `token_heads`.
 
-A head takes the encoder's output [T, H], gives named outputs, knows its parameters' names, how many
-items its loss averages over, and the loss itself. A model has a tuple of heads (pre-training has two).
+A head takes the encoder's output [T, H] and gives named outputs. It knows its parameters' names, its loss and
+how many items that averages over. A model has a tuple of heads (pre-training has two).
 """
 
 from __future__ import annotations
@@ -12,22 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import did_you_mean
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.context import Run
 from minidistil.model.naming import linear_specs
+from minidistil.model.targets import class_target, integer_target, output_of, problem_type, target
 from minidistil.parameters import Parameters, ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
+Scales = Mapping[str, float]
+Grads = Parameters | None
 
 
 class Losses(NamedTuple):
@@ -45,90 +46,90 @@ class Losses(NamedTuple):
     douts: Outputs
 
 
-class Head(Protocol):
-    """Interface of a head.
+class Head:
+    """Base of all heads.
 
-    `pipeline_tag` is the hub's name of its task. `token_outputs` names the outputs with a row for each token,
-    `target_names` what the loss needs. `counts` refuses targets of another shape, dtype or range.
-    `losses` takes what `forward` gave, and for each term the factor of its sum in the whole loss; it may add
-    to the gradients of the head's own parameters by itself and leave them out of what it returns.
+    A head says for itself what its scores are: code that compares them with labels or with a teacher's asks
+    it, and not for its class.
+
+    Attributes
+    ----------
+    pipeline_tag : str
+        The hub's name of its task.
+    by_token : bool
+        Scores of every token, not of every sequence.
+    reads_cls_only : bool
+        Nothing but each sequence's [CLS] has a part in the outputs.
+    over_choices : bool
+        Sequences are the choices of examples: input has the shape [B, C, L].
+    over_vocabulary : bool
+        Scores of words, so many that losses take them in chunks, see `MaskedLMHead`.
     """
 
+    pipeline_tag: ClassVar[str] = "feature-extraction"
+    by_token: ClassVar[bool] = False
+    reads_cls_only: ClassVar[bool] = False
+    over_choices: ClassVar[bool] = False
+    over_vocabulary: ClassVar[bool] = False
+
+    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+        """Name, shape and role of every parameter."""
+        raise NotImplementedError
+
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
+        """[T, H], or [B, H] of first tokens, -> outputs by name, and the cache for `backward`."""
+        raise NotImplementedError
+
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+        """Gradients of outputs -> that of the input [T, H]; None if none of them is this head's."""
+        raise NotImplementedError
+
+    # The loss
+
     @property
-    def pipeline_tag(self) -> str: ...
+    def target_names(self) -> tuple[str, ...]:
+        """Targets that the loss needs."""
+        return ()
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        """Items that each term of the loss averages over. Targets that do not fit are refused."""
+        return {}
+
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+        """The terms of the loss, from what `forward` gave.
+
+        `scales` are the factors of the terms' sums in the whole loss. A head may add to the gradients of its
+        own parameters and leave them out of what it returns.
+        """
+        return Losses({}, {})
+
+    # Scores, as a teacher's are compared with a student's
+
     @property
-    def token_outputs(self) -> tuple[str, ...]: ...
+    def score_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are scores; none of a head that has no loss."""
+        return ()
+
     @property
-    def target_names(self) -> tuple[str, ...]: ...
+    def token_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs with a row for each token."""
+        return self.score_outputs if self.by_token else ()
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]: ...
+    def classes(self, config: ModelConfig) -> list[str]:
+        """Names of the classes that a row of scores is over, in order; none where the config names none."""
+        return []
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]: ...
+    def num_score_rows(self, batch: Batch) -> int:
+        """Distributions that the scores of a batch are: rows of `score_rows` of all outputs."""
+        return batch.num_tokens if self.by_token else batch.num_examples
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None: ...
+    def score_rows(self, scores: Array, batch: Batch) -> Array:
+        """One output -> a row for each softmax, -inf where a row has fewer entries than the longest."""
+        return scores
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]: ...
-
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses: ...
-
-
-def target(batch: Batch, name: str) -> npt.NDArray[Any]:
-    """A target of the batch, or an error that says which are there."""
-    if name not in batch.targets:
-        have = ", ".join(sorted(batch.targets)) or "none"
-        raise InputError(f"the loss of this model needs {name!r}; the batch has: {have}")
-    return np.asarray(batch.targets[name])
-
-
-def integer_target(batch: Batch, name: str, rows: int) -> npt.NDArray[Any]:
-    """A target of the batch, if it holds `rows` integers.
-
-    Raises
-    ------
-    InputError
-        Naming it.
-    """
-    values = target(batch, name)
-    if values.shape != (rows,) or (rows and values.dtype.kind not in "iu"):
-        raise InputError(
-            f"{name} must be integers of shape [{rows}], not {values.dtype} {list(values.shape)}"
-        )
-    return values
-
-
-def class_target(batch: Batch, name: str, rows: int, classes: int) -> npt.NDArray[Any]:
-    """A target of the batch, if it holds `rows` classes, from 0 to `classes` - 1 or -100 for none.
-
-    Raises
-    ------
-    InputError
-        Naming it, and the first label that is none.
-    """
-    values = integer_target(batch, name, rows)
-    bad = np.flatnonzero((values != IGNORE_INDEX) & ((values < 0) | (values >= classes)))
-    if len(bad):
-        raise InputError(
-            f"{name}: label {values[bad[0]]} at index {bad[0]} is out of range: expected 0 to {classes - 1}, "
-            f"or {IGNORE_INDEX} for a row without a label"
-        )
-    return values
-
-
-def output_of(outputs: Mapping[str, Any], name: str, rows: int) -> Array:
-    """An output of `rows` rows, or an InputError."""
-    if name not in outputs:
-        raise InputError(f"the loss is of the output {name!r}{did_you_mean(name, outputs)}")
-    values: Array = outputs[name]
-    if len(values) != rows:
-        raise InputError(f"the output {name!r} has {len(values)} rows, and the batch {rows}")
-    return values
+    def from_score_rows(self, rows: Array, batch: Batch) -> Array:
+        """The reverse of `score_rows`, for a gradient."""
+        return rows
 
 
 def scatter_first(dfirst: Array, batch: Batch) -> Array:
@@ -138,22 +139,8 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
     return dx
 
 
-def problem_type(labels: npt.NDArray[Any], config: ModelConfig) -> str:
-    """What a sequence classifier learns. Left open by the config, the labels decide, as in transformers:
-    one output is regression, integer labels are classes, float labels are many yes-or-no labels."""
-    if config.problem_type is not None:
-        return config.problem_type
-    if config.num_labels == 1:
-        return "regression"
-    return (
-        "single_label_classification"
-        if np.issubdtype(labels.dtype, np.integer)
-        else "multi_label_classification"
-    )
-
-
 @dataclass(frozen=True)
-class Pooler:
+class Pooler(Head):
     """activation(W x_first + b): a vector for the whole sequence from its [CLS] token.
 
     BERT's is a tanh called `bert.pooler.dense`, DistilBERT's a ReLU called `pre_classifier`.
@@ -161,9 +148,7 @@ class Pooler:
 
     dense: str
     activation: str = "tanh"
-    pipeline_tag: ClassVar[str] = "feature-extraction"
-    token_outputs: ClassVar[tuple[str, ...]] = ()
-    target_names: ClassVar[tuple[str, ...]] = ()
+    reads_cls_only: ClassVar[bool] = True
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.dense, config.hidden_size, config.hidden_size)
@@ -186,33 +171,24 @@ class Pooler:
         )
         return scatter_first(dfirst, batch)
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        return {}
-
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
-        return Losses({}, {})
-
 
 @dataclass(frozen=True)
-class PooledHead:
-    """Scores for each sequence: a linear layer on the pooled vector. What they mean is said by subclasses."""
+class PooledHead(Head):
+    """A linear layer on the pooled vector: scores of each sequence. Subclasses say what they mean."""
 
     pooler: Pooler
     classifier: str = "classifier"
     output: str = "logits"
     labels: str = "labels"
-    token_outputs: ClassVar[tuple[str, ...]] = ()
+    reads_cls_only: ClassVar[bool] = True
 
     @property
     def target_names(self) -> tuple[str, ...]:
         return (self.labels,)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        return (self.output,)
 
     def num_outputs(self, config: ModelConfig) -> int:
         return config.num_labels
@@ -250,6 +226,9 @@ class SequenceHead(PooledHead):
 
     pipeline_tag: ClassVar[str] = "text-classification"
 
+    def classes(self, config: ModelConfig) -> list[str]:
+        return config.label_names
+
     def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
         """Sequences for one label each, matrix entries for many labels or regression."""
         kind, labels = self._target(batch, config)
@@ -270,14 +249,7 @@ class SequenceHead(PooledHead):
             raise InputError(f"{self.labels} must be finite numbers; they are {labels.dtype}: {labels!s:.60}")
         return kind, labels.reshape(shape)
 
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
         logits = output_of(outputs, self.output, run.batch.num_sequences)
         kind, labels = self._target(run.batch, run.config)
         if kind == "single_label_classification":
@@ -292,7 +264,7 @@ class SequenceHead(PooledHead):
 
 @dataclass(frozen=True)
 class NextSentenceHead(SequenceHead):
-    """Does the second sentence follow the first? Two scores, no dropout."""
+    """Two scores, without dropout: does the second sentence follow the first?"""
 
     classifier: str = "cls.seq_relationship"
 
@@ -308,14 +280,61 @@ class NextSentenceHead(SequenceHead):
     def _classes(self, batch: Batch) -> npt.NDArray[Any]:
         return class_target(batch, self.labels, batch.num_sequences, 2)
 
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
         logits = output_of(outputs, self.output, run.batch.num_sequences)
         loss = cross_entropy(logits, self._classes(run.batch))
         return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})
+
+
+@dataclass(frozen=True)
+class ChoiceHead(PooledHead):
+    """Multiple choice (SWAG, Zellers et al. 2018, arXiv:1808.05326): one score for each sequence, [B].
+
+    Each choice is read by itself, [CLS] context [SEP] choice [SEP]; the scores of an example go through one
+    softmax. So a choice is a sequence like any other, an example a group of sequences (`Batch.cu_choices`),
+    and one example may have two choices where the next has five.
+    """
+
+    pipeline_tag: ClassVar[str] = "multiple-choice"
+    over_choices: ClassVar[bool] = True
+
+    def num_outputs(self, config: ModelConfig) -> int:
+        return 1
+
+    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
+        outputs, cache = super().forward(x, params, run)
+        return {self.output: outputs[self.output][:, 0]}, cache  # [B, 1] -> [B]
+
+    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+        if self.output not in douts:
+            return None
+        return super().backward({self.output: douts[self.output][:, None]}, cache, grads, ops)
+
+    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+        return {"choice": int((self._chosen(batch) != IGNORE_INDEX).sum())}
+
+    def _chosen(self, batch: Batch) -> npt.NDArray[Any]:
+        """[G]: number of the right choice of each example, or -100."""
+        sizes, labels = batch.num_choices, integer_target(batch, self.labels, batch.num_examples)
+        bad = np.flatnonzero((labels != IGNORE_INDEX) & ((labels < 0) | (labels >= sizes)))
+        if len(bad):
+            g = int(bad[0])
+            raise InputError(
+                f"{self.labels}: label {labels[g]} of example {g}, which has choices 0 to {sizes[g] - 1}"
+            )
+        return labels
+
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+        """Cross-entropy of the right choice among those of its example; -100 where none is known."""
+        batch, labels = run.batch, self._chosen(run.batch)
+        logits = output_of(outputs, self.output, batch.num_sequences)
+        loss = cross_entropy(self.score_rows(logits, batch), labels)  # [B] -> [G, C]
+        grad = self.from_score_rows(loss.grad, batch) * scales["choice"]
+        return Losses({"choice": loss.sum}, {self.output: grad})
+
+    def score_rows(self, scores: Array, batch: Batch) -> Array:
+        """[B] -> [G, C]; exp gives a choice that is not there no probability and no gradient."""
+        return batch.unpack_choices(scores, fill=-np.inf)
+
+    def from_score_rows(self, rows: Array, batch: Batch) -> Array:
+        return batch.pack_choices(rows)

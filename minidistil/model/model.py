@@ -18,7 +18,7 @@ from minidistil.model.backend import get_backend
 from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
 from minidistil.model.context import Cache, Run
 from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
-from minidistil.model.heads import Head, Losses, PooledHead, Pooler
+from minidistil.model.heads import Head, Losses
 from minidistil.model.naming import embedding_views, encoder_specs, layer_views
 from minidistil.model.pretrained import Pretrained
 from minidistil.model.rectangular import Rectangular
@@ -169,7 +169,7 @@ class Model(Rectangular, Pretrained):
         self.check(batch)
         check_dropout(dropout)
         inside = keep_cache or hidden_states or attentions or qkv
-        first = scores_only and dropout is None and not inside and self._reads_first_tokens()
+        first = scores_only and dropout is None and not inside and self._reads_cls_only()
         run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
         words, ids = self.params.rows(self.naming.prefix + self.naming.word, batch.input_ids)
         x, c = embeddings_forward(embedding_views(self.params, self.naming, words), run, ids)
@@ -206,9 +206,9 @@ class Model(Rectangular, Pretrained):
             return outputs, None
         return outputs, Cache(batch, type(self), config, self.params.dtype, caches, head_caches, shapes)
 
-    def _reads_first_tokens(self) -> bool:
-        pooled = all(isinstance(head, Pooler | PooledHead) for head in self.heads)
-        return pooled and bool(self.heads) and self.config.num_hidden_layers > 0
+    def _reads_cls_only(self) -> bool:
+        cls_only = all(head.reads_cls_only for head in self.heads)
+        return cls_only and bool(self.heads) and self.config.num_hidden_layers > 0
 
     def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
         """Add the gradient of every parameter that is not frozen to `grads`.

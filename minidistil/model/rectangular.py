@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_names
 from minidistil.arrays import as_array
 from minidistil.batch import Batch
+from minidistil.errors import InputError
 from minidistil.model.context import Cache
 from minidistil.model.heads import Head, Losses
 from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+
 
 class Rectangular:
-    """The calls of every model that take arrays: they pack them, and compute on the `Batch`."""
+    """Calls of a model with arrays: they are packed, and the model computes on the `Batch`.
+
+    For multiple choice `input_ids` are [B, C, L], B examples with C choices each. Of shape [B, L] they are
+    sequences of no example: they get scores, [B], but no loss.
+    """
 
     heads: ClassVar[tuple[Head, ...]]
     params: Parameters
+
+    @property
+    def over_choices(self) -> bool:
+        """A model for multiple choice."""
+        return any(head.over_choices for head in self.heads)
 
     def forward(
         self,
@@ -63,7 +77,8 @@ class Rectangular:
     ) -> ModelOutput:
         """Run rectangular input [B, L] in evaluation mode, as in transformers.
 
-        Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output.
+        Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output. Of choices [B, C, L] the
+        `logits` are [B, C]; states and attention maps have B * C rows.
 
         Raises
         ------
@@ -91,6 +106,8 @@ class Rectangular:
                 result[name] = tuple(unpack_attention(layer, batch) for layer in value)
             else:
                 result[name] = batch.unpack(value) if name in by_token else value
+        if batch.cu_choices is not None:
+            result["logits"] = result["logits"].reshape(np.shape(input_ids)[:2])
         return result
 
     def pack(
@@ -109,7 +126,11 @@ class Rectangular:
             As of calling the model.
         """
         targets = self._targets(targets)
-        batch = Batch.from_padded(input_ids, attention_mask, token_type_ids, position_ids)
+        arrays = input_ids, attention_mask, token_type_ids, position_ids
+        if self.over_choices and len(shape := as_array("input_ids", input_ids).shape) == 3:
+            batch = _pack_choices(arrays, shape)
+        else:
+            batch = Batch.from_padded(*arrays)
         by_token = any(head.token_outputs for head in self.heads)
         packed = {name: as_array(name, value) for name, value in targets.items()}
         if by_token and "labels" in packed:
@@ -119,8 +140,7 @@ class Rectangular:
     def _targets(self, targets: Mapping[str, npt.ArrayLike], *others: str) -> dict[str, Any]:
         """Targets that are given, if the heads take them; `others` are further arguments of the call."""
         names = [name for head in self.heads for name in head.target_names]
-        known = ["input_ids", "attention_mask", "token_type_ids", "position_ids", *others, *names]
-        check_names(type(self).__name__, "argument", targets, known)
+        check_names(type(self).__name__, "argument", targets, [*INPUTS, *others, *names])
         return {name: value for name, value in targets.items() if value is not None}
 
     def loss_and_grads(
@@ -163,3 +183,20 @@ class Rectangular:
         terms = self.losses(outputs, batch, scales, grads)
         self.backward(terms.douts, cache, grads)
         return sum(scales[term] * value for term, value in terms.sums.items()), grads
+
+
+def _pack_choices(arrays: Sequence[npt.ArrayLike | None], shape: tuple[int, ...]) -> Batch:
+    """[B, C, L] -> a batch of B * C sequences; arrays of fewer dimensions are taken as they are."""
+    examples, choices, width = shape
+    if choices == 0:
+        raise InputError(f"input_ids of shape {list(shape)} hold no choices")
+    flat: list[Any] = []
+    for name, value in zip(INPUTS, arrays, strict=True):
+        array = None if value is None else as_array(name, value)
+        if array is not None and array.ndim == 3:
+            if array.shape != shape:
+                raise InputError(f"{name} has shape {list(array.shape)}, input_ids has {list(shape)}")
+            array = array.reshape(examples * choices, width)
+        flat.append(array)
+    cu_choices = np.arange(examples + 1, dtype=np.int64) * choices
+    return replace(Batch.from_padded(*flat), cu_choices=cu_choices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -15,19 +14,30 @@ from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.context import HEAD_SITE, Run
-from minidistil.model.heads import Array, Losses, Outputs, class_target, integer_target, output_of
+from minidistil.model.heads import Array, Grads, Head, Losses, Outputs, Scales
 from minidistil.model.naming import linear_specs, norm_specs
+from minidistil.model.targets import class_target, integer_target, output_of
 from minidistil.parameters import Parameters, ParameterSpec
 
 
 @dataclass(frozen=True)
-class TokenHead:
+class TokenHead(Head):
     """One row of scores for each token: named entities and other labels of words."""
 
     classifier: str = "classifier"
     pipeline_tag: ClassVar[str] = "token-classification"
-    token_outputs: ClassVar[tuple[str, ...]] = ("logits",)
-    target_names: ClassVar[tuple[str, ...]] = ("labels",)
+    by_token: ClassVar[bool] = True
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return ("labels",)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def classes(self, config: ModelConfig) -> list[str]:
+        return config.label_names
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs(self.classifier, config.num_labels, config.hidden_size)
@@ -54,14 +64,7 @@ class TokenHead:
         labels = class_target(batch, "labels", batch.num_tokens, config.num_labels)
         return {"tokens": int((labels != IGNORE_INDEX).sum())}
 
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
         batch = run.batch
         labels = class_target(batch, "labels", batch.num_tokens, run.config.num_labels)
         loss = cross_entropy(output_of(outputs, "logits", batch.num_tokens), labels)
@@ -69,16 +72,33 @@ class TokenHead:
 
 
 @dataclass(frozen=True)
-class SpanHead:
-    """Two scores for each token: does the answer start here, does it end here (SQuAD)?
+class SpanHead(Head):
+    """Two scores for each token: an answer starts here, it ends here (SQuAD).
 
     The loss is a softmax over the tokens of each sequence. (transformers takes it over padding too, so
     its loss depends on how far a batch was padded; over unpadded sequences the two agree.)
     """
 
     pipeline_tag: ClassVar[str] = "question-answering"
-    token_outputs: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
-    target_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
+    by_token: ClassVar[bool] = True
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return ("start_positions", "end_positions")
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        return ("start_logits", "end_logits")
+
+    def num_score_rows(self, batch: Batch) -> int:
+        return 2 * batch.num_sequences
+
+    def score_rows(self, scores: Array, batch: Batch) -> Array:
+        """[T] -> [B, L]: a softmax over the tokens of each sequence."""
+        return batch.unpack(scores, fill=-np.inf)
+
+    def from_score_rows(self, rows: Array, batch: Batch) -> Array:
+        return batch.pack(rows)
 
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         return linear_specs("qa_outputs", 2, config.hidden_size)
@@ -112,14 +132,7 @@ class SpanHead:
         positions = integer_target(batch, name, batch.num_sequences)
         return (positions >= 0) & (positions < batch.lengths)
 
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
         batch, total, douts = run.batch, 0.0, {}
         for name in ("start", "end"):
@@ -135,7 +148,7 @@ class SpanHead:
 
 
 @dataclass(frozen=True)
-class MaskedLMHead:
+class MaskedLMHead(Head):
     """Scores over the vocabulary for each token: transform, then the word table again as decoder."""
 
     dense: str
@@ -145,10 +158,15 @@ class MaskedLMHead:
     word: str
     output: str = "logits"
     pipeline_tag: ClassVar[str] = "fill-mask"
-    target_names: ClassVar[tuple[str, ...]] = ("labels",)
+    by_token: ClassVar[bool] = True
+    over_vocabulary: ClassVar[bool] = True
 
     @property
-    def token_outputs(self) -> tuple[str, ...]:
+    def target_names(self) -> tuple[str, ...]:
+        return ("labels",)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
         return (self.output,)
 
     def decoder_names(self, config: ModelConfig) -> tuple[str, str]:
@@ -202,14 +220,7 @@ class MaskedLMHead:
         labels = class_target(batch, "labels", batch.num_tokens, config.vocab_size)
         return {"masked_lm": int((labels != IGNORE_INDEX).sum())}
 
-    def losses(
-        self,
-        outputs: Outputs,
-        params: Parameters,
-        run: Run,
-        scales: Mapping[str, float],
-        grads: Parameters | None,
-    ) -> Losses:
+    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
         """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
         tokens, scale = run.batch.num_tokens, scales["masked_lm"]
         labels = class_target(run.batch, "labels", tokens, run.config.vocab_size)

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError
 from minidistil.losses import IGNORE_INDEX, Loss, cross_entropy
-from minidistil.model.heads import SequenceHead, class_target
 from minidistil.model.model import Model
-from minidistil.model.token_heads import TokenHead
+from minidistil.model.targets import class_target
 
 Given = Literal["balanced"] | Mapping[str, float] | None
 
@@ -85,15 +84,15 @@ class WeightedClasses:
 
     def __init__(self, model: Model, weights: npt.ArrayLike) -> None:
         head = model.heads[0] if len(model.heads) == 1 else None
-        one = isinstance(head, SequenceHead) and model.config.num_labels > 1
-        one = one and model.config.problem_type in (None, "single_label_classification")
-        if not (one or isinstance(head, TokenHead)):
+        classes = [] if head is None else head.classes(model.config)
+        single = len(classes) > 1 and model.config.problem_type in (None, "single_label_classification")
+        self.by_token = bool(classes) and head is not None and head.by_token
+        if not (single or self.by_token):
             raise ConfigError("class weights are for classifiers that choose one of several classes")
-        self.tokens = isinstance(head, TokenHead)
-        self.weights = checked(weights, model.config.num_labels)
+        self.weights = checked(weights, len(classes))
 
     def labels(self, batch: Batch) -> npt.NDArray[Any]:
-        rows = batch.num_tokens if self.tokens else batch.num_sequences
+        rows = batch.num_tokens if self.by_token else batch.num_sequences
         return class_target(batch, "labels", rows, len(self.weights))
 
     def count(self, batch: Batch) -> float:

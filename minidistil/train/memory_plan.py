@@ -13,7 +13,6 @@ from minidistil.config import ModelConfig
 from minidistil.errors import MemoryLimitError
 from minidistil.memory import available_memory
 from minidistil.model.model import Model
-from minidistil.model.token_heads import MaskedLMHead
 from minidistil.parameters import Parameters
 
 CHUNK = 256  # tokens whose logits exist at a time, `minidistil.kernels.linear_cross_entropy.CHUNK`
@@ -167,7 +166,7 @@ def _bytes(model: type[Model], config: ModelConfig) -> int:
 
 
 def _over_words(model: type[Model]) -> bool:
-    return any(isinstance(head, MaskedLMHead) for head in model.heads)
+    return any(head.over_vocabulary for head in model.heads)
 
 
 def _width(config: ModelConfig) -> int:

@@ -19,8 +19,6 @@ import numpy.typing as npt
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
-from minidistil.model.choices import ChoiceModel
-from minidistil.model.heads import Pooler
 from minidistil.model.model import Model
 from minidistil.ops.philox import normal
 
@@ -123,7 +121,7 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
     WeightsError
         Nobody has trained the model's head.
     """
-    model.check_trained([head for head in model.heads if not isinstance(head, Pooler)])
+    model.check_trained([head for head in model.heads if head.score_outputs])
     untrained = model.untrained()
     if "input_ids" not in given:
         raise InputError("the reference holds no input_ids, and no text was given to make them from")
@@ -183,7 +181,7 @@ def token_outputs(model: Model) -> set[str]:
 def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: Sequence[int]) -> Array:
     """[B] labels from the command line: one for each sequence, or one for all."""
     logits = outputs.get("logits")
-    if logits is None or "logits" in token_outputs(model) or isinstance(model, ChoiceModel):
+    if logits is None or "logits" in token_outputs(model) or model.over_choices:
         raise UsageError(f"a label is for models that classify sequences, not for {type(model).__name__}")
     if len(label) not in (1, batch.num_sequences):
         raise UsageError(f"{len(label)} labels for {batch.num_sequences} texts; give one, or one for each")
@@ -198,7 +196,7 @@ def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) 
 
     Texts are no choices of one another, so there are none for multiple choice.
     """
-    if isinstance(model, ChoiceModel):
+    if model.over_choices:
         return {}
     spans = [slice(a, b) for a, b in zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)]
     by_token = token_outputs(model)

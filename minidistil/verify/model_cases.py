@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from minidistil.batch import Batch
 from minidistil.model import MODELS
-from minidistil.model.choices import ChoiceModel
 from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
@@ -97,7 +96,7 @@ def loss_case(name: str, targets: dict[str, Any], backend: ModuleType, **changes
     """A model's own loss, as `model(...)` and `model.loss_and_grads(...)` give it, by every parameter."""
     model = tiny_model(name, backend, **changes)
     batch = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
-    if isinstance(model, ChoiceModel):  # the three are one example's choices
+    if model.over_choices:  # the three are one example's choices
         batch = (INPUT_IDS[None], ATTENTION_MASK[None], TOKEN_TYPE_IDS[None])
 
     def forward() -> dict[str, Array]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from minidistil.config import BertConfig, ModelConfig
-from minidistil.model.choices import ChoiceHead, ChoiceModel
-from minidistil.model.heads import Head, NextSentenceHead, Pooler, SequenceHead
+from minidistil.model.heads import ChoiceHead, Head, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.naming import BERT, Naming
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
@@ -58,7 +57,7 @@ class BertForSequenceClassification(BertBase):
     heads: ClassVar[tuple[Head, ...]] = (SequenceHead(POOLER),)
 
 
-class BertForMultipleChoice(ChoiceModel, BertBase):
+class BertForMultipleChoice(BertBase):
     """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
 
     heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(POOLER),)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from minidistil.config import DistilBertConfig, ModelConfig
-from minidistil.model.choices import ChoiceHead, ChoiceModel
-from minidistil.model.heads import Head, Pooler, SequenceHead
+from minidistil.model.heads import ChoiceHead, Head, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.naming import DISTILBERT, Naming
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
@@ -50,7 +49,7 @@ class DistilBertForSequenceClassification(DistilBertBase):
     heads: ClassVar[tuple[Head, ...]] = (SequenceHead(Pooler("pre_classifier", activation="relu")),)
 
 
-class DistilBertForMultipleChoice(ChoiceModel, DistilBertBase):
+class DistilBertForMultipleChoice(DistilBertBase):
     """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
 
     heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(Pooler("pre_classifier", activation="relu")),)

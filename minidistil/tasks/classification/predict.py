@@ -11,7 +11,6 @@ import numpy.typing as npt
 from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, InputError
-from minidistil.model.choices import ChoiceModel
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
@@ -36,7 +35,7 @@ def predict_logits(
     InputError
         A model that does not classify sequences, or whose scores are not finite.
     """
-    classes = () if isinstance(model, ChoiceModel) else (model.config.num_labels,)
+    classes = () if model.over_choices else (model.config.num_labels,)
     logits = np.zeros((len(dataset), *classes), model.params.dtype)
     for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
         outputs, _ = model.forward(dataset.batch(rows), keep_cache=False, scores_only=True)

@@ -315,7 +315,7 @@ def label_names(config: ModelConfig) -> tuple[str, ...]:
     ConfigError
         Two have one name: an answer could not say which is meant.
     """
-    names = tuple(config.id2label[i] for i in range(config.num_labels))
+    names = tuple(config.label_names)
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ConfigError(

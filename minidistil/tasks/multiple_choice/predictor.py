@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from minidistil.errors import InputError
-from minidistil.model.choices import ChoiceHead
+from minidistil.model.heads import ChoiceHead
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.multiple_choice.task import ChoiceTask, choice_probabilities

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
-from minidistil.model.choices import ChoiceModel
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
@@ -122,7 +121,7 @@ def choice_probabilities(model: Model, data: MultipleChoiceDataset, *, quiet: bo
     InputError
         The model is not one for multiple choice, or its scores are not finite.
     """
-    if not isinstance(model, ChoiceModel):
+    if not model.over_choices:
         raise InputError(f"{type(model).__name__} does not choose; a ...ForMultipleChoice is needed")
     sequences = data.sequences
     with Progress(len(sequences), "choosing", "choice", quiet=quiet) as progress:

@@ -272,7 +272,7 @@ class TokenTask(Task):
 
 def tags_of(config: ModelConfig) -> list[str]:
     """Names of a model's outputs, in their order."""
-    return [config.id2label[i] for i in range(config.num_labels)]
+    return config.label_names
 
 
 def words_of(
