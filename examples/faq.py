@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from minidistil import pipeline
-from minidistil.embeddings.vector_files import write_vectors
+from minidistil.embeddings import write_vectors
 
 encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
 entries = Path(__file__).with_name("faq.jsonl")

@@ -72,6 +72,23 @@ def as_mask(what: str, value: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return np.asarray(ones)
 
 
+def as_vectors(what: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    """`value` as an array, if it holds finite numbers [N, H].
+
+    Raises
+    ------
+    InputError
+        Another shape or dtype, or a NaN or an Inf, whose row is named.
+    """
+    array = np.asarray(value)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise InputError(f"{what} must be numbers [N, H], not {array.dtype} {list(array.shape)}")
+    bad = np.flatnonzero(~np.isfinite(array).all(1))
+    if len(bad):
+        raise InputError(f"row {bad[0]} of {what} holds a NaN or an Inf")
+    return array
+
+
 def check_field(owner: str, name: str, array: Any, dtype: npt.DTypeLike, length: int | None = None) -> None:
     """An InputError unless `array` is one-dimensional, contiguous, of this dtype and of this length."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:

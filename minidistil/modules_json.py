@@ -1,7 +1,6 @@
-"""Files of sentence-transformers that tell where a model lies, and what its score goes through.
+"""modules.json of sentence-transformers: the modules of an encoder, and the folder of each.
 
-modules.json has the steps of an encoder of texts, and the folder of each. What else is said of vectors,
-`minidistil.embeddings.directory` reads.
+`minidistil.embeddings.directory` reads the rest of such a directory.
 """
 
 from __future__ import annotations
@@ -15,23 +14,24 @@ from minidistil.files import read_json
 MODULES = "modules.json"
 ABOUT = "config_sentence_transformers.json"
 ENCODER = "Transformer"
-LONGEST = 255  # bytes of a name in the file systems of today
+LONGEST = 255  # bytes of a name in a file system
+KINDS = {bool: "true or false", int: "a whole number", str: "text", dict: "an object"}
 
 
 class Module(NamedTuple):
-    """A step of `modules.json`: the last part of its type, and its folder."""
+    """Entry of modules.json: the last part of its type, and its folder."""
 
     kind: str
     folder: Path
 
 
 def read_modules(directory: Path) -> list[Module]:
-    """Steps of a directory; none without `modules.json`.
+    """Read the modules of a directory; none without modules.json.
 
     Raises
     ------
     ConfigError
-        Not a list of steps with types and folders inside the directory.
+        Not a list of types and folders inside the directory.
     """
     path = directory / MODULES
     if not path.exists():
@@ -40,18 +40,18 @@ def read_modules(directory: Path) -> list[Module]:
     for i, module in enumerate(read_json(path, kind=list)):
         if not isinstance(module, dict) or not isinstance(module.get("type"), str):
             raise ConfigError(f'{path}: entry {i} must be an object with "type", not {module!r:.80}')
-        inside, name = module.get("path", ""), module["type"]
-        if not _is_inside(inside):
+        folder, name = module.get("path", ""), module["type"]
+        if not _is_inside(folder):
             raise ConfigError(
-                f'{path}: "path" of entry {i} is {inside!r:.80}: a folder in {directory} is expected'
+                f'{path}: "path" of entry {i} is {folder!r:.80}: a folder in {directory} is expected'
             )
         kind = name.rpartition(".")[2] if name.startswith("sentence_transformers.") else name
-        modules.append(Module(kind, directory / inside))
+        modules.append(Module(kind, directory / folder))
     return modules
 
 
 def _is_inside(path: object) -> bool:
-    """True if a path leads to a folder below, on every system."""
+    """Check that a path leads to a folder below, on every system."""
     if not isinstance(path, str) or len(path.encode(errors="replace")) > LONGEST:
         return False
     parts = PurePosixPath(path).parts
@@ -59,12 +59,12 @@ def _is_inside(path: object) -> bool:
 
 
 def encoder_directory(directory: Path) -> Path:
-    """Directory of model and tokenizer: the one given, or the folder in it that `modules.json` names."""
+    """Directory of model and tokenizer: this one, or the folder in it that modules.json names."""
     return next((module.folder for module in read_modules(directory) if module.kind == ENCODER), directory)
 
 
 def cross_encoder(directory: Path) -> dict[str, Any]:
-    """Activation of a CrossEncoder's score, which stands beside config.json, and in earlier ones in it.
+    """Read the activation of a CrossEncoder's score, which stands beside config.json, or earlier in it.
 
     Raises
     ------
@@ -76,6 +76,20 @@ def cross_encoder(directory: Path) -> dict[str, Any]:
     activation = values.get("activation_fn")
     if values.get("model_type") != "CrossEncoder" or activation is None:
         return {}
-    if not isinstance(activation, str):
-        raise ConfigError(f"{path}: activation_fn is {activation!r:.80}: text is expected")
-    return {"sentence_transformers": {"activation_fn": activation}}
+    return {"sentence_transformers": {"activation_fn": json_field(values, "activation_fn", str, None, path)}}
+
+
+def json_field(values: dict[str, Any], key: str, kind: type, default: Any, path: Path) -> Any:
+    """Field of a JSON object; the default where it is missing or null.
+
+    Raises
+    ------
+    ConfigError
+        A value of another kind; file and key are named.
+    """
+    value = values.get(key)
+    if value is None:
+        return default
+    if type(value) is not kind:  # type() and not isinstance(): true would pass for 1
+        raise ConfigError(f"{path}: {key} is {value!r:.80}: {KINDS[kind]} is expected")
+    return value

@@ -1,19 +1,19 @@
-"""minidistil align"""
+"""minidistil align-words"""
 
 from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.embed import row
+from minidistil.cli.common import print_json, print_row
 
 HELP = "align the words of a sentence with those of its translation"
 EXAMPLES = """\
-  minidistil align ENCODER "a warm film" "ein warmer Film"
-  minidistil align ENCODER --pairs train.en train.de --json
-  minidistil align ENCODER --pairs train.tsv --columns english german --method argmax
+  minidistil align-words ENCODER "a warm film" "ein warmer Film"
+  minidistil align-words ENCODER --pairs train.en train.de --json
+  minidistil align-words ENCODER --pairs train.tsv --columns english german --method argmax
 
-Words are the tokenizer's: punctuation stands for itself. Printed are two words and their similarity a line,
-and an empty line after each pair; --json has all words as [begin, end] in the texts as given, and links as
+Words are the tokenizer's: a punctuation mark is a word. A line has two words and their similarity, and an
+empty line ends each pair. --json has all words as [begin, end] in the original texts, and links as
 [source word, target word, similarity]."""
 
 
@@ -41,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
-    from minidistil.embeddings.word_alignment import align
+    from minidistil.embeddings.word_alignment import align_words
     from minidistil.errors import UsageError
     from minidistil.model import load_to_answer
     from minidistil.progress import Progress
@@ -64,15 +62,20 @@ def run(args: argparse.Namespace) -> int:
     model = load_to_answer(path, "Model", backend=args.backend, mapped=True)
     tokenizer = Tokenizer.from_pretrained(path)
     with Progress(len(sources), "aligning", "pair", quiet=args.quiet or not args.pairs) as progress:
-        alignments = align(
+        alignments = align_words(
             model, tokenizer, sources, targets, method=args.method, layer=args.layer, progress=progress
         )
-    for source, target, found in zip(sources, targets, alignments, strict=True):
+    for source, target, (source_words, target_words, links) in zip(sources, targets, alignments, strict=True):
         if args.json:
-            words = {"source_words": found.source, "target_words": found.target, "links": found.links}
-            print(json.dumps({"source": source, "target": target, **words}, ensure_ascii=False))
+            print_json(
+                source=source,
+                target=target,
+                source_words=source_words,
+                target_words=target_words,
+                links=links,
+            )
             continue
-        for i, j, similarity in found.links:
-            print(row(source[slice(*found.source[i])], target[slice(*found.target[j])], similarity))
+        for i, j, similarity in links:
+            print_row(source[slice(*source_words[i])], target[slice(*target_words[j])], similarity)
         print()
     return 0

@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from minidistil import __version__
-from minidistil.cli import align_words as align
-from minidistil.cli import cluster as group
 from minidistil.cli import (
+    align_words,
+    cluster,
     compare,
     demo,
     distill,
@@ -27,6 +27,7 @@ from minidistil.cli import (
     finetune,
     gradcheck,
     inspect,
+    mine_bitext,
     plan,
     predict,
     pretrain,
@@ -34,9 +35,8 @@ from minidistil.cli import (
     search,
     warmup,
 )
-from minidistil.cli import mine_bitext as mine
 from minidistil.cli.streams import abandon, as_utf_8, complain, prepare
-from minidistil.errors import MemoryLimitError, MinidistilError, StorageError
+from minidistil.errors import MemoryLimitError, MinidistilError, StorageError, UsageError
 from minidistil.files import FULL
 from minidistil.memory import keep_freed_memory
 
@@ -51,9 +51,9 @@ VERBS: dict[str, ModuleType] = {
     "predict": predict,
     "embed": embed,
     "search": search,
-    "group": group,
-    "mine": mine,
-    "align": align,
+    "cluster": cluster,
+    "mine-bitext": mine_bitext,
+    "align-words": align_words,
     "inspect": inspect,
     "plan": plan,
     "compare": compare,
@@ -61,6 +61,7 @@ VERBS: dict[str, ModuleType] = {
     "fetch": fetch,
     "warmup": warmup,
 }
+RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before
 
 EPILOG = """\
 exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,
@@ -109,7 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Arguments; texts may stand before options, behind them and between.
 
     argparse itself takes those that follow an option for unknown arguments if there were none before it.
@@ -179,6 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in RENAMED:
+        complain(f"minidistil: {argv[0]!r} is now called {RENAMED[argv[0]]!r}")
+        return UsageError.exit_code
     args = _parse(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())

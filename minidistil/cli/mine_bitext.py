@@ -1,27 +1,28 @@
-"""minidistil mine"""
+"""minidistil mine-bitext"""
 
 from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.embed import (
+from minidistil.cli.common import (
     add_encoder_arguments,
     add_text_arguments,
+    nonempty_rows,
     open_encoder,
+    print_json,
+    print_row,
     read_texts,
-    row,
-    to_find,
 )
 
 HELP = "find translations between two files of sentences that are not aligned"
 EXAMPLES = """\
-  minidistil mine ENCODER news.en news.de --format text
-  minidistil mine ENCODER en.txt de.txt --threshold 1.1 --json > pairs.jsonl
+  minidistil mine-bitext ENCODER news.en news.de --format text
+  minidistil mine-bitext ENCODER en.txt de.txt --threshold 1.1 --json > pairs.jsonl
   minidistil distill --teacher ENCODER --pairs pairs.jsonl --recipe multilingual --out runs/en-de
 
 A score is the cosine of a pair, divided by the mean cosine of its two sentences to their nearest ones in the
-other file (Artetxe and Schwenk 2019). 1 is no better than others around; what to ask for depends on the
-encoder. Cosines it is whatever else the model may ask for."""
+other file (Artetxe and Schwenk 2019). 1 is no better than the neighbours; a good threshold depends on the
+encoder. Cosines are used even if the model asks for another similarity."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
     from minidistil.embeddings.bitext import mine_bitext
     from minidistil.errors import UsageError
 
@@ -53,17 +52,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-k must be at least 1, not {args.k}")
     if args.source == args.target == "-":
         raise UsageError("standard input cannot be both files")
-    sides = [read_texts(args, path) for path in (args.source, args.target)]
-    first, second = (side.subset(to_find(side)) for side in sides)
-    sources, targets = first.texts, second.texts
+    files = [read_texts(args, path) for path in (args.source, args.target)]
+    source, target = (examples.subset(nonempty_rows(examples)) for examples in files)
     encoder = open_encoder(args)
-    ours, theirs = (encoder.encode(side, quiet=args.quiet) for side in (sources, targets))
-    found = mine_bitext(ours, theirs, args.k, strategy=args.strategy, threshold=args.threshold)
-    for (i, j), score in zip(found.pairs.tolist(), found.scores.tolist(), strict=True):
+    x, y = (encoder.encode(side.texts, quiet=args.quiet) for side in (source, target))
+    mined = mine_bitext(x, y, args.k, strategy=args.strategy, threshold=args.threshold)
+    for (i, j), score in zip(mined.pairs.tolist(), mined.scores.tolist(), strict=True):
+        text, translation = source.texts[i], target.texts[j]
         if args.json:
-            lines = [first.lines[i], second.lines[j]]
-            pair = {"score": score, "lines": lines, "text": sources[i], "text_pair": targets[j]}
-            print(json.dumps(pair, ensure_ascii=False))
+            lines = [source.lines[i], target.lines[j]]
+            print_json(score=score, lines=lines, text=text, text_pair=translation)
         else:
-            print(row(score, sources[i], targets[j]))
+            print_row(score, text, translation)
     return 0

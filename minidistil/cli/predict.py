@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from minidistil.cli.embed import row
+    from minidistil.cli.common import print_row
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.cli.predictions import kind_of, made
     from minidistil.errors import DataError, InputError, MinidistilError, UsageError
@@ -190,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
                     print()
                 first = False
                 for cells in shown.rows:
-                    print(row(*cells))
+                    print_row(*cells)
             if page is not None:
                 results.append((shown.facts, _attention(args, predict, shown.facts)))
         sys.stdout.flush()

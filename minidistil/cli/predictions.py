@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minidistil.cli.embed import tell_similarity
+from minidistil.cli.common import log_similarity
 from minidistil.cli.inputs import (
     Input,
     read_choices,
@@ -18,7 +18,7 @@ from minidistil.cli.inputs import (
     read_sentences,
     read_texts,
 )
-from minidistil.embeddings.directory import read_embedding
+from minidistil.embeddings.directory import read_settings
 from minidistil.errors import UsageError
 from minidistil.pipelines import Pipeline, pipeline_class, pipeline_for
 from minidistil.tasks.intents.predictor import Nearest
@@ -273,11 +273,11 @@ def made(task: str | None, path_or_id: str, setup: dict[str, Any], **options: An
         kind = pipeline_class(task)
         _check_setup(kind, setup)
         if "prompt" in setup:
-            about = read_embedding(resolve(path_or_id))
+            about = read_settings(resolve(path_or_id))
             setup = {**setup, "prompt": about.named_or_text(setup["prompt"])}
         found = kind.from_pretrained(path_or_id, **options, **setup)
         if isinstance(found, Nearest):
-            tell_similarity(found.nearest.encoder)
+            log_similarity(found.nearest.encoder)
         return found
     for option in setup.keys() & {"entries", "vectors", "answers", "prompt"}:  # which no head asks for
         _check_setup(None, {option})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.embed import (
+from minidistil.cli.common import (
     add_encoder_arguments,
     add_text_arguments,
-    numbers,
+    log_similarity,
+    nonempty_rows,
     open_encoder,
+    print_json,
+    print_row,
     read_texts,
-    row,
-    tell_similarity,
-    to_find,
+    shortest_decimals,
 )
 
 HELP = "find the texts of a file that are nearest to a query"
@@ -40,10 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
-    from minidistil.embeddings.search import search
-    from minidistil.embeddings.vector_files import check_format, known_vectors
+    from minidistil.embeddings.semantic_search import search
+    from minidistil.embeddings.vector_files import check_format, reuse_vectors
     from minidistil.errors import UsageError
     from minidistil.text.readers import read_examples
 
@@ -60,25 +59,25 @@ def run(args: argparse.Namespace) -> int:
     if args.vectors is not None:
         check_format(args.vectors)
     corpus = read_texts(args, args.corpus)
-    places = to_find(corpus)
+    rows = nonempty_rows(corpus)
     encoder = open_encoder(args)
-    prompt = None if args.query_prompt is None else encoder.embedding.named_or_text(args.query_prompt)
-    tell_similarity(encoder)
+    prompt = None if args.query_prompt is None else encoder.settings.named_or_text(args.query_prompt)
+    log_similarity(encoder)
     if args.vectors is None:
         vectors = encoder.encode(corpus.texts, quiet=args.quiet)
     else:
-        vectors = known_vectors(encoder, corpus.texts, args.vectors)
-    corpus, vectors = corpus.subset(places), vectors[places]
-    asked = encoder.encode(queries, prompt=prompt)
-    indices, scores = search(asked, vectors, args.k, similarity=encoder.embedding.similarity)
-    for query, origin, found, near in zip(queries, origins, indices.tolist(), scores, strict=True):
+        vectors = reuse_vectors(encoder, corpus.texts, args.vectors)
+    corpus, vectors = corpus.subset(rows), vectors[rows]
+    encoded = encoder.encode(queries, prompt=prompt)
+    nearest = search(encoded, vectors, args.k, similarity=encoder.settings.similarity)
+    for query, origin, indices, scores in zip(queries, origins, *nearest, strict=True):
         hits = [
             {"score": score, "line": corpus.lines[i], **corpus.ids[i], "text": corpus.texts[i]}
-            for i, score in zip(found, numbers(near), strict=True)
+            for i, score in zip(indices.tolist(), shortest_decimals(scores), strict=True)
         ]
         if args.json:
-            print(json.dumps({**origin, "query": query, "hits": hits}, ensure_ascii=False))
+            print_json(**origin, query=query, hits=hits)
         else:
             for hit in hits:
-                print(row(query, hit["score"], hit["text"]))
+                print_row(query, hit["score"], hit["text"])
     return 0

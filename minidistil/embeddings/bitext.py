@@ -1,4 +1,4 @@
-"""Mining bitext: sentences of two languages that translate each other, found by their vectors."""
+"""Bitext mining: find translations between two collections of sentences by their vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.embeddings.search import Hits, Int64, Pairs, best_first, search
+from minidistil.embeddings.semantic_search import Hits, Int64, Pairs, best_first, search
 from minidistil.errors import UsageError
 
 Strategy = Literal["forward", "backward", "intersection", "max"]
@@ -21,7 +21,7 @@ def mine_bitext(
     strategy: Strategy = "max",
     threshold: float | None = None,
 ) -> Pairs:
-    """Pairs of rows that are likely translations, scored by the ratio of their cosine to that of others.
+    """Mine likely translations, scored by the ratio of their cosine to those of their neighbours.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def mine_bitext(
         The best target for each source; the best source for each target; pairs that are both; or pairs of
         either kind from the best down, as long as neither side is taken.
     threshold : float, optional
-        Least score. 1 is a pair that is no nearer than its sides' neighbours are on average.
+        Least score. At 1 a pair is as near as its neighbours are on average.
 
     Returns
     -------
@@ -43,10 +43,8 @@ def mine_bitext(
 
     Raises
     ------
-    InputError
-        Other shapes, a NaN, an Inf.
-    UsageError
-        k below 1, an unknown strategy.
+    InputError, UsageError
+        As of `search`; an unknown strategy.
 
     Notes
     -----
@@ -55,47 +53,47 @@ def mine_bitext(
 
         score(x, y) = cos(x, y) / (sum_{z in NN_k(x)} cos(x, z) / 2k + sum_{z in NN_k(y)} cos(y, z) / 2k)
 
-    where NN_k(x) are the k targets nearest to x, NN_k(y) the k sources nearest to y. A cosine alone does not
-    compare: some sentences are near to everything. Candidates for x are NN_k(x), for y NN_k(y). Where the
-    denominator is not positive, neighbours being no nearer than chance, the score is 0.
+    where NN_k(x) are the k targets nearest to x, NN_k(y) the k sources nearest to y. A cosine alone is no
+    measure, since some sentences are near to everything. Candidates for x are NN_k(x), for y NN_k(y). If the
+    denominator is not positive, the neighbours are no nearer than chance, and the score is 0.
     """
     if strategy not in get_args(Strategy):
         raise UsageError(f"strategy is {strategy!r}: expected one of {', '.join(get_args(Strategy))}")
-    there, back = search(source, target, k), search(target, source, k)
-    n, m = len(there.indices), len(back.indices)
+    forward, backward = search(source, target, k), search(target, source, k)
+    n, m = len(forward.indices), len(backward.indices)
     if not n or not m:
         return Pairs(np.zeros((0, 2), np.int64), np.zeros(0))
-    around_source, around_target = (hits.scores.mean(1, dtype=np.float64) for hits in (there, back))
-    targets, forward = _best(there, around_source, around_target)
-    sources, backward = _best(back, around_target, around_source)
+    source_means, target_means = (hits.scores.mean(1, dtype=np.float64) for hits in (forward, backward))
+    targets, forward_scores = _best(forward, source_means, target_means)
+    sources, backward_scores = _best(backward, target_means, source_means)
     # A pair as one number, so that sets of pairs are sets of numbers.
-    ahead, behind = np.arange(n) * m + targets, sources * m + np.arange(m)
-    keys, scores = ahead, forward
+    forward_keys, backward_keys = np.arange(n) * m + targets, sources * m + np.arange(m)
+    keys, scores = forward_keys, forward_scores
     if strategy == "backward":
-        keys, scores = behind, backward
+        keys, scores = backward_keys, backward_scores
     elif strategy == "intersection":
-        keys, at, _ = np.intersect1d(ahead, behind, return_indices=True)
-        scores = forward[at]
+        keys, first, _ = np.intersect1d(forward_keys, backward_keys, return_indices=True)
+        scores = forward_scores[first]
     elif strategy == "max":
-        keys, at = np.unique(np.concatenate([ahead, behind]), return_index=True)
-        scores = np.concatenate([forward, backward])[at]
-    found = best_first(np.stack(np.divmod(keys, m), axis=1), scores)
-    keep = np.ones(len(keys), np.bool_) if threshold is None else found.scores >= threshold
+        keys, first = np.unique(np.concatenate([forward_keys, backward_keys]), return_index=True)
+        scores = np.concatenate([forward_scores, backward_scores])[first]
+    pairs, scores = best_first(np.stack(np.divmod(keys, m), axis=1), scores)
+    keep = np.ones(len(keys), np.bool_) if threshold is None else scores >= threshold
     if strategy == "max":
-        keep &= _first_uses(found.pairs)
-    return Pairs(found.pairs[keep], found.scores[keep])
+        keep &= _first_uses(pairs)
+    return Pairs(pairs[keep], scores[keep])
 
 
-def _best(hits: Hits, around: npt.NDArray[Any], around_others: npt.NDArray[Any]) -> tuple[Int64, Any]:
-    """Of each row's neighbours that with the largest score, and the score; of equal ones the nearest."""
-    average = (around[:, None] + around_others[hits.indices]) / 2
+def _best(hits: Hits, means: npt.NDArray[Any], other_means: npt.NDArray[Any]) -> tuple[Int64, Any]:
+    """Neighbour of each row with the largest score, and the score; of equal ones the nearest."""
+    average = (means[:, None] + other_means[hits.indices]) / 2
     scores = np.where(average > 0, hits.scores / np.where(average > 0, average, 1), 0)
     best = scores.argmax(1)[:, None]
     return np.take_along_axis(hits.indices, best, 1)[:, 0], np.take_along_axis(scores, best, 1)[:, 0]
 
 
 def _first_uses(pairs: Int64) -> npt.NDArray[np.bool_]:
-    """Which pairs, taken from the first on, have neither side in one that was taken before."""
+    """Mask of a greedy choice: True if neither side is part of an earlier chosen pair."""
     keep = np.zeros(len(pairs), np.bool_)
     sources: set[int] = set()
     targets: set[int] = set()

@@ -1,7 +1,4 @@
-"""Vectors in a file: .npy, or .safetensors under the name `embeddings`.
-
-A .safetensors file also tells of which texts they are, by a hash.
-"""
+"""Files of vectors: .npy, or .safetensors under the name `embeddings` with a hash of the texts."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import as_vectors
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.search import prepared
-from minidistil.embeddings.vectors import as_vectors
+from minidistil.embeddings.similarity import prepare
 from minidistil.errors import DataError, InputError, UsageError
 from minidistil.files import atomic_write, read_npy
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
@@ -24,15 +21,15 @@ from minidistil.weights.safetensors_file import SafetensorsFile, write_safetenso
 NAME = "embeddings"
 TEXTS = "texts_sha256"  # in the metadata of a .safetensors file
 
-ROWS_COMPARED = 8  # of vectors made before with those that the encoder makes now
-# Half precision, another backend or another program change a vector less than this part of its length.
-# Eight bits change it more: they belong to no encoder here.
+ROWS_COMPARED = 8  # stored vectors that are embedded again and compared
+# Half precision, another backend or another program change a vector by less than this part of its length, and
+# quantization to 8 bits by more: such vectors belong to no encoder here.
 TOLERANCE = 0.02
 FORMATS = (".npy", ".safetensors")
 
 
 def check_format(path: str | Path) -> str:
-    """The ending of a name, or a UsageError if there is no such format."""
+    """Return the suffix of a file name, or raise a UsageError if there is no such format."""
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise UsageError(f"{path}: vectors are kept in files that end in {' or '.join(FORMATS)}")
@@ -47,49 +44,48 @@ def write_vectors(path: str | Path, vectors: npt.NDArray[Any], texts: Sequence[s
     path : str or Path
     vectors : float [N, H]
     texts : sequence of str, [N]
-        What they are vectors of. A .safetensors file then has a hash of them, by which `known_vectors` sees
-        whether these are still the texts.
+        A .safetensors file keeps their hash, by which `reuse_vectors` notices that the texts have changed.
 
     Raises
     ------
     UsageError
-        A name with another ending.
+        A name with another suffix.
     StorageError
-        The disk is full or the place cannot be written; what was there is untouched.
+        The disk is full or the file cannot be written; its old content is untouched.
     """
     if check_format(path) == ".npy":
         with atomic_write(path) as temporary:
             np.save(temporary, vectors, allow_pickle=False)
     else:
-        told = {} if texts is None else {TEXTS: _hash(texts)}
-        write_safetensors(path, {NAME: vectors}, {"format": "pt", **told})
+        metadata = {} if texts is None else {TEXTS: _hash(texts)}
+        write_safetensors(path, {NAME: vectors}, {"format": "pt", **metadata})
 
 
 def read_vectors(path: str | Path) -> npt.NDArray[Any]:
-    """Vectors [N, H] that `write_vectors` wrote, or another program.
+    """Read vectors [N, H] of `write_vectors` or of another program.
 
     Raises
     ------
     UsageError
-        A name with another ending.
+        A name with another suffix.
     DataError, WeightsError, InputError
         No such file, a damaged one, or one that holds something else.
     """
     return _read(path)[0]
 
 
-def known_vectors(
-    encoder: SentenceEncoder, texts: Sequence[str], given: str | Path | npt.ArrayLike
+def reuse_vectors(
+    encoder: SentenceEncoder, texts: Sequence[str], stored: str | Path | npt.ArrayLike
 ) -> npt.NDArray[Any]:
-    """Vectors that were made before, [N, H], if they are those of these texts and of this encoder.
+    """Reuse stored vectors [N, H], if they are those of these texts and of this encoder.
 
     Parameters
     ----------
     encoder : SentenceEncoder
     texts : sequence of str, [N]
-    given : path, or float [N, H]
-        A file as of `read_vectors`, or what `encode` gave. Of a file that tells its texts, all must be the
-        same. Some rows, the first and the last among them, are made anew and compared in any case.
+    stored : path, or float [N, H]
+        A file as of `read_vectors`, or the result of `encode`. If the file has a hash of its texts, they must
+        all be the same. Some rows, the first and the last among them, are embedded again and compared.
 
     Raises
     ------
@@ -98,24 +94,24 @@ def known_vectors(
     UsageError, DataError, WeightsError
         As of `read_vectors`.
     """
-    if isinstance(given, (str, Path)):
-        (vectors, told), name = _read(given), str(given)
+    if isinstance(stored, (str, Path)):
+        (vectors, digest), name = _read(stored), str(stored)
     else:
-        vectors, told, name = as_vectors("the vectors", given), None, "the vectors"
+        vectors, digest, name = as_vectors("the vectors", stored), None, "the vectors"
     if vectors.shape != (len(texts), encoder.width):
         raise InputError(
             f"{name}: there are {len(vectors)} vectors of {vectors.shape[1]} numbers; {len(texts)} of "
             f"{encoder.width} are expected, of these texts and this encoder"
         )
-    if told is not None and told != _hash(texts):
+    if digest is not None and digest != _hash(texts):
         raise InputError(f"{name}: these are vectors of other texts, or of these in another order; {AGAIN}")
     rows = np.unique(np.linspace(0, len(texts) - 1, ROWS_COMPARED).round().astype(np.int64))
-    similarity = encoder.embedding.similarity  # of cosines lengths do not count
-    made = prepared(encoder.encode([texts[i] for i in rows]), similarity)
-    apart = np.linalg.norm(made - prepared(vectors[rows], similarity), axis=1)
-    differs = np.flatnonzero(apart > TOLERANCE * np.linalg.norm(made, axis=1))
-    if len(differs):
-        i = int(rows[differs[0]])
+    similarity = encoder.settings.similarity  # cosines do not depend on lengths
+    expected = prepare(encoder.encode([texts[i] for i in rows]), similarity)
+    differences = np.linalg.norm(expected - prepare(vectors[rows], similarity), axis=1)
+    wrong = np.flatnonzero(differences > TOLERANCE * np.linalg.norm(expected, axis=1))
+    if len(wrong):
+        i = int(rows[wrong[0]])
         raise InputError(
             f"{name}: row {i} is not the vector that this encoder makes of {texts[i]!r:.60}. They are of "
             f"other texts, in another order, of another encoder, or made with other options: {AGAIN}"
@@ -127,16 +123,13 @@ AGAIN = "make them again with `minidistil embed`"
 
 
 def _read(path: str | Path) -> tuple[npt.NDArray[Any], str | None]:
-    """Vectors, and the hash of their texts if the file has it."""
-    told = None
+    """Read vectors, and the hash of their texts if the file has it."""
     if check_format(path) == ".npy":
-        array = read_npy(path)
-    else:
-        file = SafetensorsFile(path)
-        if NAME not in file:
-            raise DataError(f"there is no {NAME!r} in it; there are: {', '.join(file)}", path=path)
-        array, told = file[NAME], file.metadata.get(TEXTS)
-    return as_vectors(str(path), array), told
+        return as_vectors(str(path), read_npy(path)), None
+    file = SafetensorsFile(path)
+    if NAME not in file:
+        raise DataError(f"there is no {NAME!r} in it; there are: {', '.join(file)}", path=path)
+    return as_vectors(str(path), file[NAME]), file.metadata.get(TEXTS)
 
 
 def _hash(texts: Sequence[str]) -> str:

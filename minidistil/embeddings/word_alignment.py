@@ -1,9 +1,9 @@
-"""Which words of a sentence and of its translation say the same, by the vectors of an encoder.
+"""Word alignment: link the words of a sentence with those of its translation by their vectors.
 
 SimAlign (Jalili Sabet, Dufter, Yvon and Schütze 2020, "SimAlign: High Quality Word Alignments without
 Parallel Training Data using Static and Contextualized Embeddings", arXiv:2004.08728), at the level of words:
-the similarity of two words is the cosine of their vectors, brought to between 0 and 1, and links are read off
-the matrix of similarities.
+the similarity of two words is the cosine of their vectors, scaled to 0 to 1, and the matrix of similarities
+gives the links.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.batch import Batch
-from minidistil.embeddings.search import directions
+from minidistil.embeddings.semantic_search import Int64
+from minidistil.embeddings.similarity import Array, Float64, directions
 from minidistil.errors import InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress
@@ -24,31 +25,28 @@ from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 
-Array = npt.NDArray[np.floating[Any]]
-Int64 = npt.NDArray[np.int64]
 Method = Literal["argmax", "itermax", "match"]
 
-# The paper's for itermax: what a similarity is worth once one of its two words has a link, and how often
-# links are looked for.
+# The paper's for itermax: the factor of a similarity of which one word has a link already, and the rounds.
 DISCOUNT, ITERATIONS = 0.9, 2
-# Where the paper's multilingual encoders, BERT and XLM-R of 12 layers, align best: at layer 8.
+# The paper's multilingual encoders, BERT and XLM-R of 12 layers, align best at layer 8.
 DEPTH = 8 / 12
 
 
 class Span(NamedTuple):
-    """A word: `text[start:end]`."""
+    """Position of a word: `text[start:end]`."""
 
     start: int
     end: int
 
 
 class Link(NamedTuple):
-    """Two words that say the same.
+    """Link between two words.
 
     Attributes
     ----------
     source, target : int
-        Which words, counted from 0.
+        Numbers of the words in their sentences, from 0.
     similarity : float
         From 0 to 1: (1 + cos) / 2.
     """
@@ -59,14 +57,14 @@ class Link(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """The words of two sentences, and the links between them, by source word, then by target word."""
+    """Words of two sentences, and the links between them by source word, then by target word."""
 
     source: list[Span]
     target: list[Span]
     links: list[Link]
 
 
-def align(
+def align_words(
     model: Model,
     tokenizer: Tokenizer,
     sources: Sequence[str],
@@ -78,8 +76,8 @@ def align(
 ) -> list[Alignment]:
     """Align the words of sentences with those of their translations.
 
-    Words are the tokenizer's: what stands between spaces, punctuation and Chinese characters each for
-    themselves. A word's vector is the mean of those of its tokens.
+    Words are the tokenizer's, split at spaces; a punctuation mark or a Chinese character is a word. A word's
+    vector is the mean of those of its tokens.
 
     Parameters
     ----------
@@ -91,20 +89,21 @@ def align(
     method : {"argmax", "itermax", "match"}
         See `links`.
     layer : int, optional
-        Whose vectors: 0 is the embeddings, i what layer i gives. Default: two thirds of the layers.
+        Layer of the vectors: 0 is the embeddings, i the output of layer i. Default: two thirds of the layers.
     progress : Progress, optional
         Counts pairs.
 
     Returns
     -------
     list of Alignment
-        In the order of the pairs, which do not depend on each other. Words are places in the texts as given.
+        In the order of the pairs, which do not depend on each other. Words are positions in the original
+        texts.
 
     Raises
     ------
     InputError
-        Something that is not text, unequal numbers of texts, a sentence longer than the model takes: links of
-        its beginning would pass for all.
+        Something that is not text, unequal numbers of texts, or a sentence with more tokens than the model
+        has positions.
     UsageError
         An unknown method or layer.
     """
@@ -118,7 +117,7 @@ def align(
     room = sequence_length(tokenizer, model.config)
     sides = [tokenizer.encode(texts, max_length=room, truncation="error") for texts in (sources, targets)]
     lengths = np.array([[len(ids) for ids in side.input_ids] for side in sides], np.int64).sum(0)
-    found: dict[int, Alignment] = {}
+    alignments: dict[int, Alignment] = {}
     for rows in sorted_batches(lengths, TOKENS_AT_ONCE):
         both = [(side.input_ids[row], side.token_type_ids[row]) for side in sides for row in rows]
         batch = Batch.from_sequences(*zip(*both, strict=True))
@@ -126,50 +125,48 @@ def align(
         states = np.split(outputs["hidden_states"][layer], batch.cu_seqlens[1:-1])
         for row, a, b in zip(rows.tolist(), states[: len(rows)], states[len(rows) :], strict=True):
             words = [side.raw[row] for side in sides]
-            similarity = similarities(_word_vectors(a, words[0]), _word_vectors(b, words[1]))
-            found[row] = Alignment(
+            similarity = word_similarities(_word_vectors(a, words[0]), _word_vectors(b, words[1]))
+            alignments[row] = Alignment(
                 spans(sources[row], words[0]),
                 spans(targets[row], words[1]),
                 [Link(i, j, float(similarity[i, j])) for i, j in links(similarity, method).tolist()],
             )
         if progress is not None:
             progress.update(len(rows))
-    return [found[row] for row in range(len(sources))]
+    return [alignments[row] for row in range(len(sources))]
 
 
-def similarities(source: Array, target: Array) -> npt.NDArray[np.float64]:
-    """(1 + cos) / 2 of all words of one side [S, H] with all of the other [T, H]: [S, T], from 0 to 1."""
+def word_similarities(source: Array, target: Array) -> Float64:
+    """Similarities (1 + cos) / 2 [S, T] of words [S, H] and [T, H], from 0 to 1."""
     cosines = directions(source) @ directions(target).T
     return np.clip((1 + cosines) / 2, 0, 1)
 
 
 def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
-    """Links [n, 2] read off similarities [S, T] >= 0, sorted by source word, then by target word.
+    """Extract links [n, 2] from similarities, sorted by source word, then by target word.
 
     Parameters
     ----------
     similarity : float [S, T]
+        At least 0.
     method : {"argmax", "itermax", "match"}
+        The three methods of the paper.
+
         argmax: i and j are linked if each is the other's most similar word, of equal ones the first; a word
-        without any similarity has no link. Exact, and misses some.
+        without any similarity has no link. The most precise, with the fewest links.
 
-        itermax: argmax, and argmax once more, where similarities count 0.9 times if one of the two words has
-        a link, and not at all if both have. So words without a link find one, if need be with a word that
-        has one already.
+        itermax: argmax twice. In the second round a similarity is multiplied by 0.9 if one of its words has a
+        link, and by 0 if both have, so that more words find a link.
 
-        match: the one-to-one links with the largest sum of similarities. It leaves no word of the shorter
-        sentence without a link.
+        match: the one-to-one links with the largest sum of similarities. Every word of the shorter sentence
+        has a link.
 
     Raises
     ------
     InputError
-        Other shapes, a NaN, or similarities below 0.
+        Another shape, a NaN, or similarities below 0.
     UsageError
         An unknown method.
-
-    Notes
-    -----
-    The three methods of the paper, with its constants for itermax.
     """
     _check_method(method)
     s = np.asarray(similarity, np.float64)
@@ -178,7 +175,8 @@ def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
     if not s.size:
         return np.zeros((0, 2), np.int64)
     if method == "match":
-        return matching(s) if s.shape[0] <= s.shape[1] else _sorted(matching(s.T)[:, ::-1])
+        wide = s.shape[0] <= s.shape[1]
+        return maximum_weight_matching(s) if wide else _sorted(maximum_weight_matching(s.T)[:, ::-1])
     linked = _mutual(s)
     for _ in range(1, ITERATIONS if method == "itermax" else 1):
         busy = linked.any(1, keepdims=True).astype(np.int64) + linked.any(0, keepdims=True)
@@ -186,8 +184,8 @@ def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
     return np.argwhere(linked).astype(np.int64)
 
 
-def matching(weights: npt.NDArray[np.float64]) -> Int64:
-    """The one-to-one links [S, 2] of the largest sum, of all rows of [S, T] with S <= T.
+def maximum_weight_matching(weights: Float64) -> Int64:
+    """One-to-one links [S, 2] with the largest sum of weights [S, T], S <= T.
 
     The Hungarian method (Kuhn 1955, "The Hungarian Method for the Assignment Problem") in the form that adds
     one row after the other along a shortest augmenting path (Jonker and Volgenant 1987, "A Shortest
@@ -195,8 +193,8 @@ def matching(weights: npt.NDArray[np.float64]) -> Int64:
     """
     n, m = weights.shape
     cost = weights.max(initial=0) - weights
-    # Prices with cost - row - column >= 0 everywhere and = 0 on links, which proves that these are best.
-    # Column m is a place to start from: the row that is being added sits there.
+    # Dual prices with cost - row - column >= 0 everywhere and = 0 on links, which proves the optimum.
+    # Column m is the start of a path: the row that is being added sits there.
     row_price, column_price = np.zeros(n), np.zeros(m + 1)
     owner = np.full(m + 1, -1)  # the row that each column is linked to
     for row in range(n):
@@ -214,7 +212,7 @@ def matching(weights: npt.NDArray[np.float64]) -> Int64:
             row_price[owner[done]] += step
             column_price[done] -= step
             distance[~done[:m]] -= step
-        while column != m:  # hand columns on along the path
+        while column != m:  # shift columns along the path
             owner[column] = owner[previous[column]]
             column = int(previous[column])
     columns = np.flatnonzero(owner[:m] >= 0)
@@ -222,9 +220,9 @@ def matching(weights: npt.NDArray[np.float64]) -> Int64:
 
 
 def spans(text: str, encoding: Any) -> list[Span]:
-    """Where each word of an encoded text begins and ends in it.
+    """Positions of the words of an encoded text.
 
-    Marks above or below the last letter, which a tokenizer may have dropped, belong to the word.
+    Combining marks after the last letter, which a tokenizer may have dropped, belong to the word.
 
     Parameters
     ----------
@@ -232,12 +230,12 @@ def spans(text: str, encoding: Any) -> list[Span]:
     encoding : tokenizers.Encoding
         Of this text.
     """
-    found: dict[int, Span] = {}
+    by_number: dict[int, Span] = {}
     for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
         if word is not None:
-            begin = found[word].start if word in found else start
-            found[word] = Span(begin, end)
-    words = list(found.values())
+            begin = by_number[word].start if word in by_number else start
+            by_number[word] = Span(begin, end)
+    words = list(by_number.values())
     limits = [*(word.start for word in words[1:]), len(text)]
     return [
         Span(start, _with_marks(text, end, limit)) for (start, end), limit in zip(words, limits, strict=False)
@@ -251,10 +249,7 @@ def _with_marks(text: str, end: int, limit: int) -> int:
 
 
 def _word_vectors(states: Array, encoding: Any) -> Array:
-    """Sums [W, H] of the vectors [T, H] of each word's tokens; [CLS] and [SEP] are no words.
-
-    A cosine does not tell a sum from a mean.
-    """
+    """Sums [W, H] of the vectors [T, H] of each word's tokens, whose cosines are those of means."""
     tokens = np.array([t for t, word in enumerate(encoding.word_ids) if word is not None], np.int64)
     words = np.array([word for word in encoding.word_ids if word is not None], np.int64)
     if not len(tokens):
@@ -262,8 +257,8 @@ def _word_vectors(states: Array, encoding: Any) -> Array:
     return np.asarray(np.add.reduceat(states[tokens], np.flatnonzero(np.diff(words, prepend=-1))))
 
 
-def _mutual(s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Where i's largest is at j and j's largest at i, and not 0."""
+def _mutual(s: Float64) -> npt.NDArray[np.bool_]:
+    """Mask [S, T] of the positive entries that are the largest of both their row and their column."""
     rows, columns = s.argmax(1)[:, None], s.argmax(0)
     both = (rows == np.arange(s.shape[1])) & (columns == np.arange(s.shape[0])[:, None])
     return np.asarray(both & (s > 0), np.bool_)

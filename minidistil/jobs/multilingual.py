@@ -30,10 +30,11 @@ from minidistil.config import DistilBertConfig, load_config
 from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
-from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
-from minidistil.embeddings.encoder import SentenceEncoder, prompt_tokens
-from minidistil.embeddings.search import paired, retrieval_accuracy
-from minidistil.embeddings.vectors import embed
+from minidistil.embeddings.directory import read_settings, write_settings
+from minidistil.embeddings.encoder import SentenceEncoder, embed, prompt_tokens
+from minidistil.embeddings.semantic_search import retrieval_accuracy
+from minidistil.embeddings.settings import EmbeddingSettings
+from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import ConfigError
 from minidistil.files import temporary_directory
 from minidistil.jobs.run import Evaluation, RecipeRun, freeze, sizes
@@ -161,8 +162,8 @@ class PairsDistillation(RecipeRun):
         return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
 
     @cached_property
-    def embedding(self) -> Embedding:
-        return read_embedding(resolve(self.source), self.teacher.config.hidden_size)
+    def embedding(self) -> EmbeddingSettings:
+        return read_settings(resolve(self.source), self.teacher.config.hidden_size)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -206,7 +207,7 @@ class PairsDistillation(RecipeRun):
         return prompt_tokens(self._reader(tokenizer), self.embedding.prompt(), self._written)
 
     @property
-    def _written(self) -> Embedding:
+    def _written(self) -> EmbeddingSettings:
         """Settings of the student's vectors: the teacher's, but for the length."""
         return self.embedding._replace(max_length=self.recipe.data.max_length)
 
@@ -275,21 +276,16 @@ class PairsDistillation(RecipeRun):
 
     def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
         """Share of sentences that find their translation, and the other way round, by cosine."""
-        about, width = self.embedding, self.embedding.width(model.config.hidden_size)
-        there, back = (
-            embed(
-                model, side, pooling=about.pooling, normalize=about.normalize, skip=skip, layers=about.layers
-            )[:, :width]
-            for side in datasets
-        )
+        width = self.embedding.width(model.config.hidden_size)
+        there, back = (embed(model, side, self.embedding, skip=skip)[:, :width] for side in datasets)
         return {
             "to_translation": retrieval_accuracy(there, back),
             "to_source": retrieval_accuracy(back, there),
-            "cosine": float(paired(there, back, "cosine").mean()),
+            "cosine": float(pairwise_similarities(there, back, "cosine").mean()),
         }
 
     def save(self, model: Model) -> None:
-        write_embedding(self.out / "model", self._written, model.config.hidden_size)
+        write_settings(self.out / "model", self._written, model.config.hidden_size)
         super().save(model)  # last, since its config.json says that the model is there
 
     def card(self) -> ModelCard:
@@ -306,7 +302,7 @@ class PairsDistillation(RecipeRun):
     def report(self) -> dict[str, Any]:
         student = load_model(self.out / "model")
         # Each reads as far as it does for whoever uses it: what it was taught on says nothing of the teacher.
-        own = SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding).embedding.max_length
+        own = SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding).settings.max_length
         models = {
             "teacher": (self.teacher, self.teacher_tokenizer, own),
             "student": (student, self.tokenizer, self.recipe.data.max_length),

@@ -114,3 +114,9 @@ def _gradient(name: str, value: npt.ArrayLike, shape: tuple[int, ...], dtype: np
             f"{array.dtype} {list(array.shape)}"
         )
     return np.ascontiguousarray(array, dtype)
+
+
+def require_finite(*outputs: Array) -> None:
+    """Raise an InputError for outputs of a model that are NaN or infinite."""
+    if not all(np.isfinite(part).all() for part in outputs):
+        raise InputError("the model's outputs hold a NaN or an Inf: its weights are damaged, or it diverged")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError
+from minidistil.model.checks import require_finite
 from minidistil.model.model import Model
 from minidistil.prefetch import prefetch
 from minidistil.progress import Progress
@@ -19,12 +19,6 @@ from minidistil.text.windows import Windows
 Array = npt.NDArray[np.floating[Any]]
 
 TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
-
-
-def require_finite(*scores: Array) -> None:
-    """An InputError for outputs of a model that are NaN or infinite."""
-    if not all(np.isfinite(part).all() for part in scores):
-        raise InputError("the model's outputs hold a NaN or an Inf: its weights are damaged, or it diverged")
 
 
 def read_windows(

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from minidistil.embeddings.encoder import EncoderSettings
 from minidistil.errors import ConfigError, UsageError
 from minidistil.settings import build
 from minidistil.tasks.base import Measurable
@@ -29,6 +28,7 @@ from minidistil.tasks.masked_lm.task import MaskedLMSettings, MaskedLMTask
 from minidistil.tasks.multiple_choice.task import ChoiceTask
 from minidistil.tasks.question_answering.task import QuestionTask
 from minidistil.tasks.similarity.retrieval import RetrievalSettings, RetrievalTask
+from minidistil.tasks.similarity.settings import EncoderSettings
 from minidistil.tasks.similarity.task import SimilarityTask, TranslationTask
 from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
 from minidistil.tasks.token_classification.task import TokenTask

@@ -418,9 +418,9 @@ def test_verbs_of_vectors(place, tmp_path, capsys):
         for arguments in (
             ["embed", encoder, bad, "--out", tmp_path / "out" / "v.npy"],
             ["search", encoder, "a film", "--corpus", bad],
-            ["group", encoder, bad, "--clusters", "2"],
-            ["mine", encoder, good, bad],
-            ["align", encoder, "--pairs", bad, *([] if name.endswith((".jsonl", ".csv")) else [good])],
+            ["cluster", encoder, bad, "--clusters", "2"],
+            ["mine-bitext", encoder, good, bad],
+            ["align-words", encoder, "--pairs", bad, *([] if name.endswith((".jsonl", ".csv")) else [good])],
         ):
             said = run(capsys, *arguments)
             assert message in said
@@ -469,7 +469,7 @@ def test_texts_of_no_tokens(place, tmp_path, capsys):
         assert found.get("entities", []) == []
         assert found.get("candidates", []) == []
     run(capsys, "embed", place / "encoder", tmp_path / "a.tsv", "--out", tmp_path / "v.npy", code=0)
-    run(capsys, "align", place / "encoder", NOTHING, "a film", code=0)
+    run(capsys, "align-words", place / "encoder", NOTHING, "a film", code=0)
 
 
 def test_numbers_that_never_change(place, tmp_path, capsys):

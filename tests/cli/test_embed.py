@@ -11,7 +11,7 @@ import pytest
 from tiny import CONFIG, make_encoder
 
 from minidistil.cli.main import main
-from minidistil.embeddings.cluster import cluster
+from minidistil.embeddings.clustering import cluster
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.vector_files import read_vectors
 from minidistil.model import BertModel
@@ -208,7 +208,7 @@ def test_search_with_prompts_and_another_similarity(encoder, say, tmp_path, caps
         assert main(["search", str(dot), "warm", "--corpus", str(file)]) == 0
     assert "scores are dot products, as the model asks for" in caplog.messages
     capsys.readouterr()
-    scores = [pair["score"] for pair in say("group", dot, file, "--duplicates", "-1000", "--json")]
+    scores = [pair["score"] for pair in say("cluster", dot, file, "--duplicates", "-1000", "--json")]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 6
     assert scores[0] > 1.5, "no cosine"
@@ -244,15 +244,15 @@ def test_search_refuses(encoder, file, tmp_path, capsys):
 
 
 def test_duplicates(encoder, file, vectors, say):
-    rows = say("group", encoder, file, "--duplicates", 0.9999, "--json")
+    rows = say("cluster", encoder, file, "--duplicates", 0.9999, "--json")
     assert rows == [{"score": 1.0, "lines": [1, 9], "texts": [TEXTS[0], TEXTS[4]]}]
-    lines = say("group", encoder, file, "--duplicates", -1)
+    lines = say("cluster", encoder, file, "--duplicates", -1)
     assert len(lines) == 10
     assert lines[0] == f"1.0000\t{TEXTS[0]}\t{TEXTS[4]}"
 
 
 def test_clusters(encoder, file, vectors, say):
-    rows = say("group", encoder, file, "--clusters", 2, "--seed", 1, "--json")
+    rows = say("cluster", encoder, file, "--clusters", 2, "--seed", 1, "--json")
     found = cluster(vectors, 2, seed=1)
     assert sorted(row["line"] for row in rows) == [1, 3, 5, 7, 9]
     for row in rows:
@@ -263,27 +263,27 @@ def test_clusters(encoder, file, vectors, say):
         members = [row for row in rows if row["group"] == group]
         assert TEXTS[found.nearest[group]] == members[0]["text"]
         assert [row["score"] for row in members] == sorted((r["score"] for r in members), reverse=True)
-    assert len(say("group", encoder, file, "--clusters", 5)) == 5
+    assert len(say("cluster", encoder, file, "--clusters", 5)) == 5
 
 
 def test_communities(encoder, file, vectors, say):
-    rows = say("group", encoder, file, "--communities", 0.9999, "--json")
+    rows = say("cluster", encoder, file, "--communities", 0.9999, "--json")
     assert [(row["group"], row["line"], row["score"]) for row in rows] == [(0, 1, 1.0), (0, 9, 1.0)]
-    assert say("group", encoder, file, "--communities", 0.9999, "--min-size", 3) == []
-    rows = say("group", encoder, file, "--communities", 0, "--json")
+    assert say("cluster", encoder, file, "--communities", 0.9999, "--min-size", 3) == []
+    rows = say("cluster", encoder, file, "--communities", 0, "--json")
     first = [row for row in rows if row["group"] == 0]
     scores = [row["score"] for row in first]
     members = [(row["line"] - 1) // 2 for row in first]
     assert scores == sorted(scores, reverse=True)
     assert members != sorted(members)
     np.testing.assert_allclose(scores, vectors[members] @ vectors[members[0]], atol=1e-6)
-    lines = say("group", encoder, file, "--communities", 1, "--min-size", 1)
+    lines = say("cluster", encoder, file, "--communities", 1, "--min-size", 1)
     assert [line.split("\t")[0] for line in lines] == ["0", "0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("option", [["--duplicates", "1.5"], ["--communities", "nan"], ["--clusters", "6"]])
 def test_group_refuses(encoder, file, option, capsys):
-    assert main(["group", encoder, file, *option, "-q"]) == 2
+    assert main(["cluster", encoder, file, *option, "-q"]) == 2
     assert option[0] in capsys.readouterr().err
 
 
@@ -293,7 +293,7 @@ def test_group_refuses(encoder, file, option, capsys):
 def test_mine(encoder, tmp_path, say):
     (tmp_path / "a.txt").write_text("the warm film\na dull plot\nclumsy\n")
     (tmp_path / "b.txt").write_text("a dull plot\nthe cast of the film\nthe warm film\n")
-    asked = ["mine", encoder, tmp_path / "a.txt", tmp_path / "b.txt", "-k", 2]
+    asked = ["mine-bitext", encoder, tmp_path / "a.txt", tmp_path / "b.txt", "-k", 2]
     rows = say(*asked, "--json")
     assert {(row["text"], row["text_pair"]) for row in rows[:2]} == {(t, t) for t in TEXTS[1:3]}
     assert sorted(row["lines"] for row in rows[:2]) == [[1, 3], [2, 1]]
@@ -310,9 +310,9 @@ def test_mine(encoder, tmp_path, say):
 
 
 def test_mine_refuses(encoder, file, capsys):
-    assert main(["mine", encoder, file, file, "-k", "0"]) == 2
-    assert main(["mine", encoder, "-", "-"]) == 2
-    assert main(["mine", encoder, file, "none.txt"]) == 3
+    assert main(["mine-bitext", encoder, file, file, "-k", "0"]) == 2
+    assert main(["mine-bitext", encoder, "-", "-"]) == 2
+    assert main(["mine-bitext", encoder, file, "none.txt"]) == 3
     err = capsys.readouterr().err
     assert all(message in err for message in ("-k must be", "both files", "none.txt: cannot be read"))
 
@@ -322,11 +322,11 @@ def test_mine_refuses(encoder, file, capsys):
 
 def test_align(encoder, say):
     lines = say(
-        "align", encoder, "the Warmly, film", "the  warmly,\tfilm", "--layer", 0, "--method", "argmax"
+        "align-words", encoder, "the Warmly, film", "the  warmly,\tfilm", "--layer", 0, "--method", "argmax"
     )
     words = [line.split("\t")[:2] for line in lines]
     assert words == [["the", "the"], ["Warmly", "warmly"], [",", ","], ["film", "film"], [""]]
-    (row,) = say("align", encoder, "cafe\u0301 \U0001f600 film", "the film", "--json")
+    (row,) = say("align-words", encoder, "cafe\u0301 \U0001f600 film", "the film", "--json")
     assert row["source_words"] == [[0, 5], [6, 7], [8, 12]]
     assert row["target_words"] == [[0, 3], [4, 8]]
     for i, j, similarity in row["links"]:
@@ -338,10 +338,10 @@ def test_align(encoder, say):
 def test_align_files(encoder, say, tmp_path):
     for name, text in (("a.txt", "the film\nwarm\n"), ("b.txt", "film the\nwarm\n")):
         (tmp_path / name).write_text(text)
-    two = say("align", encoder, "--pairs", tmp_path / "a.txt", tmp_path / "b.txt", "--json")
+    two = say("align-words", encoder, "--pairs", tmp_path / "a.txt", tmp_path / "b.txt", "--json")
     table = tmp_path / "t.tsv"
     table.write_text("en\tde\nthe film\tfilm the\nwarm\twarm\n")
-    assert say("align", encoder, "--pairs", table, "--columns", "en", "de", "--json") == two
+    assert say("align-words", encoder, "--pairs", table, "--columns", "en", "de", "--json") == two
     assert [row["source"] for row in two] == ["the film", "warm"]
 
 
@@ -358,7 +358,7 @@ def test_align_refuses(encoder, file, tmp_path, capsys):
         (3, "no counterpart", "--pairs", file, tmp_path / "short.txt"),
         (3, "more than the maximum of 24", "film " * 40, "film"),
     ]:
-        assert main(["align", encoder, *map(str, arguments), "-q"]) == code, message
+        assert main(["align-words", encoder, *map(str, arguments), "-q"]) == code, message
         assert message in capsys.readouterr().err
 
 
@@ -372,11 +372,11 @@ def test_align_refuses(encoder, file, tmp_path, capsys):
         ("embed", ["x.txt", "--out", "v.npy", "--json"]),
         ("embed", ["x.txt", "--json", "--pooling", "sum"]),
         ("search", ["q"]),
-        ("group", ["x.txt"]),
-        ("group", ["x.txt", "--clusters", "2", "--duplicates", "0.9"]),
-        ("mine", ["x.txt"]),
-        ("mine", ["x.txt", "y.txt", "--strategy", "best"]),
-        ("align", ["a", "b", "--method", "best"]),
+        ("cluster", ["x.txt"]),
+        ("cluster", ["x.txt", "--clusters", "2", "--duplicates", "0.9"]),
+        ("mine-bitext", ["x.txt"]),
+        ("mine-bitext", ["x.txt", "y.txt", "--strategy", "best"]),
+        ("align-words", ["a", "b", "--method", "best"]),
     ],
 )
 def test_wrong_usage_is_2(encoder, verb, arguments, capsys):
@@ -391,7 +391,7 @@ def test_bad_names_and_models(encoder, file, tmp_path, capsys):
         (2, "max_length must be at least 3", "embed", encoder, file, "--json", "--max-length", "2"),
         (3, "no column 'y'", "embed", encoder, file, "--json", "--text-column", "y"),
         (3, "does not exist", "embed", str(tmp_path / "no model"), file, "--json"),
-        (3, "config.json", "group", str(tmp_path), file, "--clusters", "2"),
+        (3, "config.json", "cluster", str(tmp_path), file, "--clusters", "2"),
     ]:
         assert main([*arguments, "-q"]) == code, message
         out, err = capsys.readouterr()

@@ -12,7 +12,7 @@ import pytest
 from tiny import LABELS, make_classifier, make_encoder
 
 from minidistil import __version__
-from minidistil.cli.main import VERBS, main
+from minidistil.cli.main import RENAMED, VERBS, main
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,13 @@ def test_every_verb_has_examples(verb, capsys):
         main([verb, "--help"])
     assert stop.value.code == 0
     assert f"minidistil {verb}" in capsys.readouterr().out.split("examples:")[1]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_renamed_verb_says_its_new_name(old, new, capsys):
+    assert new in VERBS
+    assert main([old, "encoder", "texts.txt", "--clusters", "2"]) == 2
+    assert capsys.readouterr() == ("", f"minidistil: {old!r} is now called {new!r}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["teach"], ["predict"], ["demo", "--labels", "some"]])

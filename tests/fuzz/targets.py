@@ -39,8 +39,8 @@ from minidistil import (
     pipeline,
 )
 from minidistil.cli.main import main
-from minidistil.embeddings.dense import Dense, LayerNorm
-from minidistil.embeddings.directory import Embedding
+from minidistil.embeddings.layers import Dense, LayerNorm
+from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import MinidistilError
 from minidistil.jobs.finetune import FineTuningRecipe
 from minidistil.settings import load_recipe
@@ -108,7 +108,7 @@ def prepare(place: Path) -> None:
         Dense(np.eye(5, 2 * width, dtype=np.float32), np.ones(5, np.float32), "GELU"),
         LayerNorm(np.ones(5, np.float32), np.zeros(5, np.float32)),
     )
-    about = Embedding("mean+cls", True, 12, layers, 4, True, False, {"query": "a "}, "query", "dot")
+    about = EmbeddingSettings("mean+cls", True, 12, layers, 4, True, False, {"query": "a "}, "query", "dot")
     SentenceEncoder(kinds["encoder"], tokenizer, about).save(place / "sentences")
     run = place / "run"
     run.mkdir()

@@ -7,10 +7,10 @@ import pytest
 from tiny import BAD, GOOD, OTHER, SPECIAL, make_encoder
 
 from minidistil.cli.main import main
-from minidistil.embeddings.dense import Dense
-from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
-from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.vectors import embed
+from minidistil.embeddings.directory import read_settings, write_settings
+from minidistil.embeddings.encoder import SentenceEncoder, embed
+from minidistil.embeddings.layers import Dense
+from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, DataError
 from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, table, with_vocabulary
 from minidistil.model import BertModel, load_model
@@ -79,7 +79,7 @@ def test_translations_are_found_where_the_teacher_put_the_originals(place, stude
     assert isinstance(model, BertModel)
     pooler = "pooler.dense.weight"
     np.testing.assert_array_equal(model.params[pooler], load_model(place / "encoder").params[pooler])
-    assert read_embedding(out / "model") == Embedding("mean", True, 16)
+    assert read_settings(out / "model") == EmbeddingSettings("mean", True, 16)
 
 
 def test_it_learns_the_teachers_vector_of_the_source_from_both(place, tmp_path):
@@ -87,7 +87,7 @@ def test_it_learns_the_teachers_vector_of_the_source_from_both(place, tmp_path):
     data, n = run.data(), 600
     teacher = load_model(place / "encoder")
     tokenizer = Tokenizer.from_pretrained(place / "encoder")
-    expected = embed(teacher, Dataset.from_texts(tokenizer, run.pairs[0]), normalize=False)
+    expected = embed(teacher, Dataset.from_texts(tokenizer, run.pairs[0]), EmbeddingSettings(normalize=False))
     carried = data.targets["teacher_pooled"]
     np.testing.assert_allclose(carried[:n], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(carried[:n], carried[n:])
@@ -144,7 +144,7 @@ def test_a_finished_run_and_another(place, student, monkeypatch):
 def test_a_teacher_with_a_prompt_and_layers_teaches_what_is_pooled(place, tmp_path):
     """After its prompt, whose tokens do not count; what follows pooling is the student's as it stands."""
     layer = Dense(np.random.default_rng(0).standard_normal((5, 48), np.float32), None, "Tanh")
-    about = Embedding("cls+mean", True, 20, (layer,), 4, True, False, {"q": "the plot "}, "q", "dot")
+    about = EmbeddingSettings("cls+mean", True, 20, (layer,), 4, True, False, {"q": "the plot "}, "q", "dot")
     encoder = SentenceEncoder.from_pretrained(place / "encoder")
     SentenceEncoder(encoder.model, encoder.tokenizer, about).save(tmp_path / "teacher")
     run = PairsDistillation(
@@ -159,7 +159,7 @@ def test_a_teacher_with_a_prompt_and_layers_teaches_what_is_pooled(place, tmp_pa
     np.testing.assert_allclose(taught[:60], pooled.encode(run.pairs[0]), rtol=1e-4, atol=1e-5)
     report = run.run()
     student = SentenceEncoder.from_pretrained(tmp_path / "out" / "model")
-    assert student.embedding._replace(layers=()) == about._replace(layers=(), max_length=16)
+    assert student.settings._replace(layers=()) == about._replace(layers=(), max_length=16)
     there, back = (student.encode(side).astype(np.float64) for side in run.pairs)
     lengths = np.linalg.norm(there, axis=1) * np.linalg.norm(back, axis=1)
     assert report["models"]["student"]["cosine"] == pytest.approx(
@@ -229,17 +229,17 @@ def test_the_command_line(place, tmp_path, capsys):
 
 
 def test_sentence_transformers_files(tmp_path):
-    assert read_embedding(tmp_path) == Embedding("mean", True, None)
-    for embedding in (Embedding("cls", False, None), Embedding("max", True, 77)):
+    assert read_settings(tmp_path) == EmbeddingSettings("mean", True, None)
+    for embedding in (EmbeddingSettings("cls", False, None), EmbeddingSettings("max", True, 77)):
         place = tmp_path / embedding.pooling
-        write_embedding(place, embedding, 24)
-        assert read_embedding(place) == embedding
+        write_settings(place, embedding, 24)
+        assert read_settings(place) == embedding
     config = json.loads((place / "1_Pooling" / "config.json").read_text())
     assert config["word_embedding_dimension"] == 24
     (place / "1_Pooling" / "config.json").write_text(json.dumps({**config, "pooling_mode_cls_token": True}))
-    assert read_embedding(place).pooling == "cls+max"
+    assert read_settings(place).pooling == "cls+max"
     modules = json.loads((place / "modules.json").read_text())
     modules.append({"type": "sentence_transformers.models.CNN", "path": "3_CNN"})
     (place / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ConfigError, match="CNN are not supported"):
-        read_embedding(place)
+        read_settings(place)

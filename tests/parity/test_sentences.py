@@ -14,9 +14,9 @@ from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.sentence_transformer import modules as m  # noqa: E402
 from torch import nn  # noqa: E402
 
-from minidistil.embeddings.dense import ACTIVATIONS  # noqa: E402
 from minidistil.embeddings.encoder import SentenceEncoder  # noqa: E402
-from minidistil.embeddings.search import search  # noqa: E402
+from minidistil.embeddings.layers import ACTIVATIONS  # noqa: E402
+from minidistil.embeddings.semantic_search import search  # noqa: E402
 from minidistil.ops.pooling import KINDS  # noqa: E402
 
 TEXTS = [
@@ -84,12 +84,12 @@ def same(ours, theirs):
     np.testing.assert_allclose(
         ours.encode(TEXTS, prompt="the plot "), theirs.encode(TEXTS, prompt="the plot "), atol=1e-5
     )
-    for name in set(theirs.prompts) & set(ours.embedding.prompts):
+    for name in set(theirs.prompts) & set(ours.settings.prompts):
         expected = theirs.encode(TEXTS, prompt_name=name)
         np.testing.assert_allclose(ours.encode(TEXTS, prompt_name=name), expected, atol=1e-5)
     vectors = theirs.encode(TEXTS)
     scores = theirs.similarity(vectors[:2], vectors).numpy()
-    found = search(vectors[:2], vectors, len(TEXTS), similarity=ours.embedding.similarity)
+    found = search(vectors[:2], vectors, len(TEXTS), similarity=ours.settings.similarity)
     by_rows = np.take_along_axis(scores, found.indices, 1)
     np.testing.assert_allclose(found.scores, by_rows, atol=1e-4)
     assert (np.diff(found.scores, axis=1) <= 0).all()
@@ -127,7 +127,7 @@ def test_where_texts_are_cut_and_lowered(length, limit, lower, encoder, tmp_path
         (tmp_path / name).write_text(json.dumps(kept))
     theirs = SentenceTransformer(str(tmp_path), device="cpu").eval()
     ours = SentenceEncoder.from_pretrained(tmp_path)
-    assert ours.embedding.max_length == theirs.max_seq_length
+    assert ours.settings.max_length == theirs.max_seq_length
     same(ours, theirs)
 
 

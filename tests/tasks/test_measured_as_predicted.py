@@ -10,7 +10,7 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
 from minidistil import metrics
 from minidistil.cli.main import main
 from minidistil.config import load_config
-from minidistil.embeddings.search import directions
+from minidistil.embeddings.similarity import directions
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification
 from minidistil.pipelines import pipeline

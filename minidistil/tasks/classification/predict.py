@@ -11,10 +11,10 @@ import numpy.typing as npt
 from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, InputError
+from minidistil.model.checks import require_finite
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
-from minidistil.tasks.inference import require_finite
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.search import prepared, similarities
-from minidistil.embeddings.vector_files import known_vectors
+from minidistil.embeddings.similarity import prepare, similarities
+from minidistil.embeddings.vector_files import reuse_vectors
 from minidistil.errors import InputError
 from minidistil.metrics import Cut, best_rejection
 from minidistil.tasks.similarity.ranking import rows_at_once
@@ -61,9 +61,9 @@ class NearestEntries:
         self._labels = np.array([numbers[label] for label in labels], np.int64)
         self._order = np.argsort(self._labels, kind="stable")  # entries of a label side by side
         self._begins = np.searchsorted(self._labels[self._order], np.arange(len(self.names)))
-        self._similarity = encoder.embedding.similarity
+        self._similarity = encoder.settings.similarity
         self._least = -1.0 if self._similarity == "cosine" else -np.inf
-        self._entries = prepared(vectors[self._order], self._similarity)
+        self._entries = prepare(vectors[self._order], self._similarity)
 
     def scores(self, texts: Sequence[str], *, quiet: bool = True) -> Float64:
         """Similarity [N, C] of texts to the nearest entry of each label."""
@@ -95,7 +95,7 @@ class NearestEntries:
             found[np.arange(len(found)), np.arange(rows.start, rows.stop)] = self._least
             scores = self._by_label(found)
             best[rows], chosen[rows] = scores.max(1), scores.argmax(1)
-        asked = prepared(outside, self._similarity)
+        asked = prepare(outside, self._similarity)
         others = similarities(asked, self._entries, self._similarity).max(1)
         right = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
         return best_rejection(right, np.arange(n + len(others)) >= n, np.append(best, others))
@@ -104,7 +104,7 @@ class NearestEntries:
         """Scores [., E] of some texts at a time with all entries, in `_order`."""
         vectors = self.encoder.encode(texts, quiet=quiet)
         for rows in rows_at_once(len(vectors), len(self._order)):
-            yield similarities(prepared(vectors[rows], self._similarity), self._entries, self._similarity)
+            yield similarities(prepare(vectors[rows], self._similarity), self._entries, self._similarity)
 
     def _by_label(self, found: Float64) -> Float64:
         best: Float64 = np.maximum.reduceat(found, self._begins, axis=1)
@@ -130,8 +130,8 @@ def entry_vectors(
     Raises
     ------
     InputError
-        No texts, or what `known_vectors` raises.
+        No texts, or what `reuse_vectors` raises.
     """
     if not texts:
         raise InputError("there are no entries to compare with")
-    return encoder.encode(texts, quiet=quiet) if given is None else known_vectors(encoder, texts, given)
+    return encoder.encode(texts, quiet=quiet) if given is None else reuse_vectors(encoder, texts, given)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.embeddings.encoder import EncoderSettings
 from minidistil.errors import ConfigError
 from minidistil.tasks.similarity.ranking import one_each, ranked_scores, rows_at_once
+from minidistil.tasks.similarity.settings import EncoderSettings
 from minidistil.text.labels import label_name
 
 NONE = "none"  # what is answered then

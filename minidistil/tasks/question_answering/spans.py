@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_integer, check_number
 from minidistil.errors import InputError
-from minidistil.tasks.inference import require_finite
+from minidistil.model.checks import require_finite
 from minidistil.text.windows import Windows
 
 Float64 = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.embeddings.search import blocks
+from minidistil.embeddings.semantic_search import blocks
 
 CELLS_AT_ONCE = 4_000_000  # scores that exist at a time, 32 MB in float64
 

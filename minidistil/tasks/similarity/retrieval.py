@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.embeddings.directory import Similarity
-from minidistil.embeddings.encoder import EncoderSettings
-from minidistil.embeddings.search import prepared, similarities
+from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
 from minidistil.progress import Progress
 from minidistil.tasks.base import Measurable
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.similarity.ranking import Block, ranked_scores, rows_at_once
+from minidistil.tasks.similarity.settings import EncoderSettings
 from minidistil.text.sources import lines_of, shown_name
 from minidistil.text.tables import read_rows
 
@@ -90,11 +89,11 @@ class RetrievalTask(Measurable):
         What is near is what the encoder is made for: cosines, if its directory does not say otherwise.
         """
         encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
-        similarity = encoder.embedding.similarity
+        similarity = encoder.settings.similarity
         if prompt is not None:
-            prompt = encoder.embedding.named_or_text(prompt)
-        corpus = prepared(encoder.encode(examples.corpus, quiet=quiet), similarity)
-        queries = prepared(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
+            prompt = encoder.settings.named_or_text(prompt)
+        corpus = prepare(encoder.encode(examples.corpus, quiet=quiet), similarity)
+        queries = prepare(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
         with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
             found = ranked_scores(_blocks(examples, queries, corpus, similarity, progress))
         return {**found, "corpus": len(corpus)}

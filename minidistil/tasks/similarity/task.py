@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.embeddings.encoder import EncoderSettings, SentenceEncoder
-from minidistil.embeddings.search import paired, retrieval_accuracy
+from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.semantic_search import retrieval_accuracy
+from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.base import Measurable
 from minidistil.tasks.data import TABLE, DataSettings
+from minidistil.tasks.similarity.settings import EncoderSettings
 from minidistil.text.labels import encode_numbers
 from minidistil.text.readers import Examples
 from minidistil.text.translations import read_translations
@@ -61,7 +63,7 @@ class SimilarityTask(Measurable):
         """
         encoder = self.settings.encoder(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
-        near = paired(first, second, encoder.embedding.similarity)
+        near = pairwise_similarities(first, second, encoder.settings.similarity)
         return {
             "spearman": metrics.spearman(near, examples.labels or []),
             "pearson": metrics.pearson(near, examples.labels or []),
@@ -104,11 +106,11 @@ class TranslationTask(Measurable):
         encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
-        similarity = encoder.embedding.similarity
+        similarity = encoder.settings.similarity
         return {
             "to_translation": retrieval_accuracy(there, back, similarity=similarity),
             "to_source": retrieval_accuracy(back, there, similarity=similarity),
-            similarity: float(paired(there, back, similarity).mean()),
+            similarity: float(pairwise_similarities(there, back, similarity).mean()),
         }
 
 

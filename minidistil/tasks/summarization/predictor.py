@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from minidistil.embeddings.directory import Embedding
 from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.model.model import Model
 from minidistil.model.token_heads import TokenHead
 from minidistil.tasks.predictor import Pipeline
@@ -32,16 +32,16 @@ class Summarization(Pipeline):
     ----------
     model : Model
     tokenizer : Tokenizer
-    embedding : Embedding, optional
-        How vectors of sentences are made; `from_pretrained` reads it.
+    settings : EmbeddingSettings, optional
+        Of the sentence encoder; `from_pretrained` reads them.
     """
 
     task: ClassVar[str] = "summarization"
     head: ClassVar[type] = TokenHead
     does: ClassVar[str] = "summarise"
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, embedding: Embedding | None = None) -> None:
-        self._encoder = SentenceEncoder(model, tokenizer, embedding)
+    def __init__(self, model: Model, tokenizer: Tokenizer, settings: EmbeddingSettings | None = None) -> None:
+        self._encoder = SentenceEncoder(model, tokenizer, settings)
         self.model, self.tokenizer = model, self._encoder.tokenizer
 
     @classmethod
@@ -51,7 +51,7 @@ class Summarization(Pipeline):
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
         encoder = SentenceEncoder.from_pretrained(path_or_id, **options)
-        return cls(encoder.model, encoder.tokenizer, encoder.embedding)
+        return cls(encoder.model, encoder.tokenizer, encoder.settings)
 
     def __call__(
         self,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.embeddings.search import cosines, directions
-from minidistil.embeddings.vectors import as_vectors
+from minidistil.arrays import as_vectors
+from minidistil.embeddings.similarity import cosines, directions
 from minidistil.errors import InputError, UsageError
 
 Float64 = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import Span
-from minidistil.tasks.inference import require_finite
+from minidistil.model.checks import require_finite
 from minidistil.tasks.token_classification.schemes import TagSet
 from minidistil.text.whitespace import whitespace_words
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minidistil.embeddings.directory import Embedding
+from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import InputError
 from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
 
@@ -14,7 +14,7 @@ class Toy:
     width = 2
 
     def __init__(self, similarity="cosine"):
-        self.embedding = Embedding(similarity=similarity)
+        self.settings = EmbeddingSettings(similarity=similarity)
 
     def encode(self, texts, *, quiet=True):
         return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)

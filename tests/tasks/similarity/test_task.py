@@ -9,7 +9,7 @@ from tiny import make_encoder
 
 from minidistil.cli.main import main
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.search import retrieval_accuracy
+from minidistil.embeddings.semantic_search import retrieval_accuracy
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import named_task

@@ -13,9 +13,10 @@ import pytest
 from tiny import CONFIG, make_classifier, make_encoder
 
 from minidistil import pipeline
-from minidistil.embeddings.dense import ACTIVATIONS, Dense, LayerNorm, Normalize
-from minidistil.embeddings.directory import Embedding, read_embedding, write_embedding
+from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.layers import ACTIVATIONS, Dense, LayerNorm, Normalize
+from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
 from minidistil.model.backend import get_backend
@@ -93,7 +94,7 @@ def bare(made):
 def test_both_forms_of_pooling(place, pooling, expected, new):
     write(place, modules=modules("Transformer", "Pooling", new=new))
     write(place, **{"1_Pooling__config": {"word_embedding_dimension": 24, **pooling}})
-    assert read_embedding(place) == Embedding(expected, False, None)
+    assert read_settings(place) == EmbeddingSettings(expected, False, None)
     assert SentenceEncoder.from_pretrained(place).encode(TEXTS).shape == (3, 24 * len(expected.split("+")))
 
 
@@ -170,7 +171,7 @@ def test_the_encoder_lies_where_modules_says(place, bare):
     for path in [p for p in place.iterdir() if p.is_file() and p.name != "modules.json"]:
         path.rename(place / "a" / "0_Transformer" / path.name)
     encoder = SentenceEncoder.from_pretrained(place)
-    assert encoder.embedding.max_length == 7
+    assert encoder.settings.max_length == 7
     np.testing.assert_allclose(encoder(TEXTS[0]), bare(TEXTS[0])[0], atol=1e-6)
     assert load_model(place).config.hidden_size == Tokenizer.from_pretrained(place).vocab_size + 1 == 24
 
@@ -180,7 +181,7 @@ def test_the_encoder_lies_where_modules_says(place, bare):
 )
 def test_names_of_the_length_file(place, kind):
     (place / f"sentence_{kind}_config.json").write_text('{"max_seq_length": 9, "do_lower_case": false}')
-    assert SentenceEncoder.from_pretrained(place).embedding.max_length == 9
+    assert SentenceEncoder.from_pretrained(place).settings.max_length == 9
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_where_texts_are_cut(place, stored, limit, asked, expected):
     write(place, sentence_bert_config={"max_seq_length": stored})
     write(place, tokenizer_config={"model_max_length": limit or 10**30})
     options = {} if asked is None else {"max_length": asked}
-    assert SentenceEncoder.from_pretrained(place, **options).embedding.max_length == expected
+    assert SentenceEncoder.from_pretrained(place, **options).settings.max_length == expected
 
 
 def test_texts_are_lowered_first(place):
@@ -241,7 +242,7 @@ def test_prompts(place, bare):
     write(place, config_sentence_transformers={"prompts": PROMPTS, "default_prompt_name": "query"})
     named = SentenceEncoder.from_pretrained(place, prompt="dull ")
     named.save(place.parent / "saved")
-    again = read_embedding(place.parent / "saved")
+    again = read_settings(place.parent / "saved")
     assert again.prompt() == "dull "
     assert again.prompt(name="passage") == "a plot "
 
@@ -281,13 +282,13 @@ def test_everything_is_saved_again(place, tmp_path):
         LayerNorm(np.ones(5, np.float32), np.zeros(5, np.float32)),
         Dense(rng.standard_normal((5, 5), np.float32), np.ones(5, np.float32), "Identity", True),
     )
-    embedding = Embedding(
+    embedding = EmbeddingSettings(
         "mean+cls", True, 11, layers, 3, True, False, {"q": "the ", "p": ""}, "q", "euclidean"
     )
     encoder = SentenceEncoder(BertModel(CONFIG, seed=1), Tokenizer.from_pretrained(place), embedding)
     encoder.save(tmp_path / "new")
     again = SentenceEncoder.from_pretrained(tmp_path / "new")
-    assert again.embedding._replace(layers=()) == embedding._replace(layers=())
+    assert again.settings._replace(layers=()) == embedding._replace(layers=())
     np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
     assert again.encode(TEXTS).shape == (3, again.width) == (3, 3)
     files = sorted(str(p.relative_to(tmp_path / "new")) for p in (tmp_path / "new").glob("[0-9]*/*"))
@@ -370,7 +371,7 @@ def test_what_is_wrong_is_named(place, file, value, message):
     write(place, modules=modules("Transformer", "Pooling", "Dense"))
     write(place, **{"1_Pooling__config": {"pooling_mode": "mean"}})
     dense(place, "2_Dense", 24, 4)
-    assert read_embedding(place).width(24) == 4
+    assert read_settings(place).width(24) == 4
     write(place, **{file: value})
     named = file.replace("__", "/") + ".json" if "linear" not in message else "2_Dense/model.safetensors"
     with pytest.raises((ConfigError, WeightsError), match=message) as error:
@@ -424,7 +425,7 @@ def test_a_cross_encoder_lends_its_encoder(place):
     """What its files say is about scores of pairs."""
     write(place, modules=modules("Transformer"))
     write(place, config_sentence_transformers={"model_type": "CrossEncoder", "default_prompt_name": "x"})
-    assert read_embedding(place) == Embedding()
+    assert read_settings(place) == EmbeddingSettings()
 
 
 def test_where_a_cross_encoder_says_what_its_score_goes_through(tmp_path):
@@ -450,12 +451,20 @@ def test_where_a_cross_encoder_says_what_its_score_goes_through(tmp_path):
 
 
 def test_files_of_every_version_can_be_written_over(place):
-    write_embedding(place, Embedding("mean+cls"), 24)
+    write_settings(place, EmbeddingSettings("mean+cls"), 24)
     assert json.loads((place / "1_Pooling" / "config.json").read_text())["pooling_mode"] == ["mean", "cls"]
-    write_embedding(place, Embedding("cls+mean", max_length=4), 24)
+    write_settings(place, EmbeddingSettings("cls+mean", max_length=4), 24)
     config = json.loads((place / "1_Pooling" / "config.json").read_text())
     assert "pooling_mode" not in config
     assert [key for key, value in config.items() if value is True] == [
         "pooling_mode_cls_token", "pooling_mode_mean_tokens",
     ]  # fmt: skip
-    assert read_embedding(place) == Embedding("cls+mean", max_length=4)
+    assert read_settings(place) == EmbeddingSettings("cls+mean", max_length=4)
+
+
+def test_a_length_that_is_none(tmp_path):
+    write_settings(tmp_path, EmbeddingSettings(max_length=8), 24)
+    for bad in ("8", 8.5, True):
+        (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": bad}))
+        with pytest.raises(ConfigError, match="max_seq_length is"):
+            read_settings(tmp_path)

@@ -1,4 +1,4 @@
-"""Vectors in groups: a given number of clusters, or communities of those that are near enough."""
+"""Clustering of vectors: spherical k-means, and community detection by a threshold."""
 
 from __future__ import annotations
 
@@ -7,32 +7,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.embeddings.directory import Similarity
-from minidistil.embeddings.search import COLUMNS_AT_ONCE, blocks, cosines, directions, duplicates
-from minidistil.embeddings.vectors import as_vectors
+from minidistil.arrays import as_vectors
+from minidistil.embeddings.semantic_search import COLUMNS_AT_ONCE, Int64, blocks, duplicates
+from minidistil.embeddings.similarity import Float64, Similarity, cosines, directions
 from minidistil.errors import UsageError
 from minidistil.ops.philox import derive_key, philox
 
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
-
-PURPOSE = 0xC1057E  # sets these random numbers apart from others under the same seed
-MAX_ROUNDS = 100  # a safeguard: each round raises the sum of cosines, and a few dozen usually do
+PURPOSE = 0xC1057E  # separates these random numbers from others under the same seed
+MAX_ROUNDS = 100  # a bound: each round raises the sum of cosines, and a few dozen usually suffice
 
 
 class Clusters(NamedTuple):
-    """N vectors in k clusters.
+    """Clusters of N vectors.
 
     Attributes
     ----------
     labels : int64 [N]
-        The cluster of each.
+        Cluster of each vector.
     centroids : float32 [k, H]
         Directions of the clusters, of length 1.
     nearest : int64 [k]
-        The member nearest to each centroid, which may stand for the cluster; -1 if it has no members.
+        Member nearest to each centroid, an example of the cluster; -1 if the cluster is empty.
     cosines : float32 [N]
-        Of each vector with its centroid.
+        Cosine of each vector with its centroid.
     """
 
     labels: Int64
@@ -42,27 +39,27 @@ class Clusters(NamedTuple):
 
 
 def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = MAX_ROUNDS) -> Clusters:
-    """Spherical k-means: k directions, each the mean of the vectors whose nearest it is.
+    """Cluster vectors by spherical k-means.
 
     Parameters
     ----------
     vectors : float [N, H]
-        Of any length; only directions count. One of zeros goes with whatever centroid is first.
+        Only their directions count. A vector of zeros belongs to the first centroid.
     k : int
         From 1 to N.
     seed : int
-        Of the start; the result depends on it and on the vectors alone.
+        Of the first centroids; the result depends on it and on the vectors alone.
     max_rounds : int
 
     Returns
     -------
     Clusters
-        Every vector is with the centroid nearest to it, of equally near ones with the first.
+        A vector belongs to the centroid nearest to it, of equally near ones to the first.
 
     Raises
     ------
     InputError
-        Other shapes, a NaN, an Inf.
+        Vectors of another shape, a NaN, an Inf.
     UsageError
         k out of range.
 
@@ -73,17 +70,16 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
         label_i = argmax_j c_j . x_i,    c_j = sum_{label_i = j} x_i / |sum_{label_i = j} x_i|
 
     never lower the sum of the cosines c_label . x (Dhillon and Modha 2001, "Concept Decompositions for Large
-    Sparse Text Data Using Clustering"), and end when no label changes. A centroid that loses all its members
-    stays where it was.
+    Sparse Text Data Using Clustering"), and end when no label changes. An empty cluster keeps its centroid.
 
-    The start is k-means++ (Arthur and Vassilvitskii 2007, "k-means++: The Advantages of Careful Seeding",
-    section 2.2): the first centroid is one of the vectors at random, each further one is drawn with a
-    probability proportional to its squared distance to the nearest so far, which is 2 - 2 cos.
+    The first centroids are those of k-means++ (Arthur and Vassilvitskii 2007, "k-means++: The Advantages of
+    Careful Seeding", section 2.2): one of the vectors at random, then others with a probability proportional
+    to the squared distance to the nearest centroid so far, which is 2 - 2 cos.
     """
     x = as_vectors("vectors", vectors)
     if not 1 <= k <= len(x):
         raise UsageError(f"{len(x)} vectors go into 1 to {len(x)} clusters, not into {k}")
-    centroids = _start(x, k, seed)
+    centroids = _first_centroids(x, k, seed)
     labels, nearness, sums = _assign(x, centroids)
     for _ in range(max_rounds):
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -94,14 +90,14 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
             break
     nearest = np.full(k, -1, np.int64)
     worst_first = np.lexsort((-np.arange(len(x)), nearness))
-    nearest[labels[worst_first]] = worst_first  # of several that are written to one place the last stays
+    nearest[labels[worst_first]] = worst_first  # of several that are written to one index the last stays
     return Clusters(labels, centroids.astype(np.float32), nearest, nearness.astype(np.float32))
 
 
 def communities(
     vectors: npt.ArrayLike, threshold: float, *, min_size: int = 2, similarity: Similarity = "cosine"
 ) -> list[Int64]:
-    """Groups around a centre, to which each member has a cosine, or other score, of at least `threshold`.
+    """Detect communities: groups around a centre to which each member scores at least `threshold`.
 
     Parameters
     ----------
@@ -111,27 +107,25 @@ def communities(
     min_size : int
         Smaller groups are left out.
     similarity
-        As of `minidistil.embeddings.search.search`.
+        As of `minidistil.embeddings.search`.
 
     Returns
     -------
     list of int64 [members]
         The largest group first, of equally large ones that with the first centre. In each, the centre comes
-        first, then the others in their order. No vector is in two.
+        first, then the others in their order. No vector is in two groups.
 
     Raises
     ------
-    InputError
-        Other shapes, a NaN, an Inf.
-    UsageError
-        A threshold that no score has.
+    InputError, UsageError
+        As of `duplicates`.
 
     Notes
     -----
     The star algorithm (Aslam, Pelekhov and Rus 2004, "The Star Clustering Algorithm for Static and Dynamic
-    Information Organization") over the graph of all pairs that are near enough: of the vectors not yet in a
-    group, that with the most neighbours becomes a centre, and takes them along. Unlike linking whoever is
-    near a member, that makes no chains. Neighbours that two stars share go to the first here.
+    Information Organization") over the graph of all pairs that are near enough: of the vectors without a
+    group, the one with the most neighbours becomes a centre, and its neighbours without a group join it.
+    Unlike single linkage, that makes no chains.
     """
     x = as_vectors("vectors", vectors)
     pairs, _ = duplicates(x, threshold, similarity=similarity)
@@ -150,15 +144,15 @@ def communities(
     return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
-def _start(x: npt.NDArray[Any], k: int, seed: int) -> Float64:
-    """k-means++: k of the vectors."""
+def _first_centroids(x: npt.NDArray[Any], k: int, seed: int) -> Float64:
+    """Choose first centroids [k, H] among the vectors by k-means++."""
     high, low, _, _ = philox(np.arange(k), 0, 0, 0, derive_key(seed, PURPOSE))
     # 53 of 64 random bits, as many as a float64 between 0 and 1 holds
     draws = (high.astype(np.uint64) << np.uint64(32) | low) >> np.uint64(11)
     weights = np.full(len(x), 2.0)  # half the squared distance, 1 - cos, is at most that
     chosen: list[int] = []
     for draw in draws * 2.0**-53:
-        if not weights.any():  # the rest equals what was chosen
+        if not weights.any():  # all others equal chosen ones
             weights = (~np.isin(np.arange(len(x)), chosen)).astype(np.float64)
         sums = np.cumsum(weights)
         at = np.searchsorted(sums, draw * sums[-1], side="right")
@@ -171,7 +165,7 @@ def _start(x: npt.NDArray[Any], k: int, seed: int) -> Float64:
 
 
 def _assign(x: npt.NDArray[Any], centroids: Float64) -> tuple[Int64, Float64, Float64]:
-    """The nearest centroid of each vector, their cosine, and the sum [k, H] of those that share one."""
+    """Assign vectors to the nearest centroid: labels [N], cosines [N], sums [k, H] of the clusters."""
     labels, largest = np.zeros(len(x), np.int64), np.zeros(len(x))
     sums = np.zeros_like(centroids)
     for rows in blocks(len(x), COLUMNS_AT_ONCE):

@@ -1,0 +1,102 @@
+"""Arguments, input and output that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minidistil.embeddings.encoder import SentenceEncoder
+    from minidistil.text.readers import Examples
+
+
+def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sentence encoder, its prompt and its backend."""
+    parser.add_argument(
+        "model", help="directory or hub id of an encoder; sentence-transformers files are followed"
+    )
+    parser.add_argument("--max-length", type=int, metavar="N", help="cut texts after so many tokens")
+    parser.add_argument(
+        "--prompt",
+        metavar="NAME_OR_TEXT",
+        help="put this before every text: a prompt of the model by its name, or a text, '' for none "
+        "(default: the model's default prompt, if it has one)",
+    )
+    parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
+
+
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files of texts are read."""
+    parser.add_argument("--text-column", metavar="NAME", help="the column that holds the text")
+    parser.add_argument("--format", metavar="NAME", help="csv, tsv, jsonl, parquet or text, if not as named")
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line of a csv or tsv names no columns"
+    )
+
+
+def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
+    """Load the encoder of `add_encoder_arguments`."""
+    from minidistil.embeddings.encoder import SentenceEncoder
+
+    if args.max_length is not None:
+        options["max_length"] = args.max_length
+    encoder = SentenceEncoder.from_pretrained(args.model, backend=args.backend, mapped=True, **options)
+    if args.prompt is not None:
+        encoder.settings = encoder.settings.with_prompt(encoder.settings.named_or_text(args.prompt))
+    return encoder
+
+
+def log_similarity(encoder: SentenceEncoder) -> None:
+    """Log the kind of the scores, unless they are cosines."""
+    import logging
+
+    scores = {
+        "dot": "dot products",
+        "euclidean": "Euclidean distances with their sign turned",
+        "manhattan": "Manhattan distances with their sign turned",
+    }
+    if (similarity := encoder.settings.similarity) in scores:
+        logging.getLogger("minidistil").info("scores are %s, as the model asks for", scores[similarity])
+
+
+def read_texts(args: argparse.Namespace, path: str) -> Examples:
+    """Read a text from each line or row of a file; an empty one is a text, too."""
+    from minidistil.text.readers import IDS, read_examples
+
+    return read_examples(
+        path, text=args.text_column, format=args.format, header=not args.no_header,
+        empty=True, usual_labels=(), usual_ids=IDS,
+    )  # fmt: skip
+
+
+def nonempty_rows(examples: Examples) -> list[int]:
+    """Rows of the texts that are not empty: the ones that a search may find.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    from minidistil.errors import DataError
+
+    rows = [i for i, text in enumerate(examples.texts) if text.strip()]
+    if not rows:
+        raise DataError("there are no texts in it", path=examples.path)
+    return rows
+
+
+def print_json(**values: object) -> None:
+    """Print an object on a line of its own."""
+    import json
+
+    print(json.dumps(values, ensure_ascii=False))
+
+
+def shortest_decimals(values: Any) -> list[float]:
+    """The shortest decimals that are these float32, for JSON."""
+    return [float(str(value)) for value in values]
+
+
+def print_row(*cells: object) -> None:
+    """Print cells between tabs: scores with four decimals, line breaks and tabs of a text as spaces."""
+    print("\t".join(f"{c:.4f}" if isinstance(c, float) else " ".join(str(c).split()) for c in cells))

@@ -1,0 +1,102 @@
+"""Similarity of vectors: cosine, dot product, or a distance with its sign turned, so that more is nearer.
+
+Scores are summed in float64 and rounded: cosines to multiples of 2^-24, float32's spacing below 1, others to
+float32. Equal vectors then have equal scores wherever they stand, and a tie is a tie whatever order a sum was
+made in. A vector of zeros has no direction; its cosine with anything is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.errors import UsageError
+
+Array = npt.NDArray[np.floating[Any]]
+Float64 = npt.NDArray[np.float64]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+
+COSINE_STEP = 2.0**-24  # cosines are multiples of it
+
+# Lowest and highest score, and its name in messages.
+RANGES: dict[Similarity, tuple[float, float, str]] = {
+    "cosine": (-1.0, 1.0, "a cosine"),
+    "dot": (-math.inf, math.inf, "a dot product"),
+    "euclidean": (-math.inf, 0.0, "a distance with its sign turned, 0 or less"),
+    "manhattan": (-math.inf, 0.0, "a distance with its sign turned, 0 or less"),
+}
+
+
+def check_similarity(similarity: Similarity) -> Similarity:
+    """Return the name, or raise a UsageError if there is no such similarity."""
+    if similarity not in tuple(RANGES):  # a list has no hash
+        raise UsageError(f"similarity is {similarity!r}: expected one of {', '.join(RANGES)}")
+    return similarity
+
+
+def check_threshold(threshold: float, similarity: Similarity, name: str = "the threshold") -> None:
+    """Raise a UsageError for a threshold that no two vectors can reach."""
+    least, most, what = RANGES[check_similarity(similarity)]
+    if not least <= threshold <= most or math.isinf(threshold):
+        bounds = f", from {least:g} to {most:g}" if similarity == "cosine" else ""
+        raise UsageError(f"{name} is {what}{bounds}, not {threshold}")
+
+
+def normalize_embeddings(vectors: Array) -> Array:
+    """Rows [N, H] scaled to length 1; a row of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), vectors.dtype)
+
+
+def directions(vectors: npt.NDArray[Any]) -> Float64:
+    """Rows [N, H] scaled to length 1, in float64."""
+    return np.asarray(normalize_embeddings(vectors.astype(np.float64)), np.float64)
+
+
+def cosines(a: Float64, b: Float64) -> Float64:
+    """Cosines [A, B] of directions [A, H] and [B, H]."""
+    return np.asarray(np.rint(a @ b.T / COSINE_STEP) * COSINE_STEP, np.float64)
+
+
+def prepare(vectors: npt.NDArray[Any], similarity: Similarity) -> Float64:
+    """Vectors [N, H] in float64, of length 1 for cosines: the input of `similarities`.
+
+    Raises
+    ------
+    UsageError
+        An unknown similarity.
+    """
+    return directions(vectors) if check_similarity(similarity) == "cosine" else vectors.astype(np.float64)
+
+
+def similarities(a: Float64, b: Float64, similarity: Similarity) -> Float64:
+    """Scores [A, B] of prepared vectors [A, H] and [B, H], rounded to float32."""
+    if similarity == "cosine":
+        return cosines(a, b)
+    if similarity == "dot":
+        scores = a @ b.T
+    elif similarity == "euclidean":
+        scores = _by_rows(a, b, lambda difference: -np.sqrt((difference * difference).sum(1)))
+    else:
+        scores = _by_rows(a, b, lambda difference: -np.abs(difference).sum(1))
+    return scores.astype(np.float32).astype(np.float64)
+
+
+def pairwise_similarities(a: npt.NDArray[Any], b: npt.NDArray[Any], similarity: Similarity) -> Float64:
+    """Scores [N] of row i of `a` [N, H] with row i of `b` [N, H], in float64, not rounded."""
+    x, y = prepare(a, similarity), prepare(b, similarity)
+    if similarity in ("cosine", "dot"):
+        return np.asarray((x * y).sum(1))
+    difference = np.abs(x - y)
+    return np.asarray(
+        -difference.sum(1) if similarity == "manhattan" else -np.sqrt((difference * difference).sum(1))
+    )
+
+
+def _by_rows(a: Float64, b: Float64, score: Callable[[Float64], Float64]) -> Float64:
+    """Scores of differences: exactly 0 for equal vectors, unlike squares of products."""
+    return np.array([score(b - row) for row in a]).reshape(len(a), len(b))

@@ -1,0 +1,28 @@
+"""Settings of tasks that evaluate a sentence encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from minidistil.embeddings.encoder import SentenceEncoder
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Settings of an encoder under evaluation, as `task.`.
+
+    Attributes
+    ----------
+    prompt : str or None
+        Prompt of every text: the name of one of the encoder's prompts, or a text. None: its default prompt.
+    """
+
+    prompt: str | None = None
+
+    def encoder(self, path_or_id: str | Path) -> SentenceEncoder:
+        """Load the encoder with this prompt."""
+        encoder = SentenceEncoder.from_pretrained(path_or_id)
+        if self.prompt is not None:
+            encoder.settings = encoder.settings.with_prompt(encoder.settings.named_or_text(self.prompt))
+        return encoder
