@@ -5,6 +5,7 @@
     python -m benchmarks --only minilm/1x     workloads with a name like this
     python -m benchmarks --again --only 1x16  these once more, beside the others of the run before
     python -m benchmarks --engines minidistil old=../checkout     this code beside that of another commit
+    python -m benchmarks --show               the tables of an earlier run, by today's thresholds
     python -m benchmarks --list               what there is
 
 Needs the extra: pip install -e '.[bench]'. docs/performance.md says what is measured and how.
@@ -80,10 +81,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="measure these workloads again, and keep the others of an earlier run",
     )
+    parser.add_argument("--show", action="store_true", help="measure nothing: the tables of an earlier run")
     parser.add_argument("--list", action="store_true", help="name the workloads and leave")
     args = parser.parse_args(arguments)
     if args.rounds is None:
         args.rounds = QUICK_ROUNDS if args.quick else ROUNDS
+    if args.show and not args.json.exists():
+        parser.error(f"nothing to show: there is no {args.json}")
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
     try:
@@ -118,6 +122,14 @@ def make_files(engines: Sequence[Engine]) -> None:
             raise EngineError(f"{engine.name}: python {' '.join(arguments)} ended with code {code}")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Results of an earlier run."""
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "works" in results:  # as older files call them
+        results["workloads"] = results.pop("works")
+    return results
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure every workload; results are on the disk after each."""
     results: dict[str, Any] = {
@@ -127,8 +139,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "workloads": {},
     }
     if args.again and args.json.exists():
-        before = json.loads(args.json.read_text(encoding="utf-8"))
-        results["workloads"] = before.get("workloads") or before["works"]  # as older ones call them
+        before = read(args.json)
+        results["workloads"] = before["workloads"]
         results["again"] = sorted({*before.get("again", []), *(workload.name for workload in args.workloads)})
     busy = results["machine"]["busy"]
     if busy is not None and busy > BUSY:
@@ -155,12 +167,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for workload in WORKLOADS:
             print(f"{'quick ' if workload.quick else '      '}{workload.name}")
         return 0
-    absent = missing(args.engines)
-    if absent:
+    if absent := [] if args.show else missing(args.engines):
         print(f"not installed: {', '.join(absent)}. Run: pip install -e '.[bench]'", file=sys.stderr)
         return MISSING
     try:
-        results = run(args)
+        results = read(args.json) if args.show else run(args)
     except (DisagreementError, EngineError) as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
         return FAILED

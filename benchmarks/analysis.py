@@ -13,9 +13,9 @@ from benchmarks.workloads import ENGINES, OURS, Goal, Quantity, Workload
 
 Result = dict[str, Any]
 
-# Over another checkout of minidistil: no workload slower by more than 2 %, no peak higher. Peaks of the same
-# code differ by less than one per cent.
-KEPT = {"speed": 0.98, "memory": 1.01}
+# Bounds beside another checkout: no workload slower by more than 2 %, and no peak of memory higher. Peaks of
+# the same code differ by up to 1.4 %.
+KEPT = {"speed": 0.98, "memory": 1.02}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One engine at one workload, in a process of its own: python -m benchmarks.worker ENGINE WORK THREADS
+"""One engine at one workload, in a process of its own: python -m benchmarks.worker ENGINE WORKLOAD THREADS
 
 Takes one JSON object a line, answers one each:
 
@@ -6,7 +6,8 @@ Takes one JSON object a line, answers one each:
     {"do": "time", "seconds": S}   run for S seconds or more -> seconds of each run
     {"do": "memory"}               -> megabytes once all is imported, and at the peak
 
-Between them it sleeps on its standard input, and dies as soon as that closes.
+Between them it sleeps on its standard input, and dies as soon as that closes. The driver of another commit
+may ask (`--engines NAME=PATH`): arguments, requests and answers stay as they are.
 """
 
 from __future__ import annotations

@@ -58,6 +58,18 @@ def test_some_works_are_measured_again_and_the_others_kept(measured, tmp_path, c
     assert "measured again at that date, the others before: start/import" in capsys.readouterr().out
 
 
+def test_an_earlier_run_is_shown_again(measured, tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--show", "--json", str(path)])
+    assert command.main([*ALONE, "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    path.write_text(path.read_text(encoding="utf-8").replace('"workloads"', '"works"'), encoding="utf-8")
+    assert command.main(["--show", "--json", str(path)]) == 0
+    assert capsys.readouterr().out == printed
+    assert len(measured) == 2
+
+
 def test_disagreement_is_exit_code_1_and_keeps_what_was_measured(measured, monkeypatch, tmp_path, capsys):
     def measure(workload, *_):
         if workload.name == "start/predict":

@@ -103,13 +103,13 @@ def test_where_every_round_is_disturbed_all_count_and_the_row_says_so(results):
 
 def test_another_checkout_is_compared_with_in_time_and_memory(results):
     result = results["workloads"][FORWARD]
-    result["engines"] = {OURS: result["engines"][OURS], "old": engine(*[0.0979] * 4, imported=50, peak=148)}
+    result["engines"] = {OURS: result["engines"][OURS], "old": engine(*[0.0979] * 4, imported=50, peak=145)}
     results["commits"] = {OURS: "b2", "old": "a1"}
     text = report.markdown(results)
     assert "### minidistil b2 beside old a1" in text
-    row = f"| {FORWARD} | 100 | 97.9 | 0.979 (0.979 to 0.979; 3 of 4) ✗ ≥ 0.98 | 150 | 148 | 1.014 ✗ ≤ 1.01 |"
+    row = f"| {FORWARD} | 100 | 97.9 | 0.979 (0.979 to 0.979; 3 of 4) ✗ ≥ 0.98 | 150 | 145 | 1.034 ✗ ≤ 1.02 |"
     assert row in text.splitlines()
-    assert analysis.goal_for(find(FORWARD), "memory", "old").bound == 1.01
+    assert analysis.goal_for(find(FORWARD), "memory", "old").bound == 1.02
 
 
 def test_goals():
