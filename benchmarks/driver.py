@@ -190,12 +190,17 @@ def interleave(
 
 
 def take_turn(competitor: Competitor, seconds: float) -> Turn:
-    before, own = cpu_times(), competitor.cpu_seconds()
+    """One turn. What this process does for it, such as starting others, counts as the engine's own."""
+
+    def used() -> float:
+        return competitor.cpu_seconds() + time.process_time()
+
+    before, own = cpu_times(), used()
     runs = competitor.time(seconds)
     after = cpu_times()
     if before is None or after is None:
         return Turn(runs, None)
-    return Turn(runs, Load.between(before, after, competitor.cpu_seconds() - own))
+    return Turn(runs, Load.between(before, after, used() - own))
 
 
 def disturbances_of(turns: Sequence[Turn]) -> list[str]:

@@ -39,10 +39,11 @@ class Fake:
         return self.used
 
 
-def read_every(monkeypatch, seconds):
-    """Readings of two cores, so many seconds apart, of which nothing was idle."""
-    times = count(0.0, seconds)
+def read_every(monkeypatch, seconds, own=0.0):
+    """Readings of two cores, so many seconds apart, that are never idle; this process takes `own` of each."""
+    times, used = count(0.0, seconds), count(0.0, own)
     monkeypatch.setattr(driver, "cpu_times", lambda: CpuTimes(next(times), 2, 0.0, 0.0, 0.0))
+    monkeypatch.setattr("benchmarks.driver.time.process_time", lambda: next(used))
 
 
 @pytest.fixture
@@ -81,6 +82,13 @@ def test_a_machine_that_is_always_busy_comes_to_an_end(monkeypatch):
     turns = interleave({name: Fake(name, []) for name in "ab"}, 3, turn=0.5, pause=0)
     assert [len(each) for each in turns.values()] == [6, 6]
     assert driver.disturbances_of(turns["a"]) == ["others"] * 6
+
+
+def test_time_of_the_driver_itself_is_not_that_of_others(monkeypatch):
+    """A second of two cores: the engine had 1.0, starting it 1.0."""
+    read_every(monkeypatch, 1.0, own=1.0)
+    turn = driver.take_turn(Fake("a", []), 0.5)
+    assert (turn.load.own, turn.load.taken) == (2.0, 0.0)
 
 
 def test_without_proc_a_turn_has_no_load(monkeypatch):
