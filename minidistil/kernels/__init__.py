@@ -1,8 +1,10 @@
-"""The Numba twins of `minidistil.ops`: same names, same arguments, same results, at speed.
+"""The Numba twins of `minidistil.ops`: same files, same names, same arguments, same results, at speed.
 
-Kernels are compiled without the GIL (`nogil`) and take a range of rows; `minidistil.threads` hands the
-ranges to one pool. They are compiled on first use and cached. What is not worth a kernel, a tanh on one
-vector a sequence, is the textbook's own function under the same name.
+Kernels are compiled without the GIL (`nogil`), on first use, and cached; each takes a range of rows, and
+`engine.pool` hands the ranges to its threads. `gemm/` multiplies matrices, `engine/` is the machinery.
+
+Three have no kernel, and are the textbook's own functions: `tanh` and `pool`, whose work is one vector a
+sequence, and `attention_probabilities`, which writes maps to be looked at. `philox` is part of `dropout`.
 """
 
 from minidistil.kernels.activations import (
@@ -34,47 +36,16 @@ from minidistil.kernels.layernorm import (
 from minidistil.kernels.linear import linear_backward, linear_forward
 from minidistil.kernels.linear_cross_entropy import linear_cross_entropy
 from minidistil.kernels.softmax import softmax_backward, softmax_forward
-from minidistil.ops.activations import tanh_backward, tanh_forward
-from minidistil.ops.attention import attention_probabilities
-from minidistil.ops.dropout import Dropout, Mask
+from minidistil.ops import (
+    Dropout,
+    Mask,
+    __all__,
+    attention_probabilities,
+    pool_backward,
+    pool_forward,
+    tanh_backward,
+    tanh_forward,
+)
 
 name = "numba"
 pack_weight = PackedWeight
-
-__all__ = [
-    "Dropout",
-    "Mask",
-    "adamw_step",
-    "attention_backward",
-    "attention_forward",
-    "attention_probabilities",
-    "cls_attention",
-    "dropout_backward",
-    "dropout_forward",
-    "embedding_backward",
-    "embedding_forward",
-    "feed_forward_backward",
-    "feed_forward_forward",
-    "gelu_backward",
-    "gelu_forward",
-    "gelu_tanh_backward",
-    "gelu_tanh_forward",
-    "global_norm",
-    "layernorm_backward",
-    "layernorm_forward",
-    "linear_activation_backward",
-    "linear_activation_forward",
-    "linear_backward",
-    "linear_cross_entropy",
-    "linear_forward",
-    "name",
-    "pack_weight",
-    "relu_backward",
-    "relu_forward",
-    "residual_layernorm_backward",
-    "residual_layernorm_forward",
-    "softmax_backward",
-    "softmax_forward",
-    "tanh_backward",
-    "tanh_forward",
-]

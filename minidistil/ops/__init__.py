@@ -37,6 +37,7 @@ from minidistil.ops.layernorm import (
 )
 from minidistil.ops.linear import linear_backward, linear_forward, pack_weight
 from minidistil.ops.linear_cross_entropy import linear_cross_entropy
+from minidistil.ops.pooling import pool_backward, pool_forward
 from minidistil.ops.softmax import softmax_backward, softmax_forward
 
 name = "numpy"
@@ -69,6 +70,8 @@ __all__ = [
     "linear_forward",
     "name",
     "pack_weight",
+    "pool_backward",
+    "pool_forward",
     "relu_backward",
     "relu_forward",
     "residual_layernorm_backward",

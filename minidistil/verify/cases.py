@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import losses
+from minidistil.batch import Batch
 from minidistil.losses import Loss
 from minidistil.ops.activations import ACTIVATIONS
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.ops.linear_cross_entropy import LinearHead, VocabularySums
+from minidistil.ops.pooling import KINDS
 from minidistil.verify.finite_differences import Case
 
 Array = npt.NDArray[np.floating[Any]]
@@ -40,7 +42,12 @@ def dropout_mask(rate: float = 0.3) -> Mask | None:
 
 
 def op_case(
-    backend: ModuleType, op: str, *args: Any, inputs: Mapping[str, Array], parameters: int = 0
+    backend: ModuleType,
+    op: str,
+    *args: Any,
+    inputs: Mapping[str, Array],
+    parameters: int = 0,
+    **settings: Any,
 ) -> Case:
     """The case of one pair of operations.
 
@@ -56,13 +63,15 @@ def op_case(
     parameters : int
         The last so many of them are parameters, whose gradients the backward adds to those given. It is
         given random ones, and what it added is what counts.
+    settings
+        Passed to the forward by name.
     """
 
     def forward() -> dict[str, Array]:
-        return {"out": getattr(backend, f"{op}_forward")(*args)[0]}
+        return {"out": getattr(backend, f"{op}_forward")(*args, **settings)[0]}
 
     def backward(douts: dict[str, Array]) -> dict[str, Array]:
-        _, cache = getattr(backend, f"{op}_forward")(*args)
+        _, cache = getattr(backend, f"{op}_forward")(*args, **settings)
         names = list(inputs)
         begun = [normal(*inputs[name].shape, seed=9) for name in names[len(names) - parameters :]]
         got = getattr(backend, f"{op}_backward")(douts["out"], cache, *(b.copy() for b in begun))
@@ -135,6 +144,11 @@ def attention(rate: float, backend: ModuleType) -> Case:
     return op_case(backend, "attention", qkv, CU_SEQLENS, A, dropout_mask(rate), inputs={"qkv": qkv})
 
 
+def pool(pooling: str, skip: int, backend: ModuleType) -> Case:
+    x, batch = normal(T, H), Batch.from_sequences([np.zeros(length, np.int32) for length in LENGTHS])
+    return op_case(backend, "pool", x, batch, pooling, inputs={"x": x}, skip=skip)
+
+
 def dropout(backend: ModuleType) -> Case:
     x = normal(T, H)
     return op_case(backend, "dropout", x, dropout_mask(), inputs={"x": x})
@@ -155,6 +169,8 @@ OP_CASES: dict[str, Maker] = {
     "ops.attention": partial(attention, 0.0),
     "ops.attention.dropout": partial(attention, 0.3),
     "ops.dropout": dropout,
+    **{f"ops.pool.{kind}": partial(pool, kind, 0) for kind in KINDS},
+    "ops.pool.several": partial(pool, "cls+max+mean", 2),
     **{f"ops.linear_activation.{name}": partial(linear_activation, name) for name in ACTIVATIONS},
     **{f"ops.feed_forward.{name}": partial(feed_forward, name) for name in ACTIVATIONS},
     "ops.residual_layernorm": partial(residual_layernorm, 0.0),

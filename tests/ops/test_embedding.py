@@ -17,26 +17,26 @@ def test_by_hand(backend):
     and 2, so its row gets (1, 2) + (5, 6) = (6, 8); word 1 does not occur and gets nothing. Tokens 0 and 1
     are of type 0: (1, 2) + (3, 4) = (4, 6).
     """
-    out, cache = backend.embedding_forward(IDS, PLACES, TYPES, WORD, POSITION, TYPE)
+    out, cache = backend.embedding_forward([WORD, TYPE, POSITION], [IDS, TYPES, PLACES])
     assert_allclose(out, [[103, 10], [101, 20], [3, 130]])
-    dword, dposition, dtype = backend.embedding_backward(DOUT, cache)
+    dword, dtype, dposition = backend.embedding_backward(DOUT, cache)
     assert_allclose(dword, [[3, 4], [0, 0], [6, 8]])
     assert_allclose(dposition, DOUT)
     assert_allclose(dtype, [[4, 6], [5, 6]])
 
 
-def test_without_token_types(backend):
-    """As in DistilBERT: the types are ignored, and there is no gradient of a table that is not there."""
-    out, cache = backend.embedding_forward(IDS, PLACES, TYPES, WORD, POSITION)
+def test_two_tables(backend):
+    """As in DistilBERT, which has no token types."""
+    out, cache = backend.embedding_forward([WORD, POSITION], [IDS, PLACES])
     assert_allclose(out, [[3, 10], [1, 20], [3, 30]])
-    dword, _, dtype = backend.embedding_backward(DOUT, cache)
+    dword, dposition = backend.embedding_backward(DOUT, cache)
     assert_allclose(dword, [[3, 4], [0, 0], [6, 8]])
-    assert dtype is None
+    assert_allclose(dposition, DOUT)
 
 
 def test_gradients_are_added_to_those_given(backend):
     """As where the word table is also the decoder of a masked-LM head, and has a gradient from there."""
-    dword = np.ones((3, 2))
-    _, cache = backend.embedding_forward(IDS, PLACES, TYPES, WORD, POSITION, TYPE)
-    backend.embedding_backward(DOUT, cache, dword)
-    assert_allclose(dword, [[4, 5], [1, 1], [7, 9]])
+    given = np.ones((3, 2)), np.zeros((2, 2)), np.zeros((3, 2))
+    _, cache = backend.embedding_forward([WORD, TYPE, POSITION], [IDS, TYPES, PLACES])
+    backend.embedding_backward(DOUT, cache, *given)
+    assert_allclose(given[0], [[4, 5], [1, 1], [7, 9]])

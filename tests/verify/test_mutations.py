@@ -16,9 +16,10 @@ from minidistil.verify.gradcheck import CASES
 
 CHANGES = {"zeroed": lambda gradient: 0 * gradient, "negated": lambda gradient: -gradient}
 PAIRS = sorted(name.removesuffix("_backward") for name in ops.__all__ if name.endswith("_backward"))
-# Together these two models use every operation that a model calls; the others are parts of those.
+# Together these two models use every operation that a model calls; the others are parts of those,
+# or stand on a model's vectors.
 MODELS = ["model.BertForPreTraining", "model.DistilBertForSequenceClassification"]
-PARTS = {"gelu", "gelu_tanh", "softmax"}
+PARTS = {"gelu", "gelu_tanh", "softmax", "pool"}
 
 
 def case_of(op):
