@@ -65,7 +65,7 @@ def folds(documents: Documents, k: int, encoder: str, out: Path, unit: str) -> l
             place / "model",
         )
         run.run()
-        found.append((held_out, run.result))
+        found.append((held_out, run.out))
     return found
 
 

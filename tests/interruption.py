@@ -1,17 +1,16 @@
-"""A fine-tuning that is stopped in the middle."""
+"""A job that is stopped in the middle."""
 
 import pytest
 
-from minidistil.jobs.finetune import FineTuning
+from minidistil.jobs.run import Job
 
 
 def stop_after(steps, run, monkeypatch):
-    """Run a fine-tuning, and press Ctrl-C after some steps."""
-    trainer = FineTuning.trainer
+    """Run a job, and press Ctrl-C after some steps."""
+    train = Job.train
 
-    def interrupted(self, *arguments, **options):
-        made = trainer(self, *arguments, **options)
-        update, taken = made._update, []
+    def interrupted(self, trainer):
+        update, taken = trainer._update, []
 
         def stop():
             taken.append(1)
@@ -19,10 +18,10 @@ def stop_after(steps, run, monkeypatch):
                 raise KeyboardInterrupt
             return update()
 
-        made._update = stop
-        return made
+        trainer._update = stop
+        train(self, trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FineTuning, "trainer", interrupted)
+        patch.setattr(Job, "train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run.run()

@@ -63,6 +63,7 @@ def add_recipe_arguments(parser: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.jobs import distill as general
+    from minidistil.jobs import masked_text
     from minidistil.jobs import multilingual as pairs
     from minidistil.settings import load_recipe
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--eval-pairs goes with --pairs; of a corpus a share is held out (data.held_out)")
     recipe = load_recipe(general.DistillationRecipe, args.recipe, **settings)
     over_text = general.GeneralDistillation(args.teacher, args.corpus, recipe, args.out, quiet=args.quiet)
-    return carry_out(args, over_text, general.table)
+    return carry_out(args, over_text, masked_text.table)
 
 
 def carry_out(args: argparse.Namespace, job: Any, table: Callable[[Mapping[str, Any]], str]) -> int:

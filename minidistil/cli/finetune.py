@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from minidistil.cli.distill import add_recipe_arguments
 
@@ -64,16 +65,20 @@ def run(args: argparse.Namespace) -> int:
     task = task_name(args.task)
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=changes)
 
-    def make(seed: int, out: Path) -> FineTuning:
+    def tuning(seed: int, out: Path) -> FineTuning:
         return FineTuning(
             args.model, task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
             evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
         )  # fmt: skip
 
+    def seeded(seed: int, out: Path) -> dict[str, Any]:
+        run = tuning(seed, out)
+        return run.finished() or run.run()
+
     if args.seeds is None:
-        report = make(recipe.train.seed, Path(args.out)).run()
+        report = tuning(recipe.train.seed, Path(args.out)).run()
     else:
-        report = over_seeds(make, args.seeds, Path(args.out))
+        report = over_seeds(seeded, args.seeds, Path(args.out))
     print(to_json(report) if args.json else table(report))
     return 0
 

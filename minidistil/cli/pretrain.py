@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.jobs.distill import table
+    from minidistil.jobs.masked_text import table
     from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
     from minidistil.settings import load_recipe
 

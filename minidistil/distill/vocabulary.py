@@ -1,4 +1,4 @@
-"""Comparison of the token ids that a student and its teacher read."""
+"""Vocabularies of a student and its teacher: compared, and exchanged."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from minidistil.errors import ConfigError
+from minidistil.model.model import Model
 from minidistil.text.tokenizer import Tokenizer
 
 TEXTS = 1000  # that two tokenizers are compared on
@@ -63,3 +64,42 @@ def difference(ours: Tokenizer, theirs: Tokenizer, texts: Sequence[str] = ()) ->
         if a.ids != b.ids:
             return f"it reads {text!r:.60} as other tokens"
     return None
+
+
+def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int = 0) -> Model:
+    """The same encoder for another vocabulary.
+
+    A word that the old vocabulary has keeps its vector. Another starts as the mean of the vectors of the
+    pieces that the old tokenizer cuts it into (Gee et al. 2022, "Fast Vocabulary Transfer for Language Model
+    Compression"), and, where these are unknown words alone, from new weights.
+
+    Parameters
+    ----------
+    model : Model
+        An encoder without words in its head.
+    old, new : Tokenizer
+    seed : int
+        For new weights.
+    """
+    naming, changes = model.naming, {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
+    other = type(model)(
+        model.config.replace(**changes), dtype=model.params.dtype, backend=model.backend.name, seed=seed
+    )
+    name = naming.prefix + naming.word
+    for parameter in model.params:
+        if parameter != name:
+            other.params[parameter][...] = model.params[parameter]
+    table, words = model.params[name], other.params[name]
+    unknown = old.token_to_id(old.special_tokens["unk_token"])
+    roles = {token: old.special_tokens[role] for role, token in new.special_tokens.items()}
+    for i in range(len(words)):
+        token = new.id_to_token(i) or ""
+        same = old.token_to_id(roles.get(token, token))
+        if same is not None:
+            words[i] = table[same]
+            continue
+        encoding = next(iter(old.iter_encode([token.removeprefix("##")])))
+        pieces = [piece for piece in encoding.ids if piece not in old.special_ids and piece != unknown]
+        if pieces:
+            words[i] = table[pieces].mean(0)
+    return other

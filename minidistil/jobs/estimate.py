@@ -1,6 +1,6 @@
 """How long a distillation will take, and how much memory and disk: from twenty steps on a part of its text.
 
-What is measured is the run itself, on the beginning of every file: encoding, steps with batches, masks and
+The run itself is measured, on the beginning of every file: encoding, steps with batches, masks and
 the optimiser, a measurement of held-out text. The whole follows in proportion to bytes, steps and sequences.
 """
 
@@ -34,7 +34,7 @@ MEASURED = 64  # sequences of held-out text
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run will take.
+    """Time, memory and disk of a run.
 
     Attributes
     ----------
@@ -104,11 +104,11 @@ def plan_distillation(
             ),
         )  # fmt: skip
         run = GeneralDistillation(teacher, [sample], tried, place / "run", quiet=True)
-        _ = run.tokenizer, run.teacher
+        text = run.text
         began = time.perf_counter()
-        corpus, split = run.corpus, run.split
+        corpus, split = text.corpus, text.split
         encoding = (time.perf_counter() - began) * scale
-        student, data = run.first_model(), run.data()
+        student, data = run.first_model(), text.train
         times: list[float] = []
         with Progress(STEPS + WARM, "trying", "step", quiet=quiet) as progress:
 
@@ -118,7 +118,7 @@ def plan_distillation(
                 return {}
 
             began = time.perf_counter()
-            trainer = run.trainer(student, data, out=place / "work", evaluate=clock, quiet=True)
+            trainer = run.trainer(student, out=place / "work", evaluate=clock, quiet=True)
             trainer.saves = False
             teaching = (time.perf_counter() - began) * scale if recipe.objective.keep != "nothing" else 0.0
             trainer.train()

@@ -1,16 +1,14 @@
 """Fine-tuning a model for a task, alone or taught by a teacher.
 
-Beside what every run leaves (`minidistil.jobs.run`) the directory holds the model itself, so that it can be
-given to whatever loads one. With several seeds there is a directory for each.
+The directory of the run (`minidistil.jobs.run`) is also that of the model, so that it can be loaded by its
+name. With several seeds there is a directory for each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +25,8 @@ from minidistil.distill.trainer import DistillationTrainer
 from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
 from minidistil.jobs.results import numbers
-from minidistil.jobs.run import Evaluation, RecipeRun, freeze, sizes
-from minidistil.jobs.sources import content
+from minidistil.jobs.run import Evaluation, Job, freeze, sizes
+from minidistil.jobs.sources import content, json_hash
 from minidistil.model import class_of, load_model
 from minidistil.model.heads import SequenceHead
 from minidistil.model.model import Model
@@ -52,14 +50,14 @@ APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may h
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What is trained.
+    """Model that is trained.
 
     Attributes
     ----------
     layers : str or None
         Some of the layers of the model that it begins from, see `choose_layers`; None: all.
     freeze : tuple of str
-        What does not learn: "positions", or patterns of parameter names.
+        Parameters that do not learn: "positions", or patterns of names.
     """
 
     layers: str | None = None
@@ -68,7 +66,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TeachingSettings:
-    """How a teacher takes part, if there is one; see `minidistil.distill.Distillation`.
+    """Part of a teacher, if there is one; see `minidistil.distill.Distillation`.
 
     By default half of the loss are the labels, half the teacher's soft ones; of a regression, and of labels
     of which any number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
@@ -93,8 +91,8 @@ class FineTuningRecipe:
     train: ClassifierSettings = field(default_factory=ClassifierSettings)
 
 
-class FineTuning(RecipeRun):
-    """One fine-tuning.
+class FineTuning:
+    """One fine-tuning. Its inputs are read when they are first asked for.
 
     Parameters
     ----------
@@ -108,11 +106,11 @@ class FineTuning(RecipeRun):
     out : path
     teacher : str, optional
         A model fine-tuned for the same task, from which this one also learns.
+    also : callable, optional
+        Gives further numbers of a model in a directory, for the report.
     quiet : bool
         Show no progress.
     """
-
-    recipe: FineTuningRecipe
 
     def __init__(
         self,
@@ -124,22 +122,44 @@ class FineTuning(RecipeRun):
         *,
         evaluate: str | Path | None = None,
         teacher: str | None = None,
+        also: Callable[[Path], Mapping[str, float]] | None = None,
         quiet: bool = False,
     ) -> None:
-        super().__init__(recipe, out, quiet=quiet)
-        self.source, self.task_name, self._train, self._evaluate = source, task, train, evaluate
         found = named_task(task, recipe.data, recipe.task)
         if not isinstance(found, Task):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
-        self.task = found
-        self._teacher = teacher
         if teacher is None and recipe.teaching != TeachingSettings():
             raise ConfigError("settings of teaching. need a teacher: --distill-from")
         recipe.train.check_best(found.lower_is_better)
+        self.task, self.source, self.task_name, self.recipe = found, source, task, recipe
+        self.out, self.also, self.quiet = Path(out), also, quiet
+        self._train, self._evaluate, self._teacher = train, evaluate, teacher
+        options = {"--task": task, "--train": train, "--eval": evaluate, "--distill-from": teacher}
+        given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+        self.job = Job(recipe, self.out, ["finetune", source, *given], model="")
 
-    @property
-    def result(self) -> Path:
-        return self.out
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do, and return the report; errors as of the steps of `Job`."""
+        job = self.job
+        with job.alone():
+            job.claim(self.identity(), self.check)
+            if not job.is_trained():
+                model = self.first_model()
+                evaluate = job.checked(self.evaluation(model))
+                job.train(self.trainer(model, out=job.work, evaluate=evaluate, quiet=self.quiet))
+                self.calibrate(model)
+                job.save(model, self.task.kept_tokenizer(self.tokenizer, self.config), self.card())
+            return job.finish(self.report())
+
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `run`."""
+        return self.job.finished(self.identity)
+
+    # Inputs
+
+    @cached_property
+    def _source_config(self) -> ModelConfig:
+        return load_config(resolve(self.source))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -193,26 +213,9 @@ class FineTuning(RecipeRun):
         assert isinstance(data, Dataset)
         return data
 
-    def identity(self) -> dict[str, Any]:
-        return {
-            "task": self.task_name,
-            "train": _hash(self.examples),
-            "evaluate": None if self.held_out is None else _hash(self.held_out),
-            "source": content(resolve(self.source)),
-            "teacher": None if self._teacher is None else content(resolve(self._teacher)),
-        }
-
-    def about(self) -> dict[str, Any]:
-        _ = self._dataset, self._class_weights  # a label that is unknown is found here
-        if self.held_out is not None:
-            self.task.dataset(self.tokenizer, self.held_out, self.config)
-        if self.teacher is not None and self._for_teacher is None:
-            check_positions(self._dataset, self.teacher, f"the teacher {self._teacher}")
-        return {"from": self.source, "examples": len(self.examples)}
-
     @cached_property
     def config(self) -> ModelConfig:
-        """Of the model as it begins: labels are the teacher's, if there is one, or the training file's."""
+        """Config of the first model: labels of the teacher, if there is one, or of the training file."""
         teacher, base = self.teacher, self._source_config
         if teacher is not None:
             kind = self.task.problem_type or teacher.config.problem_type
@@ -224,94 +227,17 @@ class FineTuning(RecipeRun):
         return base.replace(extra=learnt.kept_in(base.extra))
 
     @cached_property
-    def _source_config(self) -> ModelConfig:
-        return load_config(resolve(self.source))
-
-    def first_model(self) -> Model:
-        m, seed = self.recipe.model, self.recipe.train.seed
-        labels = {name: getattr(self.config, name) for name in ("problem_type", "id2label", "extra")}
-        model = self.task.model_class(self.config).from_pretrained(
-            resolve(self.source), seed=seed, ignore_mismatched=True, **labels
-        )
-        follow_labels(model, self._source_config)
-        new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
-        if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:
-            assert isinstance(self._dataset, Dataset)
-            # From 0 its first hundreds of steps would do nothing but find the mean.
-            model.params[HEAD_BIAS][:] = self._dataset.targets["labels"].mean()
-        if m.layers is not None:
-            model = init_student(model, m.layers, seed=seed)
-        freeze(model, m.freeze)
-        return model
-
-    def save(self, model: Model) -> None:
-        if self.held_out is not None:
-            said = self.task.as_kept().calibrate(model, self.tokenizer, self.held_out)
-            model.config = model.config.replace(extra={**model.config.extra, **said})
-        super().save(model)
-
-    @property
-    def result_tokenizer(self) -> Tokenizer:
-        return self.task.kept_tokenizer(self.tokenizer, self.config)
-
-    def data(self) -> TrainingData:
-        return self._dataset
-
-    @cached_property
-    def _dataset(self) -> TrainingData:
+    def dataset(self) -> TrainingData:
+        """Tokens and targets of the examples."""
         data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=self._labelled)
         # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
         seed = self.recipe.train.seed
         return dataclasses.replace(data, seed=seed) if isinstance(data, MaskedDataset) else data
 
-    def trainer(self, model: Model, data: TrainingData, **options: Any) -> Trainer:
-        settings = self.recipe.train
-        if self.teacher is None:
-            loss = ModelLoss(model, class_weights=self._class_weights)
-            return Trainer(model, loss, data, settings=settings, label="fine-tuning", **options)
-        t = self.recipe.teaching
-        if self._for_teacher is not None:
-            return self._trainer_apart(model, data, self._for_teacher, **options)
-        return DistillationTrainer(
-            model,
-            self.teacher,
-            data,
-            settings=settings,
-            weights=self._terms,
-            temperature=t.temperature,
-            class_weights=self._class_weights,
-            label="learning from the teacher",
-            **options,
-        )
-
-    def _trainer_apart(
-        self, model: Model, data: TrainingData, asked: Dataset, *, out: Path, **options: Any
-    ) -> Trainer:
-        """With a teacher that reads the texts by its own tokenizer: it says all that it has to beforehand."""
-        assert self.teacher is not None
-        assert isinstance(data, Dataset)
-        said = TeacherCache(self.teacher, asked, out / "teacher_outputs", ["logits"], quiet=self.quiet)
-        objective = Distillation(
-            model,
-            self._terms,
-            temperature=self.recipe.teaching.temperature,
-            class_weights=self._class_weights,
-        )
-        return Trainer(
-            model,
-            objective,
-            data.with_targets(teacher_logits=said.whole("logits")),
-            settings=self.recipe.train,
-            identity={"teacher": weights_hash(self.teacher), **objective.settings()},
-            label="learning from the teacher",
-            out=out,
-            **options,
-        )
-
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float64] | None:
-        """Of the classes in the order of the model's outputs, if they are said."""
-        given, data = self.recipe.train.class_weights, self._dataset
+        """Weights of the classes, in the order of the model's outputs."""
+        given, data = self.recipe.train.class_weights, self.dataset
         if given is None:
             return None
         targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
@@ -325,30 +251,105 @@ class FineTuning(RecipeRun):
 
     @property
     def _labelled(self) -> bool:
-        """Whether what it learns from needs labels."""
+        """True if the loss needs labels."""
         return self.teacher is None or needs_labels(self._terms)
 
     @property
     def _terms(self) -> Mapping[str, Any]:
-        """What the student minimises: soft labels are of one class of several, others compare scores."""
+        """Terms of the student's loss: soft labels are of one class of several, others compare scores."""
         terms = self.recipe.teaching.terms
         assert self.teacher is not None
         kind = self.task.problem_type or self.teacher.config.problem_type
         soft = kind not in ("regression", "multi_label_classification")
         return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
 
+    # Steps, in order
+
+    def identity(self) -> dict[str, Any]:
+        """Hashes of the inputs."""
+        return {
+            "task": self.task_name,
+            "train": _hash(self.examples),
+            "evaluate": None if self.held_out is None else _hash(self.held_out),
+            "source": content(resolve(self.source)),
+            "teacher": None if self._teacher is None else content(resolve(self._teacher)),
+        }
+
+    def check(self) -> dict[str, Any]:
+        """Refuse inputs that cannot work, such as an unknown label; returns facts for run.json."""
+        _ = self.dataset, self._class_weights
+        if self.held_out is not None:
+            self.task.dataset(self.tokenizer, self.held_out, self.config)
+        if self.teacher is not None and self._for_teacher is None:
+            check_positions(self.dataset, self.teacher, f"the teacher {self._teacher}")
+        return {"from": self.source, "examples": len(self.examples)}
+
+    def first_model(self) -> Model:
+        """The model as training begins."""
+        m, seed = self.recipe.model, self.recipe.train.seed
+        labels = {name: getattr(self.config, name) for name in ("problem_type", "id2label", "extra")}
+        model = self.task.model_class(self.config).from_pretrained(
+            resolve(self.source), seed=seed, ignore_mismatched=True, **labels
+        )
+        follow_labels(model, self._source_config)
+        new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
+        if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:
+            assert isinstance(self.dataset, Dataset)
+            # From 0 its first hundreds of steps would do nothing but find the mean.
+            model.params[HEAD_BIAS][:] = self.dataset.targets["labels"].mean()
+        if m.layers is not None:
+            model = init_student(model, m.layers, seed=seed)
+        freeze(model, m.freeze)
+        return model
+
     def evaluation(self, model: Model) -> Evaluation | None:
+        """Metrics of the model as it learns."""
         if self.held_out is None:
             return None
         return lambda: numbers(self.task.as_kept().evaluate(model, self.tokenizer, self.held_out))
 
+    def trainer(self, model: Model, **options: Any) -> Trainer:
+        """Trainer on the labels, or with a teacher; options as of `Trainer`."""
+        options["settings"] = self.recipe.train
+        if self.teacher is None:
+            loss = ModelLoss(model, class_weights=self._class_weights)
+            return Trainer(model, loss, self.dataset, label="fine-tuning", **options)
+        options["label"] = "learning from the teacher"
+        teaching: dict[str, Any] = {
+            "temperature": self.recipe.teaching.temperature,
+            "class_weights": self._class_weights,
+        }
+        if self._for_teacher is None:
+            return DistillationTrainer(
+                model, self.teacher, self.dataset, weights=self._terms, **teaching, **options
+            )
+        # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
+        assert isinstance(self.dataset, Dataset)
+        place = options["out"] / "teacher_outputs"
+        scores = TeacherCache(self.teacher, self._for_teacher, place, ["logits"], quiet=self.quiet)
+        objective = Distillation(model, self._terms, **teaching)
+        data = self.dataset.with_targets(teacher_logits=scores.whole("logits"))
+        identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
+        return Trainer(model, objective, data, identity=identity, **options)
+
+    def calibrate(self, model: Model) -> None:
+        """Add to the config what held-out examples say, such as a threshold."""
+        if self.held_out is not None:
+            said = self.task.as_kept().calibrate(model, self.tokenizer, self.held_out)
+            model.config = model.config.replace(extra={**model.config.extra, **said})
+
     def card(self) -> ModelCard:
+        """README.md of the model."""
         source = origin(self.source, resolve(self.source))
         taught = ""
         if self._teacher is not None:
             taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
-        return self.made_card(
+        settings = to_dict(self.recipe)
+        if self._teacher is None:
+            del settings["teaching"]
+        return self.job.card(
             source,
+            settings,
             title=f"{source.name} for {self.task_name}",
             summary=f"Fine-tuned by minidistil for {self.task_name}{taught}.",
             pipeline_tag=self.task.pipeline_tag,
@@ -356,16 +357,8 @@ class FineTuning(RecipeRun):
             "not known.",
         )
 
-    def settings(self) -> Mapping[str, Any]:
-        return {k: v for k, v in to_dict(self.recipe).items() if k != "teaching" or self._teacher is not None}
-
-    def arguments(self) -> list[str]:
-        given = {"--task": self.task_name, "--train": self._train, "--eval": self._evaluate}
-        options = {**given, "--distill-from": self._teacher}
-        return ["finetune", self.source, *_options(options)]
-
     def report(self) -> dict[str, Any]:
-        # Measured as it was saved: with its own tokenizer, wherever the source's may be by now.
+        """Sizes and metrics of the model as it was saved, and of its teacher."""
         ours = load_model(self.out), Tokenizer.from_pretrained(self.out)
         models = {"model" if self._teacher is None else "student": ours}
         if self.teacher is not None:
@@ -376,7 +369,7 @@ class FineTuning(RecipeRun):
             "better": "lower" if self.task.primary in self.task.lower_is_better else "higher",
             "recipe": to_dict(self.recipe),
             "examples": len(self.examples),
-            "seen": self.examples_seen(len(self.examples)),
+            "seen": self.job.examples_seen(len(self.examples)),
             "models": {},
         }
         for name, (model, tokenizer) in models.items():
@@ -385,15 +378,12 @@ class FineTuning(RecipeRun):
                 began = time.perf_counter()
                 facts |= self.task.as_kept().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
+            if self.also is not None:
+                facts |= self.also(resolve(str(self._teacher)) if name == "teacher" else self.out)
             report["models"][name] = facts
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)
         return report
-
-
-def _options(given: Mapping[str, Any]) -> list[str]:
-    """Options of a command line, of those that are given."""
-    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
 def follow_labels(model: Model, before: ModelConfig) -> None:
@@ -407,9 +397,6 @@ def follow_labels(model: Model, before: ModelConfig) -> None:
 
 
 def _hash(examples: Any) -> str:
-    """SHA-256 of what the examples say, wherever their file is and whatever it calls its columns."""
-    where = ("path", "columns", "ids")
-    content = {k: v for k, v in dataclasses.asdict(examples).items() if k not in where}
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
-    ).hexdigest()
+    """SHA-256 of the examples, wherever their file is and whatever it calls its columns."""
+    about = ("path", "columns", "ids")
+    return json_hash({k: v for k, v in dataclasses.asdict(examples).items() if k not in about})

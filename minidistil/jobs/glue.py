@@ -1,8 +1,8 @@
-"""GLUE as a whole: a fine-tuning for each of its tasks, what they come to, and what the server takes.
+"""GLUE as a whole: a fine-tuning for each of its tasks, their mean, and predictions for the server.
 
     DIR/cola, DIR/sst2, ...      fine-tunings (see `minidistil.jobs.finetune`), with several seeds of each
     DIR/submission/CoLA.tsv ...  predictions of the test files there are; DIR/submission.zip holds them all
-    DIR/report.json              what was measured
+    DIR/report.json              the metrics
 
 Started again with the same arguments it goes on: a task that is done is not repeated.
 """
@@ -15,6 +15,7 @@ import textwrap
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.results import numbers, over_seeds
+from minidistil.jobs.results import format_table, numbers, over_seeds
 from minidistil.model import load_to_answer
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
@@ -40,50 +41,10 @@ from minidistil.tasks.glue import (
     write_submission,
 )
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.weights.hub import resolve
 
 log = logging.getLogger("minidistil")
 
 Recipes = Callable[[str], FineTuningRecipe]
-
-
-class GlueTuning(FineTuning):
-    """A fine-tuning for a task of GLUE: one of MNLI is also measured on the other half, and on AX.
-
-    Parameters
-    ----------
-    files : GlueFiles
-        With a train and a dev file.
-    source, task, recipe, out, **options
-        As of `FineTuning`.
-    """
-
-    def __init__(
-        self, source: str, task: str, files: GlueFiles, recipe: FineTuningRecipe, out: Path, **options: Any
-    ) -> None:
-        assert files.train is not None
-        super().__init__(source, task, files.train, recipe, out, evaluate=files.dev, **options)
-        self.files = files
-
-    def check(self) -> None:
-        """Read all of its files: what is wrong is found now, not when the tasks before it are learnt."""
-        for examples in (self.examples, self.held_out):
-            self.task.targets(examples, self.config)  # type: ignore[attr-defined]
-        for suffix, path in self.files.also.items():
-            task = _other_half(suffix, path, self.recipe.data)
-            task.targets(task.read(path), self.config)
-        for title, path in self.files.tests.items():
-            test_examples(title, path)
-
-    def report(self) -> dict[str, Any]:
-        report = super().report()
-        if self.files.also:
-            kept = replace(self.recipe.data, max_length=None)
-            for name, facts in report["models"].items():
-                place = self.out if name != "teacher" else resolve(str(self._teacher))
-                model, tokenizer = load_to_answer(place, mapped=True), Tokenizer.from_pretrained(place)
-                facts |= also_measured(model, tokenizer, self.files, kept, quiet=self.quiet)
-        return report
 
 
 class Glue:
@@ -140,62 +101,59 @@ class Glue:
         self._against = None if against is None else read_report(against)
 
     def run(self) -> dict[str, Any]:
-        """Do what is left to do; returns the report.
+        """Do what is left to do, and return the report; errors as of `FineTuning.run`.
 
-        Raises
-        ------
-        ConfigError
-            `out` holds another run.
-        DataError
-            A file is not what it should be; nothing has been learnt yet.
-        StorageError
-            Another process is writing there.
+        All files are read before the first task is learnt.
         """
         with only_writer(self.out):
-            return self._run()
-
-    def _run(self) -> dict[str, Any]:
-        if (self.out / "run.json").exists():
-            raise ConfigError(f"{self.out} holds a single run: choose another --out, or remove it")
-        places = {name: self._places(name) for name in self.files}
-        todo = [name for name in self.files if not all(self._job(name, *p).finished() for p in places[name])]
-        for name in todo:
-            self._job(name, *places[name][0]).check()
-        reports: dict[str, dict[str, Any]] = {}
-        report: dict[str, Any] = {}
-        for i, name in enumerate(self.files, 1):
-            log.info("%s (%d of %d)", GLUE[name].title, i, len(self.files))
-            reports[name] = self._tune(name)
-            self._predict(name, again=name in todo)
-            report = self._report(reports)
-            write_json(self.out / "report.json", report)
-        write_zip(self.out / "submission.zip", sorted((self.out / "submission").glob("*.tsv")))
-        return report
+            if (self.out / "run.json").exists():
+                raise ConfigError(f"{self.out} holds a single run: choose another --out, or remove it")
+            todo = []
+            for name, files in self.files.items():
+                jobs = [self._job(name, seed, place) for seed, place in self._places(name)]
+                if not all(job.finished() for job in jobs):
+                    _check_files(jobs[0], files)
+                    todo.append(name)
+            reports: dict[str, dict[str, Any]] = {}
+            report: dict[str, Any] = {}
+            for i, name in enumerate(self.files, 1):
+                log.info("%s (%d of %d)", GLUE[name].title, i, len(self.files))
+                reports[name] = self._tune(name)
+                self._predict(name, again=name in todo)
+                report = self._report(reports)
+                write_json(self.out / "report.json", report)
+            write_zip(self.out / "submission.zip", sorted((self.out / "submission").glob("*.tsv")))
+            return report
 
     def _places(self, name: str) -> list[tuple[int | None, Path]]:
-        """Seeds and where their runs go; None is the recipe's own seed."""
+        """Seeds and the directories of their runs; None is the recipe's own seed."""
         if self.seeds is None:
             return [(None, self.out / name)]
         return [(seed, self.out / name / f"seed-{seed}") for seed in range(self.seeds)]
 
-    def _job(self, name: str, seed: int | None, place: Path) -> GlueTuning:
+    def _job(self, name: str, seed: int | None, place: Path) -> FineTuning:
         recipe = self.recipes(name)
         if seed is not None:
             recipe = replace(recipe, train=replace(recipe.train, seed=seed))
-        teacher = self._teachers.get(name)
-        return GlueTuning(
-            self.source, name, self.files[name], recipe, place,
-            teacher=None if teacher is None else str(teacher), quiet=self.quiet,
+        files, teacher = self.files[name], self._teachers.get(name)
+        assert files.train is not None
+        return FineTuning(
+            self.source, name, files.train, recipe, place, evaluate=files.dev,
+            teacher=None if teacher is None else str(teacher),
+            also=partial(_measure_also, files=files, data=recipe.data, quiet=self.quiet), quiet=self.quiet,
         )  # fmt: skip
 
     def _tune(self, name: str) -> dict[str, Any]:
+        def tune(seed: int | None, place: Path) -> dict[str, Any]:
+            job = self._job(name, seed, place)
+            return job.finished() or job.run()
+
         if self.seeds is not None:
-            return over_seeds(lambda seed, place: self._job(name, seed, place), self.seeds, self.out / name)
-        job = self._job(name, None, self.out / name)
-        return job.finished() or job.run()
+            return over_seeds(tune, self.seeds, self.out / name)
+        return tune(None, self.out / name)
 
     def _predict(self, name: str, *, again: bool) -> None:
-        """Hand in what the best of the seeds says."""
+        """Write the predictions of the best seed for the server."""
         for title, path in self.files[name].tests.items():
             out = self.out / "submission" / f"{title}.tsv"
             if again or not out.exists():
@@ -232,7 +190,7 @@ def evaluate_glue(
     Parameters
     ----------
     place : path
-        What `Glue.run` left.
+        The directory of a `Glue.run`.
     folder : path
         With GLUE's files.
     data : DataSettings, optional
@@ -276,15 +234,34 @@ def evaluate_glue(
     return report
 
 
+def _check_files(job: FineTuning, files: GlueFiles) -> None:
+    """Read all files of a task: a mistake is found now, not when the tasks before it are learnt."""
+    for examples in (job.examples, job.held_out):
+        job.task.targets(examples, job.config)  # type: ignore[attr-defined]
+    for suffix, path in files.also.items():
+        task = _other_half(suffix, path, job.recipe.data)
+        task.targets(task.read(path), job.config)
+    for title, path in files.tests.items():
+        test_examples(title, path)
+
+
+def _measure_also(place: Path, *, files: GlueFiles, data: DataSettings, quiet: bool) -> dict[str, float]:
+    """`also_measured` of a model in its directory, which reads as long as it learnt."""
+    if not files.also:
+        return {}
+    model, tokenizer = load_to_answer(place, mapped=True), Tokenizer.from_pretrained(place)
+    return also_measured(model, tokenizer, files, replace(data, max_length=None), quiet=quiet)
+
+
 def _other_half(suffix: str, path: Path, data: DataSettings) -> Any:
-    """The task that a file beside MNLI's own is of."""
+    """The task of a file beside MNLI's own."""
     return diagnostic_task(path, data) if suffix == DIAGNOSTIC else sequence_task("mnli", data)
 
 
 def also_measured(
     model: Model, tokenizer: Tokenizer, files: GlueFiles, data: DataSettings, *, quiet: bool = True
 ) -> dict[str, float]:
-    """Of a model of MNLI, accuracy on mismatched genres and Matthews correlation on AX, if they are there."""
+    """Accuracy on MNLI's mismatched genres and Matthews correlation on AX, if the files are there."""
     found = {}
     for suffix, path in files.also.items():
         task = _other_half(suffix, path, data)
@@ -295,7 +272,7 @@ def also_measured(
 
 
 def models_of(place: str | Path, name: str) -> list[Path]:
-    """Where the models of a task are: the one, or those of all seeds."""
+    """Directories of the models of a task: one, or one for each seed."""
     here = Path(place) / name
     found = [here, *sorted(here.glob("seed-*"), key=lambda p: (len(p.name), p.name))]
     return [path for path in found if (path / "config.json").is_file()]
@@ -326,7 +303,7 @@ def _judged(path: Path, name: str) -> float:
 
 
 def read_report(place: str | Path) -> dict[str, Any]:
-    """What the report of such a directory says of its model.
+    """Numbers of the model in the report of such a directory.
 
     Raises
     ------
@@ -384,8 +361,7 @@ def glue_table(report: Mapping[str, Any]) -> str:
     spread = any("lowest" in facts for facts in main["tasks"].values())
     order = ["against" if "against" in models else "teacher", "student", "model"]
     order = [name for name in order if name in models]
-    head = [*order, *(["low - high"] if spread else []), *(["retained"] if kept else [])]
-    lines = [_line("", "", head)]
+    rows = [[_named("", ""), *order, *(["low - high"] if spread else []), *(["retained"] if kept else [])]]
     for name, facts in main["tasks"].items():
         cells = [_metrics(models[model]["tasks"].get(name, {}), name) for model in order]
         if spread:
@@ -394,24 +370,25 @@ def glue_table(report: Mapping[str, Any]) -> str:
         if kept:
             cells.append(_percent(kept["tasks"].get(name)))
         shown = ", ".join(title for metric, title in GLUE[name].metrics.items() if metric in facts)
-        lines.append(_line(GLUE[name].title, shown, cells))
+        rows.append([_named(GLUE[name].title, shown), *cells])
     for key, what in (("macro", "first metric"), ("glue_score", "as GLUE counts")):
         cells = [f"{100 * models[model][key]:.1f}" for model in order] + [""] * spread
-        lines.append(_line("mean", what, [*cells, *([_percent(kept.get(key))] if kept else [])]))
+        rows.append([_named("mean", what), *cells, *([_percent(kept.get(key))] if kept else [])])
     if DIAGNOSTIC in main:
         cells = [f"{100 * models[m][DIAGNOSTIC]:.1f}" if DIAGNOSTIC in models[m] else "" for m in order]
-        lines.append(_line(AX.title, "Matthews", cells))
+        rows.append([_named(AX.title, "Matthews"), *cells])
     said = f"{main['measured']} of {len(GLUE)} tasks."
     if kept and kept["measured"] < main["measured"]:
         said += f" Retained: of the {kept['measured']} that both were measured on."
     if report["missing"]:
         said += " Missing: " + "; ".join(f"{GLUE[n].title} ({why})" for n, why in report["missing"].items())
         said += "."
-    return "\n".join([*lines, "", *textwrap.wrap(said, 80, break_on_hyphens=False)])
+    shown = format_table(rows, [24, *[14] * (len(rows[0]) - 1)])
+    return "\n".join([shown, "", *textwrap.wrap(said, 80, break_on_hyphens=False)])
 
 
-def _line(task: str, what: str, cells: Sequence[str]) -> str:
-    return f"{task:6} {what:17}" + "".join(f" {cell:>13}" for cell in cells)
+def _named(task: str, what: str) -> str:
+    return f"{task:6} {what:17}"
 
 
 def _metrics(facts: Mapping[str, float], name: str) -> str:

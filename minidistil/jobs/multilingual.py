@@ -16,8 +16,6 @@ Beside what every run leaves (`minidistil.jobs.run`) there is, for a new vocabul
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +28,7 @@ from minidistil.config import DistilBertConfig, load_config
 from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.distill.vocabulary import with_vocabulary
 from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.encoder import SentenceEncoder, embed, prompt_tokens
 from minidistil.embeddings.semantic_search import retrieval_accuracy
@@ -37,8 +36,9 @@ from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import ConfigError
 from minidistil.files import temporary_directory
-from minidistil.jobs.run import Evaluation, RecipeRun, freeze, sizes
-from minidistil.jobs.sources import content
+from minidistil.jobs.results import format_table
+from minidistil.jobs.run import Evaluation, Job, freeze, sizes
+from minidistil.jobs.sources import content, json_hash
 from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.model.heads import Pooler
 from minidistil.model.model import Model
@@ -57,7 +57,7 @@ Pairs = tuple[list[str], list[str]]
 
 @dataclass(frozen=True)
 class PairsStudent:
-    """What the student is.
+    """Shape of the student.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class PairsStudent:
     vocabulary : int or None
         Size of a new WordPiece vocabulary, made of both sides of the pairs; None keeps the teacher's.
     lowercase : bool
-        Of a new vocabulary.
+        Lowercase the words of a new vocabulary.
     freeze : tuple of str
-        What does not learn: "positions", or patterns of parameter names.
+        Parameters that do not learn: "positions", or patterns of names.
     """
 
     layers: str = "all"
@@ -79,7 +79,7 @@ class PairsStudent:
 
 @dataclass(frozen=True)
 class PairsData:
-    """How pairs become sequences.
+    """Reading of the pairs.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class PairsData:
     max_length : int
         Most tokens of a sentence; longer ones are cut.
     measured : int
-        How many of the held-out pairs are used while it trains.
+        Held-out pairs that are used while it trains.
     """
 
     source: str | None = field(default=None, metadata=ANY_TEXT)
@@ -99,7 +99,7 @@ class PairsData:
 
 @dataclass(frozen=True)
 class PairsObjective:
-    """How far vectors are apart: "cosine" or "mse", see `minidistil.distill.terms.Embedding`."""
+    """Distance of vectors: "cosine" or "mse", see `minidistil.distill.terms.Embedding`."""
 
     kind: Literal["cosine", "mse"] = "cosine"
 
@@ -114,7 +114,7 @@ class PairsRecipe:
     train: TrainSettings = field(default_factory=lambda: TrainSettings(lr=2e-4))
 
 
-class PairsDistillation(RecipeRun):
+class PairsDistillation:
     """A sentence encoder for two languages, from one for the first.
 
     Parameters
@@ -143,9 +143,26 @@ class PairsDistillation(RecipeRun):
         held_out: Sequence[str | Path] | None = None,
         quiet: bool = False,
     ) -> None:
-        super().__init__(recipe, out, quiet=quiet)
         recipe.train.check_best(())
-        self.source, self._paths, self._held_out_paths = teacher, pairs, held_out
+        self.source, self.recipe, self.out, self.quiet = teacher, recipe, Path(out), quiet
+        self._paths, self._held_out_paths = pairs, held_out
+        measured = [] if held_out is None else ["--eval-pairs", *map(str, held_out)]
+        arguments = ["distill", "--teacher", teacher, "--pairs", *map(str, pairs), *measured]
+        self.job = Job(recipe, self.out, arguments)
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do, and return the report; errors as of the steps of `Job`."""
+        job = self.job
+        with job.alone():
+            job.claim(self.identity(), self.check)
+            if not job.is_trained():
+                student = self.first_model()
+                evaluate = job.checked(self.evaluation(student))
+                job.train(self.trainer(student, out=job.work, evaluate=evaluate, quiet=self.quiet))
+                # Before the model, whose config.json says that all is there.
+                write_settings(job.result, self._written, student.config.hidden_size)
+                job.save(student, self.tokenizer, self.card())
+            return job.finish(self.report())
 
     # Inputs
 
@@ -189,7 +206,7 @@ class PairsDistillation(RecipeRun):
             )
             return train_wordpiece(
                 both, self.out / "tokenizer", size=s.vocabulary, lowercase=s.lowercase,
-                replace=not self.has_learnt(), quiet=self.quiet,
+                replace=not self.job.has_learnt(), quiet=self.quiet,
             )  # fmt: skip
 
     def _tokenise(self, tokenizer: Tokenizer, texts: list[str], max_length: int | None = None) -> Dataset:
@@ -211,23 +228,28 @@ class PairsDistillation(RecipeRun):
         """Settings of the student's vectors: the teacher's, but for the length."""
         return self.embedding._replace(max_length=self.recipe.data.max_length)
 
-    # What a run asks
+    # Steps, in order
 
     def identity(self) -> dict[str, Any]:
-        held_out = self.held_out
+        """Hashes of the inputs."""
+        held_out = None
+        if self.held_out is not None:
+            held_out = {"pairs": len(self.held_out[0]), "hash": json_hash(self.held_out)}
         return {
             "teacher": {**content(resolve(self.source)), "embedding": str(self.embedding)},
-            "pairs": _hash(self.pairs),
-            "held_out": None if held_out is None else {"pairs": len(held_out[0]), "hash": _hash(held_out)},
+            "pairs": json_hash(self.pairs),
+            "held_out": held_out,
         }
 
-    def about(self) -> dict[str, Any]:
+    def check(self) -> dict[str, Any]:
+        """Refuse a length that the teacher cannot read; returns facts for run.json."""
         length, room = self.recipe.data.max_length, self.teacher.config.max_position_embeddings
         if not 3 <= length <= room:
             raise ConfigError(f"data.max_length is {length}: expected 3 to {room}, the teacher's positions")
         return {"pairs_learnt": len(self.pairs[0])}
 
     def first_model(self) -> Model:
+        """The student as training begins."""
         s = self.recipe.student
         student = init_student(self.teacher, s.layers, seed=self.recipe.train.seed)
         if s.vocabulary is not None:
@@ -238,20 +260,20 @@ class PairsDistillation(RecipeRun):
         freeze(student, [*unused, *s.freeze])
         return student
 
-    def data(self) -> Dataset:
-        """Both sides, each with the vector that the teacher gives the first."""
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Both sides, each with the teacher's vector of the first."""
         sources, translations = self.pairs
         asked = self._tokenise(self.teacher_tokenizer, sources)
         skip = self._skipped(self.teacher_tokenizer)
         name = f"pooled.{self.embedding.pooling}" + (f".{skip}" if skip else "")
-        cache = TeacherCache(
-            self.teacher, asked, self.out / "work" / "teacher_outputs", [name], quiet=self.quiet
-        )
+        cache = TeacherCache(self.teacher, asked, self.job.work / "teacher_outputs", [name], quiet=self.quiet)
         vectors = cache.whole(name)
         both = self._tokenise(self.tokenizer, sources + translations)
         return both.with_targets(teacher_pooled=np.concatenate([vectors, vectors]))
 
-    def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
+    def trainer(self, model: Model, **options: Any) -> Trainer:
+        """Trainer on the teacher's vectors; options as of `Trainer`."""
         term: dict[str, Any] = {"kind": self.recipe.objective.kind, "pooling": self.embedding.pooling}
         if skip := self._skipped(self.tokenizer):
             term["skip"] = skip
@@ -259,7 +281,7 @@ class PairsDistillation(RecipeRun):
         return Trainer(
             model,
             objective,
-            data,
+            self.dataset,
             settings=self.recipe.train,
             identity={"teacher": weights_hash(self.teacher), **objective.settings()},
             label="distilling",
@@ -267,6 +289,7 @@ class PairsDistillation(RecipeRun):
         )
 
     def evaluation(self, model: Model) -> Evaluation | None:
+        """Metrics of the model as it learns."""
         if self.held_out is None:
             return None
         some = tuple(side[: self.recipe.data.measured] for side in self.held_out)
@@ -284,13 +307,10 @@ class PairsDistillation(RecipeRun):
             "cosine": float(pairwise_similarities(there, back, "cosine").mean()),
         }
 
-    def save(self, model: Model) -> None:
-        write_settings(self.out / "model", self._written, model.config.hidden_size)
-        super().save(model)  # last, since its config.json says that the model is there
-
     def card(self) -> ModelCard:
+        """README.md of the student."""
         teacher = origin(self.source, resolve(self.source))
-        return self.made_card(
+        return self.job.card(
             teacher,
             title="A sentence encoder for two languages",
             summary=f"Taught by {teacher.name} with minidistil, from pairs of translations.",
@@ -300,7 +320,8 @@ class PairsDistillation(RecipeRun):
         )
 
     def report(self) -> dict[str, Any]:
-        student = load_model(self.out / "model")
+        """Sizes and metrics of teacher and student."""
+        student = load_model(self.job.result)
         # Each reads as far as it does for whoever uses it: what it was taught on says nothing of the teacher.
         own = SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding).settings.max_length
         models = {
@@ -308,7 +329,7 @@ class PairsDistillation(RecipeRun):
             "student": (student, self.tokenizer, self.recipe.data.max_length),
         }
         report: dict[str, Any] = {"recipe": to_dict(self.recipe), "pairs": len(self.pairs[0]), "models": {}}
-        report["seen"] = self.examples_seen(2 * len(self.pairs[0]))
+        report["seen"] = self.job.examples_seen(2 * len(self.pairs[0]))
         for name, (model, tokenizer, length) in models.items():
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
@@ -319,67 +340,16 @@ class PairsDistillation(RecipeRun):
             report["held_out_pairs"] = len(self.held_out[0])
         return report
 
-    def arguments(self) -> list[str]:
-        measured = [] if self._held_out_paths is None else ["--eval-pairs", *map(str, self._held_out_paths)]
-        return ["distill", "--teacher", self.source, "--pairs", *map(str, self._paths), *measured]
-
-
-def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int = 0) -> Model:
-    """The same encoder for another vocabulary.
-
-    A word that the old vocabulary has keeps its vector. Another starts as the mean of the vectors of the
-    pieces that the old tokenizer cuts it into (Gee et al. 2022, "Fast Vocabulary Transfer for Language Model
-    Compression"), and, where these are unknown words alone, from new weights.
-
-    Parameters
-    ----------
-    model : Model
-        An encoder without words in its head.
-    old, new : Tokenizer
-    seed : int
-        For new weights.
-    """
-    naming, changes = model.naming, {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
-    other = type(model)(
-        model.config.replace(**changes), dtype=model.params.dtype, backend=model.backend.name, seed=seed
-    )
-    name = naming.prefix + naming.word
-    for parameter in model.params:
-        if parameter != name:
-            other.params[parameter][...] = model.params[parameter]
-    table, words = model.params[name], other.params[name]
-    unknown = old.token_to_id(old.special_tokens["unk_token"])
-    roles = {token: old.special_tokens[role] for role, token in new.special_tokens.items()}
-    for i in range(len(words)):
-        token = new.id_to_token(i) or ""
-        same = old.token_to_id(roles.get(token, token))
-        if same is not None:
-            words[i] = table[same]
-            continue
-        encoding = next(iter(old.iter_encode([token.removeprefix("##")])))
-        pieces = [piece for piece in encoding.ids if piece not in old.special_ids and piece != unknown]
-        if pieces:
-            words[i] = table[pieces].mean(0)
-    return other
-
-
-def _hash(pairs: Pairs) -> str:
-    """SHA-256 of the texts."""
-    return hashlib.sha256(json.dumps(pairs, ensure_ascii=False).encode()).hexdigest()
-
 
 def table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns."""
-    columns = ("layers", "parameters", "words", "to translation", "to source", "cosine")
-    lines = [f"{'':8}" + "".join(f"{column:>{max(11, len(column) + 1)}}" for column in columns)]
+    columns = ["layers", "parameters", "words", "to translation", "to source", "cosine"]
+    rows = [["", *columns]]
     for name, row in report["models"].items():
-        cells = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M", f"{row['words']:,}"]
+        rows.append([name, str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M", f"{row['words']:,}"])
         if "to_source" in row:
-            cells += [f"{row['to_translation']:.1%}", f"{row['to_source']:.1%}", f"{row['cosine']:.3f}"]
-        lines.append(
-            f"{name:8}"
-            + "".join(f"{cell:>{max(11, len(c) + 1)}}" for cell, c in zip(cells, columns, strict=False))
-        )
+            rows[-1] += [f"{row['to_translation']:.1%}", f"{row['to_source']:.1%}", f"{row['cosine']:.3f}"]
+    lines = [format_table(rows, [8, *(max(11, len(column) + 1) for column in columns)])]
     lines += ["", f"Learnt from {report['pairs']:,} pairs."]
     sentences = 2 * report["pairs"]
     if report.get("seen", sentences) < sentences:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.config import BertConfig, DistilBertConfig, load_config
-from minidistil.jobs.distill import DataSettings, MaskedLMRun
-from minidistil.jobs.run import freeze
+from minidistil.jobs.masked_text import DataSettings, MaskedText
+from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content
-from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM
+from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM, load_model
 from minidistil.model.model import Model
-from minidistil.text.masking import MaskedDataset, Masking
+from minidistil.tasks.masked_lm.task import MaskedLMTask
+from minidistil.text.masking import Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.objective import ModelLoss
@@ -33,11 +34,11 @@ class ModelSettings:
     family : {"bert", "distilbert"}
     layers, width, heads, intermediate, positions : int
     vocabulary : int
-        Size of the WordPiece vocabulary that is made of the text, special tokens among it.
+        Size of the new WordPiece vocabulary, with its special tokens.
     lowercase : bool
-        Whether words are lowercased and stripped of accents.
+        Lowercase words and strip accents.
     freeze : tuple of str
-        What does not learn: "positions", or patterns of parameter names.
+        Parameters that do not learn: "positions", or patterns of names.
     """
 
     family: Literal["bert", "distilbert"] = "bert"
@@ -61,7 +62,7 @@ class PretrainingRecipe:
     train: TrainSettings = field(default_factory=lambda: TrainSettings(lr=1e-4, clip=1.0))
 
 
-class Pretraining(MaskedLMRun):
+class Pretraining:
     """Training a masked LM on text.
 
     Parameters
@@ -69,11 +70,13 @@ class Pretraining(MaskedLMRun):
     source : str or None
         A directory or hub id to begin from; a masked-LM head that it lacks begins from nothing, but for the
         word table, which it shares. None: everything begins from nothing, the vocabulary too.
-    texts, recipe, out, quiet
-        As for `MaskedLMRun`; the recipe is a `PretrainingRecipe`.
+    texts : sequence of paths
+        Files and directories of text.
+    recipe : PretrainingRecipe
+    out : path
+    quiet : bool
+        Show no progress.
     """
-
-    recipe: PretrainingRecipe
 
     def __init__(
         self,
@@ -84,35 +87,53 @@ class Pretraining(MaskedLMRun):
         *,
         quiet: bool = False,
     ) -> None:
-        super().__init__(texts, recipe, out, quiet=quiet)
-        self.source = source
+        recipe.train.check_best(MaskedLMTask.lower_is_better)
+        self.source, self.texts, self.recipe, self.out, self.quiet = source, texts, recipe, Path(out), quiet
+        begin = [] if source is None else ["--from", source]
+        self.job = Job(recipe, self.out, ["pretrain", *begin, "--corpus", *map(str, texts)])
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do, and return the report; errors as of the steps of `Job`."""
+        job = self.job
+        with job.alone():
+            source = None if self.source is None else content(resolve(self.source))
+            job.claim({"source": source}, lambda: self.text.check())
+            if not job.is_trained():
+                model = self.first_model()
+                trainer = Trainer(
+                    model, ModelLoss(model), self.text.train, settings=self.recipe.train, out=job.work,
+                    evaluate=job.checked(self.text.evaluation(model)), label="pre-training", quiet=self.quiet,
+                )  # fmt: skip
+                job.train(trainer)
+                job.save(model, self.text.tokenizer, self.card())
+            return job.finish(
+                self.text.report({"model": self.text.describe(load_model(job.result), "model")})
+            )
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def text(self) -> MaskedText:
+        """The text, and the tokenizer: of the source, or made of the text."""
+        m = self.recipe.model
         if self.source is not None:
             source = resolve(self.source)
-            return Tokenizer.from_pretrained(source).check_rows(load_config(source).vocab_size, self.source)
-        m = self.recipe.model
-        return train_wordpiece(
-            self.texts,
-            self.out / "tokenizer",
-            size=m.vocabulary,
-            lowercase=m.lowercase,
-            text_key=self.recipe.data.text_key,
-            replace=not self.has_learnt(),
-            quiet=self.quiet,
-        )
-
-    def identity(self) -> dict[str, Any]:
-        return {"source": None if self.source is None else content(resolve(self.source))}
-
-    @property
-    def positions(self) -> int:
-        if self.source is None:
-            return self.recipe.model.positions
-        return load_config(resolve(self.source)).max_position_embeddings
+            config = load_config(source)
+            tokenizer = Tokenizer.from_pretrained(source).check_rows(config.vocab_size, self.source)
+            positions = config.max_position_embeddings
+        else:
+            positions = m.positions
+            tokenizer = train_wordpiece(
+                self.texts,
+                self.out / "tokenizer",
+                size=m.vocabulary,
+                lowercase=m.lowercase,
+                text_key=self.recipe.data.text_key,
+                replace=not self.job.has_learnt(),
+                quiet=self.quiet,
+            )
+        return MaskedText(self.job, self.texts, tokenizer, positions, self.quiet)
 
     def first_model(self) -> Model:
+        """The model as training begins."""
         m, seed = self.recipe.model, self.recipe.train.seed
         model: Model
         if self.source is not None:
@@ -122,13 +143,13 @@ class Pretraining(MaskedLMRun):
             model = kind.from_pretrained(path, seed=seed)
         else:
             shape: dict[str, Any] = {
-                "vocab_size": self.tokenizer.vocab_size,
+                "vocab_size": self.text.tokenizer.vocab_size,
                 "hidden_size": m.width,
                 "num_hidden_layers": m.layers,
                 "num_attention_heads": m.heads,
                 "intermediate_size": m.intermediate,
                 "max_position_embeddings": m.positions,
-                "pad_token_id": self.tokenizer.pad_token_id,
+                "pad_token_id": self.text.tokenizer.pad_token_id,
             }
             if m.family == "bert":
                 model = BertForMaskedLM(BertConfig(**shape), seed=seed)
@@ -137,20 +158,12 @@ class Pretraining(MaskedLMRun):
         freeze(model, m.freeze)
         return model
 
-    def trainer(self, model: Model, data: MaskedDataset, **options: Any) -> Trainer:
-        return Trainer(
-            model, ModelLoss(model), data, settings=self.recipe.train, label="pre-training", **options
-        )
-
     def card(self) -> ModelCard:
-        return self.made_card(
+        """README.md of the model."""
+        return self.job.card(
             None if self.source is None else origin(self.source, resolve(self.source)),
             title="A masked language model",
             summary="Pre-trained by minidistil on text.",
             pipeline_tag="fill-mask",
             limitations="It knows what was in the text it was trained on, with its errors and prejudices.",
         )
-
-    def arguments(self) -> list[str]:
-        source = [] if self.source is None else ["--from", self.source]
-        return ["pretrain", *source, "--corpus", *map(str, self.texts)]

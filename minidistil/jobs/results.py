@@ -1,25 +1,24 @@
-"""Results of fine-tunings: over several seeds, and as a table."""
+"""Reports: summarised over several seeds, and as tables."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minidistil.errors import ConfigError
 from minidistil.files import only_writer, write_json
-from minidistil.jobs.run import RecipeRun
 
 
-def over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) -> dict[str, Any]:
-    """The same run with seeds 0, 1, ...: each in a directory of its own, and what they come to together.
+def over_seeds(tune: Callable[[int, Path], dict[str, Any]], seeds: int, out: Path) -> dict[str, Any]:
+    """Run a fine-tuning with seeds 0, 1, ..., each in a directory of its own, and summarise the reports.
 
     Parameters
     ----------
-    make : callable
-        Gives the run of a seed in a directory.
+    tune : callable
+        Gives the report of a seed in a directory.
     seeds : int
     out : Path
 
@@ -36,14 +35,15 @@ def over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) ->
         Another process is writing there.
     """
     with only_writer(out):
-        return _over_seeds(make, seeds, out)
+        if (out / "run.json").exists():
+            raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
+        report = _summary([tune(seed, out / f"seed-{seed}") for seed in range(seeds)])
+        write_json(out / "report.json", report)
+    return report
 
 
-def _over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) -> dict[str, Any]:
-    if (out / "run.json").exists():
-        raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
-    runs = [make(seed, out / f"seed-{seed}") for seed in range(seeds)]
-    reports = [run.finished() or run.run() for run in runs]
+def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The first of the reports, with means and spreads for numbers."""
     models: dict[str, Any] = {}
     for name in reports[0]["models"]:
         models[name] = {}
@@ -55,18 +55,17 @@ def _over_seeds(make: Callable[[int, Path], RecipeRun], seeds: int, out: Path) -
             spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
             models[name][key] = spread
         models[name] |= {key: each[0][key] for key in ("positive",) if key in each[0]}
-    report = {**{k: v for k, v in reports[0].items() if k != "models"}, "seeds": seeds, "models": models}
-    write_json(out / "report.json", report)
-    return report
+    about = {k: v for k, v in reports[0].items() if k != "models"}
+    return {**about, "seeds": len(reports), "models": models}
 
 
 def numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    """Of what an evaluation found, what is one number."""
+    """Metrics of an evaluation that are one number."""
     return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def metric_title(key: str, facts: Mapping[str, Any]) -> str:
-    """A metric as people read it; of F1 also of which class, if a report says it."""
+    """Name of a metric for people; of F1 with its class, if a report says it."""
     of = f" of {facts['positive']}" if key == "f1" and "positive" in facts else ""
     return key.replace("_", " ") + of
 
@@ -74,26 +73,34 @@ def metric_title(key: str, facts: Mapping[str, Any]) -> str:
 WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
-    models = report["models"]
-    lines = [f"{'':23}" + "".join(f" {name:>{WIDTH}}" for name in models)]
-    for key in numbers_of_any(models):
-        cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
+def format_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    """Rows as lines: the first cell on the left of its column, the others on the right of theirs."""
+    lines = []
+    for first, *cells in rows:
+        line = f"{first:{widths[0]}}"
         lines.append(
-            f"{metric_title(key, next(iter(models.values()))):23.23}"
-            + "".join(f" {cell:>{WIDTH}}" for cell in cells)
+            line + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=False))
         )
-    seen = report.get("seen", report["examples"])
-    part = "" if seen == report["examples"] else f"{seen:,} of "
-    lines += ["", f"{report['task']}: learnt from {part}{report['examples']:,} examples."]
-    if "evaluated" in report:
-        lines[-1] += f" Measured on {report['evaluated']:,}."
     return "\n".join(lines)
 
 
+def table(report: Mapping[str, Any]) -> str:
+    """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
+    models = report["models"]
+    rows = [["", *models]]
+    for key in numbers_of_any(models):
+        cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
+        rows.append([metric_title(key, next(iter(models.values())))[:23], *cells])
+    seen = report.get("seen", report["examples"])
+    part = "" if seen == report["examples"] else f"{seen:,} of "
+    learnt = f"{report['task']}: learnt from {part}{report['examples']:,} examples."
+    if "evaluated" in report:
+        learnt += f" Measured on {report['evaluated']:,}."
+    return "\n".join([format_table(rows, [23, *[WIDTH + 1] * len(models)]), "", learnt])
+
+
 def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Metrics that some model has, in order."""
+    """Metrics that any model has, in order."""
     keys: dict[str, None] = {}
     for facts in models.values():
         keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or _is_spread(v))

@@ -1,12 +1,12 @@
-"""A run made from a recipe, in a directory of its own:
+"""Directory of a job: one training or several, resumable, and the report on them.
 
-    recipe.toml, run.json     what was asked for, resolved; what it was made with, and of which data
-    work/                     checkpoints, and what is kept of a teacher, as long as it trains
-    metrics.jsonl             what happened
+    recipe.toml, run.json     settings, resolved; versions, machine and hashes of the inputs
+    work/                     checkpoints, and outputs kept of a teacher, as long as it trains
+    metrics.jsonl             log of the training
     model/                    the result, in the Hugging Face layout (of a fine-tuning: the directory itself)
-    report.json               how good it is
+    report.json               sizes and metrics
 
-Stopped anywhere and started again with the same arguments, it goes on, and ends with the same bits.
+Stopped anywhere and started again with the same arguments, a job goes on, and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minidistil.errors import ConfigError, StorageError, UsageError
-from minidistil.files import atomic_write, only_writer, read_json, write_json
+from minidistil.files import atomic_write, only_writer, read_json, read_small, write_json
 from minidistil.jobs.provenance import provenance
 from minidistil.model.model import Model
 from minidistil.settings import changes, dump, flat, literal, to_dict
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.train.log import iter_records
-from minidistil.train.objective import TrainingData
+from minidistil.train.log import iter_records, parse_records
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard, Origin
 
@@ -37,198 +36,209 @@ log = logging.getLogger("minidistil")
 Evaluation = Callable[[], Mapping[str, float]]
 
 
-class RecipeRun:
-    """One training, resumable, and the report on it. What it is about is said by subclasses.
+@dataclass(frozen=True)
+class Job:
+    """One job in its directory: claim it, train, save the model, finish with the report.
 
     Parameters
     ----------
     recipe : dataclass
-        With a table `train`.
-    out : path
-    quiet : bool
-        Show no progress.
+    out : Path
+    arguments : sequence of str
+        Its command line, without settings and `--out`.
+    model : str
+        Directory of the model inside `out`; "" is `out` itself.
+    stage : str, optional
+        Name of one training of several, see `of_stage`.
     """
 
-    def __init__(self, recipe: Any, out: str | Path, *, quiet: bool = False) -> None:
-        self.recipe, self.out, self.quiet = recipe, Path(out), quiet
-
-    # What a kind of run says
-
-    def identity(self) -> dict[str, Any]:
-        """What else, besides recipe and data, makes this run this one."""
-        return {}
-
-    def about(self) -> dict[str, Any]:
-        """What else is written down about it. Reads its input: what cannot work fails here."""
-        return {}
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        raise NotImplementedError
+    recipe: Any
+    out: Path
+    arguments: Sequence[str] = ()
+    model: str = "model"
+    stage: str | None = None
 
     @property
     def result(self) -> Path:
-        """Where the model goes."""
-        return self.out / "model"
+        """Directory of the trained model."""
+        return self.out / self.model
 
     @property
-    def result_tokenizer(self) -> Tokenizer:
-        """The tokenizer that goes with it."""
-        return self.tokenizer
+    def work(self) -> Path:
+        """Directory of checkpoints; removed when the model is saved."""
+        return self.out / "work" / (self.stage or "")
 
-    def before_training(self) -> None:
-        """What is to be known before the first step."""
+    def of_stage(self, name: str) -> Job:
+        """One training of several: a model and checkpoints of its own, records of its own in the log."""
+        return Job(self.recipe, self.out, self.arguments, model=name, stage=name)
 
-    def first_model(self) -> Model:
-        """The model as it begins."""
-        raise NotImplementedError
+    # Identity
 
-    def data(self) -> TrainingData:
-        """What it learns from."""
-        raise NotImplementedError
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the directory, and log each warning once.
 
-    def evaluation(self, model: Model) -> Evaluation | None:
-        """What is measured as it learns."""
-        return None
+        Raises
+        ------
+        StorageError
+            Another process is writing there.
+        """
+        with only_writer(self.out), warnings_once():
+            yield
 
-    def trainer(self, model: Model, data: Any, **options: Any) -> Trainer:
-        raise NotImplementedError
-
-    def card(self) -> ModelCard:
-        raise NotImplementedError
-
-    def settings(self) -> Any:
-        """The settings that had a part in it, in tables."""
-        return self.recipe
-
-    def arguments(self) -> list[str]:
-        """The command line that makes it, but for settings and `--out`."""
-        raise NotImplementedError
-
-    @property
-    def command(self) -> str:
-        """The command line that makes it, an option a line."""
-        options = [("--set", change) for change in changes(self.recipe)] + [("--out", str(self.out))]
-        lines = [shlex.join(["minidistil", *self.arguments()])]
-        lines += [shlex.join(option) for option in options]
-        return " \\\n    ".join(lines)
-
-    def made_card(self, source: Origin | None, **about: Any) -> ModelCard:
-        """A card with all settings; of what it was made from it has what others can have, and the licence."""
-        return ModelCard(
-            base_model=None if source is None else source.base_model,
-            license=None if source is None else source.license,
-            details={key: said for key, value in flat(self.settings()).items() if (said := _shown(value))},
-            command=self.command,
-            **about,
-        )
-
-    def save(self, model: Model) -> None:
-        """Write the result."""
-        model.save_pretrained(self.result, tokenizer=self.result_tokenizer, card=self.card().render())
-
-    def report(self) -> dict[str, Any]:
-        """Sizes, and how good it is."""
-        raise NotImplementedError
-
-    def forget(self) -> None:
-        """Remove what was measured before anything was learnt, with other settings."""
-        shutil.rmtree(self.out / "work", ignore_errors=True)
-
-    # The run
-
-    def run(self) -> dict[str, Any]:
-        """Do what is left to do; returns the report.
+    def is_claimed(self, identity: Mapping[str, Any]) -> bool:
+        """True if the directory is that of this very run.
 
         Raises
         ------
         ConfigError
-            `out` holds another run.
-        StorageError
-            Another process is writing there, or `out` was removed under way.
+            It holds another run, which has learnt.
         """
-        with only_writer(self.out), warnings_once():
-            return self._run()
+        path, ours = self.out / "run.json", {"recipe": self._plain_recipe(), **identity}
+        if not path.exists():
+            return False
+        before = read_json(path)
+        differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
+        if differing and self.has_learnt():
+            raise ConfigError(
+                f"{self.out} holds another run ({differing}): choose another --out, or remove it"
+            )
+        return not differing
 
-    def _run(self) -> dict[str, Any]:
-        self._claim()
-        self.before_training()
-        if not (self.result / "config.json").exists():
-            model, work = self.first_model(), self.out / "work"
-            evaluate = self.evaluation(model)
-            self._check_best(evaluate)
-            self.trainer(model, self.data(), out=work, evaluate=evaluate, quiet=self.quiet).train()
-            logged = finished_log(work)
-            with atomic_write(self.out / "metrics.jsonl") as temporary:
-                temporary.write_bytes(logged)
-            self.save(model)
-        shutil.rmtree(self.out / "work", ignore_errors=True)
-        report = self.report()
-        write_json(self.out / "report.json", report)
-        return report
+    def claim(self, identity: Mapping[str, Any], about: Callable[[], Mapping[str, Any]] = dict) -> None:
+        """Record the identity of the run, or check that it is the recorded one.
 
-    def finished(self) -> dict[str, Any] | None:
-        """The report, if this very run came to its end before; errors as of `run`."""
+        Parameters
+        ----------
+        identity : mapping
+            Inputs besides the recipe, as JSON: hashes of models and data.
+        about : callable
+            Gives further facts for run.json. Called before anything is written, and not for a run that is
+            resumed: inputs that cannot work are refused here.
+
+        Raises
+        ------
+        ConfigError
+            `out` holds another run, or a model or a report of none.
+        """
+        if self.is_claimed(identity):
+            return
+        if (self.out / "run.json").exists():  # measured before anything was learnt, with other settings
+            shutil.rmtree(self.out / "work", ignore_errors=True)
+            (self.out / "teacher.json").unlink(missing_ok=True)
+        for file in (self.result / "config.json", self.out / "report.json"):
+            if file.exists():
+                raise ConfigError(f"{file} is there already, and not of this run: choose another --out")
+        facts = {"recipe": self._plain_recipe(), **identity, "made_with": provenance(), **about()}
+        with atomic_write(self.out / "recipe.toml") as temporary:
+            temporary.write_text(dump(self.recipe), encoding="utf-8")
+        write_json(self.out / "run.json", facts)
+
+    def _plain_recipe(self) -> dict[str, Any]:
+        """The recipe as it is read from JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(to_dict(self.recipe)))
+        return plain
+
+    def finished(self, identity: Callable[[], Mapping[str, Any]]) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `is_claimed`."""
         report = self.out / "report.json"
-        if not ((self.result / "config.json").exists() and report.exists()):
+        if not (self.is_trained() and report.exists() and self.is_claimed(identity())):
             return None
-        self._claim()
         try:
             found: dict[str, Any] = read_json(report)
         except ConfigError:
             return None  # damaged: it is measured again
         return found if isinstance(found.get("models"), dict) else None
 
-    def examples_seen(self, there: int) -> int:
-        """Number of examples it has learnt from: not all, if it ended within the first epoch."""
-        seen = 0
-        for record in iter_records(self.out / "metrics.jsonl"):
-            count = record.get("examples")
-            seen += count if isinstance(count, int) else 0
-            if seen >= there:
-                break
-        return min(seen, there) or there
+    # Training
+
+    def is_trained(self) -> bool:
+        """True if the model is saved."""
+        return (self.result / "config.json").exists()
 
     def has_learnt(self) -> bool:
-        """Whether there is a checkpoint, or the model."""
-        there = (self.result / "config.json").exists()
-        return there or any((self.out / "work").glob("checkpoint-*"))
+        """True if there is a checkpoint, or the model."""
+        return self.is_trained() or any((self.out / "work").glob("**/checkpoint-*"))
 
-    def _check_best(self, evaluate: Evaluation | None) -> None:
-        """What is best must be among what is measured. Measured once, so that nothing is learnt in vain."""
+    def checked(self, evaluate: Evaluation | None) -> Evaluation | None:
+        """The evaluation, if it measures `train.keep_best`. It is tried once, before anything is learnt.
+
+        Raises
+        ------
+        ConfigError
+            It does not.
+        """
         best = self.recipe.train.keep_best
-        if best is None or evaluate is None or self.has_learnt():
-            return
-        metrics = evaluate()
-        if best not in metrics:
-            raise ConfigError(f"train.keep_best is {best!r}, but what is measured is {', '.join(metrics)}")
-
-    def _claim(self) -> None:
-        """Write down whose directory this is, or check that it is ours."""
-        path, identity = self.out / "run.json", self.identity()
-        recipe = json.loads(json.dumps(to_dict(self.recipe)))
-        if path.exists():
-            before, ours = read_json(path), {"recipe": recipe, **identity}
-            differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
-            if not differing:
-                return
-            if self.has_learnt():
+        if best is not None and evaluate is not None and not self.has_learnt():
+            metrics = evaluate()
+            if best not in metrics:
                 raise ConfigError(
-                    f"{self.out} holds another run ({differing}): choose another --out, or remove it"
+                    f"train.keep_best is {best!r}, but what is measured is {', '.join(metrics)}"
                 )
-            self.forget()  # of what was asked before, perhaps by mistake, nothing is lost
-        for file in (self.result / "config.json", self.out / "report.json"):
-            if file.exists():
-                raise ConfigError(f"{file} is there already, and not of this run: choose another --out")
-        about = {"recipe": recipe, **identity, "made_with": provenance(), **self.about()}
-        with atomic_write(self.out / "recipe.toml") as temporary:
-            temporary.write_text(dump(self.recipe), encoding="utf-8")
-        write_json(path, about)
+        return evaluate
+
+    def train(self, trainer: Trainer) -> None:
+        """Train to the end, and keep the log.
+
+        Raises
+        ------
+        StorageError
+            The directory was removed under way.
+        """
+        trainer.train()
+        logged, target = finished_log(self.work), self.out / "metrics.jsonl"
+        if self.stage is not None:
+            old = parse_records(read_small(target, StorageError)) if target.exists() else []
+            records = [record for record in old if record.get("stage") != self.stage]
+            records += [{"stage": self.stage, **record} for record in parse_records(logged)]
+            logged = "".join(json.dumps(record) + "\n" for record in records).encode()
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(logged)
+
+    def save(self, model: Model, tokenizer: Tokenizer, card: ModelCard) -> None:
+        """Write the model; its config.json, the last file, says that it is there."""
+        model.save_pretrained(self.result, tokenizer=tokenizer, card=card.render())
+
+    def finish(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Remove the checkpoints, write the report, and return it."""
+        shutil.rmtree(self.out / "work", ignore_errors=True)
+        write_json(self.out / "report.json", report)
+        return report
+
+    # Facts for the card and the report
+
+    @property
+    def command(self) -> str:
+        """The command line that makes it, an option a line."""
+        options = [("--set", change) for change in changes(self.recipe)] + [("--out", str(self.out))]
+        lines = [shlex.join(["minidistil", *self.arguments]), *map(shlex.join, options)]
+        return " \\\n    ".join(lines)
+
+    def card(self, source: Origin | None, settings: Any = None, **about: Any) -> ModelCard:
+        """A card with all settings, and with the name and licence of the source if others can have it."""
+        settings = self.recipe if settings is None else settings
+        return ModelCard(
+            base_model=None if source is None else source.base_model,
+            license=None if source is None else source.license,
+            details={key: text for key, value in flat(settings).items() if (text := _shown(value))},
+            command=self.command,
+            **about,
+        )
+
+    def examples_seen(self, count: int) -> int:
+        """Examples of `count` that were learnt from: fewer if it ended within the first epoch."""
+        seen = 0
+        for record in iter_records(self.out / "metrics.jsonl"):
+            logged = record.get("examples")
+            seen += logged if isinstance(logged, int) else 0
+            if seen >= count:
+                break
+        return min(seen, count) or count
 
 
 @contextmanager
 def warnings_once() -> Iterator[None]:
-    """Let each warning be said once, such as of texts that are cut in every evaluation."""
+    """Log each warning once, such as of texts that are cut in every evaluation."""
     said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
@@ -245,7 +255,7 @@ def warnings_once() -> Iterator[None]:
 
 
 def finished_log(work: Path) -> bytes:
-    """The metrics.jsonl of a training that has come to its end.
+    """The metrics.jsonl of a training that has ended.
 
     Raises
     ------
@@ -262,7 +272,7 @@ def finished_log(work: Path) -> bytes:
 
 
 def sizes(model: Model) -> dict[str, Any]:
-    """What a report says of a model before it is measured."""
+    """Layers, parameters and bytes of a model, for a report."""
     return {
         "layers": model.config.num_hidden_layers,
         "parameters": model.params.num_parameters,
@@ -270,14 +280,7 @@ def sizes(model: Model) -> dict[str, Any]:
     }
 
 
-def _shown(value: Any) -> str:
-    """A setting for people to read; nothing of one that is left out."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_shown, value))
-    return "" if value is None else value if isinstance(value, str) else literal(value)
-
-
-def freeze(model: Model, what: Sequence[str]) -> None:
+def freeze(model: Model, patterns: Sequence[str]) -> None:
     """Keep some parameters as they are: "positions", or shell patterns of names.
 
     Raises
@@ -285,7 +288,7 @@ def freeze(model: Model, what: Sequence[str]) -> None:
     ConfigError
         A pattern that no name matches.
     """
-    for pattern in what:
+    for pattern in patterns:
         name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
         try:
             model.freeze(name)
@@ -293,8 +296,15 @@ def freeze(model: Model, what: Sequence[str]) -> None:
             raise ConfigError(f"nothing to freeze: {error}") from error
 
 
+def _shown(value: Any) -> str:
+    """A setting for people to read; empty if it is left out."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_shown, value))
+    return "" if value is None else value if isinstance(value, str) else literal(value)
+
+
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """What differs between two trees, as text."""
+    """Differences between two trees, as text."""
     found = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)

@@ -1,4 +1,4 @@
-"""Content of the model directories that a run is made from, wherever they lie and whatever their names."""
+"""Hashes of the inputs of a run: of their content, wherever the files lie and whatever their names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from minidistil.config import load_config
 from minidistil.distill.vocabulary import saved_tokenizer
@@ -15,8 +16,14 @@ from minidistil.weights.safetensors_file import STORED
 VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")  # of config.json: say nothing
 
 
+def json_hash(value: Any) -> str:
+    """SHA-256 of a value as JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def content(directory: Path) -> dict[str, str | None]:
-    """SHA-256 of what a model's directory says: its weights, its config, its tokenizer.
+    """SHA-256 of the content of a model's directory: weights, config and tokenizer.
 
     Files that are written otherwise, such as shards, or a model saved again, are the same content.
     """
@@ -29,11 +36,10 @@ def content(directory: Path) -> dict[str, str | None]:
 def _content(directory: Path, state: object) -> dict[str, str | None]:
     """As `content`; `state` tells that the files are still those that were read."""
     config = {k: v for k, v in load_config(directory).to_dict().items() if k not in VOLATILE}
-    text = json.dumps(config, sort_keys=True, ensure_ascii=False)
     tokenizer = saved_tokenizer(directory)
     return {
         "weights": _weights(directory),
-        "config": hashlib.sha256(text.encode()).hexdigest(),
+        "config": json_hash(config),
         "tokenizer": None if tokenizer is None else tokenizer.content_hash(),
     }
 

@@ -18,7 +18,8 @@ from tiny import BAD, GOOD, OTHER, make_encoder
 from minidistil import threads
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, InputError
-from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation, table
+from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
+from minidistil.jobs.masked_text import table
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.losses import cross_entropy
 from minidistil.model import BertForMaskedLM, BertModel, DistilBertForMaskedLM, load_model
@@ -129,7 +130,7 @@ def test_it_learns_and_positions_do_not(place, student):
 
 def test_measuring_is_what_it_says(student, place):
     job = distil(place, place / "student")
-    model, data = load_model(place / "student" / "model"), job.held_out
+    model, data = load_model(place / "student" / "model"), job.text.held_out
     total, right, count = 0.0, 0, 0
     for i in range(len(data)):
         batch = data.batch([i])
@@ -277,9 +278,9 @@ def test_a_plan_is_of_the_run_itself(place, tmp_path, capsys):
     assert main([*arguments, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     job = distil(place, tmp_path / "run")
-    assert plan["sequences"] == len(job.split.train)
+    assert plan["sequences"] == len(job.text.split.train)
     assert plan["steps"] == 40 * -(-plan["sequences"] // 16)
-    assert plan["tokens"] == pytest.approx(job.corpus.num_tokens, rel=0.01)
+    assert plan["tokens"] == pytest.approx(job.text.corpus.num_tokens, rel=0.01)
     assert plan["training"] == pytest.approx(plan["steps"] * plan["seconds_per_step"])
     assert plan["memory"]["total"] > 0
     parameters = job.first_model().params.nbytes

@@ -7,12 +7,13 @@ import pytest
 from tiny import BAD, GOOD, OTHER, SPECIAL, make_encoder
 
 from minidistil.cli.main import main
+from minidistil.distill.vocabulary import with_vocabulary
 from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.encoder import SentenceEncoder, embed
 from minidistil.embeddings.layers import Dense
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, DataError
-from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, table, with_vocabulary
+from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, table
 from minidistil.model import BertModel, load_model
 from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
@@ -84,7 +85,7 @@ def test_translations_are_found_where_the_teacher_put_the_originals(place, stude
 
 def test_it_learns_the_teachers_vector_of_the_source_from_both(place, tmp_path):
     run = job(place, tmp_path)
-    data, n = run.data(), 600
+    data, n = run.dataset, 600
     teacher = load_model(place / "encoder")
     tokenizer = Tokenizer.from_pretrained(place / "encoder")
     expected = embed(teacher, Dataset.from_texts(tokenizer, run.pairs[0]), EmbeddingSettings(normalize=False))
@@ -152,7 +153,7 @@ def test_a_teacher_with_a_prompt_and_layers_teaches_what_is_pooled(place, tmp_pa
         load_recipe(PairsRecipe, "multilingual", changes=["train.max_steps=1", "data.max_length=16"]),
         tmp_path / "out", held_out=[place / "1.en", place / "1.xx"], quiet=True,
     )  # fmt: skip
-    taught = run.data().targets["teacher_pooled"]
+    taught = run.dataset.targets["teacher_pooled"]
     pooled = SentenceEncoder.from_pretrained(
         tmp_path / "teacher", layers=(), normalize=False, truncate_dim=None, max_length=16
     )

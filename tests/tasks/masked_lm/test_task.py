@@ -137,7 +137,7 @@ def test_stopped_and_started_again(place, tuned, tmp_path, monkeypatch):
 
 def test_another_seed_has_other_masks(place):
     labels = [
-        job(place, place / "unused", f"train.seed={seed}").data().batch(np.arange(40)).targets["labels"]
+        job(place, place / "unused", f"train.seed={seed}").dataset.batch(np.arange(40)).targets["labels"]
         for seed in (0, 1, 1)
     ]
     assert not np.array_equal(labels[0], labels[1])

@@ -201,7 +201,7 @@ def test_accumulation_is_a_larger_batch(place):
         changes += ["train.dropout=false", "train.warmup=0"]
         run = job(place, place / "unused", *changes)
         model = run.first_model()
-        run.trainer(model, run.data(), quiet=True).train()
+        run.trainer(model, quiet=True).train()
         model.params["classifier.bias"][...] = 0  # its gradient is rounding, which Adam makes as large as any
         steps.append(model.params.flat)
     np.testing.assert_allclose(steps[0], steps[1], atol=2e-5)
