@@ -143,23 +143,25 @@ def read_run(path: str | Path) -> RunRecord:
         Not the directory of a run, or a file in it is damaged.
     """
     path = Path(path)
-    about, demo, report = (_json(path / name) for name in ("run.json", "settings.json", "report.json"))
+    about, report = _json(path / "run.json"), _json(path / "report.json")
     models = _inside(report, "models", path / "report.json")
     for name in models:
         _inside(models, name, path / "report.json")
     seeds = {}
-    if not about and not demo:
+    if not about:
         within = sorted(path.glob("*/run.json"), key=lambda p: (len(p.parent.name), p.parent.name))
         seeds = {p.parent.name: read_run(p.parent) for p in within if p.parent.name.startswith("seed-")}
         if not seeds:
             others = dict.fromkeys(p.parent.name for p in (*within, *sorted(path.glob("*/report.json"))))
             found = f"; these directories in it hold one: {', '.join(others)}" if others else ""
-            raise DataError(f"holds no run: expected run.json or settings.json{found}", path=path)
+            if (path / "settings.json").exists():
+                found = "; settings.json is of a demo of an earlier version: run it again"
+            raise DataError(f"holds no run: expected run.json{found}", path=path)
     first = next(iter(seeds.values()), None)
     return RunRecord(
         path=path,
         report=report,
-        settings=first.settings if first else _inside(about, "recipe", path / "run.json") or demo,
+        settings=first.settings if first else _inside(about, "recipe", path / "run.json"),
         made_with=first.made_with if first else _inside(about, "made_with", path / "run.json"),
         stages=_read_stages(path),
         teacher=_json(path / "teacher.json"),

@@ -125,7 +125,6 @@ def prepare(place: Path) -> None:
     (run / "run.json").write_text(
         json.dumps({"recipe": {"train": {"lr": 1e-3}}, "task": "classification"}), "utf-8"
     )
-    (run / "settings.json").write_text(json.dumps({"seed": 0}), encoding="utf-8")
     (run / "metrics.jsonl").write_text(
         "".join(json.dumps(record) + "\n" for record in records), encoding="utf-8"
     )

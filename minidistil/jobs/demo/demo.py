@@ -4,15 +4,13 @@ Few labels, much text: fine-tune the pretrained MiniLM encoder on some labelled 
 start a student from every other layer, let the teacher label many more sentences softly, and train the
 student on those alone. For comparison, the same student learns from the labels without a teacher.
 
-Each stage ends with a directory that appears whole or not at all, and trains with checkpoints, so the
-job can be stopped anywhere and started again.
+Each of the three trainings has a directory for its model in that of the job (`minidistil.jobs.run`); stopped
+anywhere and started again, the job goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -26,11 +24,11 @@ import numpy as np
 from minidistil.config import load_config
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.errors import ConfigError, StorageError
-from minidistil.files import atomic_write, only_writer, read_json, read_small, write_json
+from minidistil.errors import ConfigError
 from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split, other_texts
-from minidistil.jobs.run import finished_log
+from minidistil.jobs.results import format_table
+from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.metrics import retained
 from minidistil.model.families.bert import BertForSequenceClassification
 from minidistil.model.model import Model
@@ -39,7 +37,6 @@ from minidistil.tasks.classification.predict import accuracy, predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.train.log import parse_records
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -47,13 +44,14 @@ from minidistil.weights.card import ModelCard
 
 LABELS = {0: "negative", 1: "positive"}
 STAGES = ("teacher", "alone", "student")
+LABELLED = "fine-tuned on labels"
 WATCHED = 500  # held-out sentences that the curves are drawn from; the report uses all of them
 TIMED, ROUNDS = 256, 3  # sentences and rounds of the speed measurement
 
 
 @dataclass(frozen=True)
 class ReviewSettings:
-    """What the job does; the defaults are the setting in which distillation earns its keep.
+    """Settings of the job; by default those in which distillation earns its keep.
 
     Attributes
     ----------
@@ -66,8 +64,8 @@ class ReviewSettings:
     layers : tuple of int
         Teacher layers the student starts from.
     alone_from : "pretrained" or "teacher"
-        Where the student without a teacher takes its layers: from the encoder that the teacher was
-        fine-tuned from, or from the teacher (whose layers already know the task).
+        Source of the layers of the student without a teacher: the encoder that the teacher was fine-tuned
+        from, or the teacher (whose layers already know the task).
     teacher_epochs, alone_epochs, student_epochs : int
     soft, hard : float
         Weights of soft and hard labels in the student's loss. Hard labels need `texts` to be labelled.
@@ -94,7 +92,7 @@ class ReviewSettings:
 
 
 class ReviewDistillation:
-    """The job, stage by stage, in one directory. `run()` does all that is not yet done.
+    """The job, training by training, in one directory. `run()` does all that is not yet done.
 
     Parameters
     ----------
@@ -111,24 +109,31 @@ class ReviewDistillation:
 
     def __init__(self, out: Path, settings: ReviewSettings, *, quiet: bool = False) -> None:
         self.out, self.settings, self.quiet = out, settings, quiet
-        self._check_place()
+        self.job = Job(settings, out, ["demo"], model=STAGES[0])
+        if (out / "settings.json").exists():
+            raise ConfigError(
+                f"{out} holds a demo of an earlier version (settings.json): choose another --out, or remove "
+                "it"
+            )
+        self.job.is_claimed({})  # another run is refused before anything is fetched
 
-    def _check_place(self) -> None:
-        """A ConfigError if the directory is that of another run."""
-        path, ours = self.out / "settings.json", self._plain_settings()
-        if path.exists():
-            theirs = read_json(path)
-            differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
-            if differing:
-                changes = ", ".join(f"{k} {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in differing)
-                raise ConfigError(
-                    f"{self.out} holds another run ({changes}): choose another --out, or remove it"
-                )
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do, and return the report; errors as of the steps of `Job`."""
+        with self.job.alone():
+            self.job.claim({})
+            self._train("teacher", self.teacher, "Teacher: sentiment of movie-review sentences", LABELLED)
+            self._train("alone", self.alone, "Student without a teacher", f"{LABELLED}, for comparison")
+            self._train("student", self.student, "Student: sentiment of movie-review sentences", "distilled")
+            return self.job.finish(self.report())
 
-    def _plain_settings(self) -> dict[str, Any]:
-        """As JSON gives them back."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        return plain
+    def _train(self, name: str, trainer: Callable[..., Trainer], title: str, how: str) -> None:
+        """Train and save one of the models, unless it is there."""
+        job = self.job.of_stage(name)
+        if not job.is_trained():
+            made = trainer(out=job.work, quiet=self.quiet)
+            job.train(made)
+            assert isinstance(made.model, Model)
+            job.save(made.model, self.tokenizer, self.card(title, how))
 
     # Inputs
 
@@ -166,48 +171,45 @@ class ReviewDistillation:
         data = Dataset.from_texts(self.tokenizer, texts, max_length=length)
         return data if labels is None else data.with_targets(labels=np.array(labels))
 
-    # Stages
+    # The three trainings; options as of `Trainer`
 
-    def run(self) -> dict[str, Any]:
-        """Do what is left to do; returns the report, which is also in `report.json`.
+    def teacher(self, **options: Any) -> Trainer:
+        """The pretrained encoder under a new classifier, on labels."""
+        return self._fine_tuning(self._classifier(), self.settings.teacher_epochs, label="teacher", **options)
 
-        Raises
-        ------
-        ConfigError
-            `out` holds a run with other settings.
-        StorageError
-            Another process is writing there.
-        """
-        with only_writer(self.out):
-            self._check_place()
-            write_json(self.out / "settings.json", self._plain_settings())
-            return self._run()
+    def alone(self, **options: Any) -> Trainer:
+        """Some layers of the encoder, or of the teacher, on the same labels."""
+        s = self.settings
+        source = self._classifier() if s.alone_from == "pretrained" else self._load("teacher")
+        student = init_student(source, s.layers, seed=s.seed)
+        return self._fine_tuning(student, s.alone_epochs, label="student alone", **options)
 
-    def _run(self) -> dict[str, Any]:
-        self._stage("teacher", self._train_teacher)
-        self._stage("alone", self._train_alone)
-        self._stage("student", self._train_student)
-        report = self._report()
-        write_json(self.out / "report.json", report)
-        return report
+    def student(self, **options: Any) -> Trainer:
+        """Some layers of the teacher, on the teacher's soft labels."""
+        s = self.settings
+        teacher = self._load("teacher")
+        student = init_student(teacher, s.layers, seed=s.seed)
+        return DistillationTrainer(
+            student,
+            teacher,
+            self.data[1],
+            settings=self._train_settings(s.student_epochs),
+            weights={"soft": s.soft, "hard": s.hard},
+            temperature=s.temperature,
+            evaluate=self._evaluation(student),
+            label="student",
+            **options,
+        )
 
-    def _stage(self, name: str, train: Callable[[Path], tuple[Model, ModelCard]]) -> None:
-        """Train and save one model, unless it is there; then its checkpoints can go."""
-        work = self.out / "work" / name
-        if not (self.out / name / "config.json").exists():
-            model, card = train(work)
-            self._gather_metrics(name, work)
-            model.save_pretrained(self.out / name, tokenizer=self.tokenizer, card=card.render())
-        shutil.rmtree(work, ignore_errors=True)
-
-    def _gather_metrics(self, stage: str, work: Path) -> None:
-        """Put a stage's records into the job's `metrics.jsonl`, in place of any it had there."""
-        target = self.out / "metrics.jsonl"
-        old = read_small(target, StorageError) if target.exists() else b""
-        records = [r for r in parse_records(old) if r.get("stage") != stage]
-        records += [{"stage": stage, **r} for r in parse_records(finished_log(work))]
-        with atomic_write(target) as temporary:
-            temporary.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
+    def _fine_tuning(self, model: Model, epochs: int, **options: Any) -> Trainer:
+        return Trainer(
+            model,
+            ModelLoss(model),
+            self.data[0],
+            settings=self._train_settings(epochs),
+            evaluate=self._evaluation(model),
+            **options,
+        )
 
     def _classifier(self) -> Model:
         """The pretrained encoder under a new classifier."""
@@ -224,57 +226,16 @@ class ReviewDistillation:
             epochs=epochs, batch_size=s.batch_size, lr=s.lr, seed=s.seed, save_every=50, log_every=5
         )
 
-    def _watch(self, model: Model) -> Callable[[], dict[str, float]]:
-        """What is evaluated after every epoch. Nothing is chosen by it."""
+    def _evaluation(self, model: Model) -> Evaluation:
+        """Accuracy after every epoch. Nothing is chosen by it."""
         sample = self.data[2].subset(np.arange(min(WATCHED, len(self.data[2]))))
         return lambda: {"accuracy": accuracy(model, sample)}
-
-    def _fine_tune(self, model: Model, work: Path, epochs: int, label: str) -> Model:
-        Trainer(
-            model,
-            ModelLoss(model),
-            self.data[0],
-            settings=self._train_settings(epochs),
-            out=work,
-            evaluate=self._watch(model),
-            label=label,
-            quiet=self.quiet,
-        ).train()
-        return model
-
-    def _train_teacher(self, work: Path) -> tuple[Model, ModelCard]:
-        model = self._fine_tune(self._classifier(), work, self.settings.teacher_epochs, "teacher")
-        return model, self._card("Teacher: sentiment of movie-review sentences", "fine-tuned on labels")
-
-    def _train_alone(self, work: Path) -> tuple[Model, ModelCard]:
-        s = self.settings
-        source = self._classifier() if s.alone_from == "pretrained" else self._load("teacher")
-        model = init_student(source, s.layers, seed=s.seed)
-        model = self._fine_tune(model, work, s.alone_epochs, "student alone")
-        return model, self._card("Student without a teacher", "fine-tuned on labels, for comparison")
-
-    def _train_student(self, work: Path) -> tuple[Model, ModelCard]:
-        s = self.settings
-        teacher = self._load("teacher")
-        student = init_student(teacher, s.layers, seed=s.seed)
-        DistillationTrainer(
-            student,
-            teacher,
-            self.data[1],
-            settings=self._train_settings(s.student_epochs),
-            weights={"soft": s.soft, "hard": s.hard},
-            temperature=s.temperature,
-            out=work,
-            evaluate=self._watch(student),
-            label="student",
-            quiet=self.quiet,
-        ).train()
-        return student, self._card("Student: sentiment of movie-review sentences", "distilled")
 
     def _load(self, name: str) -> Model:
         return BertForSequenceClassification.from_pretrained(self.out / name)
 
-    def _card(self, title: str, how: str) -> ModelCard:
+    def card(self, title: str, how: str) -> ModelCard:
+        """README.md of one of the models."""
         return ModelCard(
             title=title,
             summary=f"A BERT classifier of English movie-review sentences, {how} by minidistil.",
@@ -286,20 +247,14 @@ class ReviewDistillation:
             limitations="Trained on single sentences of English film reviews; of no use elsewhere untested.",
         )
 
-    # What came of it
-
-    def _report(self) -> dict[str, Any]:
-        """Sizes, speed and accuracy of the three models, and what the student keeps of its teacher."""
+    def report(self) -> dict[str, Any]:
+        """Sizes, speed and accuracy of the three models; accuracy also as a share of the teacher's."""
         models = {name: self._load(name) for name in STAGES}
         held_out = self.data[2]
         rows: dict[str, dict[str, Any]] = {}
         for name, model in models.items():
-            rows[name] = {
-                "layers": model.config.num_hidden_layers,
-                "parameters": model.params.num_parameters,
-                "bytes": (self.out / name / "model.safetensors").stat().st_size,
-                "accuracy": accuracy(model, held_out),
-            }
+            size = (self.out / name / "model.safetensors").stat().st_size
+            rows[name] = {**sizes(model), "bytes": size, "accuracy": accuracy(model, held_out)}
         for name, rate in self._speeds(models).items():
             rows[name]["sentences_per_second"] = rate
         for row in rows.values():
@@ -332,11 +287,11 @@ NAMES = {"teacher": "teacher", "alone": "student alone", "student": "student, ta
 
 def table(report: dict[str, Any]) -> str:
     """The report as a table of at most 80 columns."""
-    columns = ("layers", "parameters", "on disk", "sentences/s", "accuracy", "retained")
-    rows = [("", *columns)]
+    columns = ["layers", "parameters", "on disk", "sentences/s", "accuracy", "retained"]
+    rows = [["", *columns]]
     for name, row in report["models"].items():
         rows.append(
-            (
+            [
                 NAMES[name],
                 str(row["layers"]),
                 f"{row['parameters'] / 1e6:.1f} M",
@@ -344,13 +299,9 @@ def table(report: dict[str, Any]) -> str:
                 f"{row['sentences_per_second']:.0f}",
                 f"{row['accuracy']:.1%}",
                 "" if row["retained"] is None else f"{row['retained']:.1%}",
-            )
+            ]
         )
-    lines = [
-        f"{row[0]:15}" + "".join(f"{cell:>{len(c) + 2}}" for c, cell in zip(columns, row[1:], strict=True))
-        for row in rows
-    ]
-    return "\n".join(lines) + (
+    return format_table(rows, [15, *(len(column) + 2 for column in columns)]) + (
         f"\n\nTeacher and student alone learnt from {report['labelled_sentences']:,} labelled sentences, the"
         f"\ntaught student from the teacher's soft labels of {report['student_sentences']:,}. Accuracy on"
         f"\n{report['held_out_sentences']:,} held-out sentences; retained: share of the teacher's accuracy."

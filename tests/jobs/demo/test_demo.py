@@ -78,13 +78,12 @@ def test_what_it_leaves(undisturbed):
     assert sorted(p.name for p in out.iterdir()) == [
         "alone",
         "metrics.jsonl",
+        "recipe.toml",
         "report.json",
-        "settings.json",
+        "run.json",
         "student",
         "teacher",
-        "work",
     ]
-    assert list((out / "work").iterdir()) == [], "checkpoints go when their stage is done"
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(report))
     for stage, layers in (("teacher", 6), ("alone", 3), ("student", 3)):
         files = {p.name for p in (out / stage).iterdir()}
@@ -131,8 +130,14 @@ def test_a_finished_run_is_not_run_again(undisturbed, tiny, monkeypatch):
 
 
 def test_another_run_in_the_same_place_is_refused(undisturbed):
-    with pytest.raises(ConfigError, match=r"labels 30 there, 40 here"):
+    with pytest.raises(ConfigError, match=r"labels is 30 there, 40 here"):
         ReviewDistillation(undisturbed[0], ReviewSettings(**{**vars(SETTINGS), "labels": 40}))
+
+
+def test_a_run_of_an_earlier_version_is_refused(tmp_path):
+    (tmp_path / "settings.json").write_text('{"labels": 30}')
+    with pytest.raises(ConfigError, match=r"holds a demo of an earlier version \(settings\.json\)"):
+        ReviewDistillation(tmp_path, SETTINGS)
 
 
 def test_killed_again_and_again_it_ends_the_same(undisturbed, encoder, tmp_path):
