@@ -1,15 +1,14 @@
-"""What a model is: frozen dataclasses, read from and written to Hugging Face's config.json.
+"""Configuration of a model: what every family has, read from and written to Hugging Face's config.json.
 
-Two families, two vocabularies for the same things: BERT says `hidden_size`, DistilBERT says `dim`.
-Each dataclass keeps its family's own keys, so a config reads and writes unchanged, and offers
-BERT's names as properties, which is what the rest of the project uses.
+Families have several words for the same things: BERT says `hidden_size`, DistilBERT says `dim`. The fields
+have BERT's names, which is what the rest of the project uses; `aliases` says which keys a family's
+config.json has in their place, so that it reads and writes unchanged.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any, ClassVar, Self
 
 from minidistil.config_fields import (
     CHECKS,
-    OTHER_FAMILIES,
     SAME_ACTIVATION,
     checked_labels,
     did_you_mean,
@@ -26,8 +24,6 @@ from minidistil.config_fields import (
     short,
 )
 from minidistil.errors import ConfigError
-from minidistil.files import read_json
-from minidistil.modules_json import cross_encoder, encoder_directory
 
 # Keys of config.json that are no field, or a field in another form.
 _NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")
@@ -49,7 +45,7 @@ class _Fields(type):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(metaclass=_Fields):
-    """What every family has. Use `BertConfig` or `DistilBertConfig`.
+    """What every family has; each has its own class, such as `BertConfig`.
 
     Attributes
     ----------
@@ -161,6 +157,17 @@ class ModelConfig(metaclass=_Fields):
         return type(self)(**{**fields, **changes})
 
     @classmethod
+    def of(cls, other: ModelConfig) -> Self | None:
+        """The config of a model of this family that begins with the layers of another one's, or None.
+
+        Raises
+        ------
+        ConfigError
+            The family computes something else than the other model.
+        """
+        return other if type(other) is cls else None
+
+    @classmethod
     def key(cls, name: str) -> str:
         """The family's config.json key for one of our field names."""
         return next((key for key, ours in cls.aliases.items() if ours == name), name)
@@ -204,107 +211,3 @@ class ModelConfig(metaclass=_Fields):
     def save(self, path: Path) -> None:
         """Write config.json at `path`."""
         path.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BertConfig(ModelConfig):
-    """A BERT (Devlin et al. 2018): token types, a pooler, LayerNorm after each residual."""
-
-    model_type: ClassVar[str] = "bert"
-    required: ClassVar[Mapping[str, Any]] = {
-        "position_embedding_type": "absolute",
-        "is_decoder": False,
-        "add_cross_attention": False,
-    }
-
-    classifier_dropout: float | None = None
-
-    @property
-    def classifier_dropout_prob(self) -> float:
-        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
-
-    @property
-    def token_dropout_prob(self) -> float:
-        return self.classifier_dropout_prob
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistilBertConfig(ModelConfig):
-    """A DistilBERT (Sanh et al. 2019): BERT without token types and pooler.
-
-    `sinusoidal_pos_embds` only says how positions were first filled; the tensor in the file is
-    what counts, and is always loaded.
-    """
-
-    model_type: ClassVar[str] = "distilbert"
-    aliases: ClassVar[Mapping[str, str]] = {
-        "dim": "hidden_size",
-        "n_layers": "num_hidden_layers",
-        "n_heads": "num_attention_heads",
-        "hidden_dim": "intermediate_size",
-        "activation": "hidden_act",
-        "dropout": "hidden_dropout_prob",
-        "attention_dropout": "attention_probs_dropout_prob",
-    }
-    constants: ClassVar[Mapping[str, Any]] = {"type_vocab_size": 0, "layer_norm_eps": 1e-12}
-
-    num_hidden_layers: int = 6
-    type_vocab_size: int = 0
-    sinusoidal_pos_embds: bool = False
-    qa_dropout: float = 0.1
-    seq_classif_dropout: float = 0.2
-
-    @property
-    def classifier_dropout_prob(self) -> float:
-        return self.seq_classif_dropout
-
-    @property
-    def attention_output_dropout_prob(self) -> float:
-        return 0.0  # DistilBERT drops nothing here, unlike BERT
-
-    @property
-    def qa_dropout_prob(self) -> float:
-        return self.qa_dropout
-
-
-FAMILIES: dict[str, type[ModelConfig]] = {c.model_type: c for c in (BertConfig, DistilBertConfig)}
-
-
-def config_from_dict(values: Mapping[str, Any], source: object = "config.json") -> ModelConfig:
-    """The config of whichever family `values["model_type"]` names.
-
-    Raises
-    ------
-    ConfigError
-        Unknown family (the supported ones are named), or a value that makes no sense.
-    """
-    family = values.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES:
-        supported = ", ".join(sorted(FAMILIES))
-        if isinstance(family, str) and family in OTHER_FAMILIES:
-            what = "is another family of models, which is not supported"
-        else:  # one that is unknown may be anything: only a slip of the pen is taken for ours
-            what = f"is not supported{did_you_mean(str(family).lower(), FAMILIES, cutoff=0.85)}"
-        raise ConfigError(f"{source}: model_type {short(family)} {what}; supported: {supported}")
-    try:
-        return FAMILIES[family].from_dict(values)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
-
-
-def load_config(path: Path) -> ModelConfig:
-    """Read config.json. `path` is the file, or a directory of which `encoder_directory` says where it is.
-
-    Raises
-    ------
-    ConfigError
-        No such file, no JSON object, or what `config_from_dict` refuses.
-    """
-    beside: dict[str, Any] = {}
-    if os.path.isdir(path):
-        path, beside = encoder_directory(path) / "config.json", cross_encoder(path)
-    if not os.path.lexists(path):
-        seed = path.parent / "seed-0"
-        hint = f": it has a model for each seed, such as {seed}" if seed.is_dir() else ""
-        raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory{hint}")
-    return config_from_dict({**read_json(path), **beside}, path)

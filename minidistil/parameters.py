@@ -1,13 +1,13 @@
 """All parameters of a model in one flat array, each a named view into it.
 
-Gradients and the two Adam moments are arenas of the same layout. The optimiser, gradient
+Gradients and the two Adam moments are laid out alike. The optimiser, gradient
 clipping, checkpoints and hashes then each work on one array, whatever the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
@@ -40,12 +40,14 @@ class ParameterSpec:
     `role` decides weight decay and initialisation: "weight" (a matrix), "embedding" (a table),
     "bias", or "norm" (gain and bias of a layernorm).
     `fused` names a group of neighbours laid without a gap, so that one view spans them: q, k and v.
+    `key` is the field of the config that has the number of rows, for messages.
     """
 
     name: str
     shape: tuple[int, ...]
     role: Role
     fused: str | None = None
+    key: str | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -53,7 +55,7 @@ class ParameterSpec:
 
 
 class Parameters(Mapping[str, npt.NDArray[Any]]):
-    """A flat, aligned array with one view a parameter: `arena["bert.pooler.dense.weight"]`.
+    """A flat, aligned array with one view a parameter: `params["bert.pooler.dense.weight"]`.
 
     For a model that only predicts, matrices may also be left in their file: see `leave`.
 
@@ -64,7 +66,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
     dtype : dtype
         float32 or float64.
     allocate : bool
-        False: there is no flat array until `own`. Parameters that are not in a file begin at zero.
+        False: there is no flat array until `materialize`. Parameters that are not in a file begin at zero.
 
     Attributes
     ----------
@@ -99,19 +101,21 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         self._rows: set[str] = set()  # tables among them
         self._asked: set[str] = set()  # for rows, at least once
         self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
-        self._packed: dict[str, Any] = {}  # None: used once
+        self._resolved: dict[str, npt.NDArray[Any]] = {}  # views and groups, once there is a flat array
+        self._linear: dict[str, tuple[Any, npt.NDArray[Any]]] = {}  # weight and bias, if they stay
+        self._used: set[str] = set()  # weights, at least once since `pack`
         if allocate:
-            self.own()
+            self.materialize()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameters:
-        """The same values in an arena of its own."""
+        """The same values in an array of their own."""
         new = memo[id(self)] = Parameters(self.specs, self.dtype)
         for name in self:
             new[name][...] = self._view(name)
         return new
 
-    def own(self) -> None:
-        """Put all parameters into one array of the arena's own, if they are not yet: they may change then."""
+    def materialize(self) -> None:
+        """Put all parameters into one array in memory, if they are not yet: they may change then."""
         if self._flat is not None:
             return
         self._check_room()
@@ -131,6 +135,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
             read(0, self._views[name])
         self._left.clear()
         self._rows.clear()
+        self._resolved = self._views | self._fused
 
     def _check_room(self) -> None:
         """Refuse what cannot be had: where it can be promised, touching it would end the process."""
@@ -148,7 +153,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         ----------
         name : str
         read : callable
-            read(first, out) fills an array of the arena's dtype with elements from number `first` on.
+            read(first, out) fills an array of the parameters' dtype with elements from number `first` on.
         by_rows : bool
             It is a table of which `rows` asks for some.
         """
@@ -212,7 +217,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return _read_only(view) if self.packed or name in self._left else view
 
     def __setitem__(self, name: str, values: object) -> None:
-        """Refused: a parameter is a view into the arena, and its values are set in place."""
+        """Refused: a parameter is a view into the flat array, and its values are set in place."""
         raise UsageError(f"a parameter keeps its place: write params[{name!r}][:] = values")
 
     def _view(self, name: str) -> npt.NDArray[Any]:
@@ -244,19 +249,32 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """A parameter, or a fused group, as kernels read it: never to be written to."""
+        found = self._resolved.get(name)
+        return self._array(name) if found is None else found
+
+    def arrays(self, *names: str) -> list[npt.NDArray[Any]]:
+        """Several of them."""
+        return [self.array(name) for name in names]
+
+    def _array(self, name: str) -> npt.NDArray[Any]:
         if name in self._groups and self._flat is None:
             return self._from_file(self._groups[name])
         return self._fused[name] if name in self._fused else self._view(name)
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
-        """Weight and bias as a linear layer reads them: the weight packed, if the arena is."""
-        packed = self._packed.get(weight)
-        if packed is None:
-            if self._pack is None or weight not in self._packed:
-                self._packed[weight] = None
-                return self.array(weight), self.array(bias)
-            packed = self._packed[weight] = self._pack(self.array(weight))
-        return packed, self.array(bias)
+        """Weight and bias as a linear layer reads them: the weight packed, see `pack`."""
+        found = self._linear.get(weight)
+        if found is not None:
+            return found
+        pair = self.array(weight), self.array(bias)
+        if self._pack is None:
+            if self._flat is not None:
+                self._linear[weight] = pair
+        elif weight in self._used:
+            pair = self._linear[weight] = self._pack(pair[0]), pair[1]
+        else:
+            self._used.add(weight)
+        return pair
 
     def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
         """From now on linear layers get pack(weight), made when it is asked for a second time.
@@ -264,14 +282,16 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         Nobody may change a value then: what was packed would not follow.
         """
         if self._pack is None:
-            self._packed.clear()
+            self._linear.clear()
+            self._used.clear()
         self._pack = pack
 
     def unpack(self) -> None:
-        """Undo `pack`, and `own` the parameters: values may change again."""
-        self._pack = None
-        self._packed.clear()
-        self.own()
+        """Undo `pack`, and `materialize` the parameters: values may change again."""
+        if self._pack is not None:
+            self._pack = None
+            self._linear.clear()
+        self.materialize()
 
     @property
     def packed(self) -> bool:
@@ -301,12 +321,12 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return self._size * self.dtype.itemsize
 
     def check_like(self, other: Parameters) -> None:
-        """A UsageError unless another arena is laid out as this one, as gradients and moments are."""
+        """A UsageError unless others are laid out as these, as gradients and moments are."""
         if not isinstance(other, Parameters) or other.specs != self.specs or other.dtype != self.dtype:
-            raise UsageError("grads must be an arena laid out as the model's params: params.like() makes one")
+            raise UsageError("grads must be laid out as the model's params: params.like() makes them")
 
     def like(self, dtype: npt.DTypeLike | None = None) -> Parameters:
-        """A zeroed arena of the same layout: for gradients or moments."""
+        """Zeros of the same layout: for gradients or moments."""
         return Parameters(self.specs, self.dtype if dtype is None else dtype)
 
 

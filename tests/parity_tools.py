@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import transformers
 
-from minidistil.config import BertConfig, DistilBertConfig
+from minidistil import BertConfig, DistilBertConfig
 from minidistil.model import MODELS
 
 CLASSES = list(MODELS)

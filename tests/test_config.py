@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tiny import LABELS, make_classifier
 
-from minidistil.config import BertConfig, DistilBertConfig, config_from_dict, load_config
+from minidistil import BertConfig, DistilBertConfig
 from minidistil.config_fields import CHECKS
 from minidistil.errors import ConfigError, MemoryLimitError, WeightsError
 from minidistil.model import BertModel, load_model
+from minidistil.model.families import config_from_dict, load_config
 
 WRONG = [None, "x", "", [], {}, [1], True, math.nan, math.inf, -math.inf, 1e308, -1, 10**5000]
 OPTIONAL = {"pad_token_id", "problem_type", "classifier_dropout"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.jobs.demo.corpora import Split
 from minidistil.model import BertForSequenceClassification, BertModel
 from minidistil.ops.philox import random_order

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.config import load_config
     from minidistil.model import class_or_encoder, model_class
+    from minidistil.model.families import load_config
     from minidistil.weights.hub import resolve
 
     path = resolve(args.model)
@@ -39,18 +39,12 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(model: Model) -> dict[str, Any]:
     """Architecture, sizes, parameters by part, memory, and what loading found."""
-    config, naming = model.config, model.naming
+    config = model.config
     parts: dict[str, int] = {}
-    for spec in model.params.specs:
-        inside = spec.name.startswith(naming.prefix)
-        rest = spec.name.removeprefix(naming.prefix)
-        if inside and rest.startswith("embeddings."):
-            part = "embeddings"
-        elif inside and rest.startswith(naming.layer.split("{", 1)[0]):
-            part = "layers"
-        else:
-            part = "head"
-        parts[part] = parts.get(part, 0) + spec.size
+    for part, specs in model.parts().items():
+        name = "layers" if part.startswith("layer") else part
+        if specs:
+            parts[name] = parts.get(name, 0) + sum(spec.size for spec in specs)
     parameter_bytes = model.params.nbytes
     return {
         "architecture": type(model).__name__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import CORPUS, add_recipe_arguments
+from minidistil.cli.distill import CORPUS, add_recipe_arguments
 
 HELP = "predict how much memory training or prediction will take, or what a distillation will"
 EXAMPLES = """\
@@ -50,10 +50,10 @@ def _step(args: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
-    from minidistil.config import load_config
     from minidistil.errors import UsageError
     from minidistil.memory import available_memory
     from minidistil.model import class_or_encoder, model_class
+    from minidistil.model.families import load_config
     from minidistil.train.memory_plan import plan_prediction, plan_training
     from minidistil.weights.hub import resolve
 

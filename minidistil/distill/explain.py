@@ -12,7 +12,6 @@ from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation, weight_of
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.model import Model
-from minidistil.model.naming import encoder_specs
 from minidistil.parameters import Parameters
 
 FORMULAS = {
@@ -93,15 +92,13 @@ def gradient_norms(model: Model, grads: Parameters) -> dict[str, float]:
 
     What an objective learns of its own, such as a projection, is no part of the model.
     """
-    depth = model.config.num_hidden_layers
-    squares = dict.fromkeys(["embeddings", *map(str, range(1, depth + 1)), "head"], 0.0)
-    layers = {model.naming.layer_prefix(i): str(i + 1) for i in range(depth)}
-    inside = {spec.name for spec in encoder_specs(model.config, model.naming)}
-    for name in (spec.name for spec in model.specs(model.config)):
-        layer = next((label for prefix, label in layers.items() if name.startswith(prefix)), None)
-        part = layer or ("embeddings" if name in inside else "head")
-        squares[part] += float(np.square(grads[name], dtype=np.float64).sum())
-    return {part: square**0.5 for part, square in squares.items()}
+    own = {spec.name for spec in model.specs(model.config)}
+    norms = {}
+    for part, specs in model.parts().items():
+        squares = (float(np.square(grads[s.name], dtype=np.float64).sum()) for s in specs if s.name in own)
+        label = str(int(part.split()[1]) + 1) if part.startswith("layer") else part
+        norms[label] = sum(squares) ** 0.5
+    return norms
 
 
 def mask_some(batch: Batch, mask_id: int, never: list[int]) -> Batch:

@@ -51,10 +51,8 @@ def head_importance(
     count = min(examples, len(data))
     if count < 1:
         raise InputError("importance of heads is measured on examples, and there are none")
-    config, naming = model.config, model.naming
-    names = [
-        f"{naming.layer_prefix(i)}{naming.attention_output}.weight" for i in range(config.num_hidden_layers)
-    ]
+    config = model.config
+    names = [layer.attention.out.names[0] for layer in model.encoder.layers]
     total = np.zeros((config.num_hidden_layers, config.num_attention_heads))
     grads: Any = model.params.like()
     with Progress(count, "measuring heads", "example", quiet=quiet) as progress:
@@ -83,7 +81,7 @@ def stream_sample(
     data : Dataset or other training data
         The first `examples` are run.
     examples, rows : int
-        Of the states, every so-manieth token is taken, so that there are no more than `rows`.
+        Of the states, every k-th token is taken, with k such that there are no more than `rows`.
     """
     parts = []
     for begin in range(0, min(examples, len(data)), 16):

@@ -21,6 +21,7 @@ from minidistil.distill.residual_stream import Stream, finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
+from minidistil.model.modules import FeedForward, SelfAttention
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.layernorm import layernorm_forward
 from minidistil.threads import single_threaded_blas
@@ -171,18 +172,18 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
 
     for centred x and y: traces of products [D, D], which are sums over elements, as all four are symmetric.
     """
-    H, A, naming = model.config.hidden_size, model.config.num_attention_heads, model.naming
+    H, A = model.config.hidden_size, model.config.num_attention_heads
     sample = _sample(model, hidden_states)
     scores = np.zeros((model.config.num_hidden_layers, A))
     with single_threaded_blas():
         covariance = _covariance(sample)
         for i, layer_scores in enumerate(scores):
-            layer = naming.layer_prefix(i)
+            attention = model.encoder.layers[i].attention
             squares = []
-            for part in (naming.query, naming.key, naming.value):
-                w = _read(model, f"{layer}{part}.weight").reshape(A, -1, H)  # [A, D, H]
+            for part in (attention.query, attention.key, attention.value):
+                w = _read(model, part.names[0]).reshape(A, -1, H)  # [A, D, H]
                 squares.append(w @ covariance @ w.transpose(0, 2, 1))  # [A, D, D]
-            w_o = _read(model, f"{layer}{naming.attention_output}.weight").T.reshape(A, -1, H)
+            w_o = _read(model, attention.out.names[0]).T.reshape(A, -1, H)
             squares.append(w_o @ w_o.transpose(0, 2, 1))
             query, key, value, output = squares
             layer_scores[:] = np.sqrt((query * key).sum((1, 2)) * (value * output).sum((1, 2)))
@@ -191,39 +192,43 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
 
 def _values(model: Model, config: ModelConfig, stream: Stream, covariance: Array, scores: Array) -> Values:
     """Every parameter of the narrow model."""
-    naming, base = model.naming, model.naming.prefix
-    for table in (naming.word, naming.position, naming.token_type):
-        if base + table in model.params:  # DistilBERT has no token types
-            yield base + table, stream.read(_read(model, base + table))
-    yield from _norm(model, base + naming.embedding_norm, stream)
-    for i in range(config.num_hidden_layers):
-        kept = _highest(scores[i], config.num_attention_heads)
-        yield from _attention(model, naming.layer_prefix(i), stream, kept)
-        yield from _feed_forward(model, naming.layer_prefix(i), stream, covariance, config.intermediate_size)
+    embeddings = model.encoder.embeddings
+    for table in embeddings.tables:
+        yield table.name, stream.read(_read(model, table.name))
+    yield from _norm(model, embeddings.norm.name, stream)
+    for layer, layer_scores in zip(model.encoder.layers, scores, strict=True):
+        for sublayer in layer.sublayers:
+            if isinstance(sublayer.f, SelfAttention):
+                kept = _highest(layer_scores, config.num_attention_heads)
+                yield from _attention(model, sublayer.f, stream, kept)
+            else:
+                yield from _feed_forward(model, sublayer.f, stream, covariance, config.intermediate_size)
+            yield from _norm(model, sublayer.norm.name, stream)
     for head in model.heads:
         yield from _head(model, head, stream, config)
 
 
-def _attention(model: Model, layer: str, stream: Stream, heads: Indices) -> Values:
+def _attention(model: Model, attention: SelfAttention, stream: Stream, heads: Indices) -> Values:
     """Some heads of a layer, between projected ends."""
-    naming, size = model.naming, model.config.hidden_size // model.config.num_attention_heads
+    size = model.config.hidden_size // attention.heads
     kept = np.zeros(model.config.hidden_size, bool)
     kept[(heads[:, None] * size + np.arange(size)).ravel()] = True  # a head has D neighbouring rows
-    for part in (naming.query, naming.key, naming.value):
-        weight, bias = _linear(model, layer + part)
-        yield f"{layer}{part}.weight", stream.read(weight[kept])
-        yield f"{layer}{part}.bias", bias[kept]
+    for part in (attention.query, attention.key, attention.value):
+        weight, bias = _linear(model, part.name)
+        yield part.names[0], stream.read(weight[kept])
+        yield part.names[1], bias[kept]
     value_bias = bias  # the last of the three
-    weight, bias = _linear(model, layer + naming.attention_output)
-    yield f"{layer}{naming.attention_output}.weight", stream.write(weight[:, kept])
+    weight, bias = _linear(model, attention.out.name)
+    yield attention.out.names[0], stream.write(weight[:, kept])
     constant = bias + weight[:, ~kept] @ value_bias[~kept]  # what heads that go add wherever they look
-    yield f"{layer}{naming.attention_output}.bias", stream.write(constant)
-    yield from _norm(model, layer + naming.attention_norm, stream)
+    yield attention.out.names[1], stream.write(constant)
 
 
-def _feed_forward(model: Model, layer: str, stream: Stream, covariance: Array, neurons: int) -> Values:
+def _feed_forward(
+    model: Model, block: FeedForward, stream: Stream, covariance: Array, neurons: int
+) -> Values:
     """Some neurons of a layer, between projected ends."""
-    up, down = layer + model.naming.up, layer + model.naming.down
+    up, down = block.up.name, block.down.name
     (up_weight, up_bias), (down_weight, down_bias) = _linear(model, up), _linear(model, down)
     variance = (up_weight @ covariance * up_weight).sum(1)  # [I], of what each neuron reads
     kept = _highest(variance * np.square(down_weight).sum(0), neurons)
@@ -231,7 +236,6 @@ def _feed_forward(model: Model, layer: str, stream: Stream, covariance: Array, n
     yield f"{up}.bias", up_bias[kept]
     yield f"{down}.weight", stream.write(down_weight[:, kept])
     yield f"{down}.bias", stream.write(down_bias)
-    yield from _norm(model, layer + model.naming.output_norm, stream)
 
 
 def _head(model: Model, head: Head, stream: Stream, config: ModelConfig) -> Values:
@@ -298,10 +302,10 @@ def _sample(model: Model, hidden_states: npt.ArrayLike | None) -> Array:
     """
     if hidden_states is not None:
         return finite_matrix("hidden_states", hidden_states, (None, model.config.hidden_size))
-    naming, base = model.naming, model.naming.prefix
-    word, position = _read(model, base + naming.word), _read(model, base + naming.position)
+    embeddings = model.encoder.embeddings
+    word, position = _read(model, embeddings.word.name), _read(model, embeddings.position.name)
     i = np.arange(max(len(word), len(position)))
     rows = word[i % len(word)] + position[i % len(position)]
-    if base + naming.token_type in model.params:
-        rows += _read(model, base + naming.token_type)[0]
-    return layernorm_forward(rows, *_linear(model, base + naming.embedding_norm))[0]
+    for table in embeddings.types:
+        rows += _read(model, table.name)[0]
+    return layernorm_forward(rows, *_linear(model, embeddings.norm.name))[0]

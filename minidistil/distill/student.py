@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
-from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.config import ModelConfig
 from minidistil.distill.prune import narrow_config, narrow_model
 from minidistil.distill.residual_stream import finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
-from minidistil.model.naming import Naming, encoder_specs
 from minidistil.parameters import ParameterSpec
 
 # extract_distilbert.py of the published recipe: not quite every other layer.
@@ -198,43 +196,22 @@ def init_student(
 
 def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list[tuple[str, str]]:
     """Pairs of parameters (student's name, teacher's name) of which the first starts as the second."""
-    pairs = [
-        (student.naming.prefix + own, teacher.naming.prefix + given)
-        for own, given in zip(_embeddings(student.naming), _embeddings(teacher.naming), strict=True)
-    ]
-    for i, layer in enumerate(layers):
-        pairs += zip(_layer(student, i), _layer(teacher, layer), strict=True)
-    pairs = [(own, given) for own, given in pairs if own in student.params and given in teacher.params]
+    ours, theirs = student.encoder, teacher.encoder
+    tables = {table.ids: table.name for table in theirs.embeddings.tables}
+    pairs = [(table.name, tables[table.ids]) for table in ours.embeddings.tables if table.ids in tables]
+    modules = [(ours.embeddings.norm, theirs.embeddings.norm)]
+    modules += [(ours.layers[i], theirs.layers[layer]) for i, layer in enumerate(layers)]  # type: ignore[misc]
+    for one, other in modules:
+        pairs += [(a.name, b.name) for a, b in zip(one.specs(), other.specs(), strict=True)]
     return pairs + _matching_heads(student, teacher)
-
-
-def _embeddings(naming: Naming) -> list[str]:
-    """Names, without prefix, of what lies below the first layer, in one order for every family."""
-    norm = [f"{naming.embedding_norm}.{part}" for part in ("weight", "bias")]
-    return [naming.word, naming.position, naming.token_type, *norm]
-
-
-def _layer(model: Model, i: int) -> list[str]:
-    """Names of layer `i`, in the order of the arena, which is the same in every family."""
-    prefix = model.naming.layer_prefix(i)
-    return [s.name for s in encoder_specs(model.config, model.naming) if s.name.startswith(prefix)]
 
 
 def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig:
     """The teacher's config with fewer layers, in the student's family."""
-    config = teacher.config
-    if cls.config_class is type(config):
-        return config.replace(num_hidden_layers=depth)
-    if cls.config_class is not DistilBertConfig:
+    config = cls.config_class.of(teacher.config)
+    if config is None:
         raise ConfigError(f"a {cls.__name__} cannot be made from a {type(teacher).__name__}")
-    shared = {f.name for f in fields(ModelConfig)} - {"extra", "architectures", "num_hidden_layers"}
-    if config.layer_norm_eps != DistilBertConfig.constants["layer_norm_eps"]:
-        raise ConfigError(
-            f"DistilBERT's layernorm has eps 1e-12, this teacher's {config.layer_norm_eps}: "
-            "choose a student of the teacher's family"
-        )
-    values = {name: getattr(config, name) for name in shared - set(DistilBertConfig.constants)}
-    return DistilBertConfig(**values, num_hidden_layers=depth)
+    return config.replace(num_hidden_layers=depth)
 
 
 def _matching_heads(student: Model, teacher: Model) -> list[tuple[str, str]]:

@@ -81,11 +81,11 @@ def with_vocabulary(model: Model, old: Tokenizer, new: Tokenizer, *, seed: int =
     seed : int
         For new weights.
     """
-    naming, changes = model.naming, {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
+    changes = {"vocab_size": new.vocab_size, "pad_token_id": new.pad_token_id}
     other = type(model)(
         model.config.replace(**changes), dtype=model.params.dtype, backend=model.backend.name, seed=seed
     )
-    name = naming.prefix + naming.word
+    name = model.encoder.embeddings.word.name
     for parameter in model.params:
         if parameter != name:
             other.params[parameter][...] = model.params[parameter]

@@ -15,12 +15,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minidistil.config import load_config
 from minidistil.embeddings.layers import CONFIG, Layer, Normalize, read_config, read_layer, write_layer
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.embeddings.similarity import RANGES
 from minidistil.errors import ConfigError
 from minidistil.files import read_json, write_json
+from minidistil.model.families import load_config
 from minidistil.modules_json import ABOUT, ENCODER, MODULES, encoder_directory, json_field, read_modules
 from minidistil.ops.pooling import KINDS, pooling_kinds
 

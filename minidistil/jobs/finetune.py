@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.config import ModelConfig, load_config
+from minidistil.config import ModelConfig
 from minidistil.distill.objective import Distillation, needs_labels, weight_of
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
@@ -28,6 +28,7 @@ from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, json_hash
 from minidistil.model import class_of, load_model
+from minidistil.model.families import load_config
 from minidistil.model.heads import SequenceHead
 from minidistil.model.model import Model
 from minidistil.settings import to_dict

@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minidistil.config import DistilBertConfig, load_config
 from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
@@ -39,7 +38,8 @@ from minidistil.files import temporary_directory
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, json_hash
-from minidistil.model import BertModel, DistilBertModel, load_model
+from minidistil.model import load_model
+from minidistil.model.families import load_config, sibling
 from minidistil.model.heads import Pooler
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, to_dict
@@ -170,7 +170,7 @@ class PairsDistillation:
     def teacher(self) -> Model:
         """The encoder, left in its file: no gradient ever changes it."""
         path = resolve(self.source)
-        kind = DistilBertModel if isinstance(load_config(path), DistilBertConfig) else BertModel
+        kind = sibling(load_config(path), "Model")
         return kind.from_pretrained(path, mapped=True, quiet=True)
 
     @cached_property
@@ -341,7 +341,7 @@ class PairsDistillation:
         return report
 
 
-def pairs_table(report: Mapping[str, Any]) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns."""
     columns = ["layers", "parameters", "words", "to translation", "to source", "cosine"]
     rows = [["", *columns]]

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from minidistil.config import BertConfig, DistilBertConfig, load_config
 from minidistil.jobs.masked_text import DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content
-from minidistil.model import BertForMaskedLM, DistilBertForMaskedLM, load_model
+from minidistil.model import load_model
+from minidistil.model.families import FAMILIES, load_config, model_class, sibling
 from minidistil.model.model import Model
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import Masking
@@ -138,9 +138,7 @@ class Pretraining:
         model: Model
         if self.source is not None:
             path = resolve(self.source)
-            distil = isinstance(load_config(path), DistilBertConfig)
-            kind: type[Model] = DistilBertForMaskedLM if distil else BertForMaskedLM
-            model = kind.from_pretrained(path, seed=seed)
+            model = sibling(load_config(path), "ForMaskedLM").from_pretrained(path, seed=seed)
         else:
             shape: dict[str, Any] = {
                 "vocab_size": self.text.tokenizer.vocab_size,
@@ -151,10 +149,8 @@ class Pretraining:
                 "max_position_embeddings": m.positions,
                 "pad_token_id": self.text.tokenizer.pad_token_id,
             }
-            if m.family == "bert":
-                model = BertForMaskedLM(BertConfig(**shape), seed=seed)
-            else:
-                model = DistilBertForMaskedLM(DistilBertConfig(**shape), seed=seed)
+            kind = model_class(FAMILIES[m.family] + "ForMaskedLM")
+            model = kind(kind.config_class(**shape), seed=seed)
         freeze(model, m.freeze)
         return model
 

@@ -289,7 +289,7 @@ def freeze(model: Model, patterns: Sequence[str]) -> None:
         A pattern that no name matches.
     """
     for pattern in patterns:
-        name = model.naming.prefix + model.naming.position if pattern == "positions" else pattern
+        name = model.encoder.embeddings.position.name if pattern == "positions" else pattern
         try:
             model.freeze(name)
         except UsageError as error:

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from minidistil.config import load_config
 from minidistil.distill.vocabulary import saved_tokenizer
+from minidistil.model.families import load_config
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.safetensors_file import STORED
 

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 from counts; checks of the inputs of metrics."""
+"""What several metrics need: precision, recall and F1 from counts, and inputs that fit."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ClassScores(NamedTuple):
     Attributes
     ----------
     precision : float64
-        Correct predictions of the class / predictions of it.
+        Right predictions of the class / predictions of it.
     recall : float64
-        Correct predictions of the class / examples of it.
+        Right predictions of the class / examples that have it.
     f1 : float64
         Harmonic mean of the two.
     support : int64
@@ -38,7 +38,7 @@ class ClassScores(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Counts behind precision and recall, for each of C classes: int64, all [C].
+    """What precision and recall are made of, for each of C classes: int64, all [C].
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Counts(NamedTuple):
 
             F1 = 2 P R / (P + R) = 2 t / (p + a)
 
-        which is 0 / 0 only for a class without examples and predictions.
+        which is 0 / 0 only for a class that is neither there nor predicted.
         """
         return ClassScores(
             divide(self.hits, self.predicted),
@@ -71,11 +71,11 @@ class Counts(NamedTuple):
         )
 
     def total(self) -> Counts:
-        """Sums over all classes, [1], for a micro average."""
+        """All classes as one, [1]: what a micro average is the score of."""
         return Counts(*(x.sum(keepdims=True) for x in self))
 
     def f1(self, average: Average) -> float:
-        """F1 of all classes, see `minidistil.metrics.f1`.
+        """One F1 for all classes, see `minidistil.metrics.f1`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ def average_ranks(x: FloatArray) -> FloatArray:
 
 
 def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any]:
-    """Check the number of dimensions, the size and the kind of dtype of an array.
+    """`x` as an array, if it has so many dimensions, at least one entry, and a dtype of one of these kinds.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any
     Raises
     ------
     InputError
-        An empty array, or another one than expected; the argument is named.
+        Otherwise, naming the argument.
     """
     try:
         out = np.asarray(x)
@@ -136,13 +136,13 @@ def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any
 
 
 def same_shape(names: tuple[str, str], a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
-    """Raise an InputError unless the two have one shape."""
+    """Raises InputError unless the two have one shape."""
     if a.shape != b.shape:
         raise InputError(f"{names[0]} has shape {list(a.shape)}, {names[1]} has {list(b.shape)}")
 
 
 def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
-    """Raise an InputError unless the two are equally long and not empty."""
+    """Raises InputError unless the two are equally long and not empty."""
     if len(a) != len(b):
         raise InputError(f"{names[0]} has {len(a)} entries, {names[1]} has {len(b)}")
     if not len(a):
@@ -150,7 +150,7 @@ def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
 
 
 def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
-    """Convert to float64, or raise an InputError with the index of the first NaN."""
+    """`x` in float64, if none of it is NaN; otherwise InputError, saying where the first one is."""
     out = x.astype(np.float64)
     if np.isnan(out).any():
         raise InputError(f"{name} is NaN at index {np.argwhere(np.isnan(out))[0].tolist()}")
@@ -158,12 +158,12 @@ def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
 
 
 def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> IntArray:
-    """Check class numbers [N], from 0 to `num_labels` - 1 (None: any from 0), as int64.
+    """Class numbers as int64 [N], if they are integers from 0 to `num_labels` - 1 (None: any from 0).
 
     Raises
     ------
     InputError
-        Other entries; the first label out of range is named.
+        Otherwise; the first label out of range is named.
     """
     y = array(name, x, 1, "biu")
     bad = np.flatnonzero((y < 0) | (y >= num_labels) if num_labels is not None else y < 0)
@@ -174,12 +174,12 @@ def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> 
 
 
 def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
-    """Convert an array of 0 and 1, of any dtype, to bool.
+    """`x` as bool, if it has so many dimensions and every entry is 0 or 1, in whatever dtype.
 
     Raises
     ------
     InputError
-        Another number of dimensions; the first entry that is neither 0 nor 1 is named.
+        Otherwise; the first entry that is neither is named.
     """
     out = array(name, x, ndim, "biuf")
     bad = np.argwhere((out != 0) & (out != 1))
@@ -191,16 +191,16 @@ def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
 
 
 def retained(ours: float, theirs: float) -> float | None:
-    """Share of a teacher's score that its student retains.
+    """Share of a teacher's score that its student has.
 
     Parameters
     ----------
     ours, theirs : float
-        Scores of student and teacher; higher is better.
+        Scores of student and teacher, of which more is better.
 
     Returns
     -------
     float or None
-        None if there is no such share: of scores below 0 or not defined, or of 0.
+        None where there is no such share: of what is below 0, not defined, or nothing.
     """
     return ours / theirs if ours >= 0 and theirs > 0 else None

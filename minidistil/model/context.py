@@ -1,9 +1,9 @@
-"""One forward pass, as every part of a model sees it."""
+"""Context of one forward pass and of its way back: what every module computes on, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,13 +13,16 @@ import numpy.typing as npt
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.ops.dropout import Dropout, Mask
+from minidistil.parameters import Parameters
 
-# Sites where a layer drops something; with (seed, step, layer) they name a mask.
+Array = npt.NDArray[np.floating[Any]]
+
+# Sites of dropout; with (seed, step, layer) they name a mask.
 EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)
 
 
 class Cache(NamedTuple):
-    """All that `Model.backward` needs of a forward pass.
+    """All that `backward` of a model needs of a forward pass.
 
     Attributes
     ----------
@@ -30,7 +33,7 @@ class Cache(NamedTuple):
     dtype : dtype
         Of the model's parameters.
     layers, heads : list
-        What each layer, the embeddings before them, and each head kept.
+        What the embeddings and each layer, and each head kept.
     shapes : mapping of str to tuple of int
         Of the outputs that may have a gradient, "last_hidden_state" the first.
     """
@@ -44,9 +47,9 @@ class Cache(NamedTuple):
     shapes: Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What is computed on, and how.
+@dataclass(slots=True)
+class Context:
+    """What modules compute on, and how.
 
     Attributes
     ----------
@@ -54,36 +57,62 @@ class Run:
     config : ModelConfig
     ops : module
         `minidistil.ops` (NumPy) or `minidistil.kernels` (Numba).
+    params : Parameters
+    grads : Parameters or None
+        Where the backward pass adds.
     dropout : Dropout or None
         The masks of this optimiser step; None in evaluation mode.
     logits : bool
         False: a masked-LM head stops before the vocabulary, and its loss goes on from there in chunks.
-    learns : bool
-        Whether a backward pass will follow.
-    firsts : bool
-        Whether the last layer has a row for the first token of each sequence alone, [B, H].
+    needs_backward : bool
+        A backward pass will follow. False saves memory.
+    cls_only : bool
+        The last layer has a row for the first token of each sequence alone, [B, H].
+    layer : int
+        Number of the layer that computes, counted from 0; as many as there are layers above them.
+    qkv : list or None
+        Queries, keys and values of each layer [T, 3H] are put here.
+    dqkv : mapping of int to array
+        By layer, a gradient [T, 3H] that they have from an objective which compares them.
     """
 
     batch: Batch
     config: ModelConfig
     ops: ModuleType
+    params: Parameters
+    grads: Parameters | None = None
     dropout: Dropout | None = None
     logits: bool = True
-    learns: bool = True
-    firsts: bool = False
+    needs_backward: bool = True
+    cls_only: bool = False
+    layer: int = 0
+    qkv: list[Array] | None = None
+    dqkv: Mapping[int, Array] = field(default_factory=dict)
 
-    def token_mask(self, rate: float, layer: int, site: int) -> Mask | None:
+    def gradients(self, *names: str) -> list[Array]:
+        """Arrays that the gradients of parameters are added to."""
+        assert self.grads is not None
+        return self.grads.arrays(*names)
+
+    @property
+    def firsts(self) -> bool:
+        return self.cls_only
+
+    def token_mask(self, rate: float, *site: int) -> Mask | None:
         """The dropout mask of one site over all T tokens, or None in evaluation mode."""
         if self.dropout is None:
             return None
         batch = self.batch
-        return self.dropout.mask(rate, layer, site, batch.example_ids[batch.sequence_ids], batch.token_index)
+        return self.dropout.mask(
+            rate, self.layer, site[-1], batch.example_ids[batch.sequence_ids], batch.token_index
+        )
 
     def sequence_mask(self, rate: float) -> Mask | None:
-        """Dropout of pooled vectors [B, H], above all layers: keyed like the first token of each sequence."""
+        """Dropout of pooled vectors [B, H]: keyed like the first token of each sequence."""
         if self.dropout is None:
             return None
         first = np.zeros(self.batch.num_sequences, np.int32)
-        return self.dropout.mask(
-            rate, self.config.num_hidden_layers, HEAD_SITE, self.batch.example_ids, first
-        )
+        return self.dropout.mask(rate, self.layer, HEAD_SITE, self.batch.example_ids, first)
+
+
+Run = Context

@@ -1,99 +1,156 @@
-"""The encoder, written once over either backend: embeddings, then layers, forward above backward."""
+"""The encoder: embeddings, then layers, forward above backward, over either backend."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.model.context import ATTENTION_OUTPUT_SITE, ATTENTION_SITE, EMBEDDING_SITE, OUTPUT_SITE, Run
-from minidistil.model.naming import Embeddings, Layer
+from minidistil.config import ModelConfig
+from minidistil.model.context import ATTENTION_OUTPUT_SITE, OUTPUT_SITE, Context
+from minidistil.model.modules import Embeddings, FeedForward, Linear, Norm, Residual, SelfAttention, unique
+from minidistil.parameters import ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 
 
-def embeddings_forward(p: Embeddings, run: Run, ids: npt.NDArray[np.integer[Any]]) -> tuple[Array, Any]:
-    """Token ids, as rows of `p.word` -> vectors [T, H]: sum of three tables, layernorm, dropout."""
-    batch, config, ops = run.batch, run.config, run.ops
-    rows = (
-        [ids, batch.position_ids] if p.token_type is None else [ids, batch.token_type_ids, batch.position_ids]
+@dataclass(frozen=True)
+class Layer:
+    """A transformer layer: attention, then the feed-forward block. A decoder's has one more between them."""
+
+    sublayers: tuple[Residual, ...]
+
+    @property
+    def attention(self) -> SelfAttention:
+        """The attention to the sequence itself."""
+        return next(s.f for s in self.sublayers if isinstance(s.f, SelfAttention))
+
+    def specs(self) -> list[ParameterSpec]:
+        return [spec for sublayer in self.sublayers for spec in sublayer.specs()]
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        """[T, H] -> [T, H]."""
+        caches = []
+        for sublayer in self.sublayers:
+            x, cache = sublayer.forward(x, ctx)
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        for sublayer, c in zip(reversed(self.sublayers), reversed(cache), strict=True):
+            dout = sublayer.backward(dout, c, ctx)
+        return dout
+
+    def forward_cls(self, x: Array, ctx: Context) -> Array:
+        """The rows of `forward` for the first token of each sequence, [T, H] -> [B, H].
+
+        It attends to all others, and nothing else is computed of them: nearly all of the layer's arithmetic
+        goes. There is no way back.
+        """
+        first, *others = self.sublayers
+        x = first.forward_cls(x, ctx)
+        for sublayer in others:
+            x, _ = sublayer.forward(x, ctx)
+        return x
+
+
+def post_ln_layer(
+    c: ModelConfig, *, query: str, key: str, value: str, out: str, attention_norm: str,
+    up: str, down: str, output_norm: str,
+) -> Layer:  # fmt: skip
+    """A layer with the norm after each residual, of BERT and its relatives, from its parameters' names."""
+    H, I, eps = c.hidden_size, c.intermediate_size, c.layer_norm_eps  # noqa: E741
+    attention = SelfAttention(
+        Linear(query, H, H), Linear(key, H, H), Linear(value, H, H), Linear(out, H, H),
+        c.num_attention_heads, c.attention_probs_dropout_prob,
+    )  # fmt: skip
+    feed_forward = FeedForward(Linear(up, I, H), Linear(down, H, I), c.hidden_act)
+    return Layer(
+        (
+            Residual(
+                attention,
+                Norm(attention_norm, H, eps),
+                c.attention_output_dropout_prob,
+                ATTENTION_OUTPUT_SITE,
+            ),
+            Residual(feed_forward, Norm(output_norm, H, eps), c.hidden_dropout_prob, OUTPUT_SITE),
+        )
     )
-    x, embedding = ops.embedding_forward(p.tables(), rows)
-    x, norm = ops.layernorm_forward(x, p.norm_weight, p.norm_bias, config.layer_norm_eps)
-    mask = run.token_mask(config.hidden_dropout_prob, 0, EMBEDDING_SITE)
-    x, drop = ops.dropout_forward(x, mask)
-    return x, (embedding, norm, drop)
 
 
-def embeddings_backward(dout: Array, cache: Any, g: Embeddings, ops: ModuleType) -> None:
-    """Adds the gradients of the tables and of the layernorm to `g`."""
-    embedding, norm, drop = cache
-    dx = ops.dropout_backward(dout, drop)
-    dx, _, _ = ops.layernorm_backward(dx, norm, g.norm_weight, g.norm_bias)
-    ops.embedding_backward(dx, embedding, *g.tables())
+@dataclass(frozen=True)
+class Encoder:
+    """Token ids -> [T, H]: embeddings, then layers."""
 
+    embeddings: Embeddings
+    layers: tuple[Layer, ...]
 
-def layer_forward(x: Array, p: Layer, run: Run, i: int, *, first: bool = False) -> tuple[Array, Any]:
-    """Transformer layer `i`, layernorm after each residual (post-LN): [T, H] -> [T, H].
+    def parts(self) -> dict[str, list[ParameterSpec]]:
+        """Parameters by part: "embeddings", "layer 0", "layer 1", ..."""
+        layers = {f"layer {i}": layer.specs() for i, layer in enumerate(self.layers)}
+        return {"embeddings": self.embeddings.specs(), **layers}
 
-    With `first` the output has the first token of each sequence alone, [B, H]. It attends to all others, and
-    nothing else is computed of them: nearly all of the layer's arithmetic goes. There is no way back from it.
-    """
-    config, ops, eps, keep = run.config, run.ops, run.config.layer_norm_eps, run.learns
-    drop_attention = run.token_mask(config.attention_probs_dropout_prob, i, ATTENTION_SITE)
-    drop_projected = run.token_mask(config.attention_output_dropout_prob, i, ATTENTION_OUTPUT_SITE)
-    drop_output = run.token_mask(config.hidden_dropout_prob, i, OUTPUT_SITE)
+    def specs(self) -> list[ParameterSpec]:
+        return unique([spec for part in self.parts().values() for spec in part])
 
-    cu_seqlens, heads = run.batch.cu_seqlens, config.num_attention_heads
-    if first:
-        context = ops.cls_attention(x, cu_seqlens, p.qkv_weight, p.qkv_bias, heads)  # [B, H]
-        x, c1, c2 = x[run.batch.cls_rows], None, None
-    else:
-        qkv, c1 = ops.linear_forward(x, p.qkv_weight, p.qkv_bias)  # [T, H] -> [T, 3H]
-        context, c2 = ops.attention_forward(qkv, cu_seqlens, heads, drop_attention)
-    projected, c3 = ops.linear_forward(context, p.out_weight, p.out_bias)  # [T, H] -> [T, H]
-    attended, c4 = ops.residual_layernorm_forward(
-        projected, x, p.attention_norm_weight, p.attention_norm_bias, eps, drop_projected, keep_cache=keep
-    )
-    # [T, H] -> [T, I] -> [T, H]
-    transformed, c5 = ops.feed_forward_forward(
-        attended, p.up_weight, p.up_bias, p.down_weight, p.down_bias, config.hidden_act, keep_cache=keep
-    )
-    out, c6 = ops.residual_layernorm_forward(
-        transformed, attended, p.output_norm_weight, p.output_norm_bias, eps, drop_output, keep_cache=keep
-    )
-    return out, (c1, c2, c3, c4, c5, c6)
+    def forward(self, ctx: Context, states: list[Array] | None = None) -> tuple[Array, Any]:
+        """Run embeddings and layers.
 
+        Parameters
+        ----------
+        ctx : Context
+        states : list, optional
+            The output of the embeddings and of each layer are put here.
 
-def layer_backward(
-    dout: Array, cache: Any, g: Layer, ops: ModuleType, dqkv_too: Array | None = None
-) -> Array:
-    """The same steps in reverse. Adds parameter gradients to `g`, returns dx [T, H].
+        Returns
+        -------
+        out : [T, H], or [B, H] with `ctx.cls_only`
+        caches : list, or None if no backward pass follows
+        """
+        x, cache = self.embeddings.forward(ctx)
+        caches = [cache] if ctx.needs_backward else None
+        for ctx.layer, layer in enumerate(self.layers):
+            if states is not None:
+                states.append(x)
+            if ctx.cls_only and ctx.layer == len(self.layers) - 1:
+                x, cache = layer.forward_cls(x, ctx), None
+            else:
+                x, cache = layer.forward(x, ctx)
+            if caches is not None:
+                caches.append(cache)
+            del cache  # it holds the layer's matrices: of a model left in its file one is in memory
+        if states is not None:
+            states.append(x)
+        ctx.layer = len(self.layers)
+        return x, caches
 
-    `dqkv_too` [T, 3H] is a gradient that queries, keys and values have from elsewhere: from an objective that
-    compares them with a teacher's.
+    def backward(
+        self, dx: Array, caches: Any, ctx: Context, dstates: Mapping[int, Array], lowest: int
+    ) -> None:
+        """The same in reverse.
 
-    x and `attended` are each used twice, by a sub-layer and by its residual: their gradients add. (The
-    sum is in place. Without dropout the two gradients that `residual_layernorm_backward` returns are one
-    array, so the first must be used up before the second is added to, as it is here.)
-    """
-    c1, c2, c3, c4, c5, c6 = cache
-    dtransformed, dattended, _, _ = ops.residual_layernorm_backward(
-        dout, c6, g.output_norm_weight, g.output_norm_bias
-    )
-    dsublayer, *_ = ops.feed_forward_backward(
-        dtransformed, c5, g.up_weight, g.up_bias, g.down_weight, g.down_bias
-    )
-    dattended += dsublayer
-    dprojected, dx, _, _ = ops.residual_layernorm_backward(
-        dattended, c4, g.attention_norm_weight, g.attention_norm_bias
-    )
-    dcontext, _, _ = ops.linear_backward(dprojected, c3, g.out_weight, g.out_bias)
-    dqkv = ops.attention_backward(dcontext, c2)
-    if dqkv_too is not None:
-        dqkv += dqkv_too
-    dsublayer, _, _ = ops.linear_backward(dqkv, c1, g.qkv_weight, g.qkv_bias)
-    dx += dsublayer
-    return np.asarray(dx)
+        Parameters
+        ----------
+        dx : [T, H]
+            Gradient of the output; overwritten.
+        caches : from `forward`
+        ctx : Context
+        dstates : mapping of int to array
+            Gradients [T, H] of the states that `forward` gave, by their index.
+        lowest : int
+            The lowest part that learns, 0 for the embeddings, i + 1 for layer i: there is no way below it.
+        """
+        for ctx.layer in reversed(range(len(self.layers))):
+            above = ctx.layer + 1
+            if above in dstates:
+                dx += dstates[above]
+            if above < lowest:
+                return
+            dx = self.layers[ctx.layer].backward(dx, caches[above], ctx)
+        if 0 in dstates:
+            dx += dstates[0]
+        if lowest == 0:
+            self.embeddings.backward(dx, caches[0], ctx)

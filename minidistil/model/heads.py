@@ -21,7 +21,7 @@ from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.context import Run
-from minidistil.model.naming import linear_specs
+from minidistil.model.modules import linear_specs
 from minidistil.model.targets import class_target, integer_target, output_of, problem_type, target
 from minidistil.parameters import Parameters, ParameterSpec
 
@@ -75,6 +75,10 @@ class Head:
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         """Name, shape and role of every parameter."""
         raise NotImplementedError
+
+    def copies(self, config: ModelConfig) -> dict[str, str]:
+        """Names in a file for what is no parameter of its own: {name: the parameter that it equals}."""
+        return {}
 
     def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
         """[T, H], or [B, H] of first tokens, -> outputs by name, and the cache for `backward`."""

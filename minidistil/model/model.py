@@ -1,356 +1,200 @@
-"""A model: a config, one arena of parameters, the encoder, and the heads on top of it."""
+"""Models: read from directories of the Hugging Face layout, and written."""
 
 from __future__ import annotations
 
-import copy
-import fnmatch
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Self
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_integer, check_names
-from minidistil.batch import Batch
-from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError, UsageError
-from minidistil.model.backend import get_backend
-from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
-from minidistil.model.context import Cache, Run
-from minidistil.model.encoder import embeddings_backward, embeddings_forward, layer_backward, layer_forward
-from minidistil.model.heads import Head, Losses
-from minidistil.model.naming import embedding_views, encoder_specs, layer_views
-from minidistil.model.pretrained import Pretrained
-from minidistil.model.rectangular import Rectangular
-from minidistil.ops.dropout import Dropout
-from minidistil.ops.philox import normal
-from minidistil.parameters import Parameters, ParameterSpec
-from minidistil.precision import precision_of
+from minidistil.arguments import check_type
+from minidistil.errors import UsageError, WeightsError
+from minidistil.model.families import load_config, names_of
+from minidistil.model.rectangular import RectangularModel
 
-Array = npt.NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from minidistil.model.heads import Head
+    from minidistil.text.tokenizer import Tokenizer
+    from minidistil.weights.report import LoadReport
+
+log = logging.getLogger("minidistil")
 
 
-class Model(Rectangular, Pretrained):
-    """Base of all models. Use a class such as `BertForSequenceClassification`.
+class Model(RectangularModel):
+    """Base of all models, which are read from directories of the Hugging Face layout, and written.
 
-    Parameters
-    ----------
-    config : ModelConfig
-    dtype : "float32" or "float64"
-    backend : "numba" (fast) or "numpy" (the textbook)
-    seed : int
-        Fresh weights are normal with standard deviation `config.initializer_range`; biases are 0 and
-        layernorm gains 1, as in BERT.
+    Use a class such as `BertForSequenceClassification`; it takes what `PackedModel` takes.
 
     Attributes
     ----------
-    params : Parameters
-        Every parameter by its Hugging Face name.
-    frozen : set of str
-        Parameters that training leaves alone; see `freeze`.
+    load_report : LoadReport or None
+        What `from_pretrained` found.
     """
 
-    heads: ClassVar[tuple[Head, ...]]
-    config_class: ClassVar[type[ModelConfig]]
+    load_report: LoadReport | None = None
+    _new: Mapping[str, bytes] = {}  # of parameters that the file lacked: a hash of what they began as
 
-    def __init__(
-        self,
-        config: ModelConfig,
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | Path,
         *,
         dtype: npt.DTypeLike = "float32",
         backend: str = "numba",
+        strict: bool = False,
+        ignore_mismatched: bool = False,
+        mapped: bool = False,
+        revision: str | None = None,
         seed: int = 0,
-    ) -> None:
-        self._prepare(config, dtype, backend)
-        self._initialise(set(self.params), seed)
+        quiet: bool = False,
+        **config_changes: Any,
+    ) -> Self:
+        """Load a directory or a hub id.
 
-    def _prepare(
-        self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
-    ) -> None:
-        if not isinstance(config, self.config_class):
-            raise ConfigError(
-                f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
+        What the file lacks, such as a new classifier, begins at random, and a warning says so: such a model
+        is to be trained. Whatever predicts, measures or teaches refuses it until then (`check_trained`).
+
+        Parameters
+        ----------
+        path_or_id : directory, or an id such as "google-bert/bert-base-uncased"
+        strict : bool
+            Raise if any parameter is missing from the file or any tensor of the file is not used.
+        ignore_mismatched : bool
+            Start head parameters afresh where the file has another shape, e.g. for other labels.
+        mapped : bool
+            For a model that only predicts: leave its matrices in the file and read them when they are used,
+            which takes less memory. They cannot change until `train`. If somebody writes into the file,
+            reading it is a WeightsError; replacing it by another changes nothing.
+        revision : str, optional
+            Branch, tag or commit on the hub.
+        seed : int
+            For parameters that the file lacks, such as a new classifier.
+        quiet : bool
+            No warning; `load_report` has what it would say.
+        **config_changes
+            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`, or `num_labels`.
+
+        Raises
+        ------
+        ConfigError, WeightsError, MissingAssetError
+        """
+        from minidistil.weights.checkpoint import open_checkpoint
+        from minidistil.weights.hub import resolve
+        from minidistil.weights.load import check_depth, load_into
+
+        path = resolve(path_or_id, revision=revision)
+        config = load_config(path)
+        if config_changes:
+            config = config.replace(**config_changes)
+        checkpoint = open_checkpoint(path).without_wrapper(cls.base)
+        if isinstance(config, cls.config_class):  # `_prepare` refuses others
+            names = names_of(cls, config)
+            check_depth(checkpoint, config.num_hidden_layers, names, path)
+        model = cls.__new__(cls)
+        model._prepare(config, dtype, backend, allocate=False)
+        model.load_report = load_into(
+            model.params,
+            checkpoint,
+            names=names,
+            tied=cls.copies(config),
+            strict=strict,
+            ignore_mismatched=ignore_mismatched,
+            mapped=mapped,
+            source=path,
+        )
+        missing = [absence.name for absence in model.load_report.missing]
+        model._initialise(missing, seed)
+        model._new = {name: _hash(model.params[name]) for name in missing}
+        if not quiet and model.load_report.warning:
+            log.warning("%s", model.load_report.warning)
+        return model
+
+    @property
+    def pipeline_tag(self) -> str:
+        """The hub's name of its task: that of the first head."""
+        return self.heads[0].pipeline_tag if self.heads else "feature-extraction"
+
+    def untrained(self) -> tuple[str, ...]:
+        """Names of the parameters that the file lacked, for as long as nobody has changed any of them."""
+        if any(_hash(self.params[name]) != began for name, began in self._new.items()):
+            self.mark_trained()
+        return tuple(self._new)
+
+    def mark_trained(self) -> None:
+        """Take all parameters for trained, as a trainer does, however little they change."""
+        self._new = {}
+
+    def check_trained(self, heads: Iterable[Head] | None = None) -> None:
+        """Refuse to answer from numbers that nobody learnt.
+
+        Parameters
+        ----------
+        heads : iterable of Head, optional
+            Those that the answer comes from; all of the model's by default.
+
+        Raises
+        ------
+        WeightsError
+            Naming the parameters that the file lacked, and the names in the file that are most like them.
+        """
+        untrained = self.untrained()
+        if not untrained:
+            return
+        needed = {
+            spec.name for head in (self.heads if heads is None else heads) for spec in head.specs(self.config)
+        }
+        if lacking := [name for name in untrained if name in needed]:
+            assert self.load_report is not None
+            raise WeightsError(
+                f"{self.load_report.source} lacks {self.load_report.with_nearest(lacking)}: this "
+                f"{type(self).__name__} would answer from random numbers, which nobody has trained. Give the "
+                f"tensors the model's names, or train it for its task first (minidistil finetune)"
             )
-        self.config, self.precision = config, precision_of(dtype)
-        self.backend = get_backend(backend)
-        self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
-        self.frozen: set[str] = set()
 
-    def _initialise(self, names: Collection[str], seed: int) -> None:
-        """Fresh values for some parameters. What one gets does not depend on which others do."""
-        check_integer("the seed", seed)
-        for i, spec in enumerate(self.params.specs):
-            if spec.name not in names:
-                continue
-            if spec.role in ("weight", "embedding"):
-                self.params[spec.name][...] = normal(spec.shape, seed, i) * self.config.initializer_range
-            elif spec.role == "norm" and spec.name.endswith("weight"):
-                self.params[spec.name][...] = 1
+    def save_pretrained(
+        self, path: str | Path, *, tokenizer: Tokenizer | None = None, card: str | None = None
+    ) -> None:
+        """Write a directory that transformers loads too: config.json, model.safetensors, tokenizer, card.
 
-    def extend(self, specs: Sequence[ParameterSpec], *, seed: int = 0) -> None:
-        """Further parameters to be trained beside the model's own, such as an objective's projection.
-
-        They are in checkpoints of the training, and not in what `save_pretrained` writes.
+        All or nothing: an interruption leaves what was there before. Without `card`, a README.md that is
+        there stays, or a plain one is written. Parameters that nobody has trained (`untrained`) are left out,
+        so that whoever loads the directory is told.
         """
-        before = self.params
-        self.params = Parameters([*before.specs, *specs], before.dtype)
-        for name in before:
-            self.params[name][...] = before[name]
-        self._initialise({spec.name for spec in specs}, seed)
+        from minidistil.weights.card import plain_card
+        from minidistil.weights.save import save_directory
 
-    @classmethod
-    def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
-        """Name, shape and role of every parameter, in order."""
-        specs = encoder_specs(config, cls.naming)
-        for head in cls.heads:
-            specs += [s for s in head.specs(config) if s.name not in {t.name for t in specs}]
-        return specs
+        # Of a file in half precision the config says so; transformers would halve ours again.
+        extra = {key: value for key, value in self.config.extra.items() if key != "torch_dtype"}
+        config = self.config.replace(
+            architectures=(type(self).__name__,), extra={**extra, "dtype": self.params.dtype.name}
+        )
+        check_type("the directory to write", path, (str, os.PathLike))
+        if tokenizer is not None and not hasattr(tokenizer, "files"):
+            raise UsageError(f"tokenizer must be a Tokenizer, not {tokenizer!r:.60}")
+        if card is None and not (Path(path) / "README.md").exists():
+            card = plain_card(config, self.pipeline_tag).render()
 
-    # Computing
+        # transformers ties its copies itself, but misses those of an untied model.
+        untied = {} if self.config.tie_word_embeddings else self.copies(self.config)
+        untrained = self.untrained()
+        copies = {alias: self.params[name] for alias, name in untied.items() if name not in untrained}
+        files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 0)
+        save_directory(
+            Path(path),
+            config=config,
+            tensors={
+                **{s.name: self.params[s.name] for s in self.specs(self.config) if s.name not in untrained},
+                **copies,
+            },
+            tokenizer_files=files,
+            card=card,
+        )
 
-    def check(self, batch: Batch) -> None:
-        """Refuse a batch whose fields do not fit, or whose ids lie outside the tables.
 
-        Raises
-        ------
-        UsageError
-            No `Batch`.
-        InputError
-            Naming the field; or the sequence and the first bad value.
-        """
-        check_batch(batch, self.config)
-
-    def forward(
-        self,
-        batch: Batch,
-        *,
-        dropout: Dropout | None = None,
-        hidden_states: bool = False,
-        attentions: bool = False,
-        qkv: bool = False,
-        logits: bool = True,
-        keep_cache: bool = True,
-        scores_only: bool = False,
-    ) -> tuple[dict[str, Any], Any]:
-        """Run a packed batch.
-
-        Parameters
-        ----------
-        batch : Batch
-        dropout : Dropout, optional
-            Training mode: which masks to use. None is evaluation mode.
-        hidden_states, attentions : bool
-            Also return "hidden_states", a list of L + 1 arrays [T, H], or "attentions", for each layer a
-            list of B arrays [A, L, L] (before dropout).
-        qkv : bool
-            Also return "qkv", a list of each layer's queries, keys and values side by side [T, 3H], which
-            objectives on attention start from.
-        logits : bool
-            False: a masked-LM head gives "features" [T, H] in place of "logits" [T, V], which `losses` turns
-            into losses and gradients without ever holding all logits.
-        keep_cache : bool
-            Keep what `backward` needs. False saves memory.
-        scores_only : bool
-            For inference: give the heads' outputs alone. Where they come from the first token of each
-            sequence, the last layer is computed for no other.
-
-        Returns
-        -------
-        outputs : dict
-            Packed: "last_hidden_state" [T, H] and the heads' outputs.
-        cache : Cache or None
-            For `backward`.
-
-        Raises
-        ------
-        UsageError, InputError
-            See `check`; a dropout that is none.
-        """
-        self.check(batch)
-        check_dropout(dropout)
-        inside = keep_cache or hidden_states or attentions or qkv
-        first = scores_only and dropout is None and not inside and self._reads_cls_only()
-        run, config = Run(batch, self.config, self.backend, dropout, logits, keep_cache, first), self.config
-        words, ids = self.params.rows(self.naming.prefix + self.naming.word, batch.input_ids)
-        x, c = embeddings_forward(embedding_views(self.params, self.naming, words), run, ids)
-        caches, states = [c if keep_cache else None], [x] if hidden_states else []
-        maps, projections = [], []
-        for i in range(config.num_hidden_layers):
-            last = i == config.num_hidden_layers - 1
-            x, c = layer_forward(x, layer_views(self.params, self.naming, i), run, i, first=first and last)
-            if attentions:
-                heads = config.num_attention_heads
-                maps.append(run.ops.attention_probabilities(c[1][0], batch.cu_seqlens, heads))
-            if qkv:
-                projections.append(c[1][0])
-            if hidden_states:
-                states.append(x)
-            if keep_cache:
-                caches.append(c)
-            del c  # it holds the layer's matrices: of a model left in its file no more than one is in memory
-        outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
-        shapes = {"last_hidden_state": x.shape}
-        head_caches = []
-        for head in self.heads:
-            out, c = head.forward(x, self.params, run)
-            outputs.update(out)
-            shapes |= {name: value.shape for name, value in out.items()}
-            head_caches.append(c if keep_cache else None)
-        if hidden_states:
-            outputs["hidden_states"] = states
-        if attentions:
-            outputs["attentions"] = maps
-        if qkv:
-            outputs["qkv"] = projections
-        if not keep_cache:
-            return outputs, None
-        return outputs, Cache(batch, type(self), config, self.params.dtype, caches, head_caches, shapes)
-
-    def _reads_cls_only(self) -> bool:
-        cls_only = all(head.reads_cls_only for head in self.heads)
-        return cls_only and bool(self.heads) and self.config.num_hidden_layers > 0
-
-    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
-        """Add the gradient of every parameter that is not frozen to `grads`.
-
-        Parameters
-        ----------
-        douts : mapping
-            Gradients of outputs, by the names that `forward` gave them. "hidden_states" is a mapping of
-            index (0: embeddings, i: after layer i) to [T, H], "qkv" one of layer (from 0) to [T, 3H].
-        cache : from `forward`
-        grads : Parameters
-            Same layout as `params`.
-
-        Raises
-        ------
-        UsageError
-            An output that there is not; a cache or an arena of another model.
-        InputError
-            A gradient of another shape than its output.
-        """
-        check_backward(cache, type(self), self.config, self.params, grads)
-        douts, caches, ops = checked_douts(douts, cache), cache.layers, self.backend
-        dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
-        if "last_hidden_state" in douts:
-            dx += douts["last_hidden_state"]
-        for head, c in zip(self.heads, cache.heads, strict=True):
-            dhead = head.backward(douts, c, grads, ops)
-            if dhead is not None:
-                dx += dhead
-        dstates, dqkv = douts.get("hidden_states", {}), douts.get("qkv", {})
-        for i in reversed(range(self.config.num_hidden_layers)):
-            if i + 1 in dstates:
-                dx += dstates[i + 1]
-            if not self._learns_below(i + 1):
-                break
-            dx = layer_backward(dx, caches[i + 1], layer_views(grads, self.naming, i), ops, dqkv.get(i))
-        else:
-            if 0 in dstates:
-                dx += dstates[0]
-            if self._learns_below(0):
-                embeddings_backward(dx, caches[0], embedding_views(grads, self.naming), ops)
-        for name in self.frozen:
-            grads[name][...] = 0
-
-    def _learns_below(self, depth: int) -> bool:
-        """Is any parameter of the embeddings or of the first `depth` layers not frozen?"""
-        if not self.frozen:
-            return True
-        above = tuple(self.naming.layer_prefix(i) for i in range(depth, self.config.num_hidden_layers))
-        encoder = (spec.name for spec in encoder_specs(self.config, self.naming))
-        return any(not name.startswith(above) and name not in self.frozen for name in encoder)
-
-    def losses(
-        self,
-        outputs: dict[str, Any],
-        batch: Batch,
-        scales: Mapping[str, float] | None = None,
-        grads: Parameters | None = None,
-    ) -> Losses:
-        """The terms of this model's own loss, from `batch.targets`.
-
-        Parameters
-        ----------
-        outputs : from `forward`
-        batch : Batch
-        scales : mapping of str to float, optional
-            Factor of each term's sum in what the gradients are of; 1 for a term that is not named.
-        grads : Parameters, optional
-            Needed if `outputs` come without logits: the gradients of the last layer are added here.
-
-        Returns
-        -------
-        Losses
-            The sum of each term, and the gradients by the outputs, for `backward`.
-
-        Raises
-        ------
-        UsageError
-            A model without a loss, an unknown term, an arena of another model.
-        InputError
-            Targets that are missing, or of another shape, dtype or range; outputs of another batch.
-        """
-        self.check(batch)
-        if grads is not None:
-            self.params.check_like(grads)
-        run, counts = Run(batch, self.config, self.backend), self.loss_counts(batch)
-        check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
-        scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}
-        sums: dict[str, float] = {}
-        douts: dict[str, Any] = {}
-        for head in self.heads:
-            terms = head.losses(outputs, self.params, run, scales, grads)
-            sums |= terms.sums
-            douts |= terms.douts
-        if not sums:
-            raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
-        return Losses(sums, douts)
-
-    def loss_counts(self, batch: Batch) -> dict[str, int]:
-        """How many items each term of `losses` averages over, known before the forward pass."""
-        return {name: n for head in self.heads for name, n in head.counts(batch, self.config).items()}
-
-    # Predicting and training
-
-    def eval(self) -> Self:
-        """For a model that predicts many times: keep its matrices in the order in which kernels read them.
-
-        Each is packed when it is used a second time. The parameters cannot be changed until `train`, since
-        what was packed would not follow.
-        """
-        self.params.pack(self.backend.pack_weight)
-        return self
-
-    def train(self) -> Self:
-        """Undo `eval`, and bring parameters that were left in a file into memory: they may change now."""
-        self.params.unpack()
-        return self
-
-    def freeze(self, *patterns: str) -> int:
-        """Keep parameters whose names match a shell pattern, e.g. "*.embeddings.*", as they are.
-
-        Returns
-        -------
-        int
-            How many tensors are frozen now. A pattern that matches nothing is an error.
-        """
-        for pattern in patterns:
-            if not isinstance(pattern, str):
-                raise UsageError(f"patterns are given one by one, freeze('a*', 'b*'), not as {pattern!r:.60}")
-            matched = fnmatch.filter(self.params, pattern)
-            if not matched:
-                raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")
-            self.frozen.update(matched)
-        return len(self.frozen)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy with parameters of its own; the backend is a module, and shared."""
-        new = memo[id(self)] = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            setattr(new, name, value if name == "backend" else copy.deepcopy(value, memo))
-        return new
-
-    def unfreeze(self) -> None:
-        """Let everything learn again."""
-        self.frozen.clear()
+def _hash(values: npt.NDArray[Any]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(values).data).digest()

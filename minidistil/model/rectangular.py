@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,56 +13,25 @@ from minidistil.arguments import check_names
 from minidistil.arrays import as_array
 from minidistil.batch import Batch
 from minidistil.errors import InputError
-from minidistil.model.context import Cache
-from minidistil.model.heads import Head, Losses
 from minidistil.model.outputs import ModelOutput, unpack_attention
+from minidistil.model.packed_model import PackedModel
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
-class Rectangular:
-    """Calls of a model with arrays: they are packed, and the model computes on the `Batch`.
+class RectangularModel(PackedModel):
+    """A model that takes arrays: they are packed, and it computes on the `Batch`.
 
     For multiple choice `input_ids` are [B, C, L], B examples with C choices each. Of shape [B, L] they are
     sequences of no example: they get scores, [B], but no loss.
     """
 
-    heads: ClassVar[tuple[Head, ...]]
-    params: Parameters
-
     @property
     def over_choices(self) -> bool:
         """A model for multiple choice."""
         return any(head.over_choices for head in self.heads)
-
-    def forward(
-        self,
-        batch: Batch,
-        *,
-        dropout: Dropout | None = None,
-        hidden_states: bool = False,
-        attentions: bool = False,
-        logits: bool = True,
-        keep_cache: bool = True,
-    ) -> tuple[dict[str, Any], Any]:
-        raise NotImplementedError
-
-    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
-        raise NotImplementedError
-
-    def losses(
-        self,
-        outputs: dict[str, Any],
-        batch: Batch,
-        scales: Mapping[str, float] | None = None,
-        grads: Parameters | None = None,
-    ) -> Losses:
-        raise NotImplementedError
-
-    def loss_counts(self, batch: Batch) -> dict[str, int]:
-        raise NotImplementedError
 
     def __call__(
         self,

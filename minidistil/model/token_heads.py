@@ -15,7 +15,7 @@ from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.context import HEAD_SITE, Run
 from minidistil.model.heads import Array, Grads, Head, Losses, Outputs, Scales
-from minidistil.model.naming import linear_specs, norm_specs
+from minidistil.model.modules import linear_specs, norm_specs
 from minidistil.model.targets import class_target, integer_target, output_of
 from minidistil.parameters import Parameters, ParameterSpec
 
@@ -175,10 +175,17 @@ class MaskedLMHead(Head):
             return self.word, self.bias
         return self.decoder, self.decoder.removesuffix("weight") + "bias"
 
+    def copies(self, config: ModelConfig) -> dict[str, str]:
+        """Tied, the decoder is the word table and its bias is stored twice; untied, the bias is."""
+        weight, bias = self.decoder_names(config)
+        own = self.decoder.removesuffix("weight") + "bias"
+        stored = {self.decoder: weight, own: bias} if config.tie_word_embeddings else {self.bias: bias}
+        return {alias: name for alias, name in stored.items() if alias != name}
+
     def specs(self, config: ModelConfig) -> list[ParameterSpec]:
         H = config.hidden_size
         weight, bias = self.decoder_names(config)
-        specs = [ParameterSpec(bias, (config.vocab_size,), "bias")]
+        specs = [ParameterSpec(bias, (config.vocab_size,), "bias", key="vocab_size")]
         specs += linear_specs(self.dense, H, H) + norm_specs(self.norm, H)
         if not config.tie_word_embeddings:
             specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from minidistil.config import DistilBertConfig, ModelConfig, load_config
+from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
-from minidistil.model import load_to_answer, model_class
+from minidistil.model import load_to_answer
+from minidistil.model.families import load_config, sibling
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.training_settings import Learnt
@@ -164,8 +165,7 @@ class Task(Measurable):
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""
-        family = "DistilBert" if isinstance(config, DistilBertConfig) else "Bert"
-        return model_class(family + self.head)
+        return sibling(config, self.head)
 
     def check_model(self, model: Model, what: object) -> None:
         """Refuse a model, called `what`, that is not for this kind of task, or not yet trained.

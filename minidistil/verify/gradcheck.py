@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from minidistil.errors import UsageError
-from minidistil.model.backend import get_backend
+from minidistil.model.packed_model import get_backend
 from minidistil.verify.cases import LOSS_CASES, OP_CASES, VOCABULARY_CASES, Maker
 from minidistil.verify.finite_differences import CheckResult, check_gradient
 from minidistil.verify.model_cases import MODEL_CASES

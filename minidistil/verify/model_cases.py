@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.batch import Batch
-from minidistil.model import MODELS
+from minidistil.model import model_class, model_classes
 from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
@@ -47,7 +47,7 @@ SCORES = np.array([0.3, -1.2, 2.5])
 
 def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
     """A float64 model of two layers, with weights so large that every part of it is far from linear."""
-    config = MODELS[name].config_class(
+    config = model_class(name).config_class(
         **{
             "vocab_size": 11,
             "max_position_embeddings": 6,
@@ -59,7 +59,7 @@ def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
             **changes,
         }
     )
-    model = MODELS[name](config, dtype="float64", backend=backend.name)
+    model = model_class(name)(config, dtype="float64", backend=backend.name)
     for i, (parameter, value) in enumerate(model.params.items()):
         gain = 1 if model.params.spec(parameter).role == "norm" and parameter.endswith("weight") else 0
         value[...] = gain + 0.4 * normal(value.shape, SEED, i)
@@ -112,7 +112,7 @@ def loss_case(name: str, targets: dict[str, Any], backend: ModuleType, **changes
 def model_cases() -> dict[str, Maker]:
     """Every class: its outputs, the same in training mode, its loss; then other settings of a config."""
     cases: dict[str, Maker] = {}
-    for name in MODELS:
+    for name in model_classes():
         cases[f"model.{name}"] = partial(outputs_case, name, None)
         cases[f"model.{name}.dropout"] = partial(outputs_case, name, Dropout(seed=3, step=5))
         targets = next(targets for ending, targets in TARGETS.items() if name.endswith(ending))

@@ -19,12 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import WeightsError
-from minidistil.parameters import Parameters
+from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.weights.checkpoint import Checkpoint
 from minidistil.weights.names import (
     WORDS,
-    head_of,
-    in_encoder,
+    Names,
     is_buffer,
     outer_prefixes,
     resolve_name,
@@ -33,25 +32,15 @@ from minidistil.weights.names import (
 from minidistil.weights.report import Absence, Conversion, LoadReport, names_with_nearest, same_dtype, shorten
 from minidistil.weights.safetensors_file import FLOATING
 
-_LAYER = re.compile(r"(?:^|\.)(encoder|transformer)\.layer\.(\d{1,9})\.")
+_LAYER = re.compile(r"(?:^|\.)(\w+\.\w+\.)(\d{1,9})\.")
 PART = 1 << 18  # numbers of a tensor that are looked at together: 1 MB, which caches hold
-_FAMILIES = {"encoder": "BERT", "transformer": "DistilBERT"}
-
-# Which config key decides a shape, for those that most often disagree.
-_KEYS = {
-    "word_embeddings.weight": "vocab_size",
-    "position_embeddings.weight": "max_position_embeddings",
-    "token_type_embeddings.weight": "type_vocab_size",
-    "cls.predictions.bias": "vocab_size",
-    "vocab_projector.bias": "vocab_size",
-}
 
 
 def load_into(
-    arena: Parameters,
+    params: Parameters,
     checkpoint: Checkpoint,
     *,
-    base_prefix: str,
+    names: Names,
     tied: Mapping[str, str],
     strict: bool = False,
     ignore_mismatched: bool = False,
@@ -62,16 +51,16 @@ def load_into(
 
     Parameters
     ----------
-    arena : Parameters
+    params : Parameters
         The parameters: those the checkpoint lacks keep their values. Memory is taken here, if it is not yet.
     checkpoint : Checkpoint
         From `open_checkpoint`.
-    base_prefix : str
-        "bert" or "distilbert". Names match with or without it, on either side.
+    names : Names
+        What the model's family calls its parts.
     tied : mapping of str to str
         {name of a tensor that is no parameter of its own: the parameter it equals}. A stored copy is
         not needed; it stands in for the parameter if that one is not stored. A name that is in the
-        arena too is taken for a parameter.
+        params too is taken for a parameter.
     strict : bool
         Raise also when a head is missing, or a tensor is not used.
     ignore_mismatched : bool
@@ -93,33 +82,33 @@ def load_into(
         stored tensors claim one parameter, or `strict` and the match is not complete.
     """
     source = str(checkpoint.path if source is None else source)
-    match = _match_names(arena, checkpoint, base_prefix, tied, source)
-    _check_encoder(arena, checkpoint, match, base_prefix, source)
-    mismatched = _check_shapes(arena, checkpoint, match, base_prefix, ignore_mismatched, source)
+    match = _match_names(params, checkpoint, names, tied, source)
+    _check_encoder(params, checkpoint, match, names, source)
+    mismatched = _check_shapes(params, checkpoint, match, names, ignore_mismatched, source)
     if not mapped:
-        arena.own()
+        params.materialize()
     for name, stored in match.stored_as.items():
-        here = not (mapped and checkpoint.holds(stored, arena.dtype))
-        if not here and arena.spec(name).role == "weight":
-            arena.leave(name, partial(checkpoint.read_part, stored))
+        here = not (mapped and checkpoint.holds(stored, params.dtype))
+        if not here and params.spec(name).role == "weight":
+            params.leave(name, partial(checkpoint.read_part, stored))
         elif not here and name.endswith(WORDS) and name not in tied.values():  # a decoder reads all of it
-            arena.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
+            params.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
         else:
             here = True
-            checkpoint.read_into(stored, arena[name])
-        parts = [arena[name]] if here else _in_parts(arena, name, checkpoint, stored)
+            checkpoint.read_into(stored, params[name])
+        parts = [params[name]] if here else _in_parts(params, name, checkpoint, stored)
         if not all(_finite(part) for part in parts):
-            _refuse_not_finite(arena, name, checkpoint, stored, source)
+            _refuse_not_finite(params, name, checkpoint, stored, source)
     report = LoadReport(
         source=source,
-        loaded=tuple(name for name in arena if name in match.stored_as),
-        missing=tuple(_missing(arena, match, base_prefix, mismatched)),
-        unexpected=tuple(_unexpected(arena, match, base_prefix)),
-        converted=tuple(_conversions(arena, checkpoint, match, base_prefix)),
+        loaded=tuple(name for name in params if name in match.stored_as),
+        missing=tuple(_missing(params, match, names, mismatched)),
+        unexpected=tuple(_unexpected(params, match, names)),
+        converted=tuple(_conversions(params, checkpoint, match, names)),
         overridden=tuple(
             stored
             for alias, stored in match.copies.items()
-            if not _equal(arena, tied[alias], checkpoint, stored)
+            if not _equal(params, tied[alias], checkpoint, stored)
         ),
         prefix=checkpoint.prefix,
     )
@@ -128,7 +117,7 @@ def load_into(
     return report
 
 
-def check_depth(checkpoint: Checkpoint, layers: int, kind: str, source: object) -> None:
+def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: object) -> None:
     """Raise unless the file has as many layers as the config, before a name is made for each of them.
 
     Parameters
@@ -136,8 +125,8 @@ def check_depth(checkpoint: Checkpoint, layers: int, kind: str, source: object) 
     checkpoint : Checkpoint
     layers : int
         What the config asks for.
-    kind : str
-        The component above `layer` in the family's names: "encoder" or "transformer".
+    names : Names
+        What the family calls its parts.
     source : object
         What messages call the checkpoint.
 
@@ -145,20 +134,22 @@ def check_depth(checkpoint: Checkpoint, layers: int, kind: str, source: object) 
     ------
     WeightsError
     """
-    found = _layers(checkpoint)
-    if found and kind not in found and layers:
-        is_a, wants_a = _FAMILIES[next(iter(found))], _FAMILIES[kind]
+    found: dict[str, set[int]] = {}
+    for name in checkpoint:
+        if layer := _LAYER.search(name):
+            found.setdefault(layer[1], set()).add(int(layer[2]))
+    if found and names.layers not in found and layers and (is_a := names.family_of(found)):
         raise WeightsError(
-            f"{source} holds a {is_a} encoder, but the model is a {wants_a}: load it as a {is_a} "
+            f"{source} holds a {is_a} encoder, but the model is a {names.title}: load it as a {is_a} "
             f"(a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
         )
-    has = sorted(found.get(kind, ()))
+    has = sorted(found.get(names.layers, ()))
     if not (len(has) == layers and (not has or has[-1] == layers - 1)):
         what = "" if has else f"; it holds {len(checkpoint)} tensors: {shorten(checkpoint)}"
         raise WeightsError(
             f"{source} contradicts the config: the file has {len(has)} encoder layers ({_numbers(has)}), "
-            f"the config asks for {layers}{what}. Correct num_hidden_layers (n_layers in DistilBERT) in "
-            f"config.json; to keep only some layers of a model use minidistil.distill.init_student"
+            f"the config asks for {layers}{what}. Correct {names.key('num_hidden_layers')} in config.json; "
+            f" to keep only some layers of a model use minidistil.distill.init_student"
         )
 
 
@@ -170,17 +161,17 @@ class _Match:
 
 
 def _match_names(
-    arena: Parameters, checkpoint: Checkpoint, base_prefix: str, tied: Mapping[str, str], source: str
+    params: Parameters, checkpoint: Checkpoint, names: Names, tied: Mapping[str, str], source: str
 ) -> _Match:
     match = _Match()
-    wanted = {*arena, *tied}
+    wanted = {*params, *tied}
     for stored in checkpoint:
-        name = resolve_name(stored, wanted, base_prefix)
+        name = resolve_name(stored, wanted, names.base)
         if name not in wanted:
-            if not is_buffer(stored, base_prefix):
+            if not is_buffer(stored, names.base):
                 match.unused.append(stored)
             continue
-        claims = match.stored_as if name in arena else match.copies
+        claims = match.stored_as if name in params else match.copies
         if name in claims:
             raise WeightsError(f"{source}: {claims[name]!r} and {stored!r} both claim to be {name}")
         claims[name] = stored
@@ -191,11 +182,11 @@ def _match_names(
 
 
 def _check_encoder(
-    arena: Parameters, checkpoint: Checkpoint, match: _Match, base_prefix: str, source: str
+    params: Parameters, checkpoint: Checkpoint, match: _Match, names: Names, source: str
 ) -> None:
     """Raise unless file and model have exactly the same encoder tensors."""
-    lacking = [name for name in arena if name not in match.stored_as and in_encoder(name, base_prefix)]
-    surplus = [name for name in match.unused if in_encoder(name, base_prefix)]
+    lacking = [name for name in params if name not in match.stored_as and names.in_encoder(name)]
+    surplus = [name for name in match.unused if names.in_encoder(name)]
     if not lacking and not surplus:
         return
     problems = []
@@ -204,20 +195,11 @@ def _check_encoder(
         problems.append(f"lacks {len(lacking)} tensors of the encoder: {named}")
     if unknown := surplus or match.unused:
         problems.append(f"holds {len(unknown)} that the model has no place for: {shorten(unknown)}")
-    wrapped = outer_prefixes([*checkpoint], base_prefix)
+    wrapped = outer_prefixes([*checkpoint], names.base)
     hint = f". In the file the names of the encoder begin with {wrapped[0]!r}" if wrapped else ""
     raise WeightsError(
         f"{source} does not fit the model its config describes: it {' and '.join(problems)}{hint}"
     )
-
-
-def _layers(names: Iterable[str]) -> dict[str, set[int]]:
-    """The layer numbers by kind of encoder: {"encoder": {0, 1}} for a BERT of two layers."""
-    found: dict[str, set[int]] = {}
-    for name in names:
-        if layer := _LAYER.search(name):
-            found.setdefault(layer[1], set()).add(int(layer[2]))
-    return found
 
 
 def _numbers(layers: list[int]) -> str:
@@ -229,10 +211,10 @@ def _numbers(layers: list[int]) -> str:
 
 
 def _check_shapes(
-    arena: Parameters,
+    params: Parameters,
     checkpoint: Checkpoint,
     match: _Match,
-    base_prefix: str,
+    names: Names,
     ignore_mismatched: bool,
     source: str,
 ) -> dict[str, str]:
@@ -245,42 +227,38 @@ def _check_shapes(
                 f"{source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was expected "
                 f"(quantised checkpoints cannot be loaded)"
             )
-        has, wants = checkpoint.shape_of(stored), arena.spec(name).shape
+        has, wants = checkpoint.shape_of(stored), params.spec(name).shape
         if has == wants:
             continue
-        if ignore_mismatched and head_of(name, base_prefix):
+        if ignore_mismatched and names.head_of(name):
             mismatched[name] = f"its shape in the file is {list(has)}, here {list(wants)}"
             del match.stored_as[name]
             continue
         raise WeightsError(
             f"{source}: tensor {stored!r} has shape {list(has)}, but the config calls for {list(wants)}"
-            f"{_hint(name, has, wants, base_prefix)}"
+            f"{_hint(params.spec(name), has, names)}"
         )
     return mismatched
 
 
-def _hint(name: str, has: tuple[int, ...], wants: tuple[int, ...], base_prefix: str) -> str:
-    if name.startswith("classifier."):
+def _hint(spec: ParameterSpec, has: tuple[int, ...], names: Names) -> str:
+    wants = spec.shape
+    if spec.name.startswith("classifier."):
         return (
             f" ({has[0] if has else 1} labels in the file, {wants[0]} in the config's id2label). "
             f"To start a new classifier pass ignore_mismatched=True"
         )
-    if has[1:] == wants[1:] and len(has) == len(wants):
-        for ending, key in _KEYS.items():
-            if name.endswith(ending):
-                return f": the config's {key} is {wants[0]} and ought to be {has[0]}"
-    hidden, inner = (
-        ("dim", "hidden_dim") if base_prefix == "distilbert" else ("hidden_size", "intermediate_size")
-    )
-    return f": check {hidden} and {inner} in config.json"
+    if has[1:] == wants[1:] and len(has) == len(wants) and spec.key is not None:
+        return f": the config's {names.key(spec.key)} is {wants[0]} and ought to be {has[0]}"
+    return f": check {names.key('hidden_size')} and {names.key('intermediate_size')} in config.json"
 
 
 def _in_parts(
-    arena: Parameters, name: str, checkpoint: Checkpoint, stored: str
+    params: Parameters, name: str, checkpoint: Checkpoint, stored: str
 ) -> Iterator[npt.NDArray[np.floating[Any]]]:
     """A tensor that stays in its file, a little of it at a time in one piece of memory."""
-    size = arena.spec(name).size
-    memory = np.empty(min(size, PART), arena.dtype)
+    size = params.spec(name).size
+    memory = np.empty(min(size, PART), params.dtype)
     for first in range(0, size, PART):
         part = memory[: size - first]
         checkpoint.read_part(stored, first, part)
@@ -294,41 +272,41 @@ def _finite(part: npt.NDArray[np.floating[Any]]) -> bool:
 
 
 def _refuse_not_finite(
-    arena: Parameters, name: str, checkpoint: Checkpoint, stored: str, source: str
+    params: Parameters, name: str, checkpoint: Checkpoint, stored: str, source: str
 ) -> NoReturn:
-    bad = np.argwhere(~np.isfinite(arena[name]))
+    bad = np.argwhere(~np.isfinite(params[name]))
     raise WeightsError(
         f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
-        f"NaN or Inf in {arena.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
+        f"NaN or Inf in {params.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
         f"training that made it diverged"
     )
 
 
-def _equal(arena: Parameters, name: str, checkpoint: Checkpoint, stored: str) -> bool:
+def _equal(params: Parameters, name: str, checkpoint: Checkpoint, stored: str) -> bool:
     """Whether a stored copy of a tied tensor says the same as the parameter that was loaded."""
     with np.errstate(over="ignore"):
-        return np.array_equal(arena[name], np.asarray(checkpoint[stored], arena.dtype))
+        return np.array_equal(params[name], np.asarray(checkpoint[stored], params.dtype))
 
 
 def _missing(
-    arena: Parameters, match: _Match, base_prefix: str, mismatched: Mapping[str, str]
+    params: Parameters, match: _Match, names: Names, mismatched: Mapping[str, str]
 ) -> Iterable[Absence]:
-    heads_in_file = {head_of(name, base_prefix) for name in match.stored_as}
-    for name in arena:
+    heads_in_file = {names.head_of(name) for name in match.stored_as}
+    for name in params:
         if name in mismatched:
             yield Absence(name, True, mismatched[name])
         elif name not in match.stored_as:
-            head = head_of(name, base_prefix)
+            head = names.head_of(name)
             if head is None or head in heads_in_file:
                 yield Absence(name, False, "not in the file")
             else:
                 yield Absence(name, True, f"the file has no {head}")
 
 
-def _unexpected(arena: Parameters, match: _Match, base_prefix: str) -> Iterable[Absence]:
-    our_heads = {head_of(name, base_prefix) for name in arena}
+def _unexpected(params: Parameters, match: _Match, names: Names) -> Iterable[Absence]:
+    our_heads = {names.head_of(name) for name in params}
     for stored in match.unused:
-        head = head_of(stored, base_prefix)
+        head = names.head_of(stored)
         if head is None or head in our_heads:
             yield Absence(stored, False, "unknown to this model")
         else:
@@ -336,12 +314,12 @@ def _unexpected(arena: Parameters, match: _Match, base_prefix: str) -> Iterable[
 
 
 def _conversions(
-    arena: Parameters, checkpoint: Checkpoint, match: _Match, base_prefix: str
+    params: Parameters, checkpoint: Checkpoint, match: _Match, names: Names
 ) -> Iterable[Conversion]:
-    for name in arena:
+    for name in params:
         if stored := match.stored_as.get(name):
-            bare_names = without_prefix(name, base_prefix), without_prefix(stored, base_prefix)
+            bare_names = without_prefix(name, names.base), without_prefix(stored, names.base)
             if bare_names[0] != bare_names[1] or not same_dtype(
-                checkpoint.dtype_of(stored), arena.dtype.name
+                checkpoint.dtype_of(stored), params.dtype.name
             ):
-                yield Conversion(name, stored, arena.dtype.name, checkpoint.dtype_of(stored))
+                yield Conversion(name, stored, params.dtype.name, checkpoint.dtype_of(stored))

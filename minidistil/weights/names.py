@@ -1,4 +1,4 @@
-"""The one table of names: how tensors in checkpoints map to the names minidistil uses.
+"""Names in checkpoints, and how they map to the names that minidistil uses.
 
 Our names are those transformers writes today. Checkpoints differ in four ways, all settled here:
 
@@ -12,7 +12,8 @@ Our names are those transformers writes today. Checkpoints differ in four ways, 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 # The parent must be a layernorm: `LayerNorm`, `sa_layer_norm`, `vocab_layer_norm`. Renaming every
 # gamma, as transformers long did, garbles models with parameters of that name (transformers#29554).
@@ -26,22 +27,46 @@ WRAPPERS = frozenset({"module", "_orig_mod", "model"})
 
 WORDS = "embeddings.word_embeddings.weight"
 
-# What every model of a family has, whatever its task.
-ENCODER = ("embeddings.", "encoder.", "transformer.")
 
-# What sits on top of an encoder and so comes and goes with the task. Each is a unit: a file that
-# holds a part of one is damaged, a file without it comes from another task.
-HEADS = (
-    "pooler",
-    "cls.predictions",
-    "cls.seq_relationship",
-    "classifier",
-    "pre_classifier",
-    "qa_outputs",
-    "vocab_transform",
-    "vocab_layer_norm",
-    "vocab_projector",
-)
+@dataclass(frozen=True)
+class Names:
+    """What a family calls its parts, in files.
+
+    Attributes
+    ----------
+    title : str
+        The family as papers write it, "BERT".
+    base : str
+        Prefix of the encoder in a model with a head, "bert". Names match with or without it, on either side.
+    encoder : set of str
+        First components of the encoder's names, "embeddings" and "encoder".
+    layers : str
+        What stands before a layer's number, "encoder.layer.".
+    family_of : callable
+        Gives the family, as papers write it, that has one of these before a layer's number; or None.
+    units : callable
+        Gives the units of all heads that are known, such as "classifier" or "cls.predictions": a file holds
+        all of a unit or, if it comes from another task, nothing.
+    key : callable
+        Gives the family's word in config.json for a field of the config.
+    """
+
+    title: str
+    base: str
+    encoder: Collection[str]
+    layers: str
+    family_of: Callable[[Collection[str]], str | None]
+    units: Callable[[], Collection[str]]
+    key: Callable[[str], str]
+
+    def in_encoder(self, name: str) -> bool:
+        """True for a name that begins as one of the encoder's does, whether the encoder has it or not."""
+        return without_prefix(name, self.base).partition(".")[0] in self.encoder
+
+    def head_of(self, name: str) -> str | None:
+        """The unit of a head that a parameter belongs to; None for the encoder and for the unknown."""
+        bare = without_prefix(name, self.base)
+        return next((unit for unit in self.units() if bare.startswith(unit + ".")), None)
 
 
 def modern_name(name: str) -> str:
@@ -98,16 +123,5 @@ def outer_prefixes(names: Collection[str], base_prefix: str) -> list[str]:
 
 
 def is_buffer(name: str, base_prefix: str) -> bool:
-    """Whether a stored tensor is a constant that holds nothing learned."""
+    """True for a stored tensor that is a constant and holds nothing learned."""
     return without_prefix(name, base_prefix) in BUFFERS
-
-
-def in_encoder(name: str, base_prefix: str) -> bool:
-    """Whether a parameter belongs to the embeddings or the layers."""
-    return without_prefix(name, base_prefix).startswith(ENCODER)
-
-
-def head_of(name: str, base_prefix: str) -> str | None:
-    """The head a parameter belongs to, one of `HEADS`; None for the encoder and for the unknown."""
-    bare = without_prefix(name, base_prefix)
-    return next((head for head in HEADS if bare.startswith(head + ".")), None)

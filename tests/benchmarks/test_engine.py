@@ -10,7 +10,7 @@ from tiny import make_tokenizer
 from benchmarks.engines.minidistil import Answers, Forward, Labels, Training
 from benchmarks.padding import pad
 from benchmarks.workloads import ADAMW, CLIP, NO_LABEL, Examples, Texts, find
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.model import BertForQuestionAnswering, BertForSequenceClassification, BertModel
 from minidistil.train.objective import ModelLoss
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny import make_tokenizer, random_dataset
 
+from minidistil import BertConfig
 from minidistil.batch import Batch
-from minidistil.config import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, init_student
 from minidistil.distill.objective import needs_labels
 from minidistil.errors import ConfigError, InputError

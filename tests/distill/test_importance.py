@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import random_dataset
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.distill.importance import head_importance, stream_sample
 from minidistil.errors import InputError
 from minidistil.model import BertForSequenceClassification, BertModel

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from minidistil import threads
+from minidistil import BertConfig, threads
 from minidistil.batch import Batch
-from minidistil.config import BertConfig
 from minidistil.distill import head_scores, init_student, narrow_model, unexplained
 from minidistil.distill.prune import narrow_config
 from minidistil.distill.residual_stream import Stream
@@ -379,7 +378,7 @@ def test_a_narrow_student_of_some_layers_is_that_shallow_student_made_narrow():
 def test_a_narrow_distilbert_from_bert(bert, distilbert):
     """With states given P is the same for both; and without token types both families compute the same."""
     teacher = teacher_of(bert)
-    teacher.params[bert.naming.prefix + bert.naming.token_type][...] = 0
+    teacher.params[teacher.encoder.embeddings.types[0].name][...] = 0
     states = np.concatenate(hidden(teacher, batch_of()))
     shape = {"width": 12, "intermediate": 20, "hidden_states": states}
     student = init_student(teacher, "even:2", distilbert, **shape)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import random_dataset
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache, init_student
 from minidistil.errors import ConfigError, InputError, StorageError
 from minidistil.files import only_writer

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from minidistil import losses
+from minidistil import BertConfig, losses
 from minidistil.batch import Batch
-from minidistil.config import BertConfig
 from minidistil.distill import Distillation, init_student
 from minidistil.distill.terms import TERMS, layer_pairs
 from minidistil.errors import ConfigError

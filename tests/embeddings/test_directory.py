@@ -19,7 +19,7 @@ from minidistil.embeddings.layers import ACTIVATIONS, Dense, LayerNorm, Normaliz
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
-from minidistil.model.backend import get_backend
+from minidistil.model.packed_model import get_backend
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.safetensors_file import write_safetensors
 

@@ -7,7 +7,7 @@ import pytest
 from embeddings_toy import sentences
 from tiny import CONFIG, make_classifier, make_encoder
 
-from minidistil.config import DistilBertConfig
+from minidistil import DistilBertConfig
 from minidistil.embeddings import (
     EmbeddingSettings,
     SentenceEncoder,

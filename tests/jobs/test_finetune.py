@@ -8,8 +8,8 @@ import window_toy
 from interruption import stop_after
 from tiny import BAD, GOOD, OTHER, make_encoder
 
+from minidistil import BertConfig
 from minidistil.cli.main import main
-from minidistil.config import BertConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.results import over_seeds, table

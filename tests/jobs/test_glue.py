@@ -8,9 +8,9 @@ from glue_toy import GLUE_FILES, write_glue
 from tiny import make_encoder
 
 from minidistil.cli.main import main
-from minidistil.config import load_config
 from minidistil.jobs.finetune import FineTuning
 from minidistil.jobs.glue import best_model, glue_table, read_report
+from minidistil.model.families import load_config
 from minidistil.tasks.glue import GLUE
 
 FEW = ["SST-2", "STS-B", "MNLI", "AX"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from llvmlite import binding, ir
 
+from minidistil import BertConfig
 from minidistil.batch import Batch
-from minidistil.config import BertConfig
 from minidistil.errors import UsageError
 from minidistil.kernels import attention
 from minidistil.kernels.engine import native, parallel

@@ -8,7 +8,7 @@ import pytest
 from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model import BertForMultipleChoice, BertForSequenceClassification, DistilBertForMultipleChoice
-from minidistil.model.backend import get_backend
+from minidistil.model.packed_model import get_backend
 from minidistil.ops import philox as rng
 from minidistil.verify.finite_differences import Case, check_gradient
 from minidistil.verify.model_cases import tiny_model

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from minidistil import losses
-from minidistil.config import config_from_dict
 from minidistil.distill import Distillation
 from minidistil.model import MODELS
+from minidistil.model.families import config_from_dict
 from minidistil.train.optimizer import AdamW
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import TrainSettings

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.errors import UsageError, WeightsError
 from minidistil.model import MODELS, load_model, load_to_answer
 from minidistil.parameters import Parameters

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny import CONFIG, LABELS, make_tokenizer
 
-from minidistil.config import DistilBertConfig, load_config
+from minidistil import DistilBertConfig
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model import BertForSequenceClassification, DistilBertModel
+from minidistil.model.families import load_config
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny import CONFIG
 
+from minidistil import DistilBertConfig
 from minidistil.batch import Batch
-from minidistil.config import DistilBertConfig
 from minidistil.model import MODELS, BertForSequenceClassification, BertModel
 from minidistil.ops.dropout import Dropout
 

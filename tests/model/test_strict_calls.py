@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minidistil import BertConfig
 from minidistil.batch import Batch
-from minidistil.config import BertConfig
 from minidistil.errors import InputError, MinidistilError, UsageError
 from minidistil.model import (
     BertForMaskedLM,
@@ -16,7 +16,7 @@ from minidistil.model import (
     BertForTokenClassification,
     BertModel,
 )
-from minidistil.model import model as base
+from minidistil.model.modules import Embeddings
 from minidistil.ops.dropout import Dropout
 
 CONFIG = BertConfig(
@@ -73,8 +73,8 @@ BATCHES = [
 def test_a_batch_that_does_not_fit_is_refused_before_anything_is_computed(model, monkeypatch, change):
     outputs, cache = model.forward(BATCH)
     bad = replace(BATCH, targets={"labels": np.array([0, 1])}, **change)
-    monkeypatch.setattr(base, "embeddings_forward", None)  # a forward pass would fail here with a TypeError
-    monkeypatch.setattr(base, "embeddings_backward", None)
+    monkeypatch.setattr(Embeddings, "forward", None)  # a forward pass would fail here with a TypeError
+    monkeypatch.setattr(Embeddings, "backward", None)
     name = f"Batch: ({next(iter(change))}|cu_seqlens)"  # what other fields are measured by may be blamed
     with pytest.raises(InputError, match=name):
         model.forward(bad)

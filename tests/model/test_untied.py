@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.model import MODELS, load_model
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 

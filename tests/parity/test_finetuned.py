@@ -10,10 +10,9 @@ from parity_tools import their_config
 from tiny import CONFIG, make_split, make_tokenizer
 from transformers import AutoTokenizer
 
-from minidistil import metrics
+from minidistil import DistilBertConfig, metrics
 from minidistil.batch import Batch
 from minidistil.cli.main import main
-from minidistil.config import DistilBertConfig
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import BertModel, DistilBertModel, load_model
 from minidistil.settings import load_recipe

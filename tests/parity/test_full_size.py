@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from parity_tools import CLASSES, batch, our_outputs, targets, tensors, their_gradients, their_outputs, twins
 
 from minidistil.distill.objective import Distillation
-from minidistil.model.backend import get_backend
+from minidistil.model.packed_model import get_backend
 
 TOLERANCE = 1e-5  # relative, float32
 VOCABULARY = 30522

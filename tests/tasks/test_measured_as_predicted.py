@@ -9,10 +9,10 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
 
 from minidistil import metrics
 from minidistil.cli.main import main
-from minidistil.config import load_config
 from minidistil.embeddings.similarity import directions
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification
+from minidistil.model.families import load_config
 from minidistil.pipelines import pipeline
 from minidistil.tasks.classification.predict import answer_scores
 from minidistil.tasks.registry import named_task

@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.added_tokens import SPECIAL_TOKENS
 from minidistil.text.lengths import sequence_length

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, processors
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
 from minidistil.tasks.classification.predictor import TextClassification

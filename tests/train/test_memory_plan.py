@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from minidistil import memory
+from minidistil import BertConfig, DistilBertConfig, memory
 from minidistil.batch import Batch
 from minidistil.cli.main import main
-from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import MemoryLimitError
 from minidistil.kernels.linear_cross_entropy import CHUNK as KERNEL_CHUNK
 from minidistil.model import MODELS

@@ -5,8 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from minidistil import threads
-from minidistil.config import BertConfig, DistilBertConfig
+from minidistil import BertConfig, DistilBertConfig, threads
 from minidistil.distill.objective import Distillation
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification, DistilBertForMaskedLM
 from minidistil.text.dataset import Dataset

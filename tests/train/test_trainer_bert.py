@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from minidistil.config import BertConfig
+from minidistil import BertConfig
 from minidistil.model import BertForPreTraining, BertForSequenceClassification
 from minidistil.text.dataset import Dataset
 from minidistil.train.objective import ModelLoss

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from minidistil import BertConfig, DistilBertConfig
 from minidistil.cli import compare as verb
-from minidistil.config import BertConfig, DistilBertConfig
 from minidistil.errors import InputError, UsageError
 from minidistil.model import MODELS
 from minidistil.verify.compare import capture, compare, order, questions

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from raw_safetensors import bfloat16_bits, write_raw
 
+from minidistil import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 from minidistil.errors import WeightsError
+from minidistil.model.families import names_of
 from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.load import check_depth, load_into
 
+BERT, DISTILBERT = names_of(BertModel, BertConfig()), names_of(DistilBertModel, DistilBertConfig())
 WORD = "bert.embeddings.word_embeddings.weight"
 TIED = {"cls.predictions.decoder.weight": WORD, "cls.predictions.decoder.bias": "cls.predictions.bias"}
 MLM = {
@@ -38,7 +41,9 @@ def encoder(layers=2):
 
 
 def arena_of(shapes, dtype="float32"):
-    arena = Parameters([ParameterSpec(name, shape, "weight") for name, shape in shapes.items()], dtype)
+    keys = {WORD: "vocab_size", "bert.embeddings.position_embeddings.weight": "max_position_embeddings"}
+    specs = [ParameterSpec(name, shape, "weight", key=keys.get(name)) for name, shape in shapes.items()]
+    arena = Parameters(specs, dtype)
     for view in arena.values():
         view[...] = -7  # what a parameter that is not loaded keeps
     return arena
@@ -49,9 +54,9 @@ def tensors_of(shapes, dtype=np.float32):
     return {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def load(tmp_path, arena, tensors, *, base_prefix="bert", tied=TIED, **options):
+def load(tmp_path, arena, tensors, *, names=BERT, tied=TIED, **options):
     write_raw(tmp_path / "model.safetensors", tensors)
-    return load_into(arena, open_checkpoint(tmp_path), base_prefix=base_prefix, tied=tied, **options)
+    return load_into(arena, open_checkpoint(tmp_path), names=names, tied=tied, **options)
 
 
 def bare(tensors):
@@ -221,7 +226,7 @@ def test_another_number_of_layers(tmp_path, in_file, in_config):
     )
     write_raw(tmp_path / "model.safetensors", tensors_of(encoder(in_file)))
     with pytest.raises(WeightsError, match=message):
-        check_depth(open_checkpoint(tmp_path), in_config, "encoder", tmp_path)
+        check_depth(open_checkpoint(tmp_path), in_config, BERT, tmp_path)
 
 
 def test_hole_in_the_encoder(tmp_path):
@@ -249,10 +254,10 @@ def test_other_families_are_named(tmp_path):
     message = "holds a BERT encoder, but the model is a DistilBERT: .*init_student"
     write_raw(tmp_path / "model.safetensors", tensors_of(encoder()))
     with pytest.raises(WeightsError, match=message):
-        check_depth(open_checkpoint(tmp_path), 1, "transformer", tmp_path)
+        check_depth(open_checkpoint(tmp_path), 1, DISTILBERT, tmp_path)
     write_raw(tmp_path / "model.safetensors", tensors_of(distil))
     with pytest.raises(WeightsError, match="holds a DistilBERT encoder, but the model is a BERT"):
-        check_depth(open_checkpoint(tmp_path), 2, "encoder", tmp_path)
+        check_depth(open_checkpoint(tmp_path), 2, BERT, tmp_path)
     strange = {f"roberta.{name}": array for name, array in bare(tensors_of(encoder())).items()}
     message = "lacks 8 tensors of the encoder: .* and holds 8 .*: roberta.embeddings"
     with pytest.raises(WeightsError, match=message):

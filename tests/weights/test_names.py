@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minidistil.weights.names import head_of, in_encoder, is_buffer, modern_name, resolve_name
+from minidistil import BertConfig, BertModel, DistilBertConfig, DistilBertModel
+from minidistil.model.families import names_of
+from minidistil.weights.names import is_buffer, modern_name, resolve_name
 
 
 @pytest.mark.parametrize(
@@ -53,13 +55,14 @@ def test_buffers():
 
 
 def test_parts():
-    assert head_of("bert.pooler.dense.weight", "bert") == "pooler"
-    assert head_of("pooler.dense.weight", "bert") == "pooler"
-    assert head_of("cls.predictions.transform.dense.weight", "bert") == "cls.predictions"
-    assert head_of("cls.seq_relationship.bias", "bert") == "cls.seq_relationship"
-    assert head_of("pre_classifier.weight", "distilbert") == "pre_classifier"
-    assert head_of("classifier_extra.weight", "bert") is None
-    assert head_of("bert.encoder.layer.0.output.dense.weight", "bert") is None
-    assert in_encoder("bert.embeddings.word_embeddings.weight", "bert")
-    assert in_encoder("transformer.layer.0.ffn.lin1.weight", "distilbert")
-    assert not in_encoder("bert.pooler.dense.weight", "bert")
+    bert, distilbert = names_of(BertModel, BertConfig()), names_of(DistilBertModel, DistilBertConfig())
+    assert bert.head_of("bert.pooler.dense.weight") == "pooler"
+    assert bert.head_of("pooler.dense.weight") == "pooler"
+    assert bert.head_of("cls.predictions.transform.dense.weight") == "cls.predictions"
+    assert bert.head_of("cls.seq_relationship.bias") == "cls.seq_relationship"
+    assert distilbert.head_of("pre_classifier.weight") == "pre_classifier"
+    assert bert.head_of("classifier_extra.weight") is None
+    assert bert.head_of("bert.encoder.layer.0.output.dense.weight") is None
+    assert bert.in_encoder("bert.embeddings.word_embeddings.weight")
+    assert distilbert.in_encoder("transformer.layer.0.ffn.lin1.weight")
+    assert not bert.in_encoder("bert.pooler.dense.weight")

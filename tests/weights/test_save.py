@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from minidistil.config import BertConfig, load_config
+from minidistil import BertConfig
 from minidistil.errors import StorageError
 from minidistil.jobs.demo.assets import MINILM
+from minidistil.model.families import load_config
 from minidistil.weights.card import ModelCard, origin
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.save import save_directory

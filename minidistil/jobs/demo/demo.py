@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from minidistil.config import load_config
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError
@@ -30,6 +29,7 @@ from minidistil.jobs.demo.corpora import movie_split, other_texts
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.metrics import retained
+from minidistil.model.families import load_config
 from minidistil.model.families.bert import BertForSequenceClassification
 from minidistil.model.model import Model
 from minidistil.progress import Progress

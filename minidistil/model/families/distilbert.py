@@ -1,30 +1,106 @@
-"""DistilBERT (Sanh et al. 2019, arXiv:1910.01108): BERT without token types and pooler."""
+"""DistilBERT (Sanh et al. 2019, arXiv:1910.01108): BERT without token types and pooler, under other names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
-from minidistil.config import DistilBertConfig, ModelConfig
+from minidistil.config import ModelConfig
+from minidistil.errors import ConfigError
+from minidistil.model.encoder import Encoder, Layer, post_ln_layer
+from minidistil.model.families import bert
+from minidistil.model.families.bert import BertConfig
 from minidistil.model.heads import ChoiceHead, Head, Pooler, SequenceHead
 from minidistil.model.model import Model
-from minidistil.model.naming import DISTILBERT, Naming
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
-WORD = "distilbert.embeddings.word_embeddings.weight"
+
+@dataclass(frozen=True, kw_only=True)
+class DistilBertConfig(ModelConfig):
+    """Sizes and rates of a DistilBERT.
+
+    `sinusoidal_pos_embds` only says how positions were first filled; the tensor in the file is
+    what counts, and is always loaded.
+    """
+
+    model_type: ClassVar[str] = "distilbert"
+    aliases: ClassVar[Mapping[str, str]] = {
+        "dim": "hidden_size",
+        "n_layers": "num_hidden_layers",
+        "n_heads": "num_attention_heads",
+        "hidden_dim": "intermediate_size",
+        "activation": "hidden_act",
+        "dropout": "hidden_dropout_prob",
+        "attention_dropout": "attention_probs_dropout_prob",
+    }
+    constants: ClassVar[Mapping[str, Any]] = {"type_vocab_size": 0, "layer_norm_eps": 1e-12}
+
+    num_hidden_layers: int = 6
+    type_vocab_size: int = 0
+    sinusoidal_pos_embds: bool = False
+    qa_dropout: float = 0.1
+    seq_classif_dropout: float = 0.2
+
+    @classmethod
+    def of(cls, other: ModelConfig) -> Self | None:
+        """The config of a student: a DistilBERT also begins with the layers of a BERT."""
+        if type(other) is not BertConfig:
+            return super().of(other)
+        if other.layer_norm_eps != cls.constants["layer_norm_eps"]:
+            raise ConfigError(
+                f"DistilBERT's layernorm has eps 1e-12, this teacher's {other.layer_norm_eps}: "
+                "choose a student of the teacher's family"
+            )
+        shared = {f.name for f in fields(ModelConfig)} - {"extra", "architectures", *cls.constants}
+        return cls(**{name: getattr(other, name) for name in shared})
+
+    @property
+    def classifier_dropout_prob(self) -> float:
+        return self.seq_classif_dropout
+
+    @property
+    def attention_output_dropout_prob(self) -> float:
+        return 0.0  # DistilBERT drops nothing here, unlike BERT
+
+    @property
+    def qa_dropout_prob(self) -> float:
+        return self.qa_dropout
+
+
+def layer(c: ModelConfig, at: str) -> Layer:
+    """The layer whose names begin with `at`, such as "distilbert.transformer.layer.0."."""
+    return post_ln_layer(
+        c,
+        query=f"{at}attention.q_lin",
+        key=f"{at}attention.k_lin",
+        value=f"{at}attention.v_lin",
+        out=f"{at}attention.out_lin",
+        attention_norm=f"{at}sa_layer_norm",
+        up=f"{at}ffn.lin1",
+        down=f"{at}ffn.lin2",
+        output_norm=f"{at}output_layer_norm",
+    )
+
+
+def encoder(c: ModelConfig, at: str) -> Encoder:
+    """The encoder whose names begin with `at`: "distilbert.", or nothing in the bare encoder."""
+    layers = [layer(c, f"{at}transformer.layer.{i}.") for i in range(c.num_hidden_layers)]
+    return Encoder(bert.embeddings(c, f"{at}embeddings."), tuple(layers))
 
 
 class DistilBertBase(Model):
-    """What all DistilBERTs share."""
+    """Base of DistilBERT's classes."""
 
-    naming: ClassVar[Naming] = DISTILBERT
     config_class: ClassVar[type[ModelConfig]] = DistilBertConfig
+    base, title, layer_prefix = "distilbert", "DistilBERT", "transformer.layer."
+    build_encoder = staticmethod(encoder)
 
 
 class DistilBertModel(DistilBertBase):
     """The bare encoder: `last_hidden_state` [B, L, H]."""
 
-    naming: ClassVar[Naming] = DISTILBERT.bare()
+    at = ""
     heads: ClassVar[tuple[Head, ...]] = ()
 
 
@@ -37,10 +113,9 @@ class DistilBertForMaskedLM(DistilBertBase):
             norm="vocab_layer_norm",
             decoder="vocab_projector.weight",
             bias="vocab_projector.bias",
-            word=WORD,
+            word="distilbert.embeddings.word_embeddings.weight",
         ),
     )
-    tied: ClassVar[Mapping[str, str]] = {"vocab_projector.weight": WORD}
 
 
 class DistilBertForSequenceClassification(DistilBertBase):
@@ -65,3 +140,14 @@ class DistilBertForQuestionAnswering(DistilBertBase):
     """Where an answer starts and ends: `start_logits`, `end_logits` [B, L]."""
 
     heads: ClassVar[tuple[Head, ...]] = (SpanHead(),)
+
+
+__all__ = [
+    "DistilBertConfig",
+    "DistilBertForMaskedLM",
+    "DistilBertForMultipleChoice",
+    "DistilBertForQuestionAnswering",
+    "DistilBertForSequenceClassification",
+    "DistilBertForTokenClassification",
+    "DistilBertModel",
+]

@@ -7,8 +7,8 @@ import pytest
 import window_toy
 from tiny import BAD, CONFIG, GOOD, make_encoder, make_tokenizer
 
+from minidistil import BertConfig
 from minidistil.cli.main import main
-from minidistil.config import BertConfig
 from minidistil.errors import DataError, InputError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import BertForQuestionAnswering, load_model

@@ -1,0 +1,294 @@
+"""Modules: the parts that a transformer is composed of, each forward pass above its backward pass.
+
+A module is a frozen dataclass with the names and sizes of its parameters, and three methods:
+
+- `specs()` declares the parameters, in the order in which they lie in memory;
+- `forward(x, ctx) -> (y, cache)` reads them from `ctx.params`;
+- `backward(dy, cache, ctx) -> dx` takes the same steps in reverse, and adds to `ctx.grads`.
+
+It holds no arrays. One that stands in several layers (ALBERT) is one set of parameters, whose gradients add
+up by themselves. A family composes modules: see `minidistil.model.families`.
+
+Letters of the shapes: T tokens, B sequences, H hidden size, I intermediate size, A attention heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.model.context import ATTENTION_SITE, EMBEDDING_SITE, Context
+from minidistil.parameters import ParameterSpec
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+class Module(Protocol):
+    """Parameters, a forward pass, and below it the same steps in reverse."""
+
+    def specs(self) -> list[ParameterSpec]: ...
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]: ...
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x W^T + b, [T, I] -> [T, O].
+
+    Attributes
+    ----------
+    name : str
+        Of weight [O, I] and bias [O], which are called `name.weight` and `name.bias`.
+    outputs, inputs : int
+        O and I.
+    """
+
+    name: str
+    outputs: int
+    inputs: int
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        return f"{self.name}.weight", f"{self.name}.bias"
+
+    def specs(self) -> list[ParameterSpec]:
+        weight, bias = self.names
+        return [
+            ParameterSpec(weight, (self.outputs, self.inputs), "weight"),
+            ParameterSpec(bias, (self.outputs,), "bias"),
+        ]
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y, cache = ctx.ops.linear_forward(x, *ctx.params.linear(*self.names))
+        return y, cache
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        dx, _, _ = ctx.ops.linear_backward(dout, cache, *ctx.gradients(*self.names))
+        return np.asarray(dx)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Layer normalisation of each row, with gain and bias [H]; alone, or of a sum with a residual."""
+
+    name: str
+    width: int
+    eps: float
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        return f"{self.name}.weight", f"{self.name}.bias"
+
+    def specs(self) -> list[ParameterSpec]:
+        return [ParameterSpec(name, (self.width,), "norm") for name in self.names]
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y, cache = ctx.ops.layernorm_forward(x, *ctx.params.arrays(*self.names), self.eps)
+        return y, cache
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        dx, _, _ = ctx.ops.layernorm_backward(dout, cache, *ctx.gradients(*self.names))
+        return np.asarray(dx)
+
+
+@dataclass(frozen=True)
+class Table:
+    """An embedding table [N, H].
+
+    Attributes
+    ----------
+    name : str
+    key : str
+        Field of the config that has N.
+    rows, width : int
+        N and H.
+    ids : str
+        Field of `Batch` that has the row of each token.
+    """
+
+    name: str
+    key: str
+    rows: int
+    width: int
+    ids: str
+
+    def specs(self) -> list[ParameterSpec]:
+        return [ParameterSpec(self.name, (self.rows, self.width), "embedding", key=self.key)]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """norm(word + types + position) with dropout: token ids -> [T, H].
+
+    A family whose tables have another width than its layers (ALBERT, ELECTRA) would put a `Linear` behind the
+    dropout, one without a norm here (GPT-2, T5) leave it out, one with positions from 2 (RoBERTa) add to the
+    ids of the position table.
+    """
+
+    word: Table
+    position: Table
+    types: tuple[Table, ...]
+    norm: Norm
+    dropout: float
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (self.word, self.position, *self.types)
+
+    def specs(self) -> list[ParameterSpec]:
+        return [spec for table in self.tables for spec in table.specs()] + self.norm.specs()
+
+    def forward(self, ctx: Context) -> tuple[Array, Any]:
+        params, batch, others = ctx.params, ctx.batch, (*self.types, self.position)
+        word, ids = params.rows(self.word.name, batch.input_ids)  # of a table left in its file, some rows
+        tables = [word, *(params.array(table.name) for table in others)]
+        x, embedding = ctx.ops.embedding_forward(tables, [ids, *(getattr(batch, t.ids) for t in others)])
+        x, norm = self.norm.forward(x, ctx)
+        x, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, EMBEDDING_SITE))
+        return x, (embedding, norm, drop)
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> None:
+        embedding, norm, drop = cache
+        dx = ctx.ops.dropout_backward(dout, drop)
+        dx = self.norm.backward(dx, norm, ctx)
+        tables = (self.word, *self.types, self.position)
+        ctx.ops.embedding_backward(dx, embedding, *ctx.gradients(*(table.name for table in tables)))
+
+
+@dataclass(frozen=True)
+class SelfAttention:
+    """Multi-head attention of every token to its own sequence, and the output projection.
+
+    Query, key and value lie side by side, so that one product makes all three. Attention that is causal, or
+    has a bias on its scores, hands that on to the same operation; attention to another sequence is a module
+    of its own, with a `Linear` for queries and one for keys and values.
+    """
+
+    query: Linear
+    key: Linear
+    value: Linear
+    out: Linear
+    heads: int
+    dropout: float
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """Weight [3H, H] and bias [3H] of query, key and value together."""
+        together = self.query.name.rpartition(".")[0] + ".qkv"
+        return f"{together}.weight", f"{together}.bias"
+
+    def specs(self) -> list[ParameterSpec]:
+        parts = [part.specs() for part in (self.query, self.key, self.value)]
+        specs = []
+        for fused, members in zip(self.names, zip(*parts, strict=True), strict=True):
+            specs += [ParameterSpec(s.name, s.shape, s.role, fused) for s in members]
+        return specs + self.out.specs()
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        mask = ctx.token_mask(self.dropout, ATTENTION_SITE)
+        qkv, linear = ctx.ops.linear_forward(x, *ctx.params.linear(*self.names))  # [T, H] -> [T, 3H]
+        if ctx.qkv is not None:
+            ctx.qkv.append(qkv)
+        context, attention = ctx.ops.attention_forward(qkv, ctx.batch.cu_seqlens, self.heads, mask)
+        y, out = self.out.forward(context, ctx)  # [T, H] -> [T, H]
+        return y, (linear, attention, out)
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        linear, attention, out = cache
+        dcontext = self.out.backward(dout, out, ctx)
+        dqkv = ctx.ops.attention_backward(dcontext, attention)
+        if ctx.layer in ctx.dqkv:
+            dqkv += ctx.dqkv[ctx.layer]
+        dx, _, _ = ctx.ops.linear_backward(dqkv, linear, *ctx.gradients(*self.names))
+        return np.asarray(dx)
+
+    def forward_cls(self, x: Array, ctx: Context) -> Array:
+        """The output for the first token of each sequence alone, [B, H]; there is no way back from it."""
+        weight, bias = ctx.params.linear(*self.names)
+        context = ctx.ops.cls_attention(x, ctx.batch.cu_seqlens, weight, bias, self.heads)
+        return self.out.forward(context, ctx)[0]
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """act(x U^T + b) D^T + c of each token: [T, H] -> [T, I] -> [T, H]."""
+
+    up: Linear
+    down: Linear
+    activation: str
+
+    def specs(self) -> list[ParameterSpec]:
+        return self.up.specs() + self.down.specs()
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        up, down = ctx.params.linear(*self.up.names), ctx.params.linear(*self.down.names)
+        y, cache = ctx.ops.feed_forward_forward(x, *up, *down, self.activation, keep_cache=ctx.needs_backward)
+        return y, cache
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        grads = ctx.gradients(*self.up.names, *self.down.names)
+        dx, *_ = ctx.ops.feed_forward_backward(dout, cache, *grads)
+        return np.asarray(dx)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """norm(x + dropout(f(x))): a sub-layer of a post-LN transformer.
+
+    The norm before the sub-layer, x + dropout(f(norm(x))), is a module beside this one.
+    """
+
+    f: SelfAttention | FeedForward
+    norm: Norm
+    dropout: float
+    site: int
+
+    def specs(self) -> list[ParameterSpec]:
+        return self.f.specs() + self.norm.specs()
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y, inner = self.f.forward(x, ctx)
+        return self._add(y, x, inner, ctx)
+
+    def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        """x is used twice, by `f` and by the sum: its gradients add.
+
+        In place: without dropout the two gradients that `residual_layernorm_backward` returns are one array,
+        so the first must be used up before the second is added to, as it is here.
+        """
+        inner, norm = cache
+        dy, dx, _, _ = ctx.ops.residual_layernorm_backward(dout, norm, *ctx.gradients(*self.norm.names))
+        dx += self.f.backward(dy, inner, ctx)
+        return np.asarray(dx)
+
+    def forward_cls(self, x: Array, ctx: Context) -> Array:
+        """The rows of `forward` for the first token of each sequence: [T, H] -> [B, H]."""
+        assert isinstance(self.f, SelfAttention)
+        return self._add(self.f.forward_cls(x, ctx), x[ctx.batch.cls_rows], None, ctx)[0]
+
+    def _add(self, y: Array, x: Array, inner: Any, ctx: Context) -> tuple[Array, Any]:
+        out, norm = ctx.ops.residual_layernorm_forward(
+            y, x, *ctx.params.arrays(*self.norm.names), self.norm.eps,
+            ctx.token_mask(self.dropout, self.site), keep_cache=ctx.needs_backward,
+        )  # fmt: skip
+        return out, (inner, norm)
+
+
+def unique(specs: Sequence[ParameterSpec]) -> list[ParameterSpec]:
+    """Specs without repetition, in order: a parameter may serve several modules."""
+    return list({spec.name: spec for spec in specs}.values())
+
+
+def linear_specs(name: str, outputs: int, inputs: int) -> list[ParameterSpec]:
+    return Linear(name, outputs, inputs).specs()
+
+
+def norm_specs(name: str, width: int) -> list[ParameterSpec]:
+    return Norm(name, width, 0.0).specs()

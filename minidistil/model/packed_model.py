@@ -1,0 +1,370 @@
+"""A model that computes on packed batches: a config, parameters, an encoder, and the heads on top of it."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minidistil.arguments import check_integer, check_names
+from minidistil.batch import Batch
+from minidistil.config import ModelConfig
+from minidistil.errors import ConfigError, UsageError
+from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
+from minidistil.model.context import Cache, Context
+from minidistil.model.encoder import Encoder
+from minidistil.model.heads import Head, Losses
+from minidistil.model.modules import unique
+from minidistil.ops.dropout import Dropout
+from minidistil.ops.philox import normal
+from minidistil.parameters import Parameters, ParameterSpec
+from minidistil.precision import precision_of
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+def get_backend(name: str) -> ModuleType:
+    """The module that computes: "numpy" (the textbook) or "numba" (the kernels)."""
+    if name == "numpy":
+        import minidistil.ops as backend
+    elif name == "numba":
+        import minidistil.kernels as backend  # type: ignore[no-redef]  # same names, by design
+    else:
+        raise UsageError(f"backend must be 'numpy' or 'numba', not {name!r}")
+    return backend
+
+
+class PackedModel:
+    """A model that computes on a `Batch`, forwards and backwards.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    dtype : "float32" or "float64"
+    backend : "numba" (fast) or "numpy" (the textbook)
+    seed : int
+        Fresh weights are normal with standard deviation `config.initializer_range`; biases are 0 and
+        layernorm gains 1, as in BERT.
+
+    Attributes
+    ----------
+    params : Parameters
+        Every parameter by its Hugging Face name.
+    frozen : set of str
+        Parameters that training leaves alone; see `freeze`.
+    """
+
+    # Of a family: its config, its prefix of names, what papers call it, what stands before a layer's number.
+    config_class: ClassVar[type[ModelConfig]]
+    base: ClassVar[str]
+    title: ClassVar[str]
+    layer_prefix: ClassVar[str]
+    build_encoder: Callable[[Any, str], Encoder]
+    # Of a class: what the names of its encoder begin with, `base` and a dot by default; its heads.
+    at: ClassVar[str | None] = None
+    heads: ClassVar[tuple[Head, ...]]
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: npt.DTypeLike = "float32",
+        backend: str = "numba",
+        seed: int = 0,
+    ) -> None:
+        self._prepare(config, dtype, backend)
+        self._initialise(set(self.params), seed)
+
+    def _prepare(
+        self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
+    ) -> None:
+        if not isinstance(config, self.config_class):
+            raise ConfigError(
+                f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
+            )
+        self.config, self.precision = config, precision_of(dtype)
+        self.backend = get_backend(backend)
+        self.encoder = self.encoder_of(config)
+        self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
+        self.frozen: set[str] = set()
+
+    def _initialise(self, names: Collection[str], seed: int) -> None:
+        """Fresh values for some parameters. What one gets does not depend on which others do."""
+        check_integer("the seed", seed)
+        for i, spec in enumerate(self.params.specs):
+            if spec.name not in names:
+                continue
+            if spec.role in ("weight", "embedding"):
+                self.params[spec.name][...] = normal(spec.shape, seed, i) * self.config.initializer_range
+            elif spec.role == "norm" and spec.name.endswith("weight"):
+                self.params[spec.name][...] = 1
+
+    def extend(self, specs: Sequence[ParameterSpec], *, seed: int = 0) -> None:
+        """Further parameters to be trained beside the model's own, such as an objective's projection.
+
+        They are in checkpoints of the training, and not in what `save_pretrained` writes.
+        """
+        before = self.params
+        self.params = Parameters([*before.specs, *specs], before.dtype)
+        for name in before:
+            self.params[name][...] = before[name]
+        self._initialise({spec.name for spec in specs}, seed)
+
+    @classmethod
+    def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
+        """Name, shape and role of every parameter, in order."""
+        heads = [spec for head in cls.heads for spec in head.specs(config)]
+        return unique(cls.encoder_of(config).specs() + heads)
+
+    @classmethod
+    def encoder_of(cls, config: ModelConfig) -> Encoder:
+        """The modules below the heads."""
+        return cls.build_encoder(config, cls.base + "." if cls.at is None else cls.at)
+
+    @classmethod
+    def copies(cls, config: ModelConfig) -> dict[str, str]:
+        """Tensors of a file that are no parameters: {name: the parameter that it equals}."""
+        return {alias: name for head in cls.heads for alias, name in head.copies(config).items()}
+
+    def parts(self) -> dict[str, list[ParameterSpec]]:
+        """Parameters by part: "embeddings", "layer 0", ..., "head"."""
+        parts = self.encoder.parts()
+        inside = {spec.name for specs in parts.values() for spec in specs}
+        return {**parts, "head": [spec for spec in self.params.specs if spec.name not in inside]}
+
+    # Computing
+
+    def check(self, batch: Batch) -> None:
+        """Refuse a batch whose fields do not fit, or whose ids lie outside the tables.
+
+        Raises
+        ------
+        UsageError
+            No `Batch`.
+        InputError
+            Naming the field; or the sequence and the first bad value.
+        """
+        check_batch(batch, self.config)
+
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        dropout: Dropout | None = None,
+        hidden_states: bool = False,
+        attentions: bool = False,
+        qkv: bool = False,
+        logits: bool = True,
+        keep_cache: bool = True,
+        scores_only: bool = False,
+    ) -> tuple[dict[str, Any], Any]:
+        """Run a packed batch.
+
+        Parameters
+        ----------
+        batch : Batch
+        dropout : Dropout, optional
+            Training mode: which masks to use. None is evaluation mode.
+        hidden_states, attentions : bool
+            Also return "hidden_states", a list of L + 1 arrays [T, H], or "attentions", for each layer a
+            list of B arrays [A, L, L] (before dropout).
+        qkv : bool
+            Also return "qkv", a list of each layer's queries, keys and values side by side [T, 3H], which
+            objectives on attention start from.
+        logits : bool
+            False: a masked-LM head gives "features" [T, H] in place of "logits" [T, V], which `losses` turns
+            into losses and gradients without ever holding all logits.
+        keep_cache : bool
+            Keep what `backward` needs. False saves memory.
+        scores_only : bool
+            For inference: give the heads' outputs alone. Where they come from the first token of each
+            sequence, the last layer is computed for no other.
+
+        Returns
+        -------
+        outputs : dict
+            Packed: "last_hidden_state" [T, H] and the heads' outputs.
+        cache : Cache or None
+            For `backward`.
+
+        Raises
+        ------
+        UsageError, InputError
+            See `check`; a dropout that is none.
+        """
+        self.check(batch)
+        check_dropout(dropout)
+        inside = keep_cache or hidden_states or attentions or qkv
+        ctx = Context(
+            batch, self.config, self.backend, self.params, dropout=dropout, logits=logits,
+            needs_backward=keep_cache, qkv=[] if attentions or qkv else None,
+            cls_only=scores_only and dropout is None and not inside and self._reads_cls_only(),
+        )  # fmt: skip
+        states: list[Array] | None = [] if hidden_states else None
+        x, caches = self.encoder.forward(ctx, states)
+        outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
+        shapes = {"last_hidden_state": x.shape}
+        head_caches = []
+        for head in self.heads:
+            out, c = head.forward(x, self.params, ctx)
+            outputs.update(out)
+            shapes |= {name: value.shape for name, value in out.items()}
+            head_caches.append(c if keep_cache else None)
+        if states is not None:
+            outputs["hidden_states"] = states
+        if attentions:
+            heads = self.config.num_attention_heads
+            outputs["attentions"] = [
+                ctx.ops.attention_probabilities(layer, batch.cu_seqlens, heads) for layer in ctx.qkv or ()
+            ]
+        if qkv:
+            outputs["qkv"] = ctx.qkv
+        if not keep_cache:
+            return outputs, None
+        return outputs, Cache(batch, type(self), self.config, self.params.dtype, caches, head_caches, shapes)
+
+    def _reads_cls_only(self) -> bool:
+        cls_only = all(head.reads_cls_only for head in self.heads)
+        return cls_only and bool(self.heads) and self.config.num_hidden_layers > 0
+
+    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
+        """Add the gradient of every parameter that is not frozen to `grads`.
+
+        Parameters
+        ----------
+        douts : mapping
+            Gradients of outputs, by the names that `forward` gave them. "hidden_states" is a mapping of
+            index (0: embeddings, i: after layer i) to [T, H], "qkv" one of layer (from 0) to [T, 3H].
+        cache : from `forward`
+        grads : Parameters
+            Same layout as `params`.
+
+        Raises
+        ------
+        UsageError
+            An output that there is not; a cache or an arena of another model.
+        InputError
+            A gradient of another shape than its output.
+        """
+        check_backward(cache, type(self), self.config, self.params, grads)
+        douts = checked_douts(douts, cache)
+        ctx = Context(
+            cache.batch, self.config, self.backend, self.params, grads=grads, dqkv=douts.get("qkv", {})
+        )
+        dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
+        if "last_hidden_state" in douts:
+            dx += douts["last_hidden_state"]
+        for head, c in zip(self.heads, cache.heads, strict=True):
+            dhead = head.backward(douts, c, grads, ctx.ops)
+            if dhead is not None:
+                dx += dhead
+        self.encoder.backward(dx, cache.layers, ctx, douts.get("hidden_states", {}), self._lowest_learning())
+        for name in self.frozen:
+            grads[name][...] = 0
+
+    def _lowest_learning(self) -> int:
+        """The lowest part of the encoder of which a parameter is not frozen; beyond all if there is none."""
+        if not self.frozen:
+            return 0
+        parts = list(self.encoder.parts().values())
+        learns = (i for i, specs in enumerate(parts) if any(s.name not in self.frozen for s in specs))
+        return next(learns, len(parts))
+
+    def losses(
+        self,
+        outputs: dict[str, Any],
+        batch: Batch,
+        scales: Mapping[str, float] | None = None,
+        grads: Parameters | None = None,
+    ) -> Losses:
+        """The terms of this model's own loss, from `batch.targets`.
+
+        Parameters
+        ----------
+        outputs : from `forward`
+        batch : Batch
+        scales : mapping of str to float, optional
+            Factor of each term's sum in what the gradients are of; 1 for a term that is not named.
+        grads : Parameters, optional
+            Needed if `outputs` come without logits: the gradients of the last layer are added here.
+
+        Returns
+        -------
+        Losses
+            The sum of each term, and the gradients by the outputs, for `backward`.
+
+        Raises
+        ------
+        UsageError
+            A model without a loss, an unknown term, an arena of another model.
+        InputError
+            Targets that are missing, or of another shape, dtype or range; outputs of another batch.
+        """
+        self.check(batch)
+        if grads is not None:
+            self.params.check_like(grads)
+        ctx, counts = Context(batch, self.config, self.backend, self.params), self.loss_counts(batch)
+        check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
+        scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}
+        sums: dict[str, float] = {}
+        douts: dict[str, Any] = {}
+        for head in self.heads:
+            terms = head.losses(outputs, self.params, ctx, scales, grads)
+            sums |= terms.sums
+            douts |= terms.douts
+        if not sums:
+            raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
+        return Losses(sums, douts)
+
+    def loss_counts(self, batch: Batch) -> dict[str, int]:
+        """How many items each term of `losses` averages over, known before the forward pass."""
+        return {name: n for head in self.heads for name, n in head.counts(batch, self.config).items()}
+
+    # Predicting and training
+
+    def eval(self) -> Self:
+        """For a model that predicts many times: keep its matrices in the order in which kernels read them.
+
+        Each is packed when it is used a second time. The parameters cannot be changed until `train`, since
+        what was packed would not follow.
+        """
+        self.params.pack(self.backend.pack_weight)
+        return self
+
+    def train(self) -> Self:
+        """Undo `eval`, and bring parameters that were left in a file into memory: they may change now."""
+        self.params.unpack()
+        return self
+
+    def freeze(self, *patterns: str) -> int:
+        """Keep parameters whose names match a shell pattern, e.g. "*.embeddings.*", as they are.
+
+        Returns
+        -------
+        int
+            How many tensors are frozen now. A pattern that matches nothing is an error.
+        """
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise UsageError(f"patterns are given one by one, freeze('a*', 'b*'), not as {pattern!r:.60}")
+            matched = fnmatch.filter(self.params, pattern)
+            if not matched:
+                raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")
+            self.frozen.update(matched)
+        return len(self.frozen)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with parameters of its own; the backend is a module, and shared."""
+        new = memo[id(self)] = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(new, name, value if name == "backend" else copy.deepcopy(value, memo))
+        return new
+
+    def unfreeze(self) -> None:
+        """Let everything learn again."""
+        self.frozen.clear()
