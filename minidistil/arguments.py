@@ -31,6 +31,13 @@ def check_names(taker: str, what: str, names: Iterable[str], known: Collection[s
             raise UsageError(f"{taker} takes no {what} {name!r}{hint}; it takes: {those}{more}")
 
 
+def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
+    """Raise a UsageError unless `value` is one of some words."""
+    words = tuple(choices)
+    if value not in words:
+        raise UsageError(f"{what} is {value!r}: expected one of {', '.join(words)}")
+
+
 def check_type(what: str, value: object, kind: type | tuple[type, ...]) -> None:
     """A UsageError unless `value` is of a type, or of one of several."""
     if not isinstance(value, kind):

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_choice
 from minidistil.embeddings.semantic_search import Hits, Int64, Pairs, best_first, search
-from minidistil.errors import UsageError
 
 Strategy = Literal["forward", "backward", "intersection", "max"]
 
@@ -57,8 +57,7 @@ def mine_bitext(
     measure, since some sentences are near to everything. Candidates for x are NN_k(x), for y NN_k(y). If the
     denominator is not positive, the neighbours are no nearer than chance, and the score is 0.
     """
-    if strategy not in get_args(Strategy):
-        raise UsageError(f"strategy is {strategy!r}: expected one of {', '.join(get_args(Strategy))}")
+    check_choice("strategy", strategy, get_args(Strategy))
     forward, backward = search(source, target, k), search(target, source, k)
     n, m = len(forward.indices), len(backward.indices)
     if not n or not m:

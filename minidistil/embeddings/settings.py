@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from minidistil.arguments import check_integer, check_type
+from minidistil.arguments import check_choice, check_integer, check_type
 from minidistil.embeddings.layers import Layer
-from minidistil.embeddings.similarity import Similarity, check_similarity
+from minidistil.embeddings.similarity import RANGES, Similarity
 from minidistil.errors import UsageError
 from minidistil.ops.pooling import pooling_kinds
 
@@ -62,7 +62,7 @@ class EmbeddingSettings(NamedTuple):
         check_type("prompts", self.prompts, Mapping)
         for name, text in self.prompts.items():
             check_type(f"prompt {name!r}", text, str)
-        check_similarity(self.similarity)
+        check_choice("similarity", self.similarity, RANGES)
         self.prompt()
 
     def width(self, hidden_size: int) -> int:

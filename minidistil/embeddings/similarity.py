@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_choice
 from minidistil.errors import UsageError
 
 Array = npt.NDArray[np.floating[Any]]
@@ -31,16 +32,10 @@ RANGES: dict[Similarity, tuple[float, float, str]] = {
 }
 
 
-def check_similarity(similarity: Similarity) -> Similarity:
-    """Return the name, or raise a UsageError if there is no such similarity."""
-    if similarity not in tuple(RANGES):  # a list has no hash
-        raise UsageError(f"similarity is {similarity!r}: expected one of {', '.join(RANGES)}")
-    return similarity
-
-
 def check_threshold(threshold: float, similarity: Similarity, name: str = "the threshold") -> None:
     """Raise a UsageError for a threshold that no two vectors can reach."""
-    least, most, what = RANGES[check_similarity(similarity)]
+    check_choice("similarity", similarity, RANGES)
+    least, most, what = RANGES[similarity]
     if not least <= threshold <= most or math.isinf(threshold):
         bounds = f", from {least:g} to {most:g}" if similarity == "cosine" else ""
         raise UsageError(f"{name} is {what}{bounds}, not {threshold}")
@@ -70,7 +65,8 @@ def prepare(vectors: npt.NDArray[Any], similarity: Similarity) -> Float64:
     UsageError
         An unknown similarity.
     """
-    return directions(vectors) if check_similarity(similarity) == "cosine" else vectors.astype(np.float64)
+    check_choice("similarity", similarity, RANGES)
+    return directions(vectors) if similarity == "cosine" else vectors.astype(np.float64)
 
 
 def similarities(a: Float64, b: Float64, similarity: Similarity) -> Float64:

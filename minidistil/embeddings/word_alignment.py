@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_choice
 from minidistil.batch import Batch
 from minidistil.embeddings.semantic_search import Int64
 from minidistil.embeddings.similarity import Array, Float64, directions
@@ -111,7 +112,7 @@ def align_words(
     layer = round(DEPTH * depth) if layer is None else layer
     if not 0 <= layer <= depth:
         raise UsageError(f"layer is {layer}: expected 0 to {depth}")
-    _check_method(method)
+    check_choice("method", method, get_args(Method))
     if len(sources) != len(targets):
         raise InputError(f"{len(sources)} sentences but {len(targets)} translations")
     room = sequence_length(tokenizer, model.config)
@@ -168,7 +169,7 @@ def links(similarity: npt.ArrayLike, method: Method = "itermax") -> Int64:
     UsageError
         An unknown method.
     """
-    _check_method(method)
+    check_choice("method", method, get_args(Method))
     s = np.asarray(similarity, np.float64)
     if s.ndim != 2 or not (s >= 0).all() or not np.isfinite(s).all():
         raise InputError(f"similarities must be a matrix of numbers >= 0, not such of shape {list(s.shape)}")
@@ -266,8 +267,3 @@ def _mutual(s: Float64) -> npt.NDArray[np.bool_]:
 
 def _sorted(pairs: npt.NDArray[Any]) -> Int64:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].astype(np.int64)
-
-
-def _check_method(method: str) -> None:
-    if method not in get_args(Method):
-        raise UsageError(f"method is {method!r}: expected one of {', '.join(get_args(Method))}")

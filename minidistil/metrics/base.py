@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError, UsageError
+from minidistil.arguments import check_choice
+from minidistil.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -82,8 +83,7 @@ class Counts(NamedTuple):
         UsageError
             An unknown average.
         """
-        if average not in get_args(Average):
-            raise UsageError(f"average is {average!r}: expected one of {', '.join(get_args(Average))}")
+        check_choice("average", average, get_args(Average))
         if average == "micro":
             return float(self.total().scores().f1[0])
         f1 = self.scores().f1

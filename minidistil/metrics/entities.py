@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from minidistil.errors import InputError, UsageError
+from minidistil.arguments import check_choice
+from minidistil.errors import InputError
 from minidistil.metrics.base import ClassScores, Counts, same_length
 
 Scheme = Literal["IOB1", "IOB2", "BIOES"]
@@ -232,10 +233,8 @@ def _each(scores: ClassScores) -> list[EntityScore]:
 
 
 def _check(scheme: str, mode: str = "strict") -> None:
-    if scheme not in PREFIXES:
-        raise UsageError(f"scheme is {scheme!r}: expected one of {', '.join(PREFIXES)}")
-    if mode not in get_args(Mode):
-        raise UsageError(f"mode is {mode!r}: expected one of {', '.join(get_args(Mode))}")
+    check_choice("scheme", scheme, PREFIXES)
+    check_choice("mode", mode, get_args(Mode))
 
 
 def _parse(tag: str, i: int, scheme: Scheme) -> tuple[str, str]:
