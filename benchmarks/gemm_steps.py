@@ -32,6 +32,7 @@ from benchmarks import machine
 from minidistil import threads
 from minidistil.kernels.engine.compile import OPTIONS
 from minidistil.kernels.engine.native import COLUMNS, F32, I32, I64, LANES, PLAIN, ROWS, TARGET, VECTORS
+from minidistil.kernels.engine.pool import parallel_for
 from minidistil.kernels.gemm import PackedWeight, matmul
 from minidistil.kernels.gemm.micro import tile
 
@@ -330,7 +331,7 @@ def measure(steps: Sequence[Step], o: Operands, rounds: int) -> dict[str, float]
     spin()  # compiles it
     turns: dict[str, tuple[Callable[[], Any], bool, float]] = {
         "peak": (spin, False, peak),
-        "peak-all": (partial(threads.parallel_for, spin, everyone), True, peak * everyone),
+        "peak-all": (partial(parallel_for, spin, everyone), True, peak * everyone),
         **{step.name: (partial(step.run, o), step.parallel, product) for step in steps},
     }
     best = dict.fromkeys(turns, np.inf)

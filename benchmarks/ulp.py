@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.compile import OPTIONS
+from minidistil.kernels.engine.pool import parallel_for
 from minidistil.progress import Progress
-from minidistil.threads import parallel_for
 
 Array = npt.NDArray[Any]
 HALF = 2**31  # bit patterns of one sign

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minidistil import _renamed as _renamed
 from minidistil import forks as forks  # before anything that a fork may have to wait for
 from minidistil.errors import MinidistilError as MinidistilError
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minidistil.embeddings.encoder import SentenceEncoder
     from minidistil.text.readers import Examples
+
+
+CORPUS: dict[str, Any] = {
+    "nargs": "+",
+    "metavar": "PATH",
+    "help": "files or folders of text (a document a line) or JSONL, .gz too",
+}
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,3 +108,34 @@ def shortest_decimals(values: Any) -> list[float]:
 def print_row(*cells: object) -> None:
     """Print cells between tabs: scores with four decimals, line breaks and tabs of a text as spaces."""
     print("\t".join(f"{c:.4f}" if isinstance(c, float) else " ".join(str(c).split()) for c in cells))
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the recipe and the directory of a job."""
+    add_recipe_arguments(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")
+    parser.add_argument("--print-recipe", action="store_true", help="print the resolved settings, and stop")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def add_recipe_arguments(parser: Any) -> None:
+    """Add the sources of a recipe's settings."""
+    parser.add_argument("--recipe", metavar="NAME", help="settings that come with the package")
+    parser.add_argument("--config", metavar="FILE", help="settings of your own, a TOML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, such as train.lr=3e-4"
+    )
+
+
+def carry_out(args: argparse.Namespace, job: Any, table: Callable[[Mapping[str, Any]], str]) -> int:
+    """Run a job and print its report, or print its recipe."""
+    import json
+
+    from minidistil.settings import dump
+
+    if args.print_recipe:
+        print(dump(job.recipe), end="")
+        return 0
+    report = job.run()
+    print(json.dumps(report) if args.json else table(report))
+    return 0

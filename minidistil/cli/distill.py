@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
 from typing import Any
+
+from minidistil.cli.common import CORPUS, add_run_arguments, carry_out
 
 HELP = "distil over text without labels: a masked LM, as DistilBERT was, or a sentence encoder"
 EXAMPLES = """\
@@ -15,13 +16,6 @@ EXAMPLES = """\
   minidistil distill --teacher ENCODER --pairs train.en train.de --eval-pairs val.en val.de \\
       --recipe multilingual --out runs/en-de
 """
-
-
-CORPUS: dict[str, Any] = {
-    "nargs": "+",
-    "metavar": "PATH",
-    "help": "files or folders of text (a document a line) or JSONL, .gz too",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,52 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What all runs made from a recipe have in common."""
-    add_recipe_arguments(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")
-    parser.add_argument("--print-recipe", action="store_true", help="print the resolved settings, and stop")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
-def add_recipe_arguments(parser: Any) -> None:
-    """Where a recipe's settings come from."""
-    parser.add_argument("--recipe", metavar="NAME", help="settings that come with the package")
-    parser.add_argument("--config", metavar="FILE", help="settings of your own, a TOML file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, such as train.lr=3e-4"
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
-    from minidistil.jobs import distill as general
-    from minidistil.jobs import masked_text
-    from minidistil.jobs import multilingual as pairs
+    from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
+    from minidistil.jobs.masked_text import table
+    from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, pairs_table
     from minidistil.settings import load_recipe
 
     settings: dict[str, Any] = {"file": args.config, "changes": args.set}
     if args.pairs:
-        for_pairs = load_recipe(pairs.PairsRecipe, args.recipe, **settings)
-        measured = {"held_out": args.eval_pairs, "quiet": args.quiet}
-        job = pairs.PairsDistillation(args.teacher, args.pairs, for_pairs, args.out, **measured)
-        return carry_out(args, job, pairs.table)
+        for_pairs = load_recipe(PairsRecipe, args.recipe, **settings)
+        over_pairs = PairsDistillation(
+            args.teacher, args.pairs, for_pairs, args.out, held_out=args.eval_pairs, quiet=args.quiet
+        )
+        return carry_out(args, over_pairs, pairs_table)
     if args.eval_pairs:
         raise UsageError("--eval-pairs goes with --pairs; of a corpus a share is held out (data.held_out)")
-    recipe = load_recipe(general.DistillationRecipe, args.recipe, **settings)
-    over_text = general.GeneralDistillation(args.teacher, args.corpus, recipe, args.out, quiet=args.quiet)
-    return carry_out(args, over_text, masked_text.table)
-
-
-def carry_out(args: argparse.Namespace, job: Any, table: Callable[[Mapping[str, Any]], str]) -> int:
-    """Run it, and print what came of it."""
-    import json
-
-    from minidistil.settings import dump
-
-    if args.print_recipe:
-        print(dump(job.recipe), end="")
-        return 0
-    report = job.run()
-    print(json.dumps(report) if args.json else table(report))
-    return 0
+    recipe = load_recipe(DistillationRecipe, args.recipe, **settings)
+    over_text = GeneralDistillation(args.teacher, args.corpus, recipe, args.out, quiet=args.quiet)
+    return carry_out(args, over_text, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.distill import add_recipe_arguments
+from minidistil.cli.common import add_recipe_arguments
 
 HELP = "measure a fine-tuned model, or an encoder, on examples with labels"
 EXAMPLES = """\

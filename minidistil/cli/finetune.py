@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minidistil.cli.distill import add_recipe_arguments
+from minidistil.cli.common import add_recipe_arguments
 
 HELP = "fine-tune a model for a task, alone or taught by a teacher"
 EXAMPLES = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.distill import CORPUS, add_recipe_arguments
+from minidistil.cli.common import CORPUS, add_recipe_arguments
 
 HELP = "predict how much memory training or prediction will take, or what a distillation will"
 EXAMPLES = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.distill import CORPUS, add_run_arguments, carry_out
+from minidistil.cli.common import CORPUS, add_run_arguments, carry_out
 
 HELP = "train a masked LM on text, from scratch or from an encoder"
 EXAMPLES = """\

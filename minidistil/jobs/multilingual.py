@@ -341,7 +341,7 @@ class PairsDistillation:
         return report
 
 
-def table(report: Mapping[str, Any]) -> str:
+def pairs_table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns."""
     columns = ["layers", "parameters", "words", "to translation", "to source", "cosine"]
     rows = [["", *columns]]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.compile import pointwise
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
 from minidistil.ops.activations import CUBIC, SQRT_2_OVER_PI
 
@@ -154,7 +154,7 @@ def activation_forward(kind: int, x: Array) -> tuple[Array, Array]:
     """Apply the activation `kind` to every number of `x`; the cache is `x` itself."""
     flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     out = empty_like(flat)
-    _run_forward(threads.pool(), kind, flat, out)
+    _run_forward(awake_pool(), kind, flat, out)
     return out.reshape(x.shape), x
 
 
@@ -162,7 +162,7 @@ def activation_backward(kind: int, dout: Array, x: Array) -> tuple[Array, Array]
     """dout times the derivative of the activation `kind` at x; and again activation(x), nearly for free."""
     x2, d2 = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (x, dout))
     dx, out = empty_like(x2), empty_like(x2)
-    _run_backward(threads.pool(), kind, d2, x2, dx, out)
+    _run_backward(awake_pool(), kind, d2, x2, dx, out)
     return dx.reshape(x.shape), out.reshape(x.shape)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine.compile import exact, summing
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.ops.adamw import CHUNK
 
 Array = npt.NDArray[np.floating[Any]]
@@ -67,7 +67,7 @@ def adamw_step(
             scale,
         )
     )
-    _run_adamw(threads.pool(), (params, grads, m, v), scalars)
+    _run_adamw(awake_pool(), (params, grads, m, v), scalars)
 
 
 # reassoc lets the sum run in vector lanes. The chunks are fixed, so each is always summed the same way;
@@ -95,5 +95,5 @@ def _run_sums(pool: Any, x: Array, sums: Array) -> None:
 def global_norm(grads: Array) -> float:
     """Euclidean norm of all gradients together; see `minidistil.ops.adamw.global_norm`."""
     sums = np.zeros(-(-len(grads) // CHUNK))
-    _run_sums(threads.pool(), grads, sums)
+    _run_sums(awake_pool(), grads, sums)
     return math.sqrt(sum(sums.tolist()))

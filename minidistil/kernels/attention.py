@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import exact, summing
 from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.engine.parallel import PARTS_PER_THREAD, THREADS, run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty, empty_like
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.pack import pack_across, prefetch_rows
@@ -360,7 +360,7 @@ def attention_forward(
     out = empty((tokens, H), qkv.dtype)
     tops, sums = empty((num_heads, tokens), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_forward(threads.pool(), qkv, *shared, out, tops, sums, drop_of(mask, qkv.dtype))
+    _run_forward(awake_pool(), qkv, *shared, out, tops, sums, drop_of(mask, qkv.dtype))
     return out, (qkv, cu_seqlens, num_heads, mask, out, tops, sums)
 
 
@@ -369,7 +369,7 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
     qkv, cu_seqlens, num_heads, mask, out, tops, sums = cache
     dqkv = empty_like(qkv)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_backward(threads.pool(), dout, qkv, *shared, out, tops, sums, dqkv, drop_of(mask, qkv.dtype))
+    _run_backward(awake_pool(), dout, qkv, *shared, out, tops, sums, dqkv, drop_of(mask, qkv.dtype))
     return dqkv
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine.compile import summing
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm import PackedWeight
 from minidistil.kernels.linear import linear_forward
@@ -100,7 +100,7 @@ def cls_attention(
     out = empty((len(cu_seqlens) - 1, H), x.dtype)
     longest = int((cu_seqlens[1:] - cu_seqlens[:-1]).max(initial=0))
     _run_first_token(
-        threads.pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :],
+        awake_pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :],
         num_heads, out,
     )  # fmt: skip
     return out

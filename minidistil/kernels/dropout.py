@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine.compile import exact
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
 from minidistil.ops import philox as rng
 from minidistil.ops.dropout import Mask, threshold
@@ -100,7 +100,7 @@ def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
     if mask is None:
         return x, None
     out = empty_like(x)
-    _run_dropout(threads.pool(), x, out, drop_of(mask, x.dtype))
+    _run_dropout(awake_pool(), x, out, drop_of(mask, x.dtype))
     return out, mask
 
 

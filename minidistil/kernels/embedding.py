@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine.compile import exact
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
 from minidistil.ops.embedding import Cache
 
@@ -52,7 +52,7 @@ def embedding_forward(tables: Sequence[Array], ids: Sequence[IntArray]) -> tuple
     """See `minidistil.ops.embedding.embedding_forward`. Ids must have been checked: this does not."""
     first = tables[0]
     out = empty((len(ids[0]), first.shape[1]), first.dtype)
-    _run_gather(threads.pool(), tuple(_read_only(table) for table in tables), np.stack(ids), out)
+    _run_gather(awake_pool(), tuple(_read_only(table) for table in tables), np.stack(ids), out)
     return out, (ids, [table.shape for table in tables], first.dtype)
 
 
@@ -68,5 +68,5 @@ def embedding_backward(dout: Array, cache: Cache, *dtables: Array) -> tuple[Arra
     ids, shapes, dtype = cache
     dtables = dtables or tuple(np.zeros(shape, dtype) for shape in shapes)
     for dtable, rows in zip(dtables, ids, strict=True):
-        _run_scatter(threads.pool(), dout, rows, dtable)
+        _run_scatter(awake_pool(), dout, rows, dtable)
     return dtables

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine.compile import summing
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
 
@@ -128,7 +128,7 @@ def _run_forward(
     out, normed, rstd = empty_like(x), empty((rows, x.shape[1]), x.dtype), empty((rows,), x.dtype)
     other, has_residual = (x, False) if residual is None else (residual, True)
     scalar, drop = x.dtype.type(eps), drop_of(mask, x.dtype)
-    _normalise_all(threads.pool(), x, other, has_residual, weight, bias, scalar, out, normed, rstd, drop)
+    _normalise_all(awake_pool(), x, other, has_residual, weight, bias, scalar, out, normed, rstd, drop)
     return out, (normed, rstd, weight)
 
 
@@ -143,7 +143,7 @@ def _run_backward(
     dweight = np.zeros(H, dout.dtype) if dweight is None else dweight
     dbias = np.zeros(H, dout.dtype) if dbias is None else dbias
     drop = drop_of(mask, dout.dtype)
-    _backward_all(threads.pool(), dout, normed, rstd, weight, dsum, dx, parts, drop, dweight, dbias)
+    _backward_all(awake_pool(), dout, normed, rstd, weight, dsum, dx, parts, drop, dweight, dbias)
     return dx, dsum, dweight, dbias
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.activations import BIAS, NOTHING
 from minidistil.kernels.engine.compile import exact
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.gemm import PackedWeight, matmul
 
 Array = npt.NDArray[np.floating[Any]]
@@ -56,5 +56,5 @@ def parameter_gradients(
     """dout^T x [O, I] and the column sums of dout [O], added to those given."""
     dweight = matmul(dout, x, transpose_a=True, out=dweight, accumulate=dweight is not None)
     dbias = np.zeros(dout.shape[1], dout.dtype) if dbias is None else dbias
-    add_column_sums(threads.pool(), dout, dbias)
+    add_column_sums(awake_pool(), dout, dbias)
     return dweight, dbias

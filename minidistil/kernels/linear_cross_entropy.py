@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.activations import BIAS
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.compile import summing
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm import matmul
 from minidistil.kernels.gemm.blocked import DIRECT_ROWS
@@ -151,10 +151,10 @@ def linear_cross_entropy(
         elif teacher is not None:
             theirs = teacher.features[part]
             matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias, out=given)
-        _run(threads.pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
+        _run(awake_pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
         matmul(z, weight, out=dchosen[part])  # [C, V] -> [C, H]
         matmul(z, x, transpose_a=True, out=dweight, accumulate=True)  # [V, C] @ [C, H] -> [V, H]
-        add_column_sums(threads.pool(), z, dbias)
+        add_column_sums(awake_pool(), z, dbias)
     dfeatures = dchosen
     if n < len(features):
         dfeatures = np.zeros_like(features)

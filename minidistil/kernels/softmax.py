@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.compile import exact, summing
 from minidistil.kernels.engine.parallel import run
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
 
 Array = npt.NDArray[np.floating[Any]]
@@ -66,7 +66,7 @@ def _run_backward(pool: Any, dout: Array, p: Array, dx: Array) -> None:
 def softmax_forward(x: Array) -> tuple[Array, Array]:
     """See `minidistil.ops.softmax.softmax_forward`."""
     out = x.reshape(-1, x.shape[-1]).copy()
-    _run_forward(threads.pool(), out)
+    _run_forward(awake_pool(), out)
     return out.reshape(x.shape), out.reshape(x.shape)
 
 
@@ -74,5 +74,5 @@ def softmax_backward(dout: Array, cache: Array) -> Array:
     """See `minidistil.ops.softmax.softmax_backward`."""
     p = cache.reshape(-1, cache.shape[-1])
     dx = empty_like(p)
-    _run_backward(threads.pool(), np.ascontiguousarray(dout).reshape(p.shape), p, dx)
+    _run_backward(awake_pool(), np.ascontiguousarray(dout).reshape(p.shape), p, dx)
     return dx.reshape(cache.shape)

@@ -1,4 +1,4 @@
-"""How good predictions are: plain functions of labels and predictions, which know of no model.
+"""Metrics: plain functions of labels and predictions, without a model.
 
 Shares are from 0 to 1; SQuAD's are percentages, as its scripts print them.
 """
@@ -28,25 +28,25 @@ from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_re
 from minidistil.metrics.ranking import auroc, average_precision, mean_reciprocal_rank, ndcg_at_k, recall_at_k
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
 from minidistil.metrics.rouge import RougeScore, ascii_words, rouge_l, rouge_lsum, rouge_n, unicode_words
-from minidistil.metrics.selective import Cut, best_rejection, rejection_accuracy
+from minidistil.metrics.selective import Threshold, best_threshold, rejection_accuracy
 from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, squad_v1, squad_v2
 
 __all__ = [
     "Average",
     "ClassScores",
-    "Cut",
     "EntityScore",
     "EntityScores",
     "Mode",
     "RougeScore",
     "Scheme",
     "Span",
+    "Threshold",
     "accuracy",
     "answer_f1",
     "ascii_words",
     "auroc",
     "average_precision",
-    "best_rejection",
+    "best_threshold",
     "confusion_matrix",
     "convert_tags",
     "entity_scores",

@@ -1,4 +1,4 @@
-"""What several metrics need: precision, recall and F1 from counts, and inputs that fit."""
+"""Precision, recall and F1 from counts; checks of the inputs of metrics."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ClassScores(NamedTuple):
     Attributes
     ----------
     precision : float64
-        Right predictions of the class / predictions of it.
+        Correct predictions of the class / predictions of it.
     recall : float64
-        Right predictions of the class / examples that have it.
+        Correct predictions of the class / examples of it.
     f1 : float64
         Harmonic mean of the two.
     support : int64
@@ -39,7 +39,7 @@ class ClassScores(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What precision and recall are made of, for each of C classes: int64, all [C].
+    """Counts behind precision and recall, for each of C classes: int64, all [C].
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Counts(NamedTuple):
 
             F1 = 2 P R / (P + R) = 2 t / (p + a)
 
-        which is 0 / 0 only for a class that is neither there nor predicted.
+        which is 0 / 0 only for a class without examples and predictions.
         """
         return ClassScores(
             divide(self.hits, self.predicted),
@@ -72,11 +72,11 @@ class Counts(NamedTuple):
         )
 
     def total(self) -> Counts:
-        """All classes as one, [1]: what a micro average is the score of."""
+        """Sums over all classes, [1], for a micro average."""
         return Counts(*(x.sum(keepdims=True) for x in self))
 
     def f1(self, average: Average) -> float:
-        """One F1 for all classes, see `minidistil.metrics.f1`.
+        """F1 of all classes, see `minidistil.metrics.f1`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ def average_ranks(x: FloatArray) -> FloatArray:
 
 
 def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any]:
-    """`x` as an array, if it has so many dimensions, at least one entry, and a dtype of one of these kinds.
+    """Check the number of dimensions, the size and the kind of dtype of an array.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any
     Raises
     ------
     InputError
-        Otherwise, naming the argument.
+        An empty array, or another one than expected; the argument is named.
     """
     try:
         out = np.asarray(x)
@@ -136,13 +136,13 @@ def array(name: str, x: npt.ArrayLike, ndim: int, kinds: str) -> npt.NDArray[Any
 
 
 def same_shape(names: tuple[str, str], a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
-    """Raises InputError unless the two have one shape."""
+    """Raise an InputError unless the two have one shape."""
     if a.shape != b.shape:
         raise InputError(f"{names[0]} has shape {list(a.shape)}, {names[1]} has {list(b.shape)}")
 
 
 def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
-    """Raises InputError unless the two are equally long and not empty."""
+    """Raise an InputError unless the two are equally long and not empty."""
     if len(a) != len(b):
         raise InputError(f"{names[0]} has {len(a)} entries, {names[1]} has {len(b)}")
     if not len(a):
@@ -150,7 +150,7 @@ def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
 
 
 def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
-    """`x` in float64, if none of it is NaN; otherwise InputError, saying where the first one is."""
+    """Convert to float64, or raise an InputError with the index of the first NaN."""
     out = x.astype(np.float64)
     if np.isnan(out).any():
         raise InputError(f"{name} is NaN at index {np.argwhere(np.isnan(out))[0].tolist()}")
@@ -158,12 +158,12 @@ def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
 
 
 def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> IntArray:
-    """Class numbers as int64 [N], if they are integers from 0 to `num_labels` - 1 (None: any from 0).
+    """Check class numbers [N], from 0 to `num_labels` - 1 (None: any from 0), as int64.
 
     Raises
     ------
     InputError
-        Otherwise; the first label out of range is named.
+        Other entries; the first label out of range is named.
     """
     y = array(name, x, 1, "biu")
     bad = np.flatnonzero((y < 0) | (y >= num_labels) if num_labels is not None else y < 0)
@@ -174,12 +174,12 @@ def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> 
 
 
 def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
-    """`x` as bool, if it has so many dimensions and every entry is 0 or 1, in whatever dtype.
+    """Convert an array of 0 and 1, of any dtype, to bool.
 
     Raises
     ------
     InputError
-        Otherwise; the first entry that is neither is named.
+        Another number of dimensions; the first entry that is neither 0 nor 1 is named.
     """
     out = array(name, x, ndim, "biuf")
     bad = np.argwhere((out != 0) & (out != 1))
@@ -191,16 +191,16 @@ def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
 
 
 def retained(ours: float, theirs: float) -> float | None:
-    """Share of a teacher's score that its student has.
+    """Share of a teacher's score that its student retains.
 
     Parameters
     ----------
     ours, theirs : float
-        Scores of student and teacher, of which more is better.
+        Scores of student and teacher; higher is better.
 
     Returns
     -------
     float or None
-        None where there is no such share: of what is below 0, not defined, or nothing.
+        None if there is no such share: of scores below 0 or not defined, or of 0.
     """
     return ours / theirs if ours >= 0 and theirs > 0 else None

@@ -24,7 +24,7 @@ PROBABILITY_TOLERANCE = 1e-3  # rows of float16 add up to 1 within this
 
 
 def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int) -> IntArray:
-    """How often each class was taken for each.
+    """Confusion matrix: how often a true class was predicted as each class.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def matthews_correlation(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> f
 
 
 def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15) -> float:
-    """How far confidence and accuracy lie apart, on average.
+    """Mean difference between confidence and accuracy (ECE).
 
     Parameters
     ----------

@@ -45,14 +45,14 @@ class EntityScore(NamedTuple):
 
 
 class EntityScores(NamedTuple):
-    """How well entities were found.
+    """Scores of named entities.
 
     Attributes
     ----------
     by_type : dict
-        Of every type that was there or was found, in alphabetical order.
+        Of every type that is true or predicted, in alphabetical order.
     micro : EntityScore
-        Of all entities together: what is reported for CoNLL-2003.
+        Of all entities together, as reported for CoNLL-2003.
     macro : EntityScore
         Mean over the types; 0 if there are none.
     accuracy : float
@@ -249,7 +249,7 @@ def _parse(tag: str, i: int, scheme: Scheme) -> tuple[str, str]:
 
 
 def _well_formed(prefixes: str, follows: bool, scheme: Scheme) -> bool:
-    """Whether a run is one the scheme writes; `follows`: directly after a tag of its type."""
+    """Check that the scheme writes such a run; `follows`: directly after a tag of its type."""
     if scheme == "IOB1":
         return prefixes[0] == "I" or follows
     if scheme == "IOB2":
@@ -258,7 +258,7 @@ def _well_formed(prefixes: str, follows: bool, scheme: Scheme) -> bool:
 
 
 def _prefixes(length: int, follows: bool, scheme: Scheme) -> str:
-    """What the scheme writes for an entity; `follows`: directly after one of its type."""
+    """Prefixes of an entity in the scheme; `follows`: directly after one of its type."""
     if scheme == "IOB1":
         return ("B" if follows else "I") + "I" * (length - 1)
     if scheme == "IOB2":

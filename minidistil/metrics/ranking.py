@@ -1,7 +1,7 @@
-"""Scores of an order: whether what is relevant comes first.
+"""Ranking metrics: recall, reciprocal rank, nDCG, AUROC, average precision.
 
-Equal scores say nothing about order, so no metric rewards them: within a query whatever is relevant comes
-last among its equals; `auroc` counts equals half, and `average_precision` takes them as one.
+Equal scores have no order, so no metric rewards them: within a query a relevant item comes last among its
+equals; `auroc` counts equals half, and `average_precision` takes them as one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from minidistil.embeddings.encoder import SentenceEncoder, embed
 from minidistil.embeddings.layers import Dense
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, DataError
-from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, table
+from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe, pairs_table
 from minidistil.model import BertModel, load_model
 from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
@@ -75,7 +75,7 @@ def test_translations_are_found_where_the_teacher_put_the_originals(place, stude
     assert sorted(p.name for p in out.iterdir()) == [
         "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json", "tokenizer",
     ]  # fmt: skip
-    assert all(len(line) <= 80 for line in table(report).splitlines())
+    assert all(len(line) <= 80 for line in pairs_table(report).splitlines())
     model = load_model(out / "model", strict=True)
     assert isinstance(model, BertModel)
     pooler = "pooler.dense.weight"

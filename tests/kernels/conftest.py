@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from minidistil import threads
+from minidistil.kernels.engine.pool import awake_pool
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -18,4 +18,4 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def pool():
     """The pool makes native functions known, which a test may call without any other kernel before it."""
-    return threads.pool()
+    return awake_pool()

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from minidistil import threads
 from minidistil.kernels import layernorm
 from minidistil.kernels.dropout import drop_of
+from minidistil.kernels.engine.pool import awake_pool
 
 
 @pytest.mark.parametrize("width", [8, 24, 48])
@@ -24,7 +24,7 @@ def test_a_row_is_normalised_alike_wherever_its_arrays_lie(width):
             rstd, drop = np.empty(1, np.float32), drop_of(None, np.dtype(np.float32))
             near, other, out, normed = places
             layernorm._normalise_all(
-                threads.pool(), near, other, True, weight, bias, np.float32(1e-12), out, normed, rstd, drop
+                awake_pool(), near, other, True, weight, bias, np.float32(1e-12), out, normed, rstd, drop
             )
             found.add((out.tobytes(), normed.tobytes(), rstd.tobytes()))
     assert len(found) == 1

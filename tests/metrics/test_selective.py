@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil.errors import InputError
-from minidistil.metrics import best_rejection, rejection_accuracy
+from minidistil.metrics import best_threshold, rejection_accuracy
 
 scored = st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]) | st.floats(-1, 1)
 rows = st.lists(st.tuples(st.booleans(), st.booleans(), scored), min_size=1, max_size=15)
@@ -16,13 +16,13 @@ rows = st.lists(st.tuples(st.booleans(), st.booleans(), scored), min_size=1, max
 @given(rows)
 def test_no_threshold_is_better(drawn):
     right, outside, scores = (np.array(column) for column in zip(*drawn, strict=True))
-    found = best_rejection(right, outside, scores)
+    found = best_threshold(right, outside, scores)
     values = np.unique(scores)
     every = [*values, *(values[1:] + values[:-1]) / 2, values[0] - 1, values[-1] + 1]
     assert found.accuracy == pytest.approx(
         max(rejection_accuracy(right, outside, scores, x) for x in every), abs=1e-12
     )
-    assert rejection_accuracy(right, outside, scores, found.threshold) == pytest.approx(found.accuracy)
+    assert rejection_accuracy(right, outside, scores, found.value) == pytest.approx(found.accuracy)
 
 
 def test_by_hand():
@@ -34,23 +34,21 @@ def test_by_hand():
         "at the threshold it stands"
     )
     assert rejection_accuracy(right, outside, scores, 0.801) == pytest.approx(3 / 6)
-    found = best_rejection(right, outside, scores)
-    assert found.threshold == pytest.approx(0.7), (
-        "halfway from 0.6 to 0.8: the wrong answer at 0.75 is no matter"
-    )
+    found = best_threshold(right, outside, scores)
+    assert found.value == pytest.approx(0.7), "halfway from 0.6 to 0.8: the wrong answer at 0.75 is no matter"
     assert found.accuracy == pytest.approx(4 / 6)
 
 
 def test_most_room_among_equals():
-    found = best_rejection([1, 0, 1, 0], [0, 1, 0, 1], [0.9, 0.8, 0.5, 0.1])
+    found = best_threshold([1, 0, 1, 0], [0, 1, 0, 1], [0.9, 0.8, 0.5, 0.1])
     assert found == (pytest.approx(0.3), 0.75)
-    assert best_rejection([1, 1], [0, 0], [0.5, 0.7]) == (0.5, 1.0), "nothing is to be withheld"
-    found = best_rejection([0, 0], [1, 1], [0.5, 0.7])
+    assert best_threshold([1, 1], [0, 0], [0.5, 0.7]) == (0.5, 1.0), "nothing is to be withheld"
+    found = best_threshold([0, 0], [1, 1], [0.5, 0.7])
     assert found.accuracy == 1
-    assert found.threshold > 0.7
-    assert best_rejection([0], [0], [0.5]).accuracy == 0
+    assert found.value > 0.7
+    assert best_threshold([0], [0], [0.5]).accuracy == 0
     near = np.nextafter(0.5, 1)
-    assert best_rejection([1, 0], [0, 1], [near, 0.5]) == (near, 1.0)
+    assert best_threshold([1, 0], [0, 1], [near, 0.5]) == (near, 1.0)
 
 
 def test_what_is_refused():
@@ -63,4 +61,4 @@ def test_what_is_refused():
         ([], [], []),
     ):
         with pytest.raises(InputError):
-            best_rejection(*arguments)
+            best_threshold(*arguments)

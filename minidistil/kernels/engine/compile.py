@@ -1,6 +1,6 @@
 """How kernels are compiled: without the GIL, cached, and with fast-math flags that lose no NaN.
 
-- `nogil`: kernels run side by side on `minidistil.threads`.
+- `nogil`: kernels run side by side on the threads of `engine.pool`.
 - `error_model="numpy"`: dividing by zero gives infinity. Python's ZeroDivisionError would put a branch
   into every loop that divides, and a loop with a branch does not run in vector lanes.
 - fast-math flags one by one. Never the whole of it: that may assume that no NaN and no infinity exist.

@@ -3,7 +3,7 @@
 A forward pass of a small model is a hundred kernels of some tens of microseconds. To hand each to other
 threads through Python would cost as much again, so the hand-over is native: the caller writes a job (a
 function, its arguments, how many parts) into the pool's state and everybody, the caller too, takes parts
-from a counter until none are left. That costs a microsecond. `minidistil.threads` owns the threads and
+from a counter until none are left. That costs a microsecond. `engine.pool` owns the threads and
 puts them to sleep when nothing comes.
 
 Which thread computes which part changes from run to run, so a kernel's bits must not depend on how its rows
@@ -50,7 +50,7 @@ def _run(typingctx: Any, pool: Any, kernel: Any, arguments: Any, rows: Any, grai
     Parameters
     ----------
     pool : int64 array
-        From `minidistil.threads.pool()`.
+        From `pool.awake_pool()`.
     kernel : compiled function, a global of its caller's module
     arguments : tuple
     rows : int

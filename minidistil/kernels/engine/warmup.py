@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minidistil import kernels, threads
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.ops.dropout import Mask
 from minidistil.ops.linear_cross_entropy import LinearHead
 
@@ -91,7 +92,7 @@ def _adamw() -> None:
 
 # In this order, and from both ends, the two halves take about as long.
 STEPS: list[Callable[[], Any]] = [
-    threads.pool,
+    awake_pool,
     _linear,
     _linear_activation,
     _feed_forward,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil import threads
 from minidistil.kernels.activations import NOTHING
 from minidistil.kernels.engine.native import COLUMNS, PLAIN, TARGET
+from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm import blas, blocked
 from minidistil.kernels.gemm.pack import pack_panels
@@ -64,7 +64,7 @@ def _ours(dtype: np.dtype[Any]) -> bool:
 def _pack(b: Array, transposed: bool) -> Array:
     N, K = b.shape if transposed else b.shape[::-1]
     packed = empty((-(-N // COLUMNS) * COLUMNS * K,), np.float32)
-    pack_panels(threads.pool(), b, transposed, packed)
+    pack_panels(awake_pool(), b, transposed, packed)
     return packed
 
 
@@ -112,7 +112,7 @@ def matmul(
         else:
             panels = _pack(weight, transpose_b) if M > blocked.DIRECT_ROWS else _NOT_PACKED
         blocked.multiply(
-            threads.pool(), a, transpose_a, weight, transpose_b, panels, out, accumulate, kind, bias, kept
+            awake_pool(), a, transpose_a, weight, transpose_b, panels, out, accumulate, kind, bias, kept
         )
     else:
         blas.multiply(a, transpose_a, weight, transpose_b, out, accumulate, kind, bias, kept)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.activations import NOTHING, activate, add_bias
+from minidistil.kernels.engine.pool import parallel_for
 from minidistil.kernels.engine.workspace import empty_like
-from minidistil.threads import parallel_for, single_threaded_blas
+from minidistil.threads import single_threaded_blas
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -13,7 +13,7 @@ from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.similarity import prepare, similarities
 from minidistil.embeddings.vector_files import reuse_vectors
 from minidistil.errors import InputError
-from minidistil.metrics import Cut, best_rejection
+from minidistil.metrics import Threshold, best_threshold
 from minidistil.tasks.similarity.ranking import rows_at_once
 
 Float64 = npt.NDArray[np.float64]
@@ -80,7 +80,7 @@ class NearestEntries:
                 found.append([Near(self.names[c], *self._nearest(part[row], c)) for c in chosen])
         return found
 
-    def left_out(self, outside: npt.NDArray[Any]) -> Cut:
+    def left_out(self, outside: npt.NDArray[Any]) -> Threshold:
         """The best threshold on the entries themselves, each compared with all the others.
 
         Parameters
@@ -98,7 +98,7 @@ class NearestEntries:
         asked = prepare(outside, self._similarity)
         others = similarities(asked, self._entries, self._similarity).max(1)
         right = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
-        return best_rejection(right, np.arange(n + len(others)) >= n, np.append(best, others))
+        return best_threshold(right, np.arange(n + len(others)) >= n, np.append(best, others))
 
     def _to_entries(self, texts: Sequence[str], quiet: bool) -> Iterator[Float64]:
         """Scores [., E] of some texts at a time with all entries, in `_order`."""

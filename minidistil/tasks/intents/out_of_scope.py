@@ -104,6 +104,6 @@ def none_scores(
             found["none_precision"] = float(withheld.precision[1])
             found["none_recall"] = float(withheld.recall[1])
     if outside.any():
-        cut = metrics.best_rejection(right, outside, best)
-        found |= {"best_threshold": cut.threshold, "best_accuracy_with_none": cut.accuracy}
+        cut = metrics.best_threshold(right, outside, best)
+        found |= {"best_threshold": cut.value, "best_accuracy_with_none": cut.accuracy}
     return found

@@ -76,15 +76,15 @@ class IntentTask(SequenceTask):
         return super().dataset(tokenizer, examples, config, labelled=labelled)
 
     def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
-        """The best threshold on these examples, if some are out of scope; see `best_rejection`."""
+        """The best threshold on these examples, if some are out of scope; see `best_threshold`."""
         labels = intent_numbers(examples, label_names(model.config))
         if (labels != OUTSIDE).all():
             return {}
         probabilities = self._probabilities(model, tokenizer, examples)
-        cut = metrics.best_rejection(
+        cut = metrics.best_threshold(
             probabilities.argmax(1) == labels, labels == OUTSIDE, probabilities.max(1)
         )
-        return {THRESHOLD: cut.threshold}
+        return {THRESHOLD: cut.value}
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
@@ -196,7 +196,7 @@ def nearest_intents(
     """
     inside = np.array([label != NONE for label in labels_of(entries)])
     nearest = NearestEntries(encoder, vectors[inside], labels_of(in_scope(entries)))
-    return nearest, None if inside.all() else nearest.left_out(vectors[~inside]).threshold
+    return nearest, None if inside.all() else nearest.left_out(vectors[~inside]).value
 
 
 def read_clinc(path: str, part: str) -> Examples:

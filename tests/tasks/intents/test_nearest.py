@@ -66,7 +66,7 @@ def test_a_threshold_without_other_examples():
     nearest = NearestEntries(Toy(), Toy().encode(texts), ["east", "north", "east", "north", "west"])
     cut = nearest.left_out(Toy().encode(["1 -2", "1 -3"]))
     assert cut.accuracy == pytest.approx(6 / 7)
-    assert cut.threshold == pytest.approx((cosine("1 0", "9 1") + cosine("1 -2", "1 0")) / 2, abs=1e-6)
+    assert cut.value == pytest.approx((cosine("1 0", "9 1") + cosine("1 -2", "1 0")) / 2, abs=1e-6)
 
 
 def test_vectors_must_fit():
@@ -96,7 +96,7 @@ def test_what_is_near_is_what_the_encoder_is_made_for():
         assert (found[0].label, found[0].score) == (best, pytest.approx(score))
     encoder = Toy("euclidean")
     apart = NearestEntries(encoder, encoder.encode(["0 0", "0 3", "9 9", "9 8"]), ["a", "a", "b", "b"])
-    assert apart.left_out(encoder.encode(["20 9"])).threshold == pytest.approx(-(3 + 11) / 2, abs=1e-6)
+    assert apart.left_out(encoder.encode(["20 9"])).value == pytest.approx(-(3 + 11) / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])

@@ -9,7 +9,7 @@ from tiny import BAD, GOOD, make_classifier, make_encoder
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.metrics import auroc, best_rejection, rejection_accuracy
+from minidistil.metrics import auroc, best_threshold, rejection_accuracy
 from minidistil.model import load_model
 from minidistil.pipelines import pipeline
 from minidistil.settings import load_recipe
@@ -68,8 +68,8 @@ def test_what_is_out_of_scope_is_not_learnt_but_sets_the_threshold(place, tuned)
     best = np.array([p.score for p in found])
     right = np.array([p.label for p in found]) == np.array(examples.labels)
     assert report["threshold"] == pytest.approx(threshold)
-    cut = best_rejection(right, labels < 0, best)
-    assert threshold == pytest.approx(cut.threshold, rel=1e-5)
+    cut = best_threshold(right, labels < 0, best)
+    assert threshold == pytest.approx(cut.value, rel=1e-5)
     assert report["accuracy_with_none"] == report["best_accuracy_with_none"] == pytest.approx(cut.accuracy)
     assert report["auroc"] == pytest.approx(auroc(labels >= 0, best))
     assert task.measure(out, examples)["accuracy_with_none"] == report["accuracy_with_none"]
