@@ -6,42 +6,25 @@
 
 Each step computes C = A B in float32 for A [M, K] and B [K, N], and is compared with the product in float64
 before it is timed. The peak is measured too: multiply-adds in registers that wait for nothing.
-
-In a round every step has one turn of 0.1 s or more; the best time over all rounds counts. Steps on one thread
-are timed by what the processor spent on that thread, so that other work on the machine disturbs them little.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from benchmarks import machine
+from benchmarks import steps
+from benchmarks.steps import Step, compiled
 from minidistil import threads
-from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import COLUMNS, F32, I32, I64, LANES, PLAIN, ROWS, TARGET, VECTORS
-from minidistil.kernels.engine.pool import parallel_for
+from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
 from minidistil.kernels.gemm import PackedWeight, matmul
 from minidistil.kernels.gemm.micro import tile
 
 Array = npt.NDArray[np.float32]
 
-TURN = 0.1  # seconds
-PAUSE = 0.1  # seconds, in which threads that look for work go to sleep
 DEPTH = 64  # rows of B in a block: 64 of 768 numbers are 197 KB of a level-2 cache
-compiled = numba.njit(fastmath={"contract"}, **OPTIONS)  # a product and a sum may become one multiply-add
 
 
 # --- The steps --------------------------------------------------------------------------------------------
@@ -187,61 +170,12 @@ def packed(a: Array, b: Array, c: Array) -> None:
                     c[i + m, j + n] = edge[m, n]
 
 
-# --- The peak ---------------------------------------------------------------------------------------------
-
-# As many sums as the micro-kernel has: more than can be under way at once. Without one, what fits everywhere.
-SUMS, WIDTH = (14, 4) if TARGET is PLAIN else (ROWS * VECTORS, LANES)
-COUNT = 1 << 20
-
-
-@intrinsic
-def _multiply_adds(typingctx: Any, count: Any, x: Any) -> Any:
-    """`count` times sum = sum * x + x, for SUMS vectors in registers that do not depend on each other."""
-
-    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        times, number = given
-        vector = ir.VectorType(F32, WIDTH)
-        undefined, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(I32, WIDTH), None)
-        xs = builder.shuffle_vector(builder.insert_element(undefined, number, I32(0)), undefined, zeros)
-        start, loop, done = builder.block, *(builder.append_basic_block() for _ in range(2))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        left, sums = builder.phi(I64), [builder.phi(vector) for _ in range(SUMS)]
-        products = [builder.fmul(value, xs, flags=("contract",)) for value in sums]
-        totals = [builder.fadd(product, xs, flags=("contract",)) for product in products]
-        fewer = builder.sub(left, I64(1))
-        for phi, at_first, later in (
-            (left, times, fewer),
-            # No two begin alike, or the compiler would compute one of them.
-            *((sums[i], ir.Constant(vector, [float(i)] * WIDTH), totals[i]) for i in range(SUMS)),
-        ):
-            phi.add_incoming(at_first, start)
-            phi.add_incoming(later, loop)
-        builder.cbranch(builder.icmp_signed(">", fewer, I64(0)), loop, done)
-        builder.position_at_end(done)
-        total = totals[0]
-        for value in totals[1:]:
-            total = builder.fadd(total, value)
-        return builder.extract_element(total, I32(0))
-
-    return types.float32(types.int64, types.float32), generate
-
-
-@compiled
-def multiply_adds(count: int, x: float) -> float:
-    """SUMS * WIDTH * count multiply-adds."""
-    return _multiply_adds(count, np.float32(x))
-
-
-# --- Measuring --------------------------------------------------------------------------------------------
-
-
 class Operands:
     """Random A and B, and what of them a step may find ready: a weight is packed once and used many times."""
 
     def __init__(self, m: int, k: int, n: int) -> None:
         rng = np.random.default_rng(0)
-        self.size = m, k, n
+        self.size, self.operations = (m, k, n), 2 * m * k * n
         self.a: Array = rng.standard_normal((m, k), np.float32)
         self.b: Array = rng.standard_normal((k, n), np.float32)
         self.a_transposed = np.ascontiguousarray(self.a.T)
@@ -261,26 +195,6 @@ def one_blas(o: Operands) -> None:
 def plain(function: Callable[[Array, Array, Array], None]) -> Callable[[Operands], None]:
     """For a step that needs nothing but A, B and C."""
     return lambda o: function(o.a, o.b, o.c)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One way to compute C.
-
-    Attributes
-    ----------
-    name : str
-    run : from operands, into their `c`
-    what : str
-        What is new about it.
-    parallel : bool
-        On all threads.
-    """
-
-    name: str
-    run: Callable[[Operands], Any]
-    what: str
-    parallel: bool = False
 
 
 STEPS = (
@@ -309,83 +223,11 @@ def error(step: Step, o: Operands) -> float:
     return float((np.abs(o.c - a @ b) / bound).max())
 
 
-def best_time(run: Callable[[], Any], parallel: bool) -> float:
-    """Seconds of the best run of a turn."""
-    clock = time.perf_counter if parallel else time.thread_time
-    best, end = np.inf, time.perf_counter() + TURN
-    while time.perf_counter() < end:
-        began = clock()
-        run()
-        best = min(best, clock() - began)
-    return best
-
-
-def measure(steps: Sequence[Step], o: Operands, rounds: int) -> dict[str, float]:
-    """GFLOP/s of each step, and of the peak: `peak` of one thread, `peak-all` of all together."""
-    everyone, (m, k, n) = threads.get_num_threads(), o.size
-    product, peak = 2e-9 * m * k * n, 2e-9 * SUMS * WIDTH * COUNT
-
-    def spin(_: int = 0) -> None:
-        multiply_adds(COUNT, 1.0)
-
-    spin()  # compiles it
-    turns: dict[str, tuple[Callable[[], Any], bool, float]] = {
-        "peak": (spin, False, peak),
-        "peak-all": (partial(parallel_for, spin, everyone), True, peak * everyone),
-        **{step.name: (partial(step.run, o), step.parallel, product) for step in steps},
-    }
-    best = dict.fromkeys(turns, np.inf)
-    try:
-        for _ in range(rounds):
-            for name, (run, parallel, _) in turns.items():
-                threads.set_num_threads(everyone if parallel else 1)
-                best[name] = min(best[name], best_time(run, parallel))
-                if parallel:
-                    time.sleep(PAUSE)
-    finally:
-        threads.set_num_threads(everyone)
-    return {name: work / best[name] for name, (_, _, work) in turns.items()}
-
-
-def table(steps: Sequence[Step], rates: dict[str, float]) -> str:
-    """Markdown: one row a step."""
-    lines = ["| step | GFLOP/s | of the peak | what is new |", "| --- | --- | --- | --- |"]
-    for step in steps:
-        rate, peak = rates[step.name], rates["peak-all" if step.parallel else "peak"]
-        lines.append(f"| {step.name} | {rate:.1f} | {rate / peak:.1%} | {step.what} |")
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gemm_steps",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    names = [step.name for step in STEPS]
+    parser = steps.parser("gemm_steps", __doc__, STEPS)
     parser.add_argument("--size", nargs=3, type=int, default=(512, 768, 768), metavar=("M", "K", "N"))
-    parser.add_argument(
-        "--steps", nargs="+", choices=names, default=names, metavar="STEP", help=", ".join(names)
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="the same numbers, and the machine, as JSON")
     args = parser.parse_args(arguments)
-    steps, operands = [step for step in STEPS if step.name in args.steps], Operands(*args.size)
-    for step in steps:
-        if not error(step, operands) <= 1:
-            raise SystemExit(f"{step.name} computes a wrong product: not timed")
-    described = machine.describe()
-    rates = measure(steps, operands, args.rounds)
-    if args.json:
-        print(json.dumps({"machine": described, "size": args.size, "gflops": rates}, indent=2))
-        return
-    print(table(steps, rates))
-    print(f"""
-{described["processor"]} (family {described["family"]}), micro-kernel: {TARGET.name}, {described["date"]}
-peak: {rates["peak"]:.1f} GFLOP/s on one thread, {rates["peak-all"]:.1f} on {threads.get_num_threads()}
-busy with other things before: {described["busy"] or 0:.0%} of the machine""")
-    if TARGET is PLAIN:
-        print("without a micro-kernel, `tile` is loops and `matmul` is BLAS")
+    steps.report(STEPS, Operands(*args.size), error, args, size=args.size)
 
 
 if __name__ == "__main__":
