@@ -32,7 +32,7 @@ from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.question_answering.task import QuestionTask
+from minidistil.tasks.question_answering.task import QuestionAnsweringTask
 from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
 
@@ -114,7 +114,9 @@ def save_texts(tokenizer: Tokenizer, sentences: str | None, questions: str | Non
     if questions is not None:
         examples = named_task("squad").read(questions)
         asked, contexts = examples.questions[:ASKED], examples.contexts[:ASKED]
-    windows = QuestionTask(DataSettings(max_length=WINDOW)).windows(tokenizer, asked, contexts, bert_config())
+    windows = QuestionAnsweringTask(DataSettings(max_length=WINDOW)).windows(
+        tokenizer, asked, contexts, bert_config()
+    )
     kept = int(windows.examples[ASKED - 1]) + 1  # of the last one, all windows
     lengths = np.diff(windows.offsets)[windows.examples < kept].tolist()
     made = {

@@ -23,7 +23,8 @@ from minidistil.files import write_json
 from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings
 from minidistil.memory import keep_freed_memory
 from minidistil.model import load_model
-from minidistil.tasks.classification.predict import accuracy, predict_logits
+from minidistil.tasks.classification.scores import accuracy
+from minidistil.tasks.inference import predict_logits
 from minidistil.train.settings import TrainSettings
 
 THREE, TWO = "0,2,4", "0,4"

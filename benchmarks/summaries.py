@@ -24,7 +24,7 @@ from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.settings import load_recipe
 from minidistil.tasks.summarization.documents import Documents
 from minidistil.tasks.summarization.oracle import rouge
-from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
+from minidistil.tasks.summarization.task import SummarizationTask, SummarySettings
 
 TRAINING = ("train.epochs=2", "train.lr=1e-4", "train.batch_size=16")
 MEASURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -94,12 +94,12 @@ def main() -> None:
     args = parser.parse_args()
 
     settings = SummarySettings(sentences=args.sentences, unit=args.unit)
-    task = SummaryTask(settings=settings)
+    task = SummarizationTask(settings=settings)
     documents = task.read(args.file)
     encoder = SentenceEncoder.from_pretrained(args.encoder)
 
     def by(method: str) -> Callable[[], list[str]]:
-        chosen = SummaryTask(settings=replace(settings, method=method))
+        chosen = SummarizationTask(settings=replace(settings, method=method))
         return lambda: [summary.text for summary in chosen.predict(encoder, documents.texts)]
 
     def trained() -> list[str]:

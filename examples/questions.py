@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minidistil import pipeline
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.pipelines import pipeline
 from minidistil.settings import load_recipe
 
 PEOPLE = ["Ada Lovelace", "Alan Turing", "Grace Hopper", "Emmy Noether", "Kurt Gödel", "Mary Jackson"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minidistil.embeddings.encoder import SentenceEncoder as SentenceEncoder
     from minidistil.model import load_model as load_model
     from minidistil.model.families import *  # noqa: F403  # configs and models
-    from minidistil.pipelines import pipeline as pipeline
+    from minidistil.tasks.registry import pipeline as pipeline
     from minidistil.text.dataset import Dataset as Dataset
     from minidistil.text.tokenizer import Tokenizer as Tokenizer
     from minidistil.threads import set_num_threads as set_num_threads
@@ -36,7 +36,7 @@ _HOMES = {
     "TrainSettings": "train.settings",
     "Trainer": "train.trainer",
     "load_model": "model",
-    "pipeline": "pipelines",
+    "pipeline": "tasks.registry",
     "set_num_threads": "threads",
 }
 

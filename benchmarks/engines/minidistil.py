@@ -26,9 +26,9 @@ from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation
 from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
-from minidistil.pipelines import TextClassification
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.question_answering.task import QuestionTask
+from minidistil.tasks.question_answering.task import QuestionAnsweringTask
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.optimizer import AdamW
@@ -69,7 +69,9 @@ class Forward(ForwardJob):
 class Labels(TextJob):
     def __init__(self, workload: Workload, model: Model) -> None:
         super().__init__(workload)
-        self.predict = TextClassification(model.eval(), Tokenizer.from_pretrained(MODELS / workload.saved))
+        self.predict = ClassificationTask.bind(
+            model.eval(), Tokenizer.from_pretrained(MODELS / workload.saved)
+        )
 
     def scores(self) -> dict[str, Array]:
         found = self.predict(self.texts.texts)
@@ -83,7 +85,7 @@ class Answers(TextJob):
 
     def scores(self) -> dict[str, Array]:
         assert self.texts.pairs is not None
-        task = QuestionTask(DataSettings(max_length=WINDOW))
+        task = QuestionAnsweringTask(DataSettings(max_length=WINDOW))
         texts = self.texts
         parts = task.span_logits(self.model, self.tokenizer, texts.texts, texts.pairs)
         starts, ends = zip(*(logits for *_, logits in parts), strict=True)

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.jobs.finetune import FineTuningRecipe
     from minidistil.jobs.results import metric_title, numbers
     from minidistil.settings import load_recipe
-    from minidistil.tasks.base import Task
+    from minidistil.tasks.base import TrainableTask
     from minidistil.tasks.registry import named_task, task_name
 
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
@@ -63,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     if len(args.data) > task.files:
         most = "one file" if task.files == 1 else f"at most {task.files} files"
         raise UsageError(f"{args.task} is measured on {most}, not {len(args.data)}")
-    if isinstance(task, Task):
+    if isinstance(task, TrainableTask):
         task = task.as_learnt_by(args.model)
     examples = task.read(*args.data)
-    found = task.measure(args.model, examples, quiet=args.quiet)
+    found = task.evaluate_saved(args.model, examples, quiet=args.quiet)
     if args.json:
         print(to_json({"task": task_name(args.task), "examples": len(examples), **found}))
         return 0

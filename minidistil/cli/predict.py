@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minidistil.cli.inputs import add_input_arguments
 from minidistil.streams import say
 
 if TYPE_CHECKING:
-    from minidistil.cli.inputs import Input
-    from minidistil.pipelines import Pipeline
+    from minidistil.errors import MinidistilError
+    from minidistil.tasks.base import Predictor
+    from minidistil.tasks.inputs import Input
 
 HELP = "label, tag, answer, fill in, choose, summarise, or find the nearest entry"
 EXAMPLES = """\
@@ -36,7 +37,7 @@ with "context" and "choices". A summary is sentences of the text, one a line; a 
 document: standard input is one, whatever its lines. For faq and intents the model is any encoder, and the
 answer that of the nearest entry, or "none" below the threshold."""
 
-# What only some kinds of model take, or are made with; `minidistil.cli.predictions` says which.
+# Options of answering, and of making a predictor: those that only some tasks take.
 OPTIONS = (
     *("question", "n_best", "null_threshold", "aggregation", "no_truncation", "pair", "pair_column"),
     *("top_k", "threshold", "targets", "choices"),
@@ -68,10 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tokens that are read at once (what the model learnt with)",
     )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
-    _add_options(parser)
+    _add_task_options(parser)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_task_options(parser: argparse.ArgumentParser) -> None:
     """By kind of model."""
     labels = parser.add_argument_group("labels, masked words, intents, questions asked before")
     labels.add_argument("--top-k", type=int, metavar="N", help="the N likeliest, with their scores")
@@ -140,81 +141,126 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.cli.common import print_row
     from minidistil.cli.inputs import are_typed, check_inputs, inputs
-    from minidistil.cli.predictions import kind_of, made
-    from minidistil.errors import DataError, InputError, MinidistilError, UsageError
+    from minidistil.errors import MinidistilError
     from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import Learnt
-    from minidistil.text.sources import STDIN, shown_name
 
     check_inputs(args)
-    if args.top_k is not None and args.top_k < 1:
-        raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
-    for name in ("attention", "templates"):
-        if getattr(args, name) is not None and args.html is None:
-            raise UsageError(f"--{name} is part of a page: say --html FILE")
     page = None
     if args.html is not None:
         from minidistil.report.page import Page
 
         page = Page("predictions.html", args.templates)
-    setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
-    predict = made(args.task, args.model, setup, backend=args.backend, mapped=True)
-    options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
-    kind = kind_of(predict, options, file=args.data is not None)
-    for name in ("pair", "pair_column"):
-        options.pop(name, None)
+    predictor = _predictor(args)
+    task, options = predictor.task, _options(args, predictor)
+    args.learnt_columns = Learnt.of(predictor.model.config).columns or {}
     results: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
-    first = True
+    blank = False  # before the next document
 
-    def answer(some: list[Input]) -> None:
-        nonlocal first
-        try:
-            show(some)
-        except InputError as error:
-            where = {} if error.index is None else some[error.index].origin
-            if "line" not in where:
-                raise
-            name = shown_name(args.data or STDIN)
-            raise DataError(str(error), path=name, line=where["line"]) from error
-
-    def show(some: list[Input]) -> None:
-        nonlocal first
-        texts = [given.text for given in some]
+    def answer(some: Sequence[Input]) -> None:
+        nonlocal blank
         pairs = [given.pair for given in some if given.pair is not None]
         more = {"pairs": pairs} if pairs else {}
-        for given, shown in zip(some, kind.show(predict, texts, **more, **options), strict=True):
+        answers = task.show(predictor, [given.text for given in some], **more, **options)
+        for given, shown in zip(some, answers, strict=True):
             if args.json:
                 print(json.dumps({**given.origin, **shown.facts}, ensure_ascii=False))
             else:
-                if kind.whole and not first:
+                if blank:
                     print()
-                first = False
+                blank = task.whole_documents
                 for cells in shown.rows:
                     print_row(*cells)
             if page is not None:
-                results.append((shown.facts, _attention(args, predict, shown.facts)))
+                results.append((shown.facts, _attention(args, predictor, shown.facts)))
         sys.stdout.flush()
 
-    typed = are_typed(args, whole=kind.whole)
-    args.learnt_columns = Learnt.of(predict.model.config).columns or {}
-    columns = predict.task == "token-classification"
-    for some in inputs(args, whole=kind.whole, read=kind.read, columns=columns):
+    for some in inputs(args, task):
         try:
             answer(some)
         except MinidistilError as error:
-            if not typed:
-                raise
-            say(f"minidistil predict: {error}")  # the next line may be better
+            located = _on_its_line(error, some, args.data)
+            if not are_typed(args, task):
+                raise located from error.__cause__ if located is error else error
+            say(f"minidistil predict: {located}")  # the next line may be better
     if page is not None:
         title = f"{Path(args.model).resolve().name}: predictions of minidistil"
-        html = page.render(title=title, task=predict.task, results=results)
+        html = page.render(title=title, task=task.template, results=results)
         with atomic_write(args.html) as temporary:
             temporary.write_text(html, encoding="utf-8")
     return 0
 
 
+def _predictor(args: argparse.Namespace) -> Predictor:
+    """The predictor of the task that is asked for, or that the model's head is for."""
+    from minidistil.cli.common import log_similarity
+    from minidistil.embeddings.directory import read_settings
+    from minidistil.tasks.base import load
+    from minidistil.tasks.registry import predicting_task, task_of
+    from minidistil.weights.hub import resolve
+
+    setup = {name: getattr(args, name) for name in SETUP if getattr(args, name) is not None}
+    loading = {"backend": args.backend, "mapped": True}
+    if args.task is None:
+        _check_setup(setup.keys() & {"entries", "vectors", "answers", "prompt"}, ())  # which no head asks for
+        model, tokenizer = load(args.model, **loading)
+        kind = task_of(model)
+        _check_setup(setup, kind.setup)
+        return kind.bind(model, tokenizer, **setup)
+    named = predicting_task(args.task)
+    _check_setup(setup, named.setup)
+    if args.prompt is not None:
+        setup["prompt"] = read_settings(resolve(args.model)).named_or_text(args.prompt)
+    predictor = named.open(args.model, **loading, **setup)
+    if args.entries is not None:
+        log_similarity(predictor.encoder)  # type: ignore[attr-defined]
+    return predictor
+
+
+def _check_setup(given: Iterable[str], taken: Collection[str]) -> None:
+    """A UsageError for an option that a predictor is not made with."""
+    from minidistil.errors import UsageError
+    from minidistil.tasks.registry import PREDICTED, predicting_task
+
+    for option in set(given) - set(taken):
+        having = [name for name in PREDICTED if option in predicting_task(name).setup]
+        raise UsageError(f"--{option.replace('_', '-')} goes with --task {' or '.join(having)}")
+
+
+def _options(args: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
+    """Options of answering that were given.
+
+    Raises
+    ------
+    UsageError
+        One that means nothing to the task, or one that is missing.
+    """
+    from minidistil.errors import UsageError
+
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    task, name = predictor.task, type(predictor.model).__name__
+    for option in given.keys() - set(task.options):
+        raise UsageError(f"{name} does not take --{option.replace('_', '-')}")
+    for option in task.required:
+        if option not in given and args.data is None:
+            raise UsageError(f"{name} needs --{option.replace('_', '-')}")
+    return {name: value for name, value in given.items() if name not in ("pair", "pair_column")}
+
+
+def _on_its_line(error: MinidistilError, some: Sequence[Input], file: str | None) -> MinidistilError:
+    """The error, with the line of the text that it is about if texts have lines."""
+    from minidistil.errors import DataError, InputError
+    from minidistil.text.sources import STDIN, shown_name
+
+    index = error.index if isinstance(error, InputError) else None
+    where = {} if index is None else some[index].origin
+    if "line" not in where:
+        return error
+    return DataError(str(error), path=shown_name(file or STDIN), line=where["line"])
+
+
 def _attention(
-    args: argparse.Namespace, predict: Pipeline, facts: Mapping[str, Any]
+    args: argparse.Namespace, predictor: Predictor, facts: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The attention asked for in one text, as part of a page."""
     from minidistil.report.attention import attention_map
@@ -226,4 +272,4 @@ def _attention(
         first, second = facts["question"], facts["context"]
     else:
         first, second = facts.get("text", facts.get("context")), facts.get("pair")
-    return attention_map(predict.model, predict.tokenizer, first, second, layer=layer, head=head)
+    return attention_map(predictor.model, predictor.tokenizer, first, second, layer=layer, head=head)

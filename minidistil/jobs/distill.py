@@ -24,7 +24,8 @@ from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.model import Model
-from minidistil.tasks.masked_lm.task import MaskedLMTask, masked_lm_head
+from minidistil.tasks.masked_lm.fill import masked_lm_head
+from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings

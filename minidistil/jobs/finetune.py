@@ -32,7 +32,7 @@ from minidistil.model.families import load_config
 from minidistil.model.heads import SequenceHead
 from minidistil.model.model import Model
 from minidistil.settings import to_dict
-from minidistil.tasks.base import Task
+from minidistil.tasks.base import TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
@@ -127,7 +127,7 @@ class FineTuning:
         quiet: bool = False,
     ) -> None:
         found = named_task(task, recipe.data, recipe.task)
-        if not isinstance(found, Task):
+        if not isinstance(found, TrainableTask):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         if teacher is None and recipe.teaching != TeachingSettings():
             raise ConfigError("settings of teaching. need a teacher: --distill-from")
@@ -222,7 +222,7 @@ class FineTuning:
             kind = self.task.problem_type or teacher.config.problem_type
             base = base.replace(problem_type=kind, id2label=teacher.config.id2label)
         else:
-            base = base.replace(**self.task.changes(self.examples))
+            base = base.replace(**self.task.config_overrides(self.examples))
         taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
         learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
         return base.replace(extra=learnt.kept_in(base.extra))
@@ -366,8 +366,8 @@ class FineTuning:
             models = {"teacher": (self.teacher, self.teacher_tokenizer), **models}
         report: dict[str, Any] = {
             "task": self.task_name,
-            "primary": self.task.primary,
-            "better": "lower" if self.task.primary in self.task.lower_is_better else "higher",
+            "primary": self.task.main_metric,
+            "better": "lower" if self.task.main_metric in self.task.lower_is_better else "higher",
             "recipe": to_dict(self.recipe),
             "examples": len(self.examples),
             "seen": self.job.examples_seen(len(self.examples)),

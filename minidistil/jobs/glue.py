@@ -296,7 +296,7 @@ def _judged(path: Path, name: str) -> float:
     report = read_json(path / "report.json")
     try:
         models = report["models"]
-        value = models.get("student", models.get("model"))[GLUE[name].primary]
+        value = models.get("student", models.get("model"))[GLUE[name].main_metric]
         return 0.0 if value is None else float(value)  # null is what is not defined, see `macro`
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path / 'report.json'} is no report on {name}") from error
@@ -337,7 +337,7 @@ def spread_summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
             else:
                 continue
             means[name][metric] = spread.pop("mean")
-            if metric == GLUE[name].primary and (len(runs) > 1 or isinstance(value, Mapping)):
+            if metric == GLUE[name].main_metric and (len(runs) > 1 or isinstance(value, Mapping)):
                 spreads[name] = spread
     summed = summary(means)
     for name, spread in spreads.items():

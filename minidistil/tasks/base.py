@@ -1,50 +1,88 @@
-"""What fine-tuning, evaluation and prediction need to know of a kind of task."""
+"""Protocol of a kind of task, and of predictors.
+
+A kind of task is one folder of `minidistil.tasks`, and one class there that has all that is particular to the
+kind. `minidistil.tasks.registry` has a line for each name of a task, and imports a class when it is asked.
+
+- `Task`: what a saved model can be evaluated on (`read`, `evaluate_saved`). Similarity is no more than that.
+- `PredictingTask`: it also answers texts. `open` gives a `Predictor`; the command line asks `read_inputs`,
+  `show` and `template`. FAQ is one: an encoder answers by entries, without training.
+- `TrainableTask`: a model with a head learns it (`config_overrides`, `dataset`), answers (`predict`) and is
+  evaluated (`evaluate`). `open` and `evaluate_saved` are here; a kind adds the others.
+"""
 
 from __future__ import annotations
 
+import argparse
 import copy
-import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from minidistil.arguments import check_type
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
 from minidistil.model import load_to_answer
 from minidistil.model.families import load_config, sibling
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
+from minidistil.tasks.inputs import Input, Shown, read_texts
 from minidistil.tasks.training_settings import Learnt
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
 
-log = logging.getLogger("minidistil")
+
+class Predictor:
+    """A model with the task that it answers: from text to answer in one call.
+
+    An empty text is a text like others: the model reads its special tokens alone, as in transformers. So
+    there is a result for each text, in its place, and none depends on another.
+
+    Parameters
+    ----------
+    task : PredictingTask
+    model : Model
+        In evaluation mode.
+    tokenizer : Tokenizer
+    """
+
+    def __init__(self, task: PredictingTask, model: Model, tokenizer: Tokenizer) -> None:
+        check_type("the model of a pipeline", model, Model)
+        check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
+        self.task, self.model, self.tokenizer = task, model, tokenizer.for_model(model.config.vocab_size)
+
+    def __call__(self, *args: Any, **options: Any) -> list[Any]:
+        """A result for each text, in order. The arguments are those of the task's `predict`."""
+        return self.task.predict(self.model, self.tokenizer, *args, **options)
 
 
-class Measurable(ABC):
-    """Something that a model can be measured by. One object stands for one: a kind, its columns and names.
+class Task(ABC):
+    """A task that a model can be evaluated on. One object stands for one: a kind, its columns and names.
 
     Attributes
     ----------
     kind : str
         As `--task` takes it.
-    reads : tuple of str
-        Which settings of its data count for it; `named_task` refuses others.
+    data_settings : tuple of str
+        The fields of `DataSettings` that count for it; `named_task` refuses others.
+    settings_type : type or None
+        A dataclass of settings that only this task has; the class then takes one after the data's.
     files : int
-        In how many files a set of examples may be.
-    primary : str
+        Most files that a set of examples may be in.
+    main_metric : str
         The metric that a model is judged by.
     lower_is_better : tuple of str
-        Those of its metrics of which less is better.
+        Metrics of which less is better.
     """
 
     kind: ClassVar[str]
-    reads: ClassVar[tuple[str, ...]]
+    data_settings: ClassVar[tuple[str, ...]]
+    settings_type: ClassVar[type[Any] | None] = None
     files: ClassVar[int] = 1
-    primary: str
+    main_metric: str
     lower_is_better: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -58,19 +96,66 @@ class Measurable(ABC):
         """
 
     @abstractmethod
-    def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
         """Metrics of a saved model on examples: numbers, or for reports tables of them."""
 
 
-class Task(Measurable):
+class PredictingTask(Task):
+    """A task that texts can be asked of, in Python (`open`) and on the command line.
+
+    Attributes
+    ----------
+    setup : tuple of str
+        Options of the command line that `open` takes.
+    options : tuple of str
+        Options of the command line that `show` takes.
+    required : tuple of str
+        Options that it cannot do without, unless texts are from a file.
+    whole_documents : bool
+        Whether a text is a document: standard input is then one, not one a line, and there is a blank line
+        between results.
+    template : str
+        Name of the template that shows its answers on a page, in `report/templates/predictions`.
+    """
+
+    setup: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    required: ClassVar[tuple[str, ...]] = ()
+    whole_documents: ClassVar[bool] = False
+    template: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:
+        """Load a directory or hub id; options are those of `setup`, and of loading."""
+
+    @abstractmethod
+    def predict(self, *args: Any, **options: Any) -> list[Any]:
+        """An answer for each text, in order; none depends on another."""
+
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        """Texts of the file that `minidistil predict --data` names."""
+        return read_texts(args)
+
+    @abstractmethod
+    def show(self, predictor: Predictor, *args: Any, **options: Any) -> Iterator[Shown]:
+        """Answers to texts as `minidistil predict` prints them.
+
+        Arguments are the texts, `pairs` if each has a second text, and those of `options` that were given.
+        """
+
+
+class TrainableTask(PredictingTask):
     """A kind of task that a model with a head for it learns.
 
     Attributes
     ----------
     head : str
-        What the name of a model class for it ends with.
+        Ending of the name of a model class for it.
     pipeline_tag : str
-        The hub's word for it.
+        The hub's name of the task.
+    does : str
+        What a model without the head does not do, for messages.
     problem_type : str or None
         Of a model's config, if the task decides it.
     usual_length : int
@@ -83,10 +168,60 @@ class Task(Measurable):
 
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    does: ClassVar[str]
     usual_length: ClassVar[int] = 128
     problem_type: str | None = None
     unsaid_length: ClassVar[int | None] = None
     data: DataSettings
+
+    setup: ClassVar[tuple[str, ...]] = ("max_length",)
+
+    # A predictor
+
+    @classmethod
+    def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:
+        """Load a directory or hub id; all is in memory then, but with `mapped=True`.
+
+        Raises
+        ------
+        ConfigError, WeightsError
+            See `bind`.
+        """
+        ours = {name: options.pop(name) for name in cls.setup if name in options}
+        return cls.bind(*load(path_or_id, cls.head, **options), **ours)
+
+    @classmethod
+    def bind(cls, model: Model, tokenizer: Tokenizer, **setup: Any) -> Predictor:
+        """A predictor of a model in memory.
+
+        Raises
+        ------
+        ConfigError
+            The model has no head for it.
+        WeightsError
+            It has, but nobody has trained it.
+        """
+        check_type("the model of a pipeline", model, Model)
+        if not cls.fits(model):
+            raise ConfigError(f"{type(model).__name__} does not {cls.does}")
+        model.check_trained([head for head in model.heads if head.pipeline_tag == cls.pipeline_tag])
+        return cls.of_model(model, DataSettings(**setup)).predictor(model, tokenizer)
+
+    @classmethod
+    def fits(cls, model: Model) -> bool:
+        """True if a model has the head for it."""
+        return any(head.pipeline_tag == cls.pipeline_tag for head in model.heads)
+
+    @classmethod
+    def of_model(cls, model: Model, data: DataSettings) -> TrainableTask:
+        """The task that a model's config says it has learnt."""
+        return cls(data)  # type: ignore[call-arg]
+
+    def predictor(self, model: Model, tokenizer: Tokenizer) -> Predictor:
+        """The task with a model."""
+        return Predictor(self, model, tokenizer)
+
+    # Learning
 
     def max_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
         """Most tokens of an example that a model reads, whichever verb asks it.
@@ -139,7 +274,7 @@ class Task(Measurable):
     def like(self, examples: Any) -> Self:
         """The same task, reading other files by the columns that these examples were read by."""
         other = copy.copy(self)
-        other.data = self.data.like(getattr(examples, "columns", {}), self.reads)
+        other.data = self.data.like(getattr(examples, "columns", {}), self.data_settings)
         return other
 
     def as_learnt_by(self, path_or_id: str | Path) -> Self:
@@ -182,8 +317,8 @@ class Task(Measurable):
         """A ConfigError for examples of another form than a model, called `what`, learnt from."""
 
     @abstractmethod
-    def changes(self, examples: Any) -> dict[str, Any]:
-        """What a new model's config must say, such as the names of the labels, from what it learns from."""
+    def config_overrides(self, examples: Any) -> dict[str, Any]:
+        """Fields of a new model's config, such as names of labels, from the examples that it learns from."""
 
     @abstractmethod
     def dataset(
@@ -198,13 +333,19 @@ class Task(Measurable):
         """Metrics of a model on examples with labels; numbers, or for reports tables of them."""
 
     def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Any) -> dict[str, Any]:
-        """What a finished model's config.json should say beside, from examples that it did not learn from."""
+        """Further keys of a finished model's config.json, from examples that it did not learn from."""
         return {}
 
-    def measure(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
         path = resolve(path_or_id)
         model = load_to_answer(path, self.head, mapped=True)
         self.check_model(model, path)
         self.check_examples(examples, model.config, path)
         tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
         return self.evaluate(model, tokenizer, examples, quiet=quiet)
+
+
+def load(path_or_id: str | Path, head: str | None = None, **options: Any) -> tuple[Model, Tokenizer]:
+    """A model ready to predict, see `load_to_answer`, and its tokenizer."""
+    path = resolve(path_or_id)
+    return load_to_answer(path, head, **options), Tokenizer.from_pretrained(path)

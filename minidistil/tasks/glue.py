@@ -30,7 +30,8 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write
 from minidistil.metrics import retained
 from minidistil.model import load_to_answer
-from minidistil.tasks.classification.task import SequenceTask, label_names
+from minidistil.tasks.classification.scores import label_names
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import named_task
 from minidistil.text.labels import LabelMap
@@ -74,7 +75,7 @@ class GlueTask:
     index: str = "index"
 
     @property
-    def primary(self) -> str:
+    def main_metric(self) -> str:
         return next(iter(self.metrics))
 
 
@@ -210,17 +211,17 @@ def _columns(path: Path) -> list[str]:
     return next((line.rstrip("\r\n").split("\t") for _, line in lines_of(path, str(path))), [])
 
 
-def diagnostic_task(path: Path, data: DataSettings) -> SequenceTask:
+def diagnostic_task(path: Path, data: DataSettings) -> ClassificationTask:
     """AX as GLUE's own files have it; the one with categories calls its columns otherwise."""
     if "Premise" in _columns(path):
         data = replace(data, text="Premise", pair="Hypothesis", label="Label")
     return sequence_task(AX.name, data)
 
 
-def sequence_task(name: str, data: DataSettings | None = None) -> SequenceTask:
+def sequence_task(name: str, data: DataSettings | None = None) -> ClassificationTask:
     """A task of GLUE by its name."""
     task = named_task(name, data)
-    assert isinstance(task, SequenceTask)
+    assert isinstance(task, ClassificationTask)
     return task
 
 
@@ -249,7 +250,7 @@ def summary(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     for name, metrics in found.items():
         task = GLUE[name]
         own = {metric: macro([metrics[metric]]) for metric in task.metrics if metric in metrics}
-        tasks[name] = {**own, "primary": own[task.primary], "score": macro(list(own.values()))}
+        tasks[name] = {**own, "primary": own[task.main_metric], "score": macro(list(own.values()))}
     summed: dict[str, Any] = {
         "tasks": tasks,
         "macro": macro([facts["primary"] for facts in tasks.values()]),
@@ -342,14 +343,14 @@ def _task_of(title: str) -> GlueTask:
     return AX if title == AX.title else next(t for t in GLUE.values() if title.split("-m")[0] == t.title)
 
 
-def predictions(task: SequenceTask, scores: npt.NDArray[Any], names: Sequence[str]) -> list[str]:
+def predictions(task: ClassificationTask, scores: npt.NDArray[Any], names: Sequence[str]) -> list[str]:
     """Answers of a model, [N, C], in the words of the task's own files; `names` are its labels."""
     if task.problem == "regression":
         return [f"{value:.3f}" for value in np.clip(scores.reshape(-1), 0, 5)]
     ours = LabelMap(tuple(names))
-    words = {task.number(name, ours): word for word, name in task.names.items()}
+    words = {task.names.number(name, ours): word for word, name in task.names.names.items()}
     if words.keys() != set(range(len(ours.names))):
         raise ConfigError(
-            f"the model's labels are {', '.join(ours.names)}; the task's are {', '.join(task.names.values())}"
+            f"the model's labels are {', '.join(ours.names)}; the task's are {', '.join(task.names.all)}"
         )
     return [words[i] for i in scores.argmax(1).tolist()]

@@ -1,4 +1,4 @@
-"""What a model says of every token of texts."""
+"""Run a model over many texts: scores of whole sequences, or of every token of texts of any length."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.errors import InputError
 from minidistil.model.checks import require_finite
 from minidistil.model.model import Model
 from minidistil.prefetch import prefetch
@@ -19,6 +20,33 @@ from minidistil.text.windows import Windows
 Array = npt.NDArray[np.floating[Any]]
 
 TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
+
+
+def predict_logits(
+    model: Model, dataset: Dataset, *, progress: Progress | None = None
+) -> npt.NDArray[np.floating[Any]]:
+    """Logits of every sequence, in the dataset's order. Batches are made by length inside.
+
+    Returns
+    -------
+    float [N, C], or [N] from a model for multiple choice.
+
+    Raises
+    ------
+    InputError
+        A model that does not classify sequences, or whose scores are not finite.
+    """
+    classes = () if model.over_choices else (model.config.num_labels,)
+    logits = np.zeros((len(dataset), *classes), model.params.dtype)
+    for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+        outputs, _ = model.forward(dataset.batch(rows), keep_cache=False, scores_only=True)
+        if "logits" not in outputs or outputs["logits"].shape != (len(rows), *classes):
+            raise InputError(f"{type(model).__name__} does not classify sequences")
+        require_finite(outputs["logits"])
+        logits[rows] = outputs["logits"]
+        if progress is not None:
+            progress.update(len(rows))
+    return logits
 
 
 def read_windows(

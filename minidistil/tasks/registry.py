@@ -10,138 +10,133 @@ text. Toxic comments (Jigsaw, on Kaggle, 2018): csv with a column of 0 and 1 for
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from minidistil.arguments import check_type
 from minidistil.errors import ConfigError, UsageError
 from minidistil.settings import build
-from minidistil.tasks.base import Measurable
-from minidistil.tasks.classification.task import Problem, SequenceSettings, SequenceTask
-from minidistil.tasks.classification.trec import TrecTask
 from minidistil.tasks.data import DataSettings, NamedData
-from minidistil.tasks.intents.faq import FaqSettings, FaqTask
-from minidistil.tasks.intents.out_of_scope import ScopeSettings
-from minidistil.tasks.intents.task import IntentTask
-from minidistil.tasks.masked_lm.task import MaskedLMSettings, MaskedLMTask
-from minidistil.tasks.multiple_choice.task import ChoiceTask
-from minidistil.tasks.question_answering.task import QuestionTask
-from minidistil.tasks.similarity.retrieval import RetrievalSettings, RetrievalTask
-from minidistil.tasks.similarity.settings import EncoderSettings
-from minidistil.tasks.similarity.task import SimilarityTask, TranslationTask
-from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
-from minidistil.tasks.token_classification.task import TokenTask
 
-ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
+if TYPE_CHECKING:
+    from minidistil.model.model import Model
+    from minidistil.tasks.base import PredictingTask, Predictor, Task, TrainableTask
 
 
 @dataclass(frozen=True)
-class Named:
+class Entry:
     """A task by name.
 
     Attributes
     ----------
-    make : callable
-        Gives the task from its settings.
-    data : dict
+    path : str
+        Its class, below `minidistil.tasks`: imported when it is asked for.
+    data : mapping
         Settings of its files, see `DataSettings`.
-    settings : type, optional
-        A dataclass of settings that only this task has; `make` then takes one after the data's.
+    options : mapping
+        Further arguments of the class.
     """
 
-    make: Callable[..., Measurable]
+    path: str
     data: Mapping[str, Any] = field(default_factory=dict)
-    settings: type[Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> type[Task]:
+        """The class."""
+        module, _, name = self.path.rpartition(".")
+        found: type[Task] = getattr(importlib.import_module(f"minidistil.tasks.{module}"), name)
+        return found
 
 
-def sequence(
-    problem: Problem = "single",
-    *,
-    data: Mapping[str, Any] | None = None,
-    names: Mapping[str, str] | None = None,
-    primary: str | None = None,
-) -> Named:
-    """A task of one answer for each text, or pair; the arguments are those of `SequenceTask`."""
-    settings = SequenceSettings if problem == "single" else None
-    return Named(partial(SequenceTask, problem, names=names, primary=primary), data or {}, settings)
+CLASSES = "classification.task.ClassificationTask"
+LABELS = "classification.task.MultiLabelTask"
+NUMBER = "classification.task.RegressionTask"
+CHOICE = "multiple_choice.task.MultipleChoiceTask"
+ANSWER = "question_answering.task.QuestionAnsweringTask"
+TAGS = "token_classification.task.TokenClassificationTask"
 
-
+ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
+THREE_WAYS = {name: name for name in ("entailment", "neutral", "contradiction")}
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
-INFERENCE = sequence(  # "-" where those who were asked did not agree
-    data={**SENTENCES, "label": "gold_label", "skip_label": "-"},
-    names={name: name for name in ("entailment", "neutral", "contradiction")},
+INFERENCE = Entry(  # "-" where those who were asked did not agree
+    CLASSES, {**SENTENCES, "label": "gold_label", "skip_label": "-"}, {"names": THREE_WAYS}
 )
-TASKS: dict[str, Named] = {
-    "classification": sequence(),
-    "multi-label": sequence("multi"),
-    "regression": sequence("regression"),
-    "cola": sequence(
-        data={**PLAIN, "text": 3, "label": 1},
-        names={"0": "unacceptable", "1": "acceptable"},
-        primary="matthews",
+TASKS: dict[str, Entry] = {
+    "classification": Entry(CLASSES),
+    "multi-label": Entry(LABELS),
+    "regression": Entry(NUMBER),
+    "cola": Entry(
+        CLASSES,
+        {**PLAIN, "text": 3, "label": 1},
+        {"names": {"0": "unacceptable", "1": "acceptable"}, "main_metric": "matthews"},
     ),
-    "sst2": sequence(
-        data={**TSV, "text": "sentence", "label": "label"}, names={"0": "negative", "1": "positive"}
+    "sst2": Entry(
+        CLASSES,
+        {**TSV, "text": "sentence", "label": "label"},
+        {"names": {"0": "negative", "1": "positive"}},
     ),
-    "mrpc": sequence(
-        data={**TSV, "text": "#1 String", "pair": "#2 String", "label": "Quality"},
-        names={"0": "not_equivalent", "1": "equivalent"},
-        primary="f1",
+    "mrpc": Entry(
+        CLASSES,
+        {**TSV, "text": "#1 String", "pair": "#2 String", "label": "Quality"},
+        {"names": {"0": "not_equivalent", "1": "equivalent"}, "main_metric": "f1"},
     ),
-    "qqp": sequence(
+    "qqp": Entry(
+        CLASSES,
         # A few lines of its files have cells missing.
-        data={**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate", "skip_broken": True},
-        names={"0": "not_duplicate", "1": "duplicate"},
-        primary="f1",
+        {**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate", "skip_broken": True},
+        {"names": {"0": "not_duplicate", "1": "duplicate"}, "main_metric": "f1"},
     ),
     "mnli": INFERENCE,
     "snli": INFERENCE,
-    "ax": sequence(
-        data={**SENTENCES, "label": "label"},
-        names={name: name for name in ("entailment", "neutral", "contradiction")},
-        primary="matthews",
+    "ax": Entry(CLASSES, {**SENTENCES, "label": "label"}, {"names": THREE_WAYS, "main_metric": "matthews"}),
+    "qnli": Entry(
+        CLASSES, {**TSV, "text": "question", "pair": "sentence", "label": "label"}, {"names": ENTAILMENT}
     ),
-    "qnli": sequence(
-        data={**TSV, "text": "question", "pair": "sentence", "label": "label"}, names=ENTAILMENT
+    "rte": Entry(CLASSES, {**SENTENCES, "label": "label"}, {"names": ENTAILMENT}),
+    "wnli": Entry(
+        CLASSES, {**SENTENCES, "label": "label"}, {"names": {"0": "not_entailment", "1": "entailment"}}
     ),
-    "rte": sequence(data={**SENTENCES, "label": "label"}, names=ENTAILMENT),
-    "wnli": sequence(data={**SENTENCES, "label": "label"}, names={"0": "not_entailment", "1": "entailment"}),
-    "stsb": sequence("regression", data={**SENTENCES, "label": "score"}, primary="pearson"),
-    "agnews": sequence(
-        data={"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
-        names={"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
+    "stsb": Entry(NUMBER, {**SENTENCES, "label": "score"}, {"main_metric": "pearson"}),
+    "agnews": Entry(
+        CLASSES,
+        {"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
+        {"names": {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}},
     ),
-    "token-classification": Named(TokenTask),
-    "masked-lm": Named(MaskedLMTask, settings=MaskedLMSettings),
-    "multiple-choice": Named(ChoiceTask),
-    "swag": Named(ChoiceTask),
-    "question-answering": Named(QuestionTask),
-    "squad": Named(QuestionTask),
-    "conll2003": Named(TokenTask, data={"format": "columns"}),
-    "summarization": Named(SummaryTask, settings=SummarySettings),
-    "sms": sequence(
-        data={**PLAIN, "text": 1, "label": 0}, names={"ham": "ham", "spam": "spam"}, primary="f1"
+    "token-classification": Entry(TAGS),
+    "masked-lm": Entry("masked_lm.task.MaskedLMTask"),
+    "multiple-choice": Entry(CHOICE),
+    "swag": Entry(CHOICE),
+    "question-answering": Entry(ANSWER),
+    "squad": Entry(ANSWER),
+    "conll2003": Entry(TAGS, {"format": "columns"}),
+    "summarization": Entry("summarization.task.SummarizationTask"),
+    "sms": Entry(
+        CLASSES,
+        {**PLAIN, "text": 1, "label": 0},
+        {"names": {"ham": "ham", "spam": "spam"}, "main_metric": "f1"},
     ),
-    "trec": Named(TrecTask),
-    "trec-fine": Named(partial(TrecTask, fine=True)),
-    "moderation": sequence(
-        "multi",
-        data={
+    "trec": Entry("classification.trec.TrecTask"),
+    "trec-fine": Entry("classification.trec.TrecTask", options={"fine": True}),
+    "moderation": Entry(
+        LABELS,
+        {
             "format": "csv",
             "text": "comment_text",
             "label_columns": ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"),
         },
-        primary="auroc_macro",
+        {"main_metric": "auroc_macro"},
     ),
-    "intents": Named(IntentTask, settings=ScopeSettings),
-    "faq": Named(FaqTask, data={"text": "question", "label": "answer"}, settings=FaqSettings),
-    "similarity": Named(SimilarityTask, settings=EncoderSettings),
-    "stsb-similarity": Named(SimilarityTask, data={**SENTENCES, "label": "score"}, settings=EncoderSettings),
-    "translations": Named(TranslationTask, settings=EncoderSettings),
-    "retrieval": Named(RetrievalTask, settings=RetrievalSettings),
+    "intents": Entry("intents.task.IntentTask"),
+    "faq": Entry("intents.faq.FaqTask", {"text": "question", "label": "answer"}),
+    "similarity": Entry("similarity.task.SimilarityTask"),
+    "stsb-similarity": Entry("similarity.task.SimilarityTask", {**SENTENCES, "label": "score"}),
+    "translations": Entry("similarity.task.TranslationTask"),
+    "retrieval": Entry("similarity.retrieval.RetrievalTask"),
 }
 
 # Other names of kinds: those of the hub, of transformers' pipelines, and those that people use.
@@ -182,7 +177,7 @@ def task_name(name: str, *, more: Sequence[str] = ()) -> str:
 
 def named_task(
     name: str, data: DataSettings | None = None, settings: Mapping[str, Any] | None = None
-) -> Measurable:
+) -> Task:
     """A task by its name, or a kind of task.
 
     Parameters
@@ -190,7 +185,7 @@ def named_task(
     name : str
         Of a task, such as "sst2", or of a kind of task, such as "classification" or "ner"; see `task_name`.
     data : DataSettings, optional
-        What it says goes before what the name says.
+        Overrides the task's defaults.
     settings : mapping, optional
         Of this task alone.
 
@@ -208,12 +203,110 @@ def named_task(
         key: value for key, value in TASKS[name].data.items() if getattr(given, key) == getattr(usual, key)
     }
     values = {field.name: getattr(given, field.name) for field in fields(usual)}
-    found, own = NamedData(**{**values, **known}, known=tuple(known)), TASKS[name].settings
-    if own is None and settings:
+    entry = TASKS[name]
+    kind = entry.load()
+    if kind.settings_type is None and settings:
         raise ConfigError(f"there is no setting task.{next(iter(settings))}: {name} has none of its own")
-    task = TASKS[name].make(found, *([] if own is None else [build(own, settings or {}, "", "task")]))
+    own = [] if kind.settings_type is None else [build(kind.settings_type, settings or {}, "", "task")]
+    found = NamedData(**{**values, **known}, known=tuple(known))
+    task = kind(found, *own, **entry.options)  # type: ignore[call-arg]
     for key in said:
-        if key not in task.reads:
-            counts = ", ".join(f"data.{key}" for key in task.reads) or "none"
+        if key not in task.data_settings:
+            counts = ", ".join(f"data.{key}" for key in task.data_settings) or "none"
             raise ConfigError(f"data.{key} is no setting of {name}; those that count for it: {counts}")
     return task
+
+
+# Tasks that answer texts. The first six are also the hub's names of what a model's head is for.
+PREDICTED = (
+    *("text-classification", "token-classification", "question-answering", "fill-mask", "multiple-choice"),
+    *("summarization", "intents", "faq"),
+)
+EMBEDDINGS = ("embeddings", "feature-extraction", "sentence-similarity")  # ours, and the hub's names
+
+
+def predicting_task(name: str) -> type[PredictingTask]:
+    """Class of a task that answers texts, by any of its names.
+
+    Raises
+    ------
+    UsageError
+        There is no such task, or none that answers texts.
+    """
+    from minidistil.tasks.base import PredictingTask
+
+    if name not in EMBEDDINGS:
+        kind = TASKS[task_name(name, more=(*PREDICTED, *EMBEDDINGS))].load()
+        if issubclass(kind, PredictingTask):
+            return kind
+    verbs = " (`minidistil embed` gives vectors)" if name in EMBEDDINGS else ""
+    raise UsageError(
+        f"task {name!r} is none that answers a text{verbs}; those that do: {', '.join(PREDICTED)}, and "
+        f"the tasks that finetune learns"
+    )
+
+
+def task_of(model: Model) -> type[TrainableTask]:
+    """Class of the task that a model is made for, by its head.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    from minidistil.tasks.base import TrainableTask
+
+    tag = model.pipeline_tag
+    # A summariser is a token classifier too.
+    names = ("summarization", tag) if tag == "token-classification" else (tag,)
+    for name in names if tag in PREDICTED else ():
+        kind = predicting_task(name)
+        if issubclass(kind, TrainableTask) and kind.fits(model):
+            return kind
+    raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
+
+
+def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
+    """A ready predictor: `pipeline("text-classification", "runs/demo/student")`.
+
+    Parameters
+    ----------
+    task : str
+        A name that `finetune` and `evaluate` take, such as "sst2" or "ner", or "embeddings".
+    path_or_id : directory or hub id
+    **options
+        As for `Model.from_pretrained`; also what the task takes, such as `max_length`, and `entries` of
+        "intents" and "faq".
+
+    Returns
+    -------
+    Predictor
+        Called with texts. For "embeddings" a `SentenceEncoder`.
+
+    Raises
+    ------
+    UsageError
+        There is no such task.
+    ConfigError
+        The model is not for it.
+    """
+    check_type("the task", task, str)
+    if task in EMBEDDINGS:
+        from minidistil.embeddings.encoder import SentenceEncoder
+
+        return SentenceEncoder.from_pretrained(path_or_id, **options)
+    return predicting_task(task).open(path_or_id, **options)
+
+
+def pipeline_of(path_or_id: str | Path, **options: Any) -> Predictor:
+    """The predictor that a model is made for, by its head.
+
+    Raises
+    ------
+    ConfigError
+        There is none for it.
+    """
+    from minidistil.tasks.base import load
+
+    model, tokenizer = load(path_or_id, **options)
+    return task_of(model).bind(model, tokenizer)

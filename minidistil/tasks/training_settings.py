@@ -12,10 +12,11 @@ from typing import Any, Self
 
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
-from minidistil.tasks.intents.out_of_scope import THRESHOLD
 from minidistil.tasks.token_classification.schemes import SCHEMES
 
 KEY = "minidistil"
+NONE = "none"  # the answer where no label is likely enough
+THRESHOLD = "none_threshold"  # a key of its own, beside that object
 # Keys that are about a head, and so not about the next one.
 OF_A_HEAD = (KEY, THRESHOLD, "sentence_transformers", "sbert_ce_default_activation_function")
 TYPES = {
@@ -85,3 +86,17 @@ class Learnt:
         said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         rest = {key: value for key, value in extra.items() if key not in OF_A_HEAD}
         return {**rest, KEY: said} if said else rest
+
+
+def stored_threshold(config: ModelConfig) -> float | None:
+    """The probability below which a model's answer is `NONE`, if its config says one.
+
+    Raises
+    ------
+    ConfigError
+        It is no number.
+    """
+    value = config.extra.get(THRESHOLD)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ConfigError(f"{THRESHOLD} in config.json must be a number, not {value!r}")
+    return value

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, LABELS, make_encoder, make_tokenizer
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.model import (
@@ -18,7 +19,6 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minidistil.pipelines import pipeline
 
 MODELS = {
     "text-classification": BertForSequenceClassification(CONFIG.replace(id2label=LABELS), seed=1),

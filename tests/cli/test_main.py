@@ -262,7 +262,7 @@ def test_an_interruption_is_130_and_says_what_is_saved(message, shown, classifie
     def stop(*arguments, **options):
         raise KeyboardInterrupt(*[message] * bool(message))
 
-    monkeypatch.setattr("minidistil.cli.predictions.made", stop)
+    monkeypatch.setattr("minidistil.cli.predict._predictor", stop)
     assert main(["predict", classifier, "film"]) == 130
     assert capsys.readouterr().err == f"minidistil predict: {shown}\n"
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from tiny import LABELS, make_classifier
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.errors import InputError, UsageError
-from minidistil.pipelines import pipeline
 
 TEXTS = ["the film is warm", "a dull plot", "funny"]
 

@@ -269,7 +269,7 @@ def test_named_tasks_read_their_official_files(name, tmp_path):
     examples = task.read(path)
     assert len(examples) == 2
     assert (examples.pairs is not None) == (name in PAIRS)
-    changes = task.changes(examples)
+    changes = task.config_overrides(examples)
     if name == "stsb":
         assert changes["id2label"] == {0: "score"}
     else:

@@ -9,9 +9,9 @@ import transformers
 from parity_tools import random_model, tensors, their_gradients, twins
 from tiny import CONFIG, SPECIAL, VOCABULARY, make_encoder, make_tokenizer
 
+from minidistil import pipeline
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import load_model
-from minidistil.pipelines import pipeline
 from minidistil.settings import load_recipe
 
 TEXTS = [

@@ -127,7 +127,7 @@ def test_templates_are_in_the_package():
 
 
 def test_jinja_is_for_pages_alone():
-    script = "import sys, minidistil.cli.main, minidistil.cli.predictions; sys.exit('jinja2' in sys.modules)"
+    script = "import sys, minidistil.cli.main, minidistil.tasks.base; sys.exit('jinja2' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

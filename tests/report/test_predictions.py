@@ -9,11 +9,11 @@ from tiny import CONFIG, make_classifier, make_tokenizer
 
 from minidistil.batch import Batch
 from minidistil.cli.main import main
-from minidistil.cli.predictions import KINDS
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, load_model
 from minidistil.report.attention import attention_map
 from minidistil.report.marks import pieces
 from minidistil.report.page import Page, environment
+from minidistil.tasks.registry import PREDICTED
 from minidistil.text.tokenizer import Tokenizer
 
 EVIL = '<script>alert("x")</script>&amp; <b>film</b>'
@@ -108,7 +108,7 @@ def test_facts():
 
 def test_every_task_has_a_template():
     shown = {name.removeprefix("predictions/") for name in environment().list_templates() if "/" in name}
-    assert shown == {f"{task}.html" for task in KINDS}
+    assert shown == {f"{task}.html" for task in PREDICTED}
 
 
 def test_attention_is_the_models(tmp_path):

@@ -85,7 +85,7 @@ def test_numbers_of_tags_are_a_models(tmp_path):
     with pytest.raises(DataError, match="line 1: there is no tag 1; the model has O"):
         found.named({0: "O"})
     with pytest.raises(DataError, match="tags are numbers, and nothing says what they are called"):
-        named_task("ner").changes(found)
+        named_task("ner").config_overrides(found)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_labels_that_are_numbers(tmp_path, caplog):
 
     def learnt(*labels):
         path = written(tmp_path / "a.jsonl", [{"text": "a", "label": label} for label in labels])
-        return list(task.changes(task.read(path))["id2label"].values())
+        return list(task.config_overrides(task.read(path))["id2label"].values())
 
     with pytest.raises(DataError, match=r"are 40 different numbers in 40 .* take the task regression"):
         learnt(*(f"{i / 7:.3f}" for i in range(40)))

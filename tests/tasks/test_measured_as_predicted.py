@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
 
-from minidistil import metrics
+from minidistil import metrics, pipeline
 from minidistil.cli.main import main
 from minidistil.embeddings.similarity import directions
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, BertForSequenceClassification
 from minidistil.model.families import load_config
-from minidistil.pipelines import pipeline
-from minidistil.tasks.classification.predict import answer_scores
+from minidistil.tasks.classification.scores import answer_scores
 from minidistil.tasks.registry import named_task
 from minidistil.tasks.training_settings import KEY, Learnt
 from minidistil.text.tokenizer import Tokenizer

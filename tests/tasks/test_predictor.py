@@ -8,13 +8,10 @@ from tiny import CONFIG, make_classifier, make_tokenizer
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, BertModel
-from minidistil.pipelines import (
-    QuestionAnswering,
-    TextClassification,
-    TokenClassification,
-    pipeline,
-    pipeline_of,
-)
+from minidistil.tasks.classification.task import ClassificationTask
+from minidistil.tasks.question_answering.task import QuestionAnsweringTask
+from minidistil.tasks.registry import pipeline, pipeline_of
+from minidistil.tasks.token_classification.task import TokenClassificationTask
 
 TEXTS = ["The FILM is warm", "", "a plot " * 40, "funny  film,\tlovely cast"]
 TAGS = {0: "O", 1: "B-FUN", 2: "I-FUN", 3: "B-SAD", 4: "I-SAD"}
@@ -36,7 +33,7 @@ def places(tmp_path_factory):
 
 def test_entities(places):
     find = pipeline("token-classification", places / "tokens")
-    assert isinstance(find, TokenClassification)
+    assert isinstance(find.task, TokenClassificationTask)
     together = find(TEXTS)
     assert sum(map(len, together)) > 2
     assert find([]) == []
@@ -64,8 +61,8 @@ def test_answers(places):
 
 
 def test_the_head_says_what_is_done(places, tmp_path):
-    assert isinstance(pipeline_of(places / "tokens"), TokenClassification)
-    assert isinstance(pipeline_of(places / "questions"), QuestionAnswering)
+    assert isinstance(pipeline_of(places / "tokens").task, TokenClassificationTask)
+    assert isinstance(pipeline_of(places / "questions").task, QuestionAnsweringTask)
     with pytest.raises(ConfigError, match="BertModel has no head to predict with"):
         pipeline_of(places / "bare")
     with pytest.raises(ConfigError, match="does not classify tokens"):
@@ -78,9 +75,9 @@ def test_the_head_says_what_is_done(places, tmp_path):
 
 def test_tasks_by_the_names_that_files_have(places, tmp_path):
     encoder = str(make_classifier(tmp_path))
-    assert isinstance(pipeline("conll2003", places / "tokens"), TokenClassification)
-    assert isinstance(pipeline("squad", places / "questions"), QuestionAnswering)
-    assert isinstance(pipeline("sst2", encoder), TextClassification)
+    assert isinstance(pipeline("conll2003", places / "tokens").task, TokenClassificationTask)
+    assert isinstance(pipeline("squad", places / "questions").task, QuestionAnsweringTask)
+    assert isinstance(pipeline("sst2", encoder).task, ClassificationTask)
     encode = pipeline("embeddings", places / "bare")
     assert encode("a film").shape == (CONFIG.hidden_size,)
     assert (encode(["a film", "a plot"])[0] == encode("a film")).all()

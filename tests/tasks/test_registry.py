@@ -6,8 +6,16 @@ from tiny import make_classifier
 from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.errors import UsageError
-from minidistil.pipelines import PIPELINES, TextClassification, TokenClassification, pipeline_class
-from minidistil.tasks.registry import ALIASES, TASKS, named_task, task_name
+from minidistil.tasks.classification.task import ClassificationTask
+from minidistil.tasks.registry import (
+    ALIASES,
+    PREDICTED,
+    TASKS,
+    named_task,
+    predicting_task,
+    task_name,
+)
+from minidistil.tasks.token_classification.task import TokenClassificationTask
 
 
 @pytest.mark.parametrize("name", sorted({*TASKS, *ALIASES} - {"glue"}))
@@ -15,17 +23,17 @@ def test_each_name_makes_a_task(name):
     assert type(named_task(name)) is type(named_task(task_name(name)))
 
 
-@pytest.mark.parametrize("name", sorted({*PIPELINES} & {*TASKS, *ALIASES} - {"intents"}))
+@pytest.mark.parametrize("name", sorted({*PREDICTED} - {"intents"}))
 def test_names_of_predictors_are_names_of_tasks_to_learn(name):
     """All but intents, which an encoder answers from examples and a classifier from what it learnt."""
-    assert getattr(named_task(name), "pipeline_tag", name) == name
+    assert getattr(named_task(name), "pipeline_tag", name) == predicting_task(name).template == name
 
 
 def test_the_hubs_and_the_files_names_lead_to_one_predictor():
     for name in ("text-classification", "classification", "sentiment-analysis", "sentiment", "sst2", "stsb"):
-        assert pipeline_class(name) is TextClassification
+        assert issubclass(predicting_task(name), ClassificationTask)
     for name in ("token-classification", "ner", "conll2003"):
-        assert pipeline_class(name) is TokenClassification
+        assert predicting_task(name) is TokenClassificationTask
 
 
 @pytest.mark.parametrize(
@@ -40,16 +48,16 @@ def test_the_hubs_and_the_files_names_lead_to_one_predictor():
     ],
 )
 def test_a_misspelt_name_gets_the_nearest_in_every_verb(name, hint):
-    for ask in (task_name, named_task, pipeline_class):
+    for ask in (task_name, named_task, predicting_task):
         with pytest.raises(UsageError, match=hint):
             ask(name)
 
 
 def test_a_task_that_answers_no_text_says_so():
     with pytest.raises(UsageError, match="none that answers a text"):
-        pipeline_class("retrieval")
+        predicting_task("retrieval")
     with pytest.raises(UsageError, match="minidistil embed"):
-        pipeline_class("embeddings")
+        predicting_task("embeddings")
 
 
 def test_a_classifier_is_asked_and_measured_under_the_hubs_name(tmp_path, capsys):

@@ -120,7 +120,7 @@ def test_labels_are_looked_for_where_they_are_wanted(write):
     with pytest.raises(DataError, match="line 2: no key 'score'"):
         read_examples(path)
     with pytest.raises(DataError, match="there is no label column"):
-        named_task("classification").changes(named_task("classification").read(path))
+        named_task("classification").config_overrides(named_task("classification").read(path))
 
 
 def test_a_chosen_text_column_takes_no_pair_along(write):

@@ -9,7 +9,7 @@ from tiny import CONFIG, LABELS, make_tokenizer
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import InputError, MinidistilError
 from minidistil.model import BertForSequenceClassification
-from minidistil.pipelines import TextClassification
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
 
@@ -43,7 +43,7 @@ def entries(tmp_path_factory):
     """All that takes texts, as functions of them."""
     tokenizer = make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
     model = BertForSequenceClassification(CONFIG.replace(id2label=LABELS), backend="numpy")
-    classify, encoder = TextClassification(model, tokenizer), SentenceEncoder(model, tokenizer)
+    classify, encoder = ClassificationTask.bind(model, tokenizer), SentenceEncoder(model, tokenizer)
     return {
         "classify": lambda texts: [p.scores for p in classify(texts)],
         "encode": lambda texts: encoder.encode(texts).tolist(),
@@ -119,8 +119,8 @@ def test_one_text_where_it_is_taken():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: TextClassification(None, None),
-        lambda: TextClassification(BertForSequenceClassification(CONFIG, backend="numpy"), "tokenizer"),
+        lambda: ClassificationTask.bind(None, None),
+        lambda: ClassificationTask.bind(BertForSequenceClassification(CONFIG, backend="numpy"), "tokenizer"),
         lambda: SentenceEncoder(None, None),
         lambda: SentenceEncoder.from_pretrained(None),
         lambda: BertForSequenceClassification.from_pretrained(5),

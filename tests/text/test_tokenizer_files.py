@@ -19,7 +19,7 @@ from tokenizers import models, pre_tokenizers, processors
 from minidistil import BertConfig
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
-from minidistil.tasks.classification.predictor import TextClassification
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.readers import Examples
@@ -427,7 +427,7 @@ SMALL = {"vocab_size": N, "hidden_size": 8, "num_hidden_layers": 1, "num_attenti
 
 def test_a_model_answers_until_a_text_holds_a_token_beyond_its_table(tmp_path):
     model = BertForSequenceClassification(BertConfig(**SMALL), seed=1).eval()
-    classify = TextClassification(model, beyond(tmp_path))
+    classify = ClassificationTask.bind(model, beyond(tmp_path))
     assert len(classify(["a film"])) == 1
     with pytest.raises(
         InputError, match=rf"text 1 holds the token '<two>', whose id is {N + 1}, but .* {N} rows"

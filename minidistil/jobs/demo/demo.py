@@ -33,7 +33,8 @@ from minidistil.model.families import load_config
 from minidistil.model.families.bert import BertForSequenceClassification
 from minidistil.model.model import Model
 from minidistil.progress import Progress
-from minidistil.tasks.classification.predict import accuracy, predict_logits
+from minidistil.tasks.classification.scores import accuracy
+from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.arguments import check_number
 from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress
-from minidistil.tasks.base import Task
-from minidistil.tasks.classification.predict import (
+from minidistil.tasks.base import TrainableTask
+from minidistil.tasks.classification.file_labels import FileLabels
+from minidistil.tasks.classification.scores import (
+    Prediction,
     answer_scores,
     class_scores,
     is_number,
+    label_names,
     label_scores,
-    predict_logits,
+    stored_activation,
 )
+from minidistil.tasks.classification.show import ShownLabels
 from minidistil.tasks.data import TABLE, DataSettings
-from minidistil.tasks.training_settings import Learnt
+from minidistil.tasks.inference import predict_logits
+from minidistil.tasks.training_settings import NONE, Learnt, stored_threshold
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import (
     LabelMap,
@@ -32,10 +39,12 @@ from minidistil.text.labels import (
     class_labels,
     encode_numbers,
     label_name,
-    plain_name,
 )
 from minidistil.text.readers import CLASSES, LABELS, Examples
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
+
+log = logging.getLogger("minidistil")
 
 Problem = Literal["single", "multi", "regression"]
 
@@ -47,52 +56,54 @@ TYPES: dict[Problem, str] = {
 
 
 @dataclass(frozen=True)
-class SequenceSettings:
+class ClassificationSettings:
     """Settings of classes, as `task.`.
 
     Attributes
     ----------
     positive : str, int or None
-        Of two classes, the one that F1 is of; None: see `SequenceTask.positive`.
+        Of two classes, the one that F1 is of; None: see `ClassificationTask.positive`.
     """
 
     positive: str | int | None = None
 
 
-class SequenceTask(Task):
-    """One answer for a text or a pair of texts.
+class ClassificationTask(ShownLabels, TrainableTask):
+    """One answer for a text or a pair of texts: here a label of several.
 
     Parameters
     ----------
-    problem : {"single", "multi", "regression"}
     data : DataSettings
-    settings : SequenceSettings
+    settings : ClassificationSettings
     names : mapping of str to str, optional
         Labels as they stand in the files, and what they are called; in the order of the model's outputs.
         Without it labels are what the training file has.
-    primary : str, optional
+    main_metric : str, optional
         "accuracy" by default; of several labels "f1_micro", of regression "pearson".
     """
 
     kind: ClassVar[str] = "classification"
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "pair", "label_columns", "separator", "max_length")
+    data_settings: ClassVar[tuple[str, ...]] = (*TABLE, "pair", "label_columns", "separator", "max_length")
+    settings_type: ClassVar[type[Any] | None] = ClassificationSettings
     head: ClassVar[str] = "ForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
+    does: ClassVar[str] = "classify texts"
     lower_is_better: ClassVar[tuple[str, ...]] = ("mse", "calibration_error")
+    problem: ClassVar[Problem] = "single"
+    usual_metric: ClassVar[str] = "accuracy"
 
     def __init__(
         self,
-        problem: Problem = "single",
         data: DataSettings | None = None,
-        settings: SequenceSettings | None = None,
+        settings: ClassificationSettings | None = None,
         *,
         names: Mapping[str, str] | None = None,
-        primary: str | None = None,
+        main_metric: str | None = None,
     ) -> None:
-        usual = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}
-        self.problem, self.data, self.names = problem, data or DataSettings(), dict(names or {})
-        self.primary, self.settings = primary or usual[problem], settings or SequenceSettings()
-        self.problem_type = TYPES[problem]
+        self.data, self.names = data or DataSettings(), FileLabels(names or {})
+        self.settings = settings or ClassificationSettings()
+        self.main_metric, self.problem_type = main_metric or self.usual_metric, TYPES[self.problem]
+        self._warned = False
         if not self.data.separator:
             raise UsageError("data.separator is empty: something must stand between labels")
         if len(set(self.data.label_columns)) < len(self.data.label_columns):
@@ -102,13 +113,13 @@ class SequenceTask(Task):
         usual = LABELS if self.problem == "regression" else CLASSES
         examples = self.data.read(path, usual_labels=usual)
         if self.names and examples.labels is not None:
-            examples = replace(examples, labels=[self._called(x) for x in examples.labels])
+            examples = replace(examples, labels=[self.names.of_file(x) for x in examples.labels])
             self._check_first(examples)
         return examples
 
     def _check_first(self, examples: Examples) -> None:
         """A DataError for a first line that names the columns, where the authors' files have no such line."""
-        known = [label in self.names.values() for label in (examples.labels or [])[:2]]
+        known = [label in self.names.all for label in (examples.labels or [])[:2]]
         if not self.data.named_columns and known == [False, True]:
             first = (examples.labels or [""])[0]
             raise DataError(
@@ -118,15 +129,7 @@ class SequenceTask(Task):
                 remedy=(("header", "true"),),
             )
 
-    def _called(self, label: Any) -> Any:
-        """Name of a label of the files; the label itself if it is none of theirs."""
-        name = label_name(label) if not isinstance(label, list) else ""
-        return self.names.get(name, self.names.get(plain_name(name), label))
-
-    def changes(self, examples: Examples) -> dict[str, Any]:
-        if self.problem == "regression":
-            encode_numbers(examples)  # complains where there are none
-            return {"problem_type": TYPES[self.problem], "id2label": {0: "score"}}
+    def config_overrides(self, examples: Examples) -> dict[str, Any]:
         there = class_labels(examples, several=self.problem == "multi")
         if self.problem == "multi":
             found = labels = LabelMap.fit_sets(there, self.data.separator)
@@ -134,13 +137,13 @@ class SequenceTask(Task):
             found = labels = LabelMap.fit(there)
         check_classes(found.names, examples)
         if self.names:
-            labels = LabelMap(tuple(self.names.values()))
+            labels = LabelMap(self.names.all)
         elif self.data.label_columns:
             labels = LabelMap(self.data.label_columns)
         if len(found.names) < (1 if self.problem == "multi" else 2):
             only = f"only one class, {found.names[0]!r}" if found.names else "no label"
             raise DataError(f"{only}: there is nothing to tell apart", path=examples.path)
-        return {"problem_type": TYPES[self.problem], "id2label": dict(enumerate(labels.names))}
+        return {"problem_type": self.problem_type, "id2label": dict(enumerate(labels.names))}
 
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
@@ -168,14 +171,95 @@ class SequenceTask(Task):
 
     def targets(self, examples: Examples, config: ModelConfig) -> npt.NDArray[Any]:
         """Labels as numbers: int64 [N], of several labels float32 [N, C], of a regression float64 [N]."""
-        if self.problem == "regression":
-            return encode_numbers(examples)
         labels = LabelMap(label_names(config))
         if self.names:
-            examples = replace(examples, labels=self._as_written(class_labels(examples), labels))
+            examples = replace(examples, labels=self.names.as_written(class_labels(examples), labels))
         if self.problem == "multi":
             return labels.encode_sets(examples, self.data.separator)
         return labels.encode(examples)
+
+    @classmethod
+    def of_model(cls, model: Model, data: DataSettings) -> TrainableTask:
+        config = model.config
+        if config.num_labels == 1 and config.problem_type is None and stored_activation(config) is None:
+            log.warning(
+                "config.json does not say whether the one output of this model is a probability: it is given "
+                'as it is, without a sigmoid (say "problem_type": "regression", or an activation)'
+            )
+        if is_number(config):
+            return RegressionTask(data)
+        return (MultiLabelTask if config.problem_type == TYPES["multi"] else ClassificationTask)(data)
+
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: str | Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        threshold: float | None = None,
+        truncation: bool = True,
+    ) -> list[Prediction]:
+        """Labels, or numbers, of texts or of pairs of texts.
+
+        Parameters
+        ----------
+        texts : str or sequence of str
+        pairs : sequence of str, optional
+            The second text of each, for a model of pairs.
+        threshold : float, optional
+            A probability, below which a label is not given; see `Prediction`. By default what the model's
+            config says ("none_threshold", of intents); else one half for many labels, and nothing for one.
+        truncation : bool
+            Without it a text longer than the model takes is an InputError.
+
+        Raises
+        ------
+        ConfigError
+            Two labels have one name.
+        InputError
+            What is no text, or one that is too long.
+        UsageError
+            A threshold that is no probability, or for a regression.
+        """
+        texts = as_texts("texts", texts, one=True)
+        if pairs is not None and len(pairs := as_texts("pairs", pairs, one=True)) != len(texts):
+            raise InputError(f"{len(texts)} texts but {len(pairs)} second texts")
+        config = model.config
+        if threshold is None:
+            threshold = None if self.is_number(config) else stored_threshold(config)
+        elif self.is_number(config):
+            raise UsageError("a model of a number has no threshold")
+        else:
+            check_number("the threshold, a probability,", threshold, 0, 1)
+        self._warn_of_pairs(config, pairs is not None)
+        names = label_names(config)
+        return [
+            self._prediction(names, row, best, threshold)
+            for scores in self.answers(model, tokenizer, texts, pairs, truncation=truncation)
+            for row, best in zip(scores.tolist(), scores.argmax(1).tolist(), strict=True)
+        ]
+
+    def is_number(self, config: ModelConfig) -> bool:
+        return self.problem == "regression" and stored_activation(config) != "Sigmoid"
+
+    def _warn_of_pairs(self, config: ModelConfig, pairs: bool) -> None:
+        """Warn, once, of texts alone where pairs were learnt, or the reverse."""
+        if Learnt.of(config).pairs not in (None, pairs) and not self._warned:
+            given, other = ("pairs of texts", "texts alone") if pairs else ("texts alone", "pairs of texts")
+            log.warning("these are %s, and the model learnt from %s: its answers mean little", given, other)
+            self._warned = True
+
+    def _prediction(
+        self, names: Sequence[str], row: list[float], best: int, threshold: float | None
+    ) -> Prediction:
+        """Of one text, from the scores of its labels, `best` the highest."""
+        if self.problem == "multi":
+            least = 0.5 if threshold is None else threshold
+            label = ", ".join(name for name, value in zip(names, row, strict=True) if value >= least)
+        else:
+            label = NONE if threshold is not None and row[best] < threshold else names[best]
+        return Prediction(label, row[best], dict(zip(names, row, strict=True)))
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
@@ -232,46 +316,23 @@ class SequenceTask(Task):
     def _check_labels(self, config: ModelConfig, examples: Examples) -> None:
         """A ConfigError if none of the labels in a file are the model's."""
         ours = LabelMap(label_names(config))
-        theirs = LabelMap.fit(self._as_written(class_labels(examples), ours)).names
+        theirs = LabelMap.fit(self.names.as_written(class_labels(examples), ours)).names
         if theirs and all(ours.number(name) is None for name in theirs):
             raise ConfigError(
                 f"the labels of {examples.path} are {', '.join(theirs[:8])}, the model's "
                 f"{', '.join(ours.names)}: rename them in id2label of its config.json"
             )
 
-    def _as_written(self, labels: Sequence[Any], ours: LabelMap) -> list[Any]:
-        """Labels of a named task as the model has them: others write them in capitals, or number them."""
-        if not self.names:
-            return list(labels)
-        known = {name.casefold(): name for name in ours.names}
-        if ours.are_numbers and list(self.names) == [str(i) for i in range(len(ours.names))]:
-            known = {name.casefold(): number for number, name in self.names.items()}
-        return [known.get(str(label).casefold(), label) for label in labels]
-
-    def number(self, name: str, ours: LabelMap) -> int | None:
-        """The number of a class of the task among a model's; None if the model has none of this name."""
-        return ours.number(label_name(*self._as_written([name], ours)))
-
     def score(
         self, scores: npt.NDArray[np.float64], labels: npt.NDArray[Any], config: ModelConfig
     ) -> dict[str, Any]:
-        """Metrics of what a model with this config answers, [N, C] of `answer_scores`.
+        """Metrics of the answers [N, C] of a model with this config, see `answer_scores`.
 
         One label: expected calibration error, and what `class_scores` has. Several: what `label_scores` has.
         Numbers: Pearson, Spearman, mean squared error.
         """
-        if self.problem == "regression":
-            values = scores.reshape(-1)
-            return {
-                "pearson": metrics.pearson(labels, values),
-                "spearman": metrics.spearman(labels, values),
-                "mse": metrics.mean_squared_error(labels, values),
-            }
-        names = label_names(config)
-        if self.problem == "multi":
-            return label_scores(labels > 0.5, scores, names)
         error = metrics.expected_calibration_error(labels, scores)
-        found = class_scores(labels, scores.argmax(1), names, self.positive(config))
+        found = class_scores(labels, scores.argmax(1), label_names(config), self.positive(config))
         return {**found, "calibration_error": error}
 
     def positive(self, config: ModelConfig) -> int:
@@ -288,37 +349,51 @@ class SequenceTask(Task):
         ours, said = LabelMap(label_names(config)), self.settings.positive
         if said is not None:
             name = label_name(said)
-            number = self.number(self.names.get(name, name), ours)
+            number = self.names.number(self.names.of_file(name), ours)
             if number is None or len(ours.names) != 2:
                 raise ConfigError(
                     f"task.positive is {said!r}: expected one of two classes; there are: "
                     f"{', '.join(ours.names)}"
                 )
             return number
-        usual = [Learnt.of(config).positive, *list(self.names.values())[1:2]]
-        numbers = [self.number(name, ours) for name in usual if name is not None]
+        usual = [Learnt.of(config).positive, *self.names.all[1:2]]
+        numbers = [self.names.number(name, ours) for name in usual if name is not None]
         return next((number for number in numbers if number is not None), 1)
 
 
-def problem_of(config: ModelConfig) -> Problem:
-    """Kind of a model's answer: one label, several, or a number."""
-    if is_number(config):
-        return "regression"
-    return "multi" if config.problem_type == TYPES["multi"] else "single"
+class MultiLabelTask(ClassificationTask):
+    """Any number of labels for a text or a pair of texts."""
+
+    settings_type: ClassVar[type[Any] | None] = None
+    problem: ClassVar[Problem] = "multi"
+    usual_metric: ClassVar[str] = "f1_micro"
+
+    def score(
+        self, scores: npt.NDArray[np.float64], labels: npt.NDArray[Any], config: ModelConfig
+    ) -> dict[str, Any]:
+        return label_scores(labels > 0.5, scores, label_names(config))
 
 
-def label_names(config: ModelConfig) -> tuple[str, ...]:
-    """Names of a model's outputs, in their order.
+class RegressionTask(ClassificationTask):
+    """A number for a text or a pair of texts."""
 
-    Raises
-    ------
-    ConfigError
-        Two have one name: an answer could not say which is meant.
-    """
-    names = tuple(config.label_names)
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise ConfigError(
-                f"id2label in config.json calls both {names.index(name)} and {i} {name!r}: name them apart"
-            )
-    return names
+    settings_type: ClassVar[type[Any] | None] = None
+    problem: ClassVar[Problem] = "regression"
+    usual_metric: ClassVar[str] = "pearson"
+
+    def config_overrides(self, examples: Examples) -> dict[str, Any]:
+        encode_numbers(examples)  # complains where there are none
+        return {"problem_type": self.problem_type, "id2label": {0: "score"}}
+
+    def targets(self, examples: Examples, config: ModelConfig) -> npt.NDArray[Any]:
+        return encode_numbers(examples)
+
+    def score(
+        self, scores: npt.NDArray[np.float64], labels: npt.NDArray[Any], config: ModelConfig
+    ) -> dict[str, Any]:
+        values = scores.reshape(-1)
+        return {
+            "pearson": metrics.pearson(labels, values),
+            "spearman": metrics.spearman(labels, values),
+            "mse": metrics.mean_squared_error(labels, values),
+        }

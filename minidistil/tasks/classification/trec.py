@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from minidistil.errors import DataError
-from minidistil.tasks.classification.task import SequenceTask
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.text.readers import Examples, read_examples
 from minidistil.text.sources import decoded, opened, shown_name
@@ -17,7 +17,7 @@ COARSE = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 LINE = re.compile(r"([^\s:]+):(\S+) +(\S.*)")
 
 
-class TrecTask(SequenceTask):
+class TrecTask(ClassificationTask):
     """Classes of questions, from files with a line each: `NUM:dist How far is it from Denver to Aspen ?`.
 
     Tables by their name (csv, tsv, jsonl, parquet) have the columns of the `datasets` library, "text" with
@@ -31,10 +31,11 @@ class TrecTask(SequenceTask):
         of the six before it.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("max_length",)
+    data_settings: ClassVar[tuple[str, ...]] = ("max_length",)
+    settings_type: ClassVar[type[Any] | None] = None
 
     def __init__(self, data: DataSettings | None = None, *, fine: bool = False) -> None:
-        super().__init__("single", data, names=None if fine else {name: name for name in COARSE})
+        super().__init__(data, names=None if fine else {name: name for name in COARSE})
         self._fine, self._every_line = fine, False
 
     def to_predict(self) -> Self:

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import Measurable
+from minidistil.tasks.base import Predictor
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
-from minidistil.tasks.intents.out_of_scope import NONE, OUTSIDE, ScopeSettings, none_scores, or_none
+from minidistil.tasks.intents.out_of_scope import OUTSIDE, ScopeSettings, none_scores, or_none
+from minidistil.tasks.intents.show import ShownNearest
+from minidistil.tasks.training_settings import NONE
 from minidistil.text.labels import class_labels, label_name
 from minidistil.text.readers import Examples
 
@@ -33,7 +36,7 @@ class FaqSettings(ScopeSettings):
     answers: bool = False
 
 
-class FaqTask(Measurable):
+class FaqTask(ShownNearest):
     """How well an encoder finds the answer to a question among entries, which are questions with answers.
 
     Parameters
@@ -45,11 +48,27 @@ class FaqTask(Measurable):
     """
 
     kind: ClassVar[str] = "faq"
-    reads: ClassVar[tuple[str, ...]] = TABLE
+    template: ClassVar[str] = "faq"
+    data_settings: ClassVar[tuple[str, ...]] = TABLE
+    settings_type: ClassVar[type[Any] | None] = FaqSettings
+    setup: ClassVar[tuple[str, ...]] = (*ShownNearest.setup, "answers")
+    own: ClassVar[tuple[str, ...]] = (*ShownNearest.own, "answers")
 
     def __init__(self, data: DataSettings | None = None, settings: FaqSettings | None = None) -> None:
         usual = DataSettings(text="question", label="answer")
-        self.data, self.settings, self.primary = data or usual, settings or FaqSettings(), "accuracy"
+        self.data, self.settings, self.main_metric = data or usual, settings or FaqSettings(), "accuracy"
+
+    @classmethod
+    def of_encoder(cls, encoder: SentenceEncoder, **options: Any) -> Predictor:
+        from minidistil.tasks.intents.predictor import Faq
+
+        return Faq(encoder, **options)
+
+    def predict(self, *args: Any, **options: Any) -> list[Any]:
+        raise UsageError('faq answers by entries: pipeline("faq", ENCODER, entries=FILE)')
+
+    def cells(self, answer: Any) -> list[object]:
+        return [answer.answer or NONE, answer.score]
 
     def read(self, path: str | Path) -> Examples:
         """Questions with the right answer, or the right entry's question; without either there is none."""
@@ -71,7 +90,9 @@ class FaqTask(Measurable):
                 raise DataError("the answer is empty", path=examples.path, line=line)
         return replace(examples, labels=answers)
 
-    def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
         """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""
         if self.settings.entries is None:
             raise UsageError("faq needs entries to find answers in: --entries FILE")

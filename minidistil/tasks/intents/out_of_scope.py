@@ -9,16 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError
 from minidistil.tasks.similarity.ranking import one_each, ranked_scores, rows_at_once
 from minidistil.tasks.similarity.settings import EncoderSettings
+from minidistil.tasks.training_settings import NONE
 from minidistil.text.labels import label_name
 
-NONE = "none"  # what is answered then
 WRITTEN = {"", NONE, "oos", "out_of_scope", "out-of-scope"}  # as files have it
 OUTSIDE = -1  # in place of a class number
-THRESHOLD = "none_threshold"  # in a model's config.json; transformers keeps it and makes nothing of it
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,6 @@ def or_none(label: Any) -> str:
     """A label as it stands in a file; `NONE` however that is written."""
     name = label_name(label)
     return NONE if name.lower() in WRITTEN else name
-
-
-def stored_threshold(config: ModelConfig) -> float | None:
-    """The probability below which a model's answer is `NONE`, if its config says one.
-
-    Raises
-    ------
-    ConfigError
-        It is no number.
-    """
-    value = config.extra.get(THRESHOLD)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ConfigError(f"{THRESHOLD} in config.json must be a number, not {value!r}")
-    return value
 
 
 def none_scores(

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.errors import InputError, UsageError
-from minidistil.model.model import Model
+from minidistil.errors import InputError
+from minidistil.tasks.base import PredictingTask, Predictor
 from minidistil.tasks.intents.faq import FaqTask, compared
 from minidistil.tasks.intents.nearest import Near, NearestEntries, entry_vectors
-from minidistil.tasks.intents.out_of_scope import NONE, or_none
+from minidistil.tasks.intents.out_of_scope import or_none
 from minidistil.tasks.intents.task import IntentTask, nearest_intents
-from minidistil.tasks.predictor import Pipeline
+from minidistil.tasks.training_settings import NONE
 from minidistil.text.readers import Examples
 from minidistil.text.texts import as_texts
 
 Entries = str | Path | Sequence[tuple[str, str]]
 
 
-class Nearest(Pipeline):
-    """What looks for the nearest of some entries: made once from an encoder and the entries, asked often.
+class Nearest(Predictor):
+    """A search for the nearest of some entries: made once from an encoder and the entries, asked often.
 
     Parameters
     ----------
+    task : PredictingTask
     encoder : SentenceEncoder
     texts : sequence of str, [E]
         To compare with.
@@ -37,36 +38,25 @@ class Nearest(Pipeline):
 
     Attributes
     ----------
-    own : tuple of str
-        Options of making one that are not the encoder's.
     vectors : float [E, H]
     nearest : NearestEntries
     threshold : float or None
         The score below which there is no answer.
     """
 
-    own: ClassVar[tuple[str, ...]] = ("entries", "vectors", "threshold")
     nearest: NearestEntries
     threshold: float | None
 
     def __init__(
-        self, encoder: SentenceEncoder, texts: Sequence[str], vectors: str | Path | npt.ArrayLike | None
+        self,
+        task: PredictingTask,
+        encoder: SentenceEncoder,
+        texts: Sequence[str],
+        vectors: str | Path | npt.ArrayLike | None,
     ) -> None:
-        self.model, self.tokenizer = encoder.model, encoder.tokenizer
+        super().__init__(task, encoder.model, encoder.tokenizer)
+        self.encoder = encoder
         self.vectors = entry_vectors(encoder, texts, vectors)
-
-    @classmethod
-    def suits(cls, model: Model) -> bool:
-        """No head says that it is wanted: any encoder does, if entries are given."""
-        return False
-
-    @classmethod
-    def from_pretrained(cls, path_or_id: str | Path, **options: Any) -> Self:
-        """Load an encoder; the options are those of the class, and of `SentenceEncoder.from_pretrained`."""
-        if options.get("entries") is None:
-            raise UsageError(f"{cls.task} needs entries, texts to compare with: --entries FILE")
-        ours = {key: options.pop(key) for key in cls.own if key in options}
-        return cls(SentenceEncoder.from_pretrained(path_or_id, **options), **ours)
 
     def _find(
         self, texts: str | Sequence[str], top_k: int, threshold: float | None
@@ -127,8 +117,6 @@ class Intents(Nearest):
         if some of them are out of scope; if not, every text has an intent.
     """
 
-    task: ClassVar[str] = "intents"
-
     def __init__(
         self,
         encoder: SentenceEncoder,
@@ -141,7 +129,7 @@ class Intents(Nearest):
             examples = IntentTask().read(entries)
         else:
             examples = as_examples(entries, or_none)
-        super().__init__(encoder, examples.texts, vectors)
+        super().__init__(IntentTask(), encoder, examples.texts, vectors)
         self.nearest, best = nearest_intents(encoder, examples, self.vectors)
         self.threshold = best if threshold is None else threshold
         self._examples = [
@@ -213,9 +201,6 @@ class Faq(Nearest):
         Below it there is no answer; without it there always is.
     """
 
-    task: ClassVar[str] = "faq"
-    own: ClassVar[tuple[str, ...]] = (*Nearest.own, "answers")
-
     def __init__(
         self,
         encoder: SentenceEncoder,
@@ -230,7 +215,7 @@ class Faq(Nearest):
         else:
             examples = as_examples(entries)
         texts, labels = compared(examples, answers=answers)
-        super().__init__(encoder, texts, vectors)
+        super().__init__(FaqTask(), encoder, texts, vectors)
         self.nearest = NearestEntries(encoder, self.vectors, labels)
         self.threshold = threshold
         self._questions = examples.texts

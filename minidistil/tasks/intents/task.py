@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,19 @@ from minidistil.config import ModelConfig
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import DataError, UsageError
 from minidistil.model.model import Model
-from minidistil.tasks.classification.predict import class_scores
-from minidistil.tasks.classification.task import SequenceTask, label_names
+from minidistil.tasks.base import Predictor
+from minidistil.tasks.classification.scores import class_scores, label_names
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
 from minidistil.tasks.intents.out_of_scope import (
-    NONE,
     OUTSIDE,
-    THRESHOLD,
     ScopeSettings,
     none_scores,
     or_none,
-    stored_threshold,
 )
+from minidistil.tasks.intents.show import ShownNearest
+from minidistil.tasks.training_settings import NONE, THRESHOLD, stored_threshold
 from minidistil.text.dataset import Dataset
 from minidistil.text.json_text import has_rows, read_json
 from minidistil.text.labels import LabelMap, class_labels
@@ -38,7 +38,7 @@ from minidistil.text.tokenizer import Tokenizer
 Array = npt.NDArray[np.floating[Any]]
 
 
-class IntentTask(SequenceTask):
+class IntentTask(ShownNearest, ClassificationTask):
     """One intent for each text: a classifier has learnt them, or an encoder compares with examples.
 
     An example whose label is empty, "none" or "oos" is out of scope. It teaches no class, but on held-out
@@ -51,9 +51,20 @@ class IntentTask(SequenceTask):
         With `entries`, a model that is measured is an encoder.
     """
 
+    kind: ClassVar[str] = "intents"
+    template: ClassVar[str] = "intents"
+    settings_type: ClassVar[type[Any] | None] = ScopeSettings
+
     def __init__(self, data: DataSettings | None = None, settings: ScopeSettings | None = None) -> None:
-        super().__init__("single", data)
+        super().__init__(data)
         self.scope = settings or ScopeSettings()
+
+    @classmethod
+    def of_encoder(cls, encoder: SentenceEncoder, **options: Any) -> Predictor:
+        """Intents by `entries`; a classifier of intents is opened as one of classification."""
+        from minidistil.tasks.intents.predictor import Intents
+
+        return Intents(encoder, **options)
 
     def read(self, path: str | Path) -> Examples:
         """Examples of a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
@@ -64,8 +75,8 @@ class IntentTask(SequenceTask):
             return examples
         return replace(examples, labels=[or_none(label) for label in class_labels(examples)])
 
-    def changes(self, examples: Examples) -> dict[str, Any]:
-        return super().changes(in_scope(examples))
+    def config_overrides(self, examples: Examples) -> dict[str, Any]:
+        return super().config_overrides(in_scope(examples))
 
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
@@ -102,12 +113,14 @@ class IntentTask(SequenceTask):
             **none_scores(labels, probabilities, threshold),
         }
 
-    def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
         if self.scope.entries is None:
             if self.scope.prompt is not None:
                 raise UsageError("task.prompt is of an encoder that compares with entries: --entries FILE")
-            return super().measure(path_or_id, examples, quiet=quiet)
+            return super().evaluate_saved(path_or_id, examples, quiet=quiet)
         entries = self.read(self.scope.entries)
         labels = intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
         encoder = self.scope.encoder(path_or_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,15 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.batch import Batch
 from minidistil.config import ModelConfig
-from minidistil.errors import DataError, InputError
+from minidistil.errors import DataError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.model import Model
-from minidistil.model.token_heads import MaskedLMHead
 from minidistil.progress import Progress
-from minidistil.tasks.base import Task
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
+from minidistil.tasks.inputs import Shown
+from minidistil.tasks.masked_lm.fill import Filling, FillMask, word_scores
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.corpus.chunks import chunk
 from minidistil.text.corpus.corpus import Corpus
@@ -42,7 +43,7 @@ class MaskedLMSettings:
     whole_words: bool = False
 
 
-class MaskedLMTask(Task):
+class MaskedLMTask(TrainableTask):
     """Masked words of running text.
 
     An example is a line, or the text of a row; longer ones than `max_length` are cut into pieces. Of their
@@ -57,20 +58,25 @@ class MaskedLMTask(Task):
     """
 
     kind: ClassVar[str] = "masked-lm"
-    reads: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
+    data_settings: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
+    settings_type: ClassVar[type[Any] | None] = MaskedLMSettings
     head: ClassVar[str] = "ForMaskedLM"
     pipeline_tag: ClassVar[str] = "fill-mask"
+    does: ClassVar[str] = "guess words"
+    setup: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ("top_k", "targets")
+    template: ClassVar[str] = "fill-mask"
     unsaid_length: ClassVar[int | None] = 128
     lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
 
     def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
         self.data, self.settings = data or DataSettings(), settings or MaskedLMSettings()
-        self.primary = "perplexity"
+        self.main_metric = "perplexity"
 
     def read(self, path: str | Path) -> Examples:
         return replace(self.data.read(path), pairs=None, labels=None)
 
-    def changes(self, examples: Examples) -> dict[str, Any]:
+    def config_overrides(self, examples: Examples) -> dict[str, Any]:
         return {}
 
     def dataset(
@@ -102,33 +108,21 @@ class MaskedLMTask(Task):
         data = self.dataset(tokenizer, examples, model.config).fixed()
         return dict(evaluate_masked_lm(model, data, quiet=quiet))
 
+    def predictor(self, model: Model, tokenizer: Tokenizer) -> FillMask:
+        return FillMask(self, model, tokenizer)
 
-def masked_lm_head(model: Model) -> MaskedLMHead:
-    """The head of a masked LM.
+    def predict(self, model: Model, tokenizer: Tokenizer, *args: Any, **options: Any) -> list[Filling]:
+        """Words for the masks of texts; the arguments are those of `FillMask`."""
+        return self.predictor(model, tokenizer)(*args, **options)
 
-    Raises
-    ------
-    InputError
-        The model has none.
-    """
-    for head in model.heads:
-        if isinstance(head, MaskedLMHead):
-            return head
-    raise InputError(f"{type(model).__name__} does not guess words; a ...ForMaskedLM is needed")
-
-
-def word_scores(model: Model, batch: Batch, tokens: npt.NDArray[np.int64]) -> Array:
-    """Scores of all words [n, V] in the place of n of a batch's tokens, and of those alone.
-
-    Raises
-    ------
-    InputError
-        The model is no masked LM.
-    """
-    head = masked_lm_head(model)
-    outputs, _ = model.forward(batch, logits=False, keep_cache=False)
-    last = model.params.linear(*head.decoder_names(model.config))
-    return np.asarray(model.backend.linear_forward(outputs["features"][tokens], *last)[0])
+    def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+        for text, found in zip(texts, predictor(texts, **options), strict=True):
+            rows: list[list[object]] = [[c.token, c.score, c.text] for m in found.masks for c in m.candidates]
+            if len(found.masks) > 1:
+                rows.append([" ".join(found.tokens), found.score, found.text])
+            masks = [m._asdict() | {"candidates": [c._asdict() for c in m.candidates]} for m in found.masks]
+            facts = {"text": text, "filled": found.text, "score": found.score, "tokens": found.tokens}
+            yield Shown(rows, {**facts, "masks": masks})
 
 
 def evaluate_masked_lm(

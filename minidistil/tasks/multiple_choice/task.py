@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.errors import DataError, InputError
+from minidistil.errors import DataError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
-from minidistil.tasks.base import Task
-from minidistil.tasks.classification.predict import predict_logits
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.multiple_choice.swag import Choices, read_choices
+from minidistil.tasks.inference import predict_logits
+from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
+from minidistil.tasks.multiple_choice.swag import ChoiceRow, Choices, choice_row, read_choices
 from minidistil.text.choices import MultipleChoiceDataset
 from minidistil.text.dataset import Dataset
+from minidistil.text.json_text import json_object
+from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
 Array = npt.NDArray[np.floating[Any]]
 
 
-class ChoiceTask(Task):
+class Choice(NamedTuple):
+    """The choice for one text.
+
+    Attributes
+    ----------
+    number : int
+        Which of the choices, from 0.
+    text : str
+        The choice itself.
+    score : float
+        Its probability among the choices.
+    scores : list of float
+        The probability of every choice, in their order.
+    """
+
+    number: int
+    text: str
+    score: float
+    scores: list[float]
+
+
+class MultipleChoiceTask(TrainableTask):
     """One of several texts that goes with a context.
 
     The context is the first text of a pair, each choice the second (Zellers et al. 2018, section 5).
@@ -38,13 +64,16 @@ class ChoiceTask(Task):
     """
 
     kind: ClassVar[str] = "multiple-choice"
-    reads: ClassVar[tuple[str, ...]] = ("text", "pair", "label", "format", "header", "max_length")
+    data_settings: ClassVar[tuple[str, ...]] = ("text", "pair", "label", "format", "header", "max_length")
     head: ClassVar[str] = "ForMultipleChoice"
     pipeline_tag: ClassVar[str] = "multiple-choice"
+    does: ClassVar[str] = "choose"
+    options: ClassVar[tuple[str, ...]] = ("choices", "no_truncation")
+    template: ClassVar[str] = "multiple-choice"
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary = "accuracy"
+        self.main_metric = "accuracy"
 
     def read(self, path: str | Path) -> Choices:
         d = self.data
@@ -52,7 +81,7 @@ class ChoiceTask(Task):
             path, text=d.text, start=d.pair, label=d.label, format=d.format, header=d.named_columns
         )
 
-    def changes(self, examples: Choices) -> dict[str, Any]:
+    def config_overrides(self, examples: Choices) -> dict[str, Any]:
         right_choices(examples)  # complains where there are none
         return {}
 
@@ -86,6 +115,55 @@ class ChoiceTask(Task):
         sequences = Dataset.from_texts(tokenizer, first, second, max_length=length, truncation=truncation)
         return MultipleChoiceDataset(sequences, np.cumsum([0, *sizes], dtype=np.int64))
 
+    def predict(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        texts: str | Sequence[str],
+        choices: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        starts: Sequence[str] | None = None,
+        truncation: bool = True,
+    ) -> list[Choice]:
+        """The likeliest choice for each text.
+
+        Parameters
+        ----------
+        texts : str or sequence of str
+        choices : sequence of str, or of sequences of str
+            The same for every text, or some for each; their number may differ from text to text.
+        starts : sequence of str, optional
+            For each text what its choices go on with, as SWAG's second sentence.
+        truncation : bool
+            False: what is longer than the model takes is an error, and not cut.
+
+        Raises
+        ------
+        InputError
+            Fewer than two choices, or an empty one.
+        """
+        texts = as_texts("texts", texts, one=True)
+        if isinstance(choices, str):
+            raise InputError("choices must be a list of texts, not one")
+        choices = as_items("choices", choices)
+        flat = [choice for choice in choices if isinstance(choice, str)]
+        same = len(flat) == len(choices)
+        lists = [flat] * len(texts) if same else [as_texts("choices", some) for some in choices]
+        begun = [""] * len(texts) if starts is None else as_texts("starts", starts)
+        if len(lists) != len(texts) or len(begun) != len(texts):
+            raise InputError(f"{len(texts)} texts, but choices for {len(lists)} and starts for {len(begun)}")
+        for some in lists:
+            if len(some) < 2:
+                raise InputError(f"{len(some) or 'no'} choice: there is nothing to choose from")
+            if not all(choice.strip() for choice in some):
+                raise InputError(f"a choice is empty: {some!r:.80}")
+        data = self.grouped(tokenizer, texts, begun, lists, model.config, truncation=truncation)
+        found = []
+        for some, probabilities in zip(lists, choice_probabilities(model, data), strict=True):
+            best = int(probabilities.argmax())
+            found.append(Choice(best, some[best], float(probabilities[best]), probabilities.tolist()))
+        return found
+
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Choices, *, quiet: bool = True
     ) -> dict[str, Any]:
@@ -97,6 +175,54 @@ class ChoiceTask(Task):
             "accuracy": metrics.accuracy(data.targets["labels"], chosen),
             "chance": float(np.mean([1 / len(row) for row in found])),
         }
+
+    # On the command line
+
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        """Texts that --choices go with; or without them examples as of the task, each as a JSON object."""
+        if args.choices is not None:
+            return read_texts(args)
+        found = read_choices(
+            args.data, text=args.text_column, format=args.format, header=not args.no_header, empty=True
+        )
+        texts = [
+            json.dumps({"context": context, "question": start, "choices": choices})
+            for context, start, choices in zip(found.contexts, found.starts, found.choices, strict=True)
+        ]
+        return with_origins(found, texts)
+
+    def show(
+        self,
+        predictor: Predictor,
+        texts: Sequence[str],
+        *,
+        choices: Sequence[str] | None = None,
+        no_truncation: bool = False,
+    ) -> Iterator[Shown]:
+        if choices is None:
+            given = [choices_of(text) for text in texts]
+        else:
+            given = [ChoiceRow(text, "", list(choices), None) for text in texts]
+        found = predictor(
+            [row.context for row in given],
+            [row.choices for row in given],
+            starts=[row.start for row in given],
+            truncation=not no_truncation,
+        )
+        for row, best in zip(given, found, strict=True):
+            facts = {"context": row.context, "start": row.start, "choices": row.choices}
+            chosen = {"number": best.number, "choice": best.text, "score": best.score, "scores": best.scores}
+            yield Shown([[best.number, best.score, best.text]], {**facts, **chosen})
+
+
+def choices_of(text: str) -> ChoiceRow:
+    """Choices of a text that is a JSON object with some of its own, as in the files of the task."""
+    if not text.lstrip().startswith("{"):
+        raise UsageError(
+            "which are the choices? Say --choices, or let each text be a JSON object with context and choices"
+        )
+    name = f"{text:.60}"
+    return choice_row(json_object(text, name, 1), path=name, line=1, empty=True)
 
 
 def right_choices(examples: Choices) -> npt.NDArray[np.int64]:

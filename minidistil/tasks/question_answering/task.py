@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,11 +15,12 @@ from minidistil import metrics
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.model import Model
-from minidistil.tasks.base import Task
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import read_windows
+from minidistil.tasks.inputs import Input, Shown, read_table, with_origins
 from minidistil.tasks.question_answering.spans import Answers, answer_positions, decode_answers
-from minidistil.tasks.question_answering.squad import Questions, read_squad
+from minidistil.tasks.question_answering.squad import Questions, is_squad, read_squad
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
@@ -25,10 +28,10 @@ from minidistil.text.windows import Windows, cut_windows
 
 Array = npt.NDArray[np.floating[Any]]
 
-LONGEST_ANSWER = 30  # tokens, as in BERT's run_squad.py
+LONGEST_ANSWER, CANDIDATES = 30, 20  # tokens, and answers that are looked at, as in BERT's run_squad.py
 
 
-class QuestionTask(Task):
+class QuestionAnsweringTask(TrainableTask):
     """Where in a context the answer is.
 
     Contexts longer than `max_length` allows are cut into windows that overlap. BERT's recipe for SQuAD has
@@ -41,15 +44,19 @@ class QuestionTask(Task):
     """
 
     kind: ClassVar[str] = "question-answering"
-    reads: ClassVar[tuple[str, ...]] = ("format", "max_length")
+    data_settings: ClassVar[tuple[str, ...]] = ("format", "max_length")
     head: ClassVar[str] = "ForQuestionAnswering"
     pipeline_tag: ClassVar[str] = "question-answering"
+    does: ClassVar[str] = "answer questions"
+    options: ClassVar[tuple[str, ...]] = ("question", "n_best", "null_threshold")
+    required: ClassVar[tuple[str, ...]] = ("question",)
+    template: ClassVar[str] = "question-answering"
     usual_length: ClassVar[int] = 384
     unsaid_length: ClassVar[int | None] = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary, self._labelled, self._empty = "f1", True, False
+        self.main_metric, self._labelled, self._empty = "f1", True, False
 
     def read(self, path: str | Path) -> Questions:
         return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)
@@ -64,7 +71,7 @@ class QuestionTask(Task):
         other._labelled = False
         return other
 
-    def changes(self, examples: Questions) -> dict[str, Any]:
+    def config_overrides(self, examples: Questions) -> dict[str, Any]:
         if not any(examples.answers):
             raise DataError("no question has an answer: there is nothing to learn", path=examples.path)
         return {}
@@ -102,15 +109,23 @@ class QuestionTask(Task):
         self,
         model: Model,
         tokenizer: Tokenizer,
-        questions: Sequence[str],
-        contexts: Sequence[str],
+        questions: str | Sequence[str],
+        contexts: str | Sequence[str],
         *,
-        n_best: int = 20,
+        n_best: int = 5,
         max_answer_length: int = LONGEST_ANSWER,
         null_threshold: float | None = None,
         quiet: bool = True,
     ) -> list[Answers]:
-        """The best answers to each question; see `decode_answers` for the options."""
+        """The best answers to each question from its context, with their characters in it.
+
+        See `spans.decode_answers` for the options. Contexts may be of any length; without
+        `null_threshold` there always is an answer.
+        """
+        questions = as_texts("questions", questions, one=True)
+        contexts = as_texts("contexts", contexts, one=True)
+        if len(questions) != len(contexts):
+            raise InputError(f"{len(contexts)} texts but {len(questions)} questions")
         found: list[Answers] = []
         for part, windows, (start, end) in self.span_logits(
             model, tokenizer, questions, contexts, quiet=quiet
@@ -136,9 +151,6 @@ class QuestionTask(Task):
     ) -> Iterator[tuple[slice, Windows, list[Array]]]:
         """Of some questions at a time: which, their windows, and for every token the scores [T] of starts and
         of ends."""
-        questions, contexts = as_texts("questions", questions), as_texts("contexts", contexts)
-        if len(questions) != len(contexts):
-            raise InputError(f"{len(contexts)} texts but {len(questions)} questions")
 
         def cut(part: slice) -> Windows:
             return self.windows(tokenizer, questions[part], contexts[part], model.config)
@@ -158,7 +170,7 @@ class QuestionTask(Task):
         impossible = not all(examples.answers)
         found = self.predict(
             model, tokenizer, examples.questions, examples.contexts,
-            null_threshold=0.0 if impossible else None, quiet=quiet,
+            n_best=CANDIDATES, null_threshold=0.0 if impossible else None, quiet=quiet,
         )  # fmt: skip
         gold = {
             key: [text for _, text in answers]
@@ -172,3 +184,49 @@ class QuestionTask(Task):
         odds = {key: float(np.clip(a.null_odds, -1e9, 1e9)) for key, a in said.items()}
         by_threshold = metrics.squad_v2(gold, answered, odds, threshold=0.0)
         return scores | {key: value for key, value in by_threshold.items() if key.startswith("best_")}
+
+    # On the command line
+
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        """Contexts of a table or of SQuAD's file, with a question each unless --question says one for all."""
+        if args.format is None and is_squad(args.data):
+            squad = read_squad(args.data, labelled=False, empty=True)
+            if args.question is not None:
+                return [Input(context) for context in dict.fromkeys(squad.contexts)]
+            return [
+                Input(context, question, {"id": key})
+                for context, question, key in zip(squad.contexts, squad.questions, squad.ids, strict=True)
+            ]
+        found = read_table(
+            args,
+            pair="question" if args.question is None else None,
+            usual_texts=("context", "text", "document"),
+            usual_pairs=(),
+        )
+        return with_origins(found, found.texts, found.pairs)
+
+    def show(
+        self,
+        predictor: Predictor,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        question: str = "",
+        n_best: int = 1,
+        **options: Any,
+    ) -> Iterator[Shown]:
+        """Answers to one question for all texts, or `pairs`, one for each."""
+        questions = [question] * len(texts) if pairs is None else pairs
+        found = predictor(questions, texts, n_best=n_best, **options)
+        for question, text, answer in zip(questions, texts, found, strict=True):
+            best = answer.candidates if n_best > 1 and answer.best.text else [answer.best]
+            yield Shown(
+                [[a.score, a.start, a.end, a.text] for a in best],
+                {
+                    "question": question,
+                    "context": text,
+                    **answer.best._asdict(),
+                    "candidates": [a._asdict() for a in answer.candidates],
+                    "null_odds": answer.null_odds if math.isfinite(answer.null_odds) else None,
+                },
+            )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
 from minidistil.progress import Progress
-from minidistil.tasks.base import Measurable
+from minidistil.tasks.base import Task
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.similarity.ranking import Block, ranked_scores, rows_at_once
 from minidistil.tasks.similarity.settings import EncoderSettings
@@ -69,21 +69,24 @@ class RetrievalSettings(EncoderSettings):
     query_prompt: str | None = None
 
 
-class RetrievalTask(Measurable):
+class RetrievalTask(Task):
     """How high an encoder ranks what answers a query."""
 
     kind: ClassVar[str] = "retrieval"
-    reads: ClassVar[tuple[str, ...]] = ()
+    data_settings: ClassVar[tuple[str, ...]] = ()
+    settings_type: ClassVar[type[Any] | None] = RetrievalSettings
 
     def __init__(self, data: DataSettings | None = None, settings: RetrievalSettings | None = None) -> None:
         self.data, self.settings = data or DataSettings(), settings or RetrievalSettings()
-        self.primary = "ndcg_at_10"
+        self.main_metric = "ndcg_at_10"
 
     def read(self, path: str | Path) -> Retrieval:
         """A JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
         return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
 
-    def measure(self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True
+    ) -> dict[str, Any]:
         """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus.
 
         What is near is what the encoder is made for: cosines, if its directory does not say otherwise.

@@ -14,7 +14,7 @@ from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.semantic_search import retrieval_accuracy
 from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import Measurable
+from minidistil.tasks.base import Task
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.similarity.settings import EncoderSettings
 from minidistil.text.labels import encode_numbers
@@ -22,7 +22,7 @@ from minidistil.text.readers import Examples
 from minidistil.text.translations import read_translations
 
 
-class SimilarityTask(Measurable):
+class SimilarityTask(Task):
     """Correlation of similarities, by the encoder's own measure, with what people say of two texts.
 
     Parameters
@@ -33,11 +33,12 @@ class SimilarityTask(Measurable):
     """
 
     kind: ClassVar[str] = "similarity"
-    reads: ClassVar[tuple[str, ...]] = (*TABLE, "pair")
+    data_settings: ClassVar[tuple[str, ...]] = (*TABLE, "pair")
+    settings_type: ClassVar[type[Any] | None] = EncoderSettings
 
     def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
         self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
-        self.primary = "spearman"
+        self.main_metric = "spearman"
 
     def read(self, path: str | Path) -> Examples:
         found = self.data.read(path)
@@ -54,7 +55,9 @@ class SimilarityTask(Measurable):
             )
         return replace(found, labels=scores.tolist())
 
-    def measure(self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
         """Spearman's and Pearson's correlation of the cosines with the scores.
 
         In place of cosines it may be another similarity that the encoder's directory names.
@@ -70,7 +73,7 @@ class SimilarityTask(Measurable):
         }
 
 
-class TranslationTask(Measurable):
+class TranslationTask(Task):
     """How often a sentence's vector finds that of its translation among all of them, and the other way round.
 
     Parameters
@@ -81,12 +84,13 @@ class TranslationTask(Measurable):
     """
 
     kind: ClassVar[str] = "translations"
-    reads: ClassVar[tuple[str, ...]] = ("text", "pair")
+    data_settings: ClassVar[tuple[str, ...]] = ("text", "pair")
+    settings_type: ClassVar[type[Any] | None] = EncoderSettings
     files: ClassVar[int] = 2
 
     def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
         self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
-        self.primary = "to_translation"
+        self.main_metric = "to_translation"
 
     def read(self, path: str | Path, *more: str | Path) -> list[tuple[str, str]]:
         paths = [path, *more]
@@ -96,7 +100,7 @@ class TranslationTask(Measurable):
             zip(*read_translations(paths, source=self.data.text, translation=self.data.pair), strict=True)
         )
 
-    def measure(
+    def evaluate_saved(
         self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True
     ) -> dict[str, Any]:
         """Shares found; and the mean cosine of a sentence with its translation.

@@ -24,14 +24,16 @@ from minidistil.losses import IGNORE_INDEX
 from minidistil.model.model import Model
 from minidistil.model.token_heads import TokenHead
 from minidistil.progress import Progress
-from minidistil.tasks.base import Task
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.summarization.documents import Documents, read_documents
 from minidistil.tasks.summarization.oracle import oracle, rouge, words
 from minidistil.tasks.summarization.selection import Limits, best, centroid, mmr
+from minidistil.tasks.summarization.show import ShownSummaries
 from minidistil.text.dataset import Dataset
 from minidistil.text.sentences import Sentence, split_lines, split_sentences
+from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_texts
 
@@ -136,7 +138,7 @@ class Summary(NamedTuple):
     method: Method
 
 
-class SummaryTask(Task):
+class SummarizationTask(ShownSummaries, TrainableTask):
     """Which sentences are a document's summary.
 
     What is learnt are the sentences that a greedy choice by ROUGE would take for the summaries that were
@@ -151,21 +153,35 @@ class SummaryTask(Task):
     """
 
     kind: ClassVar[str] = "summarization"
-    reads: ClassVar[tuple[str, ...]] = ("text", "label", "format", "header", "max_length")
+    data_settings: ClassVar[tuple[str, ...]] = ("text", "label", "format", "header", "max_length")
+    settings_type: ClassVar[type[Any] | None] = SummarySettings
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "summarization"
+    does: ClassVar[str] = "summarise"
     usual_length: ClassVar[int] = 512
 
     def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
         self.data = data or DataSettings()
         self.settings = settings or SummarySettings()
-        self.primary = "rouge1"
+        self.main_metric = "rouge1"
+
+    @classmethod
+    def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:
+        return Summarizer(SentenceEncoder.from_pretrained(path_or_id, **options))
+
+    @classmethod
+    def bind(cls, model: Model, tokenizer: Tokenizer, **setup: Any) -> Predictor:
+        return Summarizer(SentenceEncoder(model, tokenizer))
+
+    @classmethod
+    def fits(cls, model: Model) -> bool:
+        return is_trained(model)
 
     def read(self, path: str | Path) -> Documents:
         d = self.data
         return read_documents(path, text=d.text, summary=d.label, format=d.format, header=d.named_columns)
 
-    def changes(self, examples: Documents) -> dict[str, Any]:
+    def config_overrides(self, examples: Documents) -> dict[str, Any]:
         return {"id2label": LABELS}
 
     def dataset(
@@ -268,7 +284,9 @@ class SummaryTask(Task):
     ) -> dict[str, Any]:
         return self._compare(SentenceEncoder(model, tokenizer), examples, quiet=quiet)
 
-    def measure(self, path_or_id: str | Path, examples: Documents, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Documents, *, quiet: bool = True
+    ) -> dict[str, Any]:
         encoder = SentenceEncoder.from_pretrained(path_or_id)  # with the pooling that its directory asks for
         return self._compare(encoder, examples, quiet=quiet)
 
@@ -278,7 +296,7 @@ class SummaryTask(Task):
             if not summaries:
                 raise DataError("there is no summary to compare with", path=examples.path, line=line)
         found = self.predict(encoder, examples.texts, quiet=quiet)
-        lead = SummaryTask(self.data, replace(self.settings, method="lead"))
+        lead = SummarizationTask(self.data, replace(self.settings, method="lead"))
         return {
             "method": found[0].method,
             **mean_rouge(examples, [summary.text for summary in found]),
@@ -339,3 +357,22 @@ def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
         size += len(text)
     if some:
         yield some
+
+
+class Summarizer(Predictor):
+    """Picks sentences: `pipeline("summarization", "encoder/")(document, sentences=3)`.
+
+    Any encoder will do, also one that has not learnt it; one that has is taken for it without being told.
+    """
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        super().__init__(SummarizationTask(), encoder.model, encoder.tokenizer)
+        self.encoder = encoder
+
+    def __call__(self, texts: str | Sequence[str], **settings: Any) -> list[Summary]:
+        """A summary of each document, of any length, with the characters of its sentences.
+
+        The options are those of `SummarySettings`; errors as of it and of `SummarizationTask.predict`.
+        """
+        texts = as_texts("documents", texts, one=True)
+        return SummarizationTask(settings=SummarySettings(**settings)).predict(self.encoder, texts)

@@ -13,8 +13,8 @@ from minidistil.errors import DataError, UsageError
 from minidistil.tasks.token_classification.entities import EntitySpan
 from minidistil.tasks.token_classification.schemes import OUTSIDE, TagSet
 from minidistil.text.readers import ids_of
-from minidistil.text.sources import lines_of, shown_name
-from minidistil.text.tables import FORMATS, listed, read_rows, suffix_of
+from minidistil.text.sources import STDIN, lines_of, shown_name
+from minidistil.text.tables import FORMATS, format_of, listed, read_rows, suffix_of
 
 SPACE = re.compile(r"[ \t\r\n\f\v]+")
 MARKED = re.compile(r"O|[BIESLU](-\S+)?")  # what is a tag by its look, whatever the scheme
@@ -166,6 +166,36 @@ def are_columns(lines: Iterable[str]) -> bool:
         widths.add(len(cells))
         seen += 1
     return seen > 1 and len(widths) == 1 and widths != {1}
+
+
+def format_of_words(path: str, format: str | None, *, text: str | None = None) -> str | None:
+    """The format of a file that has words, in columns or in lists; None where it has running text.
+
+    Parameters
+    ----------
+    path : str
+    format : str or None
+        That of the file, if not as it is named.
+    text : str or None
+        The column of the texts, if it is known.
+
+    Raises
+    ------
+    DataError
+        The file's name does not tell its format.
+    """
+    kind, words = format or FORMATS.get(suffix_of(path)), format == "columns"
+    if not words and path != STDIN and not Path(path).is_fifo():  # which are read once
+        if format is None and kind in (None, "text", "tsv"):
+            words = are_columns(line for _, line in lines_of(path, path))
+        elif kind in ("jsonl", "json", "parquet") and text is None:
+            _, first = next(read_rows(path, format=kind), (0, {}))
+            words = any(isinstance(first.get(key), list) for key in WORDS)
+    if words:
+        return kind if kind in ("jsonl", "json", "parquet") else "columns"
+    if kind is None and path != STDIN:
+        format_of(path, None, also="columns")  # says that the name does not tell
+    return None
 
 
 def _cells(line: str, width: int) -> list[str]:

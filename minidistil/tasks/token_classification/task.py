@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,10 +19,11 @@ from minidistil.losses import IGNORE_INDEX
 from minidistil.metrics import Span
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
-from minidistil.tasks.base import Task
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import read_windows
-from minidistil.tasks.token_classification.conll import Tagged, read_tagged
+from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
+from minidistil.tasks.token_classification.conll import Tagged, format_of_words, read_tagged
 from minidistil.tasks.token_classification.entities import (
     Aggregation,
     Entity,
@@ -43,7 +45,7 @@ log = logging.getLogger("minidistil")
 ASKED = 64  # texts, to see how a teacher writes its tags
 
 
-class TokenTask(Task):
+class TokenClassificationTask(TrainableTask):
     """A tag for each word, and from them entities.
 
     The first piece of a word has its tag to learn; the others count for nothing (Devlin et al. 2018, section
@@ -57,13 +59,17 @@ class TokenTask(Task):
     """
 
     kind: ClassVar[str] = "token-classification"
-    reads: ClassVar[tuple[str, ...]] = ("label", "format", "max_length", "scheme")
+    data_settings: ClassVar[tuple[str, ...]] = ("label", "format", "max_length", "scheme")
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "token-classification"
+    does: ClassVar[str] = "classify tokens"
+    setup: ClassVar[tuple[str, ...]] = ("max_length", "scheme")
+    options: ClassVar[tuple[str, ...]] = ("aggregation",)
+    template: ClassVar[str] = "token-classification"
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
-        self.primary, self._labelled = "f1", True
+        self.main_metric, self._labelled = "f1", True
         if self.data.scheme is not None:
             check_scheme(self.data.scheme)
 
@@ -81,7 +87,7 @@ class TokenTask(Task):
         other._labelled = False
         return other
 
-    def changes(self, examples: Tagged) -> dict[str, Any]:
+    def config_overrides(self, examples: Tagged) -> dict[str, Any]:
         if examples.numbers is not None:
             raise DataError(
                 "its tags are numbers, and nothing says what they are called: write names, or take a parquet "
@@ -166,12 +172,12 @@ class TokenTask(Task):
         self,
         model: Model,
         tokenizer: Tokenizer,
-        texts: list[str],
+        texts: str | Sequence[str],
         *,
         aggregation: Aggregation | None = None,
         quiet: bool = True,
     ) -> list[list[Entity]]:
-        """Entities of each text.
+        """Entities of each text, with their characters in it. Texts may be of any length.
 
         Parameters
         ----------
@@ -179,7 +185,7 @@ class TokenTask(Task):
             See `choose_tags`. By default "whitespace" for a model that learnt from files of words, else
             "first".
         """
-        texts = as_texts("texts", texts)
+        texts = as_texts("texts", texts, one=True)
         tags, apart = self.tag_set(model.config), aggregation == "none"
         usual = self.usual_aggregation(model.config)
         found = self._word_tags(model, tokenizer, texts, aggregation or usual, None, quiet=quiet)
@@ -256,6 +262,23 @@ class TokenTask(Task):
             "accuracy": scores.accuracy,
             "types": {kind: score._asdict() for kind, score in scores.by_type.items()},
         }
+
+    # On the command line
+
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        """Texts of a table, or of a file whose rows or lines have words."""
+        format = format_of_words(args.data, args.format, text=args.text_column)
+        if format is None:
+            return read_texts(args)
+        found = read_tagged(args.data, format=format, labelled=False)
+        return with_origins(found, found.texts)
+
+    def show(
+        self, predictor: Predictor, texts: Sequence[str], *, aggregation: Aggregation | None = None
+    ) -> Iterator[Shown]:
+        for text, found in zip(texts, predictor(texts, aggregation=aggregation), strict=True):
+            rows: list[list[object]] = [[e.type, e.score, e.start, e.end, e.text] for e in found]
+            yield Shown(rows, {"text": text, "entities": [e._asdict() for e in found]})
 
     @staticmethod
     def _check_types(tags: TagSet, examples: Tagged) -> None:

@@ -7,10 +7,10 @@ import pytest
 import sklearn.metrics as sk
 from tiny import CONFIG, make_encoder, make_split
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.model import load_model
-from minidistil.pipelines import pipeline
-from minidistil.tasks.classification.predict import answer_scores, class_scores, label_scores, sigmoid
+from minidistil.tasks.classification.scores import answer_scores, class_scores, label_scores, sigmoid
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import named_task
 
@@ -95,7 +95,7 @@ def test_moderation_from_files_to_labels(tmp_path, capsys):
     assert "auroc macro" in capsys.readouterr().out
     names = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
     assert list(load_model(out).config.id2label.values()) == names, "in the order of the columns"
-    found = named_task("moderation").measure(out, named_task("moderation").read(path))
+    found = named_task("moderation").evaluate_saved(out, named_task("moderation").read(path))
     assert found["f1_micro"] > 0.95
     assert found["auroc_macro"] > 0.95
     assert main(["evaluate", str(out), "--task", "moderation", "--data", str(path), "-q"]) == 0

@@ -21,9 +21,14 @@ def test_files_in_either_encoding(tmp_path, encoding):
     assert examples.texts == ["How did it end ?", "What films are warm ?", "Where is Malmö ?"]
     assert examples.labels == ["DESC", "ENTY", "LOC"]
     assert examples.lines == [1, 3, 4]
-    assert tuple(coarse.changes(examples)["id2label"].values()) == COARSE
+    assert tuple(coarse.config_overrides(examples)["id2label"].values()) == COARSE
     assert fine.read(path).labels == ["DESC:manner", "ENTY:cremat", "LOC:city"]
-    assert fine.changes(fine.read(path))["id2label"] == {0: "DESC:manner", 1: "ENTY:cremat", 2: "LOC:city"}
+    found = fine.config_overrides(fine.read(path))["id2label"]
+    assert found == {
+        0: "DESC:manner",
+        1: "ENTY:cremat",
+        2: "LOC:city",
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from tiny import make_encoder
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.vector_files import write_vectors
 from minidistil.errors import DataError, InputError, UsageError
-from minidistil.pipelines import Faq, pipeline
 from minidistil.tasks.intents.faq import FaqSettings, FaqTask, answer_numbers
+from minidistil.tasks.intents.predictor import Faq
 
 ENTRIES = [
     ("is the film warm", "Yes, it is."),
@@ -93,7 +94,7 @@ def test_answers_can_be_compared_with(encoder):
 def test_measured(encoder, file, tmp_path, capsys):
     asked = write(tmp_path / "asked.jsonl", [*ENTRIES, ("of of of", None), ("and with", "none")])
     task = FaqTask(settings=FaqSettings(entries=str(file), threshold=0.999))
-    found = task.measure(encoder, task.read(asked))
+    found = task.evaluate_saved(encoder, task.read(asked))
     assert found["accuracy"] == found["mrr_at_10"] == found["auroc"] == found["accuracy_with_none"] == 1
     arguments = ["evaluate", encoder, "--task", "faq", "--entries", str(file), "--data", str(asked), "-q"]
     assert main([*arguments, "--set", "task.threshold=0.999", "--json"]) == 0

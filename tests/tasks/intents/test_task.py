@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from tiny import BAD, GOOD, make_classifier, make_encoder
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.metrics import auroc, best_threshold, rejection_accuracy
 from minidistil.model import load_model
-from minidistil.pipelines import pipeline
 from minidistil.settings import load_recipe
-from minidistil.tasks.intents.out_of_scope import ScopeSettings, none_scores, stored_threshold
+from minidistil.tasks.intents.out_of_scope import ScopeSettings, none_scores
 from minidistil.tasks.intents.task import IntentTask, intent_numbers
+from minidistil.tasks.training_settings import stored_threshold
 
 OUTSIDE = ["plot plot plot", "of of", "a cast of a cast", "with a plot"]
 
@@ -72,8 +73,8 @@ def test_what_is_out_of_scope_is_not_learnt_but_sets_the_threshold(place, tuned)
     assert threshold == pytest.approx(cut.value, rel=1e-5)
     assert report["accuracy_with_none"] == report["best_accuracy_with_none"] == pytest.approx(cut.accuracy)
     assert report["auroc"] == pytest.approx(auroc(labels >= 0, best))
-    assert task.measure(out, examples)["accuracy_with_none"] == report["accuracy_with_none"]
-    other = IntentTask(settings=ScopeSettings(threshold=0.0)).measure(out, examples)
+    assert task.evaluate_saved(out, examples)["accuracy_with_none"] == report["accuracy_with_none"]
+    other = IntentTask(settings=ScopeSettings(threshold=0.0)).evaluate_saved(out, examples)
     assert other["accuracy_with_none"] == pytest.approx(rejection_accuracy(right, labels < 0, best, 0))
 
 
@@ -121,7 +122,7 @@ def test_labels_that_mean_none(tmp_path):
     assert intent_numbers(examples, ["x", "y"]).tolist() == [0, -1, -1, -1, -1, 1]
     for none in ("none", "oos"):
         assert intent_numbers(examples, [none, "x", "y"]).tolist() == [1, 0, 0, 0, 0, 2]
-    assert IntentTask().changes(examples)["id2label"] == {0: "x", 1: "y"}
+    assert IntentTask().config_overrides(examples)["id2label"] == {0: "x", 1: "y"}
     path = tmp_path / "b.jsonl"
     path.write_text('{"text": "a", "intent": "x"}\n{"text": "b", "intent": ["y", "z"]}\n')
     with pytest.raises(DataError, match=r"b\.jsonl, line 2: one label is expected, not \['y', 'z'\]"):

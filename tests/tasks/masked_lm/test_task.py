@@ -161,7 +161,7 @@ def test_what_is_refused(place, tuned, tmp_path, capsys):
         job(place, tmp_path / "o", "train.keep_best=accurcy").run()
     assert not (tmp_path / "o" / "metrics.jsonl").exists(), "before anything is learnt"
     with pytest.raises(ConfigError, match=r"masked-lm needs a \.\.\.ForMaskedLM"):
-        MaskedLMTask().measure(make_classifier(tmp_path), MaskedLMTask().read(place / "held.txt"))
+        MaskedLMTask().evaluate_saved(make_classifier(tmp_path), MaskedLMTask().read(place / "held.txt"))
     (tmp_path / "nothing.txt").write_text("zebra [SEP]\n")
     task = MaskedLMTask()
     with pytest.raises(DataError, match=r"nothing\.txt: it has no word of the vocabulary"):

@@ -17,12 +17,12 @@ from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.losses import soft_label_kl
 from minidistil.model import BertForMultipleChoice, DistilBertForMultipleChoice, load_model
 from minidistil.ops.philox import random_order
-from minidistil.pipelines import MultipleChoice, TextClassification, pipeline, pipeline_of
 from minidistil.settings import load_recipe
+from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.multiple_choice.swag import read_choices
-from minidistil.tasks.multiple_choice.task import ChoiceTask, choice_probabilities
-from minidistil.tasks.registry import named_task
+from minidistil.tasks.multiple_choice.task import MultipleChoiceTask, choice_probabilities
+from minidistil.tasks.registry import named_task, pipeline, pipeline_of
 from minidistil.train.settings import TrainSettings
 
 FAST = ["train.epochs=4", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
@@ -221,7 +221,7 @@ def test_a_teacher_without_labels(place, tuned, tmp_path):
 def test_soft_labels_are_within_an_example(place, tmp_path):
     """By hand for each example; and what is kept of the teacher is what it says."""
     tokenizer = make_tokenizer(place / "vocabulary")
-    task = ChoiceTask(DataSettings(max_length=16))
+    task = MultipleChoiceTask(DataSettings(max_length=16))
     data = task.dataset(tokenizer, read_choices(place / "dev.jsonl"), CONFIG)
     teacher = BertForMultipleChoice(CONFIG, dtype="float64", backend="numpy", seed=1)
     student = init_student(teacher, [0, 3], seed=2)
@@ -267,12 +267,12 @@ def test_a_distilbert_student():
 
 def test_the_pipeline(place, tuned):
     choose = pipeline("multiple-choice", tuned[0])
-    assert isinstance(choose, MultipleChoice)
+    assert isinstance(choose.task, MultipleChoiceTask)
     rows = [example(i) for i in range(160, 190)]
     contexts, lists = [r["context"] for r in rows], [r["choices"] for r in rows]
     found = choose(contexts, lists)
     examples = read_choices(place / "dev.jsonl")
-    task = ChoiceTask(DataSettings(max_length=16))
+    task = MultipleChoiceTask(DataSettings(max_length=16))
     data = task.dataset(choose.tokenizer, examples, choose.model.config)
     straight = choice_probabilities(choose.model, data)
     for row, best, expected in zip(rows, found, straight, strict=False):
@@ -301,9 +301,9 @@ def test_what_it_refuses(place, tuned, tmp_path):
     with pytest.raises(ConfigError, match="does not classify texts"):
         pipeline("text-classification", tuned[0])
     classifier = make_classifier(tmp_path)
-    assert isinstance(pipeline_of(classifier), TextClassification)
+    assert isinstance(pipeline_of(classifier).task, ClassificationTask)
     with pytest.raises(ConfigError, match=r"multiple-choice needs a \.\.\.ForMultipleChoice"):
-        ChoiceTask().measure(classifier, read_choices(place / "dev.jsonl"))
+        MultipleChoiceTask().evaluate_saved(classifier, read_choices(place / "dev.jsonl"))
 
 
 def test_files_are_predicted_from(tuned, tmp_path, capsys):

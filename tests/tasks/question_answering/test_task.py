@@ -18,7 +18,7 @@ from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.question_answering.spans import decode_answers
 from minidistil.tasks.question_answering.squad import read_squad
-from minidistil.tasks.question_answering.task import QuestionTask
+from minidistil.tasks.question_answering.task import QuestionAnsweringTask
 from minidistil.text.lengths import sequence_length
 from minidistil.text.windows import cut_texts
 
@@ -61,8 +61,8 @@ def test_answers_may_be_missing_where_no_labels_are_wanted(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(squad({"id": "1", "question": "a"})))
     with pytest.raises(DataError, match='question 1 has neither "answers" nor "is_impossible": true'):
-        QuestionTask().read(path)
-    assert QuestionTask().without_labels().read(path).answers == [[]]
+        QuestionAnsweringTask().read(path)
+    assert QuestionAnsweringTask().without_labels().read(path).answers == [[]]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,10 @@ def tokenizer(tmp_path_factory):
 def test_no_answer_is_cut_by_all_windows(length):
     tokenizer, words = window_toy.make_tokenizer(), 400
     context = " ".join("abcdef"[i % 6] for i in range(words))
-    task, config = QuestionTask(DataSettings(max_length=length)), BertConfig(max_position_embeddings=512)
+    task, config = (
+        QuestionAnsweringTask(DataSettings(max_length=length)),
+        BertConfig(max_position_embeddings=512),
+    )
     windows = task.windows(tokenizer, ["a " * 60], [context], config)
     for first in range(0, words - 30, 7):
         start = np.where(windows.text_positions == first, 9.0, -9.0)
@@ -111,7 +114,7 @@ def test_windows_of_a_tokenizer_that_takes_less_than_the_model():
     tokenizer, config = window_toy.make_tokenizer('{"model_max_length": 60}'), BertConfig()
     (context,) = texts = ["a b c d e f " * 20]
     for windows in (
-        QuestionTask().windows(tokenizer, ["a"], texts, config),
+        QuestionAnsweringTask().windows(tokenizer, ["a"], texts, config),
         cut_texts(tokenizer, texts, sequence_length(tokenizer, config)),
     ):
         assert np.diff(windows.offsets).max() == 60
@@ -125,7 +128,7 @@ def test_positions_and_long_contexts(tokenizer, tmp_path, monkeypatch):
     path.write_text(
         json.dumps(squad({"id": "x", "question": "a plot", "answers": [answer]}, context=context))
     )
-    task = QuestionTask(DataSettings(max_length=18))
+    task = QuestionAnsweringTask(DataSettings(max_length=18))
     examples = task.read(path)
     data = task.dataset(tokenizer, examples, CONFIG)
     assert len(data) > 3

@@ -82,10 +82,10 @@ def test_ranks(encoder, file, capsys, monkeypatch):
     task = RetrievalTask()
     examples = task.read(file)
     assert sorted(examples.corpus) == sorted(CORPUS), "each text once"
-    found = task.measure(encoder, examples)
+    found = task.evaluate_saved(encoder, examples)
     assert found == pytest.approx({**expected, "corpus": len(CORPUS)})
     monkeypatch.setattr("minidistil.tasks.similarity.ranking.CELLS_AT_ONCE", 30)
-    assert task.measure(encoder, examples) == pytest.approx(found)
+    assert task.evaluate_saved(encoder, examples) == pytest.approx(found)
     assert main(["evaluate", encoder, "--task", "retrieval", "--data", str(file), "-q"]) == 0
     assert "ndcg at 10" in capsys.readouterr().out
 
@@ -118,7 +118,7 @@ def test_beir(encoder, tmp_path):
     assert (len(examples), examples.itself) == (3, {2: 3})
     asked = [("warm", {0: 2, 2: 1}), ("the plot", {4: 1, 1: 3}), ("clumsy", {5: 1})]
     expected = by_hand(encoder, asked, without={"clumsy": 3})
-    assert task.measure(encoder, examples) == pytest.approx({**expected, "corpus": len(CORPUS)})
+    assert task.evaluate_saved(encoder, examples) == pytest.approx({**expected, "corpus": len(CORPUS)})
     assert by_hand(encoder, asked) != pytest.approx(expected)
     for name, line, message in (
         ("qrels/test.tsv", "q0\td77\t1", "line 8: there is no id 'd77'"),
@@ -178,13 +178,13 @@ def test_prompts_of_texts_and_of_queries(encoder, file, tmp_path):
     marked = replace(
         plain, queries=["cast " + q for q in plain.queries], corpus=["a plot " + t for t in plain.corpus]
     )
-    expected = task.measure(place, marked)
-    assert expected != task.measure(place, plain)
+    expected = task.evaluate_saved(place, marked)
+    assert expected != task.evaluate_saved(place, plain)
     for texts, queries in (("passage", "query"), ("a plot ", "cast ")):
         other = named_task("retrieval", settings={"prompt": texts, "query_prompt": queries})
-        assert other.measure(place, plain) == expected
+        assert other.evaluate_saved(place, plain) == expected
     with pytest.raises(UsageError, match="there is no prompt 'queries'"):
-        named_task("retrieval", settings={"prompt": "queries"}).measure(place, plain)
+        named_task("retrieval", settings={"prompt": "queries"}).evaluate_saved(place, plain)
 
 
 def test_what_is_near_is_what_the_encoder_is_made_for(encoder, file, tmp_path):
@@ -192,7 +192,7 @@ def test_what_is_near_is_what_the_encoder_is_made_for(encoder, file, tmp_path):
         tmp_path / "dot"
     )
     task = RetrievalTask()
-    found = task.measure(tmp_path / "dot", task.read(file))
+    found = task.evaluate_saved(tmp_path / "dot", task.read(file))
     expected = by_hand(tmp_path / "dot", QUERIES)
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     cosines = SentenceEncoder.from_pretrained(encoder, pooling="max")

@@ -42,7 +42,7 @@ def write(path, rows):
 def test_similarity(encoder, cosines, tmp_path, capsys):
     path = write(tmp_path / "pairs.tsv", [("sentence1", "sentence2", "score"), *ROWS])
     task = SimilarityTask()
-    found = task.measure(encoder, task.read(path))
+    found = task.evaluate_saved(encoder, task.read(path))
     assert found["spearman"] == pytest.approx(stats.spearmanr(cosines, SCORES).statistic)
     assert found["pearson"] == pytest.approx(stats.pearsonr(cosines, SCORES).statistic)
     assert main(["evaluate", encoder, "--task", "similarity", "--data", str(path), "--json", "-q"]) == 0
@@ -64,7 +64,7 @@ def test_stsb_as_glue_has_it(encoder, cosines, tmp_path):
     ]
     rows = [[i, "g", "f", 2012, i, "s", "s", a, b, s] for i, (a, b, s) in enumerate(ROWS)]
     task = named_task("stsb-similarity")
-    found = task.measure(encoder, task.read(write(tmp_path / "dev.txt", [names, *rows])))
+    found = task.evaluate_saved(encoder, task.read(write(tmp_path / "dev.txt", [names, *rows])))
     assert found["spearman"] == pytest.approx(stats.spearmanr(cosines, SCORES).statistic)
 
 

@@ -13,10 +13,10 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.philox import random_order
-from minidistil.pipelines import Summarization, TokenClassification, pipeline_of
-from minidistil.tasks.registry import named_task
+from minidistil.tasks.registry import named_task, pipeline_of
 from minidistil.tasks.summarization.oracle import oracle
-from minidistil.tasks.summarization.task import SummarySettings, SummaryTask
+from minidistil.tasks.summarization.task import SummarizationTask, SummarySettings
+from minidistil.tasks.token_classification.task import TokenClassificationTask
 from minidistil.text.sentences import split_sentences
 
 FAST = [
@@ -82,7 +82,7 @@ def facts(summary):
 @pytest.mark.parametrize("unit", ["sentence", "line"])
 def test_sentences_of_the_text(encoder, method, unit):
     settings = SummarySettings(method=method, sentences=3, unit=unit)
-    task = SummaryTask(settings=settings)
+    task = SummarizationTask(settings=settings)
     texts = [DOCUMENT, "One.", " ", "A plot. A film. A cast. The plot of the film.", "***\n---", DOCUMENT]
     together = task.predict(encoder, texts)
     for text, summary in zip(texts, together, strict=True):
@@ -110,7 +110,7 @@ def test_how_many(encoder):
     text = "A film. The plot is grim. The cast of the film is warm and lovely. A cast."
 
     def summarise(**settings):
-        (found,) = SummaryTask(settings=SummarySettings(**settings)).predict(encoder, [text])
+        (found,) = SummarizationTask(settings=SummarySettings(**settings)).predict(encoder, [text])
         return [s.text for s in found.sentences]
 
     sentences = [s.text for s in split_sentences(text)]
@@ -124,7 +124,7 @@ def test_how_many(encoder):
 
 def test_documents_in_groups(encoder, monkeypatch):
     texts = [" ".join(document(i)[1]) for i in range(7)]
-    task = SummaryTask(settings=SummarySettings(sentences=2))
+    task = SummarizationTask(settings=SummarySettings(sentences=2))
     whole = task.predict(encoder, texts)
     monkeypatch.setattr("minidistil.tasks.summarization.task.CHARACTERS_AT_ONCE", 2 * len(texts[0]))
     assert list(map(facts, task.predict(encoder, texts))) == list(map(facts, whole))
@@ -179,7 +179,7 @@ def test_it_learns(place, tuned, capsys):
 
 def test_what_is_trained_says_which(tuned):
     summarise = pipeline_of(tuned)
-    assert isinstance(summarise, Summarization)
+    assert isinstance(summarise.task, SummarizationTask)
     right, texts = 0, []
     for i in range(60, 80):
         best, sentences = document(i)
@@ -265,7 +265,7 @@ def test_documents_and_tables_for_other_kinds(tmp_path, capsys):
     tags = {0: "O", 1: "B-FUN"}
     model = BertForTokenClassification(CONFIG.replace(id2label=tags), seed=5)
     model.save_pretrained(tmp_path / "tokens", tokenizer=tokenizer)
-    assert isinstance(pipeline_of(tmp_path / "tokens"), TokenClassification)
+    assert isinstance(pipeline_of(tmp_path / "tokens").task, TokenClassificationTask)
     (tmp_path / "a.txt").write_bytes(DOCUMENT.encode())
     assert main(["predict", str(tmp_path / "tokens"), "--document", str(tmp_path / "a.txt"), "--json"]) == 0
     (found,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from tiny import CONFIG, make_encoder, make_tokenizer
 
+from minidistil import pipeline
 from minidistil.cli.main import main
 from minidistil.errors import DataError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.results import table
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.philox import random_order
-from minidistil.pipelines import pipeline
 from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.registry import named_task
 from minidistil.tasks.token_classification.conll import read_tagged
 from minidistil.tasks.token_classification.entities import EntitySpan, WordTags
-from minidistil.tasks.token_classification.task import TokenTask
+from minidistil.tasks.token_classification.task import TokenClassificationTask
 from minidistil.tasks.training_settings import Learnt
 
 CONLL = """-DOCSTART- -X- -X- O
@@ -111,9 +111,9 @@ def tokenizer(tmp_path_factory):
 def test_the_first_piece_of_a_word_is_learnt(tokenizer, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("the O\nwarmly I-FUN\nfilm I-FUN\nis O\n")
-    task = TokenTask(DataSettings(max_length=20))
+    task = TokenClassificationTask(DataSettings(max_length=20))
     examples = task.read(path)
-    config = CONFIG.replace(**task.changes(examples))
+    config = CONFIG.replace(**task.config_overrides(examples))
     assert config.id2label == {0: "O", 1: "B-FUN", 2: "I-FUN"}
     batch = task.dataset(tokenizer, examples, config).batch([0])
     # [CLS] the warm ##ly film is [SEP]
@@ -126,9 +126,9 @@ def test_the_first_piece_of_a_word_is_learnt(tokenizer, tmp_path):
 def test_scores_are_of_their_tokens(tokenizer, tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("\n\n".join("\n".join(["warm I-FUN", *["the O"] * n]) for n in (3, 30, 0, 7)) + "\n")
-    task = TokenTask(DataSettings(max_length=12))
+    task = TokenClassificationTask(DataSettings(max_length=12))
     examples = task.read(path)
-    config = CONFIG.replace(**task.changes(examples))
+    config = CONFIG.replace(**task.config_overrides(examples))
     model = BertForTokenClassification(config, seed=1)
     data = task.dataset(tokenizer, examples, config)
     assert len(data) > 4, "the second is cut"
@@ -241,7 +241,9 @@ def saying(monkeypatch, names, tags, spans):
     """Let every model give a text's words these tags."""
     said = WordTags(np.array([names.index(tag) for tag in tags]), np.ones(len(tags)), np.array(spans))
     monkeypatch.setattr(
-        TokenTask, "_word_tags", lambda self, model, tokenizer, texts, *_, **__: [said] * len(texts)
+        TokenClassificationTask,
+        "_word_tags",
+        lambda self, model, tokenizer, texts, *_, **__: [said] * len(texts),
     )
 
 
@@ -252,11 +254,11 @@ def test_accuracy_is_of_the_tags_that_the_model_gave(tokenizer, tmp_path, monkey
     names = ["O", "B-A", "I-A", "B-B", "I-B"]
     model = BertForTokenClassification(CONFIG.replace(id2label=dict(enumerate(names))))
     saying(monkeypatch, names, ["B-B", "I-A", "I-A"], [(0, 3), (4, 8), (9, 13)])
-    found = TokenTask().evaluate(model, tokenizer, read_tagged(path))
+    found = TokenClassificationTask().evaluate(model, tokenizer, read_tagged(path))
     assert (found["accuracy"], found["f1"]) == (2 / 3, 0)
     path.write_text("the I-A\nwarm B-A\nfilm O\n")  # IOB1, as the model gives it
     saying(monkeypatch, names, ["I-A", "B-A", "O"], [(0, 3), (4, 8), (9, 13)])
-    found = TokenTask().evaluate(model, tokenizer, read_tagged(path))
+    found = TokenClassificationTask().evaluate(model, tokenizer, read_tagged(path))
     assert (found["accuracy"], found["f1"]) == (1, 1)
 
 
@@ -267,7 +269,7 @@ def test_marked_characters_are_what_is_scored(tokenizer, tmp_path, monkeypatch, 
     rows = [{"text": text, "entities": []}, {"text": text, "entities": marked}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     names = ["O", "B-FUN", "I-FUN", "B-SAD", "I-SAD"]
-    task, examples = TokenTask(), read_tagged(path)
+    task, examples = TokenClassificationTask(), read_tagged(path)
     config = CONFIG.replace(id2label=dict(enumerate(names)))
     task.dataset(tokenizer, examples, config)
     message = (
@@ -302,7 +304,7 @@ def test_labels_are_written_in_the_scheme_of_the_models_tags(tokenizer, tmp_path
     if tags == "O I-FUN B-FUN":  # cannot be told from the tags
         config = config.replace(extra=Learnt(scheme="IOB2").kept_in({}))
         expected = [0, 2, 1, 2]
-    batch = TokenTask().dataset(tokenizer, read_tagged(path), config).batch([0])
+    batch = TokenClassificationTask().dataset(tokenizer, read_tagged(path), config).batch([0])
     assert batch.targets["labels"][1:-1].tolist() == expected
 
 
@@ -312,9 +314,9 @@ def test_how_a_teacher_writes_its_tags_is_seen(tokenizer, tmp_path, monkeypatch)
     teacher = BertForTokenClassification(CONFIG.replace(id2label=dict(enumerate(names)))), tokenizer
     for given, scheme in ((["O", "I-FUN", "I-FUN", "O"], "IOB1"), (["O", "B-FUN", "I-FUN", "O"], "IOB2")):
         saying(monkeypatch, names, given, [(0, 1)] * 4)
-        learnt = TokenTask().learns(examples, CONFIG, tokenizer, teacher)
+        learnt = TokenClassificationTask().learns(examples, CONFIG, tokenizer, teacher)
         assert (learnt.scheme, learnt.whitespace_words) == (scheme, True)
-    assert TokenTask(DataSettings(scheme="BILOU")).changes(examples)["id2label"] == {
+    assert TokenClassificationTask(DataSettings(scheme="BILOU")).config_overrides(examples)["id2label"] == {
         0: "O", 1: "B-FUN", 2: "I-FUN", 3: "L-FUN", 4: "U-FUN", 5: "B-SAD", 6: "I-SAD", 7: "L-SAD", 8: "U-SAD"
     }  # fmt: skip
 
@@ -358,5 +360,7 @@ def test_a_scheme_is_of_the_tags_it_was_kept_with():
         (["O", "I-A", "B-A"], "IOB2", False),
         (["O", "U-A", "L-A"], "BILOU", True),
     ):
-        found = TokenTask(DataSettings()).tag_set(config.replace(id2label=dict(enumerate(tags))))
+        found = TokenClassificationTask(DataSettings()).tag_set(
+            config.replace(id2label=dict(enumerate(tags)))
+        )
         assert (found.scheme, found.certain) == (scheme, certain)

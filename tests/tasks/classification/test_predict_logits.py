@@ -7,8 +7,9 @@ from tiny import CONFIG, LABELS, make_classifier
 from minidistil import pipeline
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForSequenceClassification, BertForTokenClassification
-from minidistil.pipelines import TextClassification
-from minidistil.tasks.classification.predict import accuracy, predict_logits
+from minidistil.tasks.classification.scores import accuracy
+from minidistil.tasks.classification.task import ClassificationTask
+from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 
@@ -34,7 +35,7 @@ def test_logits_come_in_the_order_of_the_texts(model, dataset, monkeypatch):
     one_by_one = np.concatenate([model.forward(dataset.batch([i]))[0]["logits"] for i in range(len(TEXTS))])
     assert len(np.unique(one_by_one)) == one_by_one.size, "all alike: any order would do"
     for tokens in (1, 9, 2048):
-        monkeypatch.setattr("minidistil.tasks.classification.predict.TOKENS_AT_ONCE", tokens)
+        monkeypatch.setattr("minidistil.tasks.inference.TOKENS_AT_ONCE", tokens)
         np.testing.assert_allclose(predict_logits(model, dataset), one_by_one, rtol=1e-12)
 
 
@@ -47,7 +48,7 @@ def test_accuracy(model, dataset):
 
 
 def test_no_texts(model, directory):
-    assert TextClassification(model, Tokenizer.from_pretrained(directory))([]) == []
+    assert ClassificationTask.bind(model, Tokenizer.from_pretrained(directory))([]) == []
 
 
 def test_pipeline(directory, model, dataset):
@@ -64,6 +65,6 @@ def test_what_is_refused(directory, dataset):
         pipeline("translation", directory)
     tokens = BertForTokenClassification(CONFIG, backend="numpy")
     with pytest.raises(ConfigError, match="does not classify"):
-        TextClassification(tokens, Tokenizer.from_pretrained(directory))
+        ClassificationTask.bind(tokens, Tokenizer.from_pretrained(directory))
     with pytest.raises(InputError, match="does not classify"):
         predict_logits(tokens, dataset)

@@ -9,7 +9,9 @@ from tiny import CONFIG, SPECIAL, make_classifier
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForMaskedLM, BertForPreTraining
-from minidistil.pipelines import FillMask, pipeline, pipeline_of
+from minidistil.tasks.masked_lm.fill import FillMask
+from minidistil.tasks.masked_lm.task import MaskedLMTask
+from minidistil.tasks.registry import pipeline, pipeline_of
 from minidistil.text.tokenizer import Tokenizer
 
 WORDS = [*SPECIAL, "[unused0]", "[unused17]", "a", "the", "film", "plot", "is", "warm", "dull", "of", "play"]
@@ -129,13 +131,13 @@ def test_what_is_refused(guess, place, tmp_path):
 def test_models_for_it(place, guess):
     assert isinstance(pipeline_of(place / "model"), FillMask)
     both = BertForPreTraining(SIZE, backend="numpy")
-    assert len(FillMask(both, guess.tokenizer)(TEXTS)) == 4
+    assert len(MaskedLMTask.bind(both, guess.tokenizer)(TEXTS)) == 4
     tokenizer = Tokenizer.from_pretrained(place / "vocabulary")
     tokenizer.special_tokens["mask_token"] = "film"  # a word that is in texts
-    assert len(FillMask(both, tokenizer)("a film")[0].masks) == 1
+    assert len(MaskedLMTask.bind(both, tokenizer)("a film")[0].masks) == 1
     tokenizer.special_tokens["mask_token"] = "playing"
     with pytest.raises(ConfigError, match="'playing' is not in its vocabulary"):
-        FillMask(both, tokenizer)
+        MaskedLMTask.bind(both, tokenizer)
 
 
 def test_the_command_line(place, tmp_path, capsys):

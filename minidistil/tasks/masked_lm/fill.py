@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,7 @@ from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.softmax import softmax_forward
-from minidistil.tasks.masked_lm.task import word_scores
-from minidistil.tasks.predictor import Pipeline
+from minidistil.tasks.base import PredictingTask, Predictor
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.lengths import sequence_length
 from minidistil.text.mask_filling import Span, fill, find_masks
@@ -26,6 +25,7 @@ from minidistil.text.tokenizer import Tokenizer
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
 TOP_K = 5
 
+Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.int64]
 Guess = tuple[int, float]  # an id and its probability
 
@@ -57,7 +57,7 @@ class Mask(NamedTuple):
 
 
 class Filling(NamedTuple):
-    """What is said of one text.
+    """Words for the masks of one text.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Filling(NamedTuple):
     masks: list[Mask]
 
 
-class FillMask(Pipeline):
+class FillMask(Predictor):
     """Guesses masked words: `FillMask(model, tokenizer)("Paris is the [MASK] of France.")`.
 
     A mask is written as the tokenizer's own mask token, or as [MASK]. Special tokens and those that the
@@ -84,12 +84,8 @@ class FillMask(Pipeline):
     out to the others.
     """
 
-    task: ClassVar[str] = "fill-mask"
-    head: ClassVar[type] = MaskedLMHead
-    does: ClassVar[str] = "guess words"
-
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
-        super().__init__(model, tokenizer)
+    def __init__(self, task: PredictingTask, model: Model, tokenizer: Tokenizer) -> None:
+        super().__init__(task, model, tokenizer)
         tokenizer = self.tokenizer
         self._mask_id = tokenizer.mask_token_id
         own = tokenizer.special_tokens["mask_token"]
@@ -242,3 +238,31 @@ class FillMask(Pipeline):
 
     def _token(self, guess: Guess) -> str:
         return str(self.tokenizer.id_to_token(guess[0]))
+
+
+def masked_lm_head(model: Model) -> MaskedLMHead:
+    """The head of a masked LM.
+
+    Raises
+    ------
+    InputError
+        The model has none.
+    """
+    for head in model.heads:
+        if isinstance(head, MaskedLMHead):
+            return head
+    raise InputError(f"{type(model).__name__} does not guess words; a ...ForMaskedLM is needed")
+
+
+def word_scores(model: Model, batch: Batch, tokens: npt.NDArray[np.int64]) -> Array:
+    """Scores of all words [n, V] in the place of n of a batch's tokens, and of those alone.
+
+    Raises
+    ------
+    InputError
+        The model is no masked LM.
+    """
+    head = masked_lm_head(model)
+    outputs, _ = model.forward(batch, logits=False, keep_cache=False)
+    last = model.params.linear(*head.decoder_names(model.config))
+    return np.asarray(model.backend.linear_forward(outputs["features"][tokens], *last)[0])

@@ -1,51 +1,58 @@
-"""What a model says of sequences as a whole: scores for many at once, and how good they are."""
+"""Scores of classes from a model's outputs, and metrics of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError, InputError
-from minidistil.model.checks import require_finite
+from minidistil.errors import ConfigError
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
-from minidistil.progress import Progress
-from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
+from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
 
 READABLE = 200  # classes of a matrix, or mistakes of a list, that somebody may look at
 
 
-def predict_logits(
-    model: Model, dataset: Dataset, *, progress: Progress | None = None
-) -> npt.NDArray[np.floating[Any]]:
-    """Logits of every sequence, in the dataset's order. Batches are made by length inside.
+class Prediction(NamedTuple):
+    """Answer to one text.
 
-    Returns
-    -------
-    float [N, C], or [N] from a model for multiple choice.
+    Attributes
+    ----------
+    label : str
+        The most probable one, or "none" below the threshold. For many labels, those at or above the threshold
+        (one half), joined by ", ". For regression, the name of the one output.
+    score : float
+        Its probability (the highest, for many labels); for regression, the value itself.
+    scores : dict of str to float
+        Of every label.
+    """
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+def label_names(config: ModelConfig) -> tuple[str, ...]:
+    """Names of a model's outputs, in their order.
 
     Raises
     ------
-    InputError
-        A model that does not classify sequences, or whose scores are not finite.
+    ConfigError
+        Two have one name: an answer could not say which is meant.
     """
-    classes = () if model.over_choices else (model.config.num_labels,)
-    logits = np.zeros((len(dataset), *classes), model.params.dtype)
-    for rows in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
-        outputs, _ = model.forward(dataset.batch(rows), keep_cache=False, scores_only=True)
-        if "logits" not in outputs or outputs["logits"].shape != (len(rows), *classes):
-            raise InputError(f"{type(model).__name__} does not classify sequences")
-        require_finite(outputs["logits"])
-        logits[rows] = outputs["logits"]
-        if progress is not None:
-            progress.update(len(rows))
-    return logits
+    names = tuple(config.label_names)
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(
+                f"id2label in config.json calls both {names.index(name)} and {i} {name!r}: name them apart"
+            )
+    return names
 
 
 def is_number(config: ModelConfig) -> bool:

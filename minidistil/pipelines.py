@@ -1,0 +1,3 @@
+"""Old name of `minidistil.pipeline`; it stays for a release."""
+
+from minidistil.tasks.registry import pipeline as pipeline

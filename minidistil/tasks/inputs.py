@@ -1,0 +1,54 @@
+"""Texts that `minidistil predict` is asked about, and answers as it prints them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from minidistil.errors import UsageError
+from minidistil.tasks.data import usual_first
+from minidistil.text.readers import IDS, PAIRS, TEXTS, Examples, read_examples
+
+
+class Input(NamedTuple):
+    """A text, its second text if there is one, and for programs where it is from."""
+
+    text: str
+    pair: str | None = None
+    origin: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+
+
+class Shown(NamedTuple):
+    """One answer: lines for people, each of cells, and the object for programs."""
+
+    rows: list[list[object]]
+    facts: dict[str, Any]
+
+
+def with_origins(found: Any, texts: Sequence[str], pairs: Sequence[str | None] | None = None) -> list[Input]:
+    """Texts with the lines and ids of examples."""
+    ids = found.ids or [{}] * len(texts)
+    return [
+        Input(text, pair, {"line": line, **called})
+        for text, pair, line, called in zip(
+            texts, pairs or [None] * len(texts), found.lines, ids, strict=True
+        )
+    ]
+
+
+def read_table(args: argparse.Namespace, **more: Any) -> Examples:
+    """Rows of the table `--data`, as the options say that it is read."""
+    usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
+    return read_examples(
+        args.data, text=args.text_column, format=args.format, header=not args.no_header,
+        empty=True, usual_labels=(), usual_ids=IDS, **usual_first(args.learnt_columns, usual),
+    )  # fmt: skip
+
+
+def read_texts(args: argparse.Namespace) -> list[Input]:
+    """Texts of a table; a second one beside each is one too many."""
+    found = read_table(args, pair=args.pair_column)
+    if args.pair is None and found.pairs is not None:
+        raise UsageError(f"{args.data} has pairs of texts: say which one is meant with --text-column")
+    return with_origins(found, found.texts, [args.pair] * len(found))
