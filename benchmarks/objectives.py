@@ -35,7 +35,7 @@ OBJECTIVES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "logits": (THREE, {"logits": 1.0}),
     "soft + cosine": (THREE, {**SOFT, "cosine": 1.0}),
     "soft + hidden": (THREE, {**SOFT, "hidden": {"weight": 1.0, "layers": "uniform"}}),
-    "soft + patient": (THREE, {**SOFT, "patient": {"weight": 1.0, "layers": "uniform"}}),
+    "soft + PKD": (THREE, {**SOFT, "pkd": {"weight": 1.0, "layers": "uniform"}}),
     "soft + attention": (THREE, {**SOFT, "attention": {"weight": 1.0, "kind": "probabilities"}}),
     "soft + relations": (THREE, {**SOFT, "relations": 1.0}),
     "soft + embedding": (THREE, {**SOFT, "embedding": 1.0}),

@@ -26,7 +26,7 @@ from benchmarks import gemm_steps
 from benchmarks.engines.minidistil import build
 from benchmarks.workloads import choose, find
 from minidistil import kernels, threads
-from minidistil.distill import terms
+from minidistil.distill import layer_terms
 from minidistil.kernels import gemm, linear
 from minidistil.memory import keep_freed_memory
 
@@ -90,7 +90,7 @@ class Watch:
             self._replace(module, "add_column_sums", lambda a, s: ("column sums", 0.0))
         self._replace(vocabulary, "_run", lambda a, s: ("losses over words", 0.0))
         self._replace(linear, "activation_backward", lambda a, s: ("activation, backward", 0.0))
-        self._replace(terms, "cosine", lambda a, s: ("cosine", 0.0))
+        self._replace(layer_terms, "cosine", lambda a, s: ("cosine", 0.0))
         for name in kernels.__all__:
             if any(part in name for part in OTHERS) and callable(getattr(kernels, name)):
                 self._replace(kernels, name, partial(named, name))

@@ -49,9 +49,9 @@ def measure(title: str, teacher: Model, data: Any, weights: dict[str, Any], roun
         objective = Distillation(student, weights, teacher=teacher)
         if options:
             top = options.get("top_k")
-            outputs = [f"top_k.{top}" if top and o == "features" else o for o in objective.compared()]
+            outputs = [f"top_k.{top}" if top and o == "features" else o for o in objective.teacher_outputs()]
             began = time.perf_counter()
-            objective.outputs = cache = TeacherCache(
+            objective.teacher_cache = cache = TeacherCache(
                 teacher, data, place / name, outputs, dtype=options["dtype"], quiet=True
             )
             facts[name] = time.perf_counter() - began, cache.nbytes

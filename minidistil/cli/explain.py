@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.batch import Batch
     from minidistil.distill.explain import explain, mask_some, table
-    from minidistil.distill.objective import SCORES
+    from minidistil.distill.terms import TERMS
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
     from minidistil.errors import UsageError
     from minidistil.model import load_model, load_to_answer
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     weights = {"soft": 5.0, "hard": 2.0, "cosine": 1.0} if words else {"soft": 1.0, "cosine": 1.0}
     if args.term:
         weights = dict(_weight(term) for term in args.term)
-    if weights.keys() & set(SCORES):  # the objective asks the teacher itself
+    if any(name in TERMS and TERMS[name].of_scores for name in weights):  # the objective asks the teacher
         student.check_trained()
     terms = explain(student, teacher, batch, weights, temperature=args.temperature)
     print(json.dumps([asdict(term) for term in terms]) if args.json else table(terms))

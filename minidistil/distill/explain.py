@@ -1,4 +1,4 @@
-"""What each term of a distillation says about one batch: its value, and how hard it pulls at which layer."""
+"""Value of each term of a distillation on one batch, and the norm of its gradient layer by layer."""
 
 from __future__ import annotations
 
@@ -9,24 +9,13 @@ from typing import Any
 import numpy as np
 
 from minidistil.batch import Batch
-from minidistil.distill.objective import Distillation, weight_of
+from minidistil.distill.objective import Distillation
+from minidistil.distill.terms import weight_of
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.model import Model
 from minidistil.parameters import Parameters
 
-FORMULAS = {
-    "soft": "T^2 KL(softmax(z_t / T) || softmax(z_s / T))",
-    "hard": "-log softmax(z_s)[label]",
-    "logits": "|z_s - z_t|^2",
-    "cosine": "1 - s.t / (|s| |t|)",
-    "hidden": "mean (W s - t)^2",
-    "patient": "|s/|s| - t/|t||^2, s and t of the first token",
-    "attention": "mean (q_s k_s / sqrt(D) - q_t k_t / sqrt(D))^2, or KL of their softmax",
-    "relations": "KL(softmax(a_t a_t^T / sqrt(D)) || softmax(a_s a_s^T / sqrt(D))), a = q, k, v",
-    "embedding": "1 - e_s.e_t / (|e_s| |e_t|), or mean (e_s - e_t)^2",
-    "triplet": "max(0, margin + |a - positive| - |a - negative|)",
-}
-EVERY = 7  # of the tokens of a text, one in so many is masked
+EVERY = 7  # one token of so many is masked
 
 
 @dataclass(frozen=True)
@@ -83,14 +72,15 @@ def explain(
         total = max(objective.counts(batch)[name], 1)
         sums = objective(student, batch, {name: float(total)}, None, grads)
         norms = gradient_norms(student, grads)
-        found.append(TermExplained(name, FORMULAS[name], objective.weights[name], sums[name] / total, norms))
+        term = objective.terms[name]
+        found.append(TermExplained(name, term.formula, term.weight, sums[name] / total, norms))
     return found
 
 
 def gradient_norms(model: Model, grads: Parameters) -> dict[str, float]:
     """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head".
 
-    What an objective learns of its own, such as a projection, is no part of the model.
+    An objective's own parameters, such as a projection, are no part of the model.
     """
     own = {spec.name for spec in model.specs(model.config)}
     norms = {}

@@ -90,7 +90,7 @@ class DistillationTrainer(Trainer):
             class_weights=class_weights,
         )
         identity = {"teacher": weights_hash(teacher), **objective.settings()}
-        names = objective.compared()
+        names = objective.teacher_outputs()
         if keep not in ("small", "all", "float16", "nothing"):
             raise ConfigError(f"keep is {keep!r}: expected 'small', 'all', 'float16' or 'nothing'")
         if top_k is not None:
@@ -116,7 +116,7 @@ class DistillationTrainer(Trainer):
             if place is None:
                 raise ConfigError("a teacher's outputs need a directory to be kept in")
             dtype = "float16" if keep == "float16" else None
-            objective.outputs = TeacherCache(teacher, inputs, place, names, dtype=dtype, quiet=quiet)
+            objective.teacher_cache = TeacherCache(teacher, inputs, place, names, dtype=dtype, quiet=quiet)
             if keep == "float16" or top_k is not None:  # it is another objective then
                 identity["kept"] = [keep, top_k]
         super().__init__(

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
-from minidistil.distill.objective import Distillation, needs_labels, weight_of
+from minidistil.distill.objective import Distillation
 from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.distill.terms import needs_labels, weight_of
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError

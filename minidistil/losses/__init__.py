@@ -9,7 +9,7 @@ from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy, soft_cr
 from minidistil.losses.hidden_mse import ProjectedLoss, hidden_mse
 from minidistil.losses.logits_mse import logits_mse
 from minidistil.losses.mse import mean_squared_error
-from minidistil.losses.pkd import patient
+from minidistil.losses.pkd import pkd
 from minidistil.losses.soft_labels import soft_label_kl
 from minidistil.losses.triplet import triplet_margin
 
@@ -26,7 +26,7 @@ __all__ = [
     "log_softmax",
     "logits_mse",
     "mean_squared_error",
-    "patient",
+    "pkd",
     "self_attention_relations",
     "soft_cross_entropy",
     "soft_label_kl",

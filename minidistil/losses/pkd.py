@@ -1,4 +1,4 @@
-"""Patient distillation: the directions of chosen layers' hidden states, as a squared distance."""
+"""Patient knowledge distillation (PKD): squared distance of the directions of hidden states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minidistil.losses.base import (
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
-def patient(
+def pkd(
     student: npt.ArrayLike, teacher: npt.ArrayLike, *, mask: npt.ArrayLike | None = None, eps: float = 1e-12
 ) -> Loss:
     """|s/|s| - t/|t||^2, summed over rows.

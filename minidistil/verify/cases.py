@@ -270,8 +270,8 @@ LOSS_CASES: dict[str, Maker] = {
     "losses.logits_mse.masked": loss_maker("logits_mse", TEACHER, mask=MASK),
     "losses.hidden_mse": loss_maker("hidden_mse", TEACHER),
     "losses.hidden_mse.projection": projected,
-    "losses.patient": loss_maker("patient", TEACHER),
-    "losses.patient.masked": loss_maker("patient", TEACHER, mask=MASK),
+    "losses.pkd": loss_maker("pkd", TEACHER),
+    "losses.pkd.masked": loss_maker("pkd", TEACHER, mask=MASK),
     **{
         f"losses.triplet_margin.{distance}.{mining}": loss_maker(
             "triplet_margin", CLASSES, margin=margin, distance=distance, mining=mining

@@ -7,7 +7,7 @@ from tiny import make_tokenizer, random_dataset
 from minidistil import BertConfig
 from minidistil.batch import Batch
 from minidistil.distill import Distillation, DistillationTrainer, init_student
-from minidistil.distill.objective import needs_labels
+from minidistil.distill.terms import needs_labels
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import cosine, cross_entropy, soft_label_kl
 from minidistil.model import (

@@ -57,7 +57,7 @@ def count_calls(monkeypatch, teacher):
         (BertForQuestionAnswering, {"soft": 1}, {}),
         (BertForMaskedLM, {"soft": 1, "hard": 1, "cosine": 1}, {}),
         (BertForMaskedLM, {"soft": 1, "hard": 1}, {"soft_on": "masked"}),
-        (BertForSequenceClassification, {"hidden": 1, "patient": 1}, {}),
+        (BertForSequenceClassification, {"hidden": 1, "pkd": 1}, {}),
         (BertForSequenceClassification, {"attention": 1, "relations": 1, "cosine": 2, "soft": 1}, {}),
     ],
 )
@@ -67,7 +67,7 @@ def test_kept_is_live(cls, terms, options, tmp_path):
     student = init_student(teacher, [0, 2])
     student.params.flat[:] += 0.05
     live = Distillation(student, terms, teacher=teacher, **options)
-    cache = TeacherCache(teacher, data, tmp_path, live.compared(), **QUIET)
+    cache = TeacherCache(teacher, data, tmp_path, live.teacher_outputs(), **QUIET)
     batch = data.batch(np.array([7, 3, 19, 0]))
     rng = np.random.default_rng(0)
     if cls is BertForSequenceClassification:
@@ -77,7 +77,7 @@ def test_kept_is_live(cls, terms, options, tmp_path):
         batch = batch.with_targets(labels=labels)
     results = []
     for outputs in (None, cache):
-        live.outputs = outputs
+        live.teacher_cache = outputs
         grads, totals = student.params.like(), live.counts(batch)
         results.append((live(student, batch, totals, None, grads), grads.flat))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-12)

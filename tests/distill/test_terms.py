@@ -6,7 +6,8 @@ import pytest
 from minidistil import BertConfig, losses
 from minidistil.batch import Batch
 from minidistil.distill import Distillation, init_student
-from minidistil.distill.terms import TERMS, layer_pairs
+from minidistil.distill.layer_terms import layer_pairs
+from minidistil.distill.terms import TERMS
 from minidistil.errors import ConfigError
 from minidistil.model import (
     BertForMaskedLM,
@@ -37,7 +38,7 @@ WITH_OPTIONS = {
     "hidden": {},
     "hidden of the last": {"layers": "last"},
     "hidden from the embeddings on": {"layers": ((0, 0), (2, 3))},
-    "patient": {},
+    "pkd": {},
     "attention": {},
     "attention probabilities": {"kind": "probabilities", "layers": "last"},
     "relations": {},
@@ -104,7 +105,7 @@ def test_gradients_between_widths(named):
 
 def test_all_at_once():
     teacher, student = teacher_and_student()
-    weights = {"soft": 1.0, "hard": 0.5, "logits": 0.3, **dict.fromkeys(TERMS, 0.1)}
+    weights = {**dict.fromkeys(TERMS, 0.1), "soft": 1.0, "hard": 0.5, "logits": 0.3}
     objective = Distillation(student, weights, teacher=teacher, temperature=3.0)
     assert_gradient(objective, student, batch(labels=LABELS))
     assert set(objective.counts(batch(labels=LABELS))) == set(weights)
@@ -122,7 +123,7 @@ def test_values():
     expected = {
         "cosine": losses.cosine(*states[-1]).mean,
         "hidden": sum(losses.mean_squared_error(*pair).mean for pair in states),
-        "patient": sum(losses.patient(s[first], t[first]).mean for s, t in states),
+        "pkd": sum(losses.pkd(s[first], t[first]).mean for s, t in states),
         "attention": sum(losses.attention_scores_mse(*pair, cu, 2).mean for pair in qkv),
         "relations": losses.self_attention_relations(*qkv[-1], cu, relation_heads=2).mean,
         "embedding": losses.cosine(*pooled).mean,
@@ -222,7 +223,7 @@ def test_pairs_of_layers():
         ({"hidden": {"layer": "last"}}, r"term hidden: there is no setting layer \(did you mean layers\?\)"),
         ({"hidden": {"layers": "first"}}, "layers is 'first': expected"),
         ({"cosine": 1}, "the cosine term needs equal widths; the teacher has 12, the student 8"),
-        ({"patient": 1}, "equal widths"),
+        ({"pkd": 1}, "equal widths"),
         ({"embedding": 1}, "equal widths"),
         ({"relations": {"of": "qx"}}, "relations are of some of q, k and v, not 'qx'"),
         ({"relations": {"heads": 3}}, "3 relation heads do not divide the student's width 8"),

@@ -15,7 +15,7 @@ from minidistil.losses import (
     hidden_mse,
     logits_mse,
     mean_squared_error,
-    patient,
+    pkd,
     soft_cross_entropy,
     soft_label_kl,
 )
@@ -36,7 +36,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], np.ndarray]] = {
     "binary_cross_entropy": (binary_cross_entropy, PROBABILITIES),
     "logits_mse": (logits_mse, OTHER),
     "hidden_mse": (hidden_mse, OTHER),
-    "patient": (patient, OTHER),
+    "pkd": (pkd, OTHER),
 }
 # Losses in which rows meet have files of their own, with tests of all this.
 NOT_BY_ROW = {
@@ -47,7 +47,7 @@ NOT_BY_ROW = {
 }
 every_loss = pytest.mark.parametrize(("loss", "target"), LOSSES.values(), ids=LOSSES.keys())
 masked = pytest.mark.parametrize(
-    "loss", [soft_label_kl, cosine, mean_squared_error, logits_mse, hidden_mse, patient]
+    "loss", [soft_label_kl, cosine, mean_squared_error, logits_mse, hidden_mse, pkd]
 )
 
 

@@ -37,6 +37,8 @@ def loss_of(name, x, file):
         return losses.self_attention_relations(
             x, qkv, cu_seqlens, relation_heads=int(relation_heads), relations=tuple(details[0])
         )
+    if kind == "patient":  # as the golden file calls it
+        return losses.pkd(x, teacher)
     return getattr(losses, name)(x, teacher)
 
 
