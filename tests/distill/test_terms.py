@@ -217,6 +217,7 @@ def test_pairs_of_layers():
     ("weights", "match"),
     [
         ({"hiden": 1}, "no term 'hiden'; there are: soft"),
+        ({"patient": 1}, "the term patient is now called pkd"),
         ({"hidden": [1]}, r"term hidden: weight is \[1\]: expected a number"),
         ({"hidden": -1}, "weight of hidden must be a number >= 0"),
         ({"hidden": float("nan")}, "weight of hidden must be a number >= 0"),

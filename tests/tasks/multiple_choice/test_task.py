@@ -247,8 +247,8 @@ def test_soft_labels_are_within_an_example(place, tmp_path):
 
     options = {"settings": TrainSettings(epochs=2), "out": tmp_path, "quiet": True}
     kept = DistillationTrainer(student, teacher, data, **options).objective
-    assert isinstance(kept.outputs, TeacherCache)
-    np.testing.assert_allclose(kept.outputs(batch)["logits"], theirs, atol=1e-12)
+    assert isinstance(kept.teacher_cache, TeacherCache)
+    np.testing.assert_allclose(kept.teacher_cache(batch)["logits"], theirs, atol=1e-12)
     with pytest.raises(ConfigError, match="logits term is for classifiers and regression"):
         Distillation(student, {"logits": 1.0}, teacher=teacher)
 
