@@ -7,6 +7,7 @@ from typing import Any
 
 RENAMED = {
     "minidistil.kernels.gemm.native": "minidistil.kernels.engine.native",
+    "minidistil.losses.patient": "minidistil.losses.pkd",
     "minidistil.metrics.best_rejection": "minidistil.metrics.best_threshold",
     "minidistil.ops.rng": "minidistil.ops.philox",
     "minidistil.packing": "minidistil.batch",
