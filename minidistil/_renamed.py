@@ -6,6 +6,9 @@ import sys
 from typing import Any
 
 RENAMED = {
+    "minidistil.distill.narrow": "minidistil.distill.prune",
+    "minidistil.distill.narrow_model": "minidistil.distill.prune_width",
+    "minidistil.distill.stream": "minidistil.distill.residual_stream",
     "minidistil.kernels.gemm.native": "minidistil.kernels.engine.native",
     "minidistil.losses.patient": "minidistil.losses.pkd",
     "minidistil.metrics.best_rejection": "minidistil.metrics.best_threshold",

@@ -1,7 +1,7 @@
 """Distillation: a student from a teacher's layers, what it minimises, and the teacher's outputs on disk."""
 
 from minidistil.distill.objective import Distillation
-from minidistil.distill.prune import head_scores, narrow_model
+from minidistil.distill.prune import head_scores, prune_width
 from minidistil.distill.residual_stream import unexplained
 from minidistil.distill.student import alternate_layers, choose_layers, init_student
 from minidistil.distill.teacher_cache import TeacherCache
@@ -15,6 +15,6 @@ __all__ = [
     "choose_layers",
     "head_scores",
     "init_student",
-    "narrow_model",
+    "prune_width",
     "unexplained",
 ]

@@ -31,7 +31,7 @@ def head_importance(
     Returns
     -------
     float64 [L, A]
-        For `head_importance` of `init_student` and `narrow_model`, which compare heads of one layer.
+        For `head_importance` of `init_student` and `prune_width`, which compare heads of one layer.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def head_importance(
 def stream_sample(
     model: Model, data: TrainingData, *, examples: int = 128, rows: int = 20_000
 ) -> npt.NDArray[np.floating[Any]]:
-    """Hidden states of all layers together, [<= rows, H], for `hidden_states` of `narrow_model`.
+    """Hidden states of all layers together, [<= rows, H], for `hidden_states` of `prune_width`.
 
     Parameters
     ----------

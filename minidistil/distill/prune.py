@@ -5,7 +5,7 @@ of it and writes to all of it. So it is projected, everywhere by one matrix P [H
 a matrix that reads the stream becomes M P, one that writes to it P^T M. As far as matrices go, a stream that
 keeps to the span of P then loses nothing. That a rotation of the whole stream can be merged into the weights
 is the observation of SliceGPT (Ashkboos et al. 2024, arXiv:2401.15024), for models whose layernorm lies off
-the residual path. BERT's lies on it; `Stream` says what that costs.
+the residual path. BERT's lies on it; `ResidualStream` says what that costs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
-from minidistil.distill.residual_stream import Stream, finite_matrix
+from minidistil.distill.residual_stream import ResidualStream, finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
@@ -31,7 +31,7 @@ Indices = npt.NDArray[np.intp]
 Values = Iterator[tuple[str, Array]]  # names and values of the narrow model's parameters
 
 
-def narrow_model(
+def prune_width(
     model: Model,
     width: int | None = None,
     heads: int | None = None,
@@ -48,7 +48,7 @@ def narrow_model(
     ----------
     model : Model
     width, heads, intermediate : int, optional
-        Hidden size W, attention heads and intermediate size; see `narrow_config`.
+        Hidden size W, attention heads and intermediate size; see `pruned_config`.
     hidden_states : float [N, H], optional
         A sample of the stream: rows of `forward(..., hidden_states=True)`, best of all layers together. P
         spans the directions in which they are largest. Without them the embeddings decide, each word counting
@@ -91,7 +91,7 @@ def narrow_model(
     P^T M P. Its activation does not commute with P, but half of it does: GELU(x) and ReLU(x) are x/2 plus an
     even function.
     """
-    config = narrow_config(model.config, width, heads, intermediate)
+    config = pruned_config(model.config, width, heads, intermediate)
     shape = (config.num_hidden_layers, model.config.num_attention_heads)
     small = type(model)(config, dtype=model.params.dtype, backend=model.backend.name, seed=seed)
     if head_importance is None:
@@ -100,14 +100,14 @@ def narrow_model(
         scores = finite_matrix("head_importance", head_importance, shape)
     with single_threaded_blas():  # or the machine's number of cores would have a say in the rounding
         sample = _sample(model, hidden_states)
-        stream = Stream.of(sample, config.hidden_size)
+        stream = ResidualStream.of(sample, config.hidden_size)
         for name, value in _values(model, config, stream, _covariance(sample), scores):
             if name not in fresh:
                 small.params[name][...] = value
     return small
 
 
-def narrow_config(
+def pruned_config(
     config: ModelConfig, width: int | None = None, heads: int | None = None, intermediate: int | None = None
 ) -> ModelConfig:
     """A config with a narrower shape.
@@ -190,7 +190,9 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
     return scores
 
 
-def _values(model: Model, config: ModelConfig, stream: Stream, covariance: Array, scores: Array) -> Values:
+def _values(
+    model: Model, config: ModelConfig, stream: ResidualStream, covariance: Array, scores: Array
+) -> Values:
     """Every parameter of the narrow model."""
     embeddings = model.encoder.embeddings
     for table in embeddings.tables:
@@ -208,7 +210,7 @@ def _values(model: Model, config: ModelConfig, stream: Stream, covariance: Array
         yield from _head(model, head, stream, config)
 
 
-def _attention(model: Model, attention: SelfAttention, stream: Stream, heads: Indices) -> Values:
+def _attention(model: Model, attention: SelfAttention, stream: ResidualStream, heads: Indices) -> Values:
     """Some heads of a layer, between projected ends."""
     size = model.config.hidden_size // attention.heads
     kept = np.zeros(model.config.hidden_size, bool)
@@ -225,7 +227,7 @@ def _attention(model: Model, attention: SelfAttention, stream: Stream, heads: In
 
 
 def _feed_forward(
-    model: Model, block: FeedForward, stream: Stream, covariance: Array, neurons: int
+    model: Model, block: FeedForward, stream: ResidualStream, covariance: Array, neurons: int
 ) -> Values:
     """Some neurons of a layer, between projected ends."""
     up, down = block.up.name, block.down.name
@@ -238,7 +240,7 @@ def _feed_forward(
     yield f"{down}.bias", stream.write(down_bias)
 
 
-def _head(model: Model, head: Head, stream: Stream, config: ModelConfig) -> Values:
+def _head(model: Model, head: Head, stream: ResidualStream, config: ModelConfig) -> Values:
     """What stands on the stream."""
     if isinstance(head, Pooler | PooledHead):
         pooler = head if isinstance(head, Pooler) else head.pooler
@@ -268,7 +270,7 @@ def _head(model: Model, head: Head, stream: Stream, config: ModelConfig) -> Valu
         yield bias_spec.name, _read(model, bias_spec.name)
 
 
-def _norm(model: Model, name: str, stream: Stream) -> Values:
+def _norm(model: Model, name: str, stream: ResidualStream) -> Values:
     gain, bias = stream.norm(*_linear(model, name))
     yield f"{name}.weight", gain
     yield f"{name}.bias", bias

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Stream:
+class ResidualStream:
     """How the residual stream is projected, and with it what reads it, writes to it or normalises it.
 
     Attributes

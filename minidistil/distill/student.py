@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_type
 from minidistil.config import ModelConfig
-from minidistil.distill.prune import narrow_config, narrow_model
+from minidistil.distill.prune import prune_width, pruned_config
 from minidistil.distill.residual_stream import finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
@@ -134,7 +134,7 @@ def init_student(
         pooler are then dropped, as in the published recipe; word and position tables, every norm, and
         a masked-LM, token or span head are copied whole.
     width, heads, intermediate : int, optional
-        A narrower shape, see `narrow_model`. Heads keep the teacher's size: width and heads give each other.
+        A narrower shape, see `prune_width`. Heads keep the teacher's size: width and heads give each other.
     hidden_states : float [N, teacher's hidden size], optional
         A sample of the teacher's hidden states, which decides what a narrower stream keeps.
     head_importance : float [teacher's layers, teacher's heads], optional
@@ -164,7 +164,7 @@ def init_student(
     chosen = choose_layers("alternate" if layers is None else layers, teacher.config.num_hidden_layers)
     cls = type(teacher) if student_class is None else student_class
     config = _student_config(teacher, cls, len(chosen))
-    narrower = narrow_config(config, width, heads, intermediate)
+    narrower = pruned_config(config, width, heads, intermediate)
     taken = [i for i in chosen if i is not None]
     student = cls(
         config if taken else narrower,
@@ -182,7 +182,7 @@ def init_student(
     if head_importance is not None:
         shape = (teacher.config.num_hidden_layers, teacher.config.num_attention_heads)
         head_importance = finite_matrix("head_importance", head_importance, shape)[taken]
-    return narrow_model(
+    return prune_width(
         student,
         width,
         heads,

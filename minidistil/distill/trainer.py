@@ -1,4 +1,4 @@
-"""The one call that distils a fine-tuned teacher into a student."""
+"""Trainer of a student with a teacher whose outputs may be kept."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ class DistillationTrainer(Trainer):
     tokenizers : pair of Tokenizer, optional
         The student's and the teacher's. The teacher reads the student's tokens, so they must give the same
         ids; without them only the sizes of the vocabularies are compared.
-    keep : {"small", "all", "float16", "nothing"}
-        Which of the teacher's outputs are kept. "small": scores and sentence vectors, if nothing else is
-        compared, examples come more than once, and there is a place for them. "all": hidden states too, which
-        take a row for each token and layer; "float16" in half the bytes, rounded to 11 bits.
+    keep : {"small", "all", "nothing"}
+        Outputs of the teacher that are kept. "small": scores and sentence vectors, if nothing else is
+        compared, examples come more than once, and there is a directory for them. "all": hidden states too,
+        with a row for each token and layer.
+    keep_dtype : {"float16", "float32"}, optional
+        Dtype of the files; the teacher's by default. float16 rounds to 11 bits.
     top_k : int, optional
-        Of a masked LM keep the scores of the likeliest words, and not what all scores are computed from. The
-        others then count as impossible.
+        Of a masked LM, keep the scores of the k likeliest words only; all others then count as impossible.
     kept_in : path, optional
-        Where; by default `teacher_outputs` in `out`. Runs with the same teacher and data can share it.
+        Directory; `teacher_outputs` in `out` by default. Runs with the same teacher and data can share it.
     out, evaluate, label, quiet
         As for `Trainer`.
     """
@@ -69,6 +70,7 @@ class DistillationTrainer(Trainer):
         class_weights: npt.ArrayLike | None = None,
         tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
         keep: Literal["small", "all", "float16", "nothing"] = "small",
+        keep_dtype: Literal["float16", "float32"] | None = None,
         top_k: int | None = None,
         kept_in: str | Path | None = None,
         out: str | Path | None = None,
@@ -91,34 +93,36 @@ class DistillationTrainer(Trainer):
         )
         identity = {"teacher": weights_hash(teacher), **objective.settings()}
         names = objective.teacher_outputs()
-        if keep not in ("small", "all", "float16", "nothing"):
-            raise ConfigError(f"keep is {keep!r}: expected 'small', 'all', 'float16' or 'nothing'")
+        if keep == "float16":
+            raise ConfigError("keep='float16' is now keep='all' with keep_dtype='float16'")
+        if keep not in ("small", "all", "nothing"):
+            raise ConfigError(f"keep is {keep!r}: expected 'small', 'all' or 'nothing'")
+        if keep_dtype is not None and keep != "all":
+            raise ConfigError(f"keep_dtype is {keep_dtype!r}: it goes with keep='all'")
         if top_k is not None:
             check_integer("top_k", top_k, 1)
-            if top_k < 1 or "features" not in names or keep not in ("all", "float16"):
+            if "features" not in names or keep != "all":
                 raise ConfigError(
                     f"top_k is {top_k!r}: it is a number of words of a masked LM's soft labels to keep, with "
-                    "keep='all' or 'float16'"
+                    "keep='all'"
                 )
             names = [f"top_k.{top_k}" if name == "features" else name for name in names]
-        place = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
-        seen = settings.max_steps and settings.max_steps * settings.batch_size * settings.accumulation
-        again = kept_in is not None or (seen or settings.epochs * len(dataset)) > len(dataset)
-        small = again and all(name.partition(".")[0] in SMALL for name in names)
-        inputs: Dataset | MaskedDataset | None = dataset if isinstance(dataset, Dataset) else None
-        if isinstance(dataset, MultipleChoiceDataset):
-            inputs = dataset.sequences
-        if isinstance(dataset, MaskedDataset) and dataset.epoch is None:
-            inputs = dataset
-        if names and keep != "nothing" and (keep != "small" or (small and inputs and place is not None)):
+        directory = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
+        inputs = _fixed_inputs(dataset)
+        if keep == "small":
+            seen = settings.max_steps and settings.max_steps * settings.batch_size * settings.accumulation
+            again = kept_in is not None or (seen or settings.epochs * len(dataset)) > len(dataset)
+            small = all(name.partition(".")[0] in SMALL for name in names)
+            keep = "all" if again and small and inputs and directory is not None else "nothing"
+        if names and keep == "all":
             if inputs is None:
                 raise ConfigError("a teacher's outputs are kept only where masks are the same in every epoch")
-            if place is None:
+            if directory is None:
                 raise ConfigError("a teacher's outputs need a directory to be kept in")
-            dtype = "float16" if keep == "float16" else None
-            objective.teacher_cache = TeacherCache(teacher, inputs, place, names, dtype=dtype, quiet=quiet)
-            if keep == "float16" or top_k is not None:  # it is another objective then
-                identity["kept"] = [keep, top_k]
+            cache = TeacherCache(teacher, inputs, directory, names, dtype=keep_dtype, quiet=quiet)
+            objective.teacher_cache = cache
+            if keep_dtype is not None or top_k is not None:  # it is another objective then
+                identity["kept"] = [keep_dtype or keep, top_k]
         super().__init__(
             student,
             objective,
@@ -130,3 +134,11 @@ class DistillationTrainer(Trainer):
             label=label,
             quiet=quiet,
         )
+
+
+def _fixed_inputs(dataset: TrainingData) -> Dataset | MaskedDataset | None:
+    """Sequences that are the same in every epoch; None if they are not."""
+    if isinstance(dataset, MultipleChoiceDataset):
+        return dataset.sequences
+    fixed = isinstance(dataset, Dataset) or (isinstance(dataset, MaskedDataset) and dataset.epoch is None)
+    return dataset if fixed else None  # type: ignore[return-value]

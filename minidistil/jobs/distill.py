@@ -45,7 +45,7 @@ class StudentSettings:
     layers : str
         Teacher layers it starts from, see `choose_layers`.
     width, heads, intermediate : int or None
-        A narrower shape, see `narrow_model`.
+        A narrower shape, see `prune_width`.
     importance : {"weights", "data"}
         Choice of the heads and directions that a narrower student keeps: by the teacher's weights, or by its
         activations on the text (`minidistil.distill.importance`).
@@ -72,7 +72,8 @@ class ObjectiveSettings:
     temperature: float = 2.0
     soft_on: Literal["all", "masked"] = "all"
     terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 5.0, "hard": 2.0, "cosine": 1.0})
-    keep: Literal["all", "float16", "nothing"] = "nothing"
+    keep: Literal["all", "float16", "nothing"] = "nothing"  # "float16" is told its new name
+    keep_dtype: Literal["float16", "float32"] | None = None
     top_k: int | None = None
 
 
@@ -198,6 +199,7 @@ class GeneralDistillation:
             temperature=o.temperature,
             soft_on=o.soft_on,
             keep=o.keep,
+            keep_dtype=o.keep_dtype,
             top_k=o.top_k,
             label="distilling",
             **options,

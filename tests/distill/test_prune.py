@@ -5,9 +5,9 @@ import pytest
 
 from minidistil import BertConfig, threads
 from minidistil.batch import Batch
-from minidistil.distill import head_scores, init_student, narrow_model, unexplained
-from minidistil.distill.prune import narrow_config
-from minidistil.distill.residual_stream import Stream
+from minidistil.distill import head_scores, init_student, prune_width, unexplained
+from minidistil.distill.prune import pruned_config
+from minidistil.distill.residual_stream import ResidualStream
 from minidistil.errors import ConfigError, InputError
 from minidistil.model import (
     BertForMaskedLM,
@@ -96,7 +96,7 @@ def confine(model, rank, seed=4):
     ],
 )
 def test_width_and_heads_give_each_other(asked, shape):
-    config = narrow_config(BertConfig(**SHAPE), **asked)
+    config = pruned_config(BertConfig(**SHAPE), **asked)
     assert tuple(getattr(config, name) for name in NAMES) == shape
     assert config.replace(**dict(zip(NAMES, (H, A, I), strict=True))) == BertConfig(**SHAPE)
 
@@ -143,7 +143,7 @@ def test_arrays_that_do_not_fit(arrays, message):
 @pytest.mark.parametrize("cls", BERTS)
 def test_full_width_is_the_teacher_to_the_bit(cls):
     teacher = teacher_of(cls, dtype="float32")
-    copy = narrow_model(teacher, H, A, I)
+    copy = prune_width(teacher, H, A, I)
     np.testing.assert_array_equal(copy.params.flat, teacher.params.flat)
     assert copy.config == teacher.config
 
@@ -164,8 +164,12 @@ def test_a_stream_that_lives_in_a_subspace_stays_what_it_was(width, given):
     batch = batch_of()
     theirs = hidden(teacher, batch)
     states = np.concatenate(theirs) if given else None
-    student = narrow_model(teacher, width, intermediate=I // 2, hidden_states=states)
-    back = Stream.of(theirs[0], width).projection if not given else Stream.of(states, width).projection
+    student = prune_width(teacher, width, intermediate=I // 2, hidden_states=states)
+    back = (
+        ResidualStream.of(theirs[0], width).projection
+        if not given
+        else ResidualStream.of(states, width).projection
+    )
     for ours, true in zip(hidden(student, batch), theirs, strict=True):
         assert unexplained(ours, true) < 1e-20
         if given:  # then P is the student's own, and not only its span
@@ -176,8 +180,8 @@ def test_a_stream_that_lives_in_a_subspace_stays_what_it_was(width, given):
 def test_a_head_on_every_token_reads_the_projected_stream(cls):
     teacher = teacher_of(cls)
     states = np.concatenate(hidden(teacher, batch_of()))
-    student = narrow_model(teacher, 12, hidden_states=states)
-    P = Stream.of(states, 12).projection
+    student = prune_width(teacher, 12, hidden_states=states)
+    P = ResidualStream.of(states, 12).projection
     name = "classifier" if cls is BertForTokenClassification else "qa_outputs"
     np.testing.assert_allclose(student.params[f"{name}.weight"], teacher.params[f"{name}.weight"] @ P)
     np.testing.assert_array_equal(student.params[f"{name}.bias"], teacher.params[f"{name}.bias"])
@@ -193,7 +197,7 @@ def test_a_classifier_keeps_the_pooled_values_it_uses():
     teacher.params["classifier.weight"][:, unused] = 0
     for i in range(L):
         teacher.params["bert." + layer(i, "attention.self.value")][12:] = 0
-    student = narrow_model(teacher, 12)
+    student = prune_width(teacher, 12)
     batch = batch_of()
     ours, theirs = (m.forward(batch)[0]["logits"] for m in (student, teacher))
     np.testing.assert_allclose(ours, theirs, atol=1e-9)
@@ -203,8 +207,8 @@ def test_a_classifier_keeps_the_pooled_values_it_uses():
 def test_the_masked_lm_head_ends_in_the_projected_stream(tied):
     teacher = teacher_of(BertForMaskedLM, tie_word_embeddings=tied)
     states = np.concatenate(hidden(teacher, batch_of()))
-    student = narrow_model(teacher, 12, hidden_states=states)
-    stream = Stream.of(states, 12)
+    student = prune_width(teacher, 12, hidden_states=states)
+    stream = ResidualStream.of(states, 12)
     P, ours, theirs = stream.projection, student.params, teacher.params
     dense = "cls.predictions.transform.dense"
     np.testing.assert_allclose(ours[f"{dense}.weight"], P.T @ theirs[f"{dense}.weight"] @ P, atol=1e-12)
@@ -225,7 +229,7 @@ def test_the_masked_lm_head_ends_in_the_projected_stream(tied):
 @pytest.mark.parametrize("width", [1, 4, 12, 23])
 def test_a_projection_is_orthonormal_and_keeps_ones(width):
     sample = np.random.default_rng(7).standard_normal((100, H)) + 3
-    P = Stream.of(sample, width).projection
+    P = ResidualStream.of(sample, width).projection
     np.testing.assert_allclose(P.T @ P, np.eye(width), atol=1e-12)
     np.testing.assert_allclose(P.T @ np.ones(H), np.full(width, np.sqrt(H / width)), atol=1e-12)
 
@@ -234,7 +238,7 @@ def test_a_projection_is_orthonormal_and_keeps_ones(width):
 def test_a_sample_of_lower_rank_than_the_projection(rank):
     """Then many directions have eigenvalue 0, and 1 must not come twice."""
     rng = np.random.default_rng(8)
-    stream = Stream.of(rng.standard_normal((50, rank)) @ rng.standard_normal((rank, H)), 12)
+    stream = ResidualStream.of(rng.standard_normal((50, rank)) @ rng.standard_normal((rank, H)), 12)
     np.testing.assert_allclose(stream.projection.T @ stream.projection, np.eye(12), atol=1e-12)
     assert stream.share == pytest.approx(1)
 
@@ -243,7 +247,7 @@ def test_a_layernorm_keeps_its_scale_on_the_part_that_is_kept():
     """LN(P^T x) with the narrow gain has in the mean the size of P^T LN(x), whatever P has lost."""
     rng = np.random.default_rng(9)
     x = rng.standard_normal((4000, H)) * np.linspace(0.2, 2, H)
-    stream = Stream.of(x, 8)
+    stream = ResidualStream.of(x, 8)
     assert 0.3 < stream.share < 0.9
 
     def normed(rows):
@@ -263,7 +267,7 @@ def test_the_sign_of_a_direction_does_not_depend_on_who_computes_it():
         direction -= direction.mean()
         direction /= np.linalg.norm(direction) * np.sign(direction[abs(direction).argmax()])
         ones = np.full(H, H**-0.5)
-        P = Stream.of(np.array([[1.0], [-2.0]]) * direction, 2).projection
+        P = ResidualStream.of(np.array([[1.0], [-2.0]]) * direction, 2).projection
         expected = np.stack([ones + direction, ones - direction], axis=1) / np.sqrt(2)
         np.testing.assert_allclose(P, expected, atol=1e-12)
 
@@ -276,7 +280,7 @@ def test_without_a_sample_the_embeddings_are_one(cls, words):
     ids = np.arange(max(words, 16)) % words
     batch = Batch.from_sequences([ids[i : i + 16] for i in range(0, len(ids), 16)])
     sample = hidden(model, batch)[0]
-    given, default = narrow_model(model, 12, hidden_states=sample), narrow_model(model, 12)
+    given, default = prune_width(model, 12, hidden_states=sample), prune_width(model, 12)
     for name in given.params:
         np.testing.assert_allclose(default.params[name], given.params[name], atol=1e-9)
 
@@ -327,7 +331,7 @@ def test_neurons_are_kept_by_what_they_take_and_give():
         down[:, neuron] *= given  # 5 and 7 are large as products, 9 and 11 small
     biases = teacher.params[layer(0, "intermediate.dense", "bias")]
     for count, kept in ((2, [5, 7]), (I - 2, np.delete(np.arange(I), [9, 11]))):
-        student = narrow_model(teacher, intermediate=count)
+        student = prune_width(teacher, intermediate=count)
         np.testing.assert_array_equal(student.params[layer(0, "intermediate.dense", "bias")], biases[kept])
 
 
@@ -338,7 +342,7 @@ def test_a_neuron_that_reads_what_never_varies_goes_first():
     up = teacher.params[layer(0, "intermediate.dense")]
     up[3] = 0
     up[3, 5] = 1e3
-    student = narrow_model(teacher, intermediate=I - 1, hidden_states=sample)
+    student = prune_width(teacher, intermediate=I - 1, hidden_states=sample)
     np.testing.assert_array_equal(student.params[layer(0, "intermediate.dense")], np.delete(up, 3, axis=0))
 
 
@@ -363,7 +367,7 @@ def test_a_narrow_student_of_some_layers_is_that_shallow_student_made_narrow():
     teacher = teacher_of(BertForMaskedLM)
     states = np.concatenate(hidden(teacher, batch_of()))
     student = init_student(teacher, "last:2", width=12, intermediate=20, hidden_states=states)
-    shallow = narrow_model(init_student(teacher, "last:2"), 12, intermediate=20, hidden_states=states)
+    shallow = prune_width(init_student(teacher, "last:2"), 12, intermediate=20, hidden_states=states)
     np.testing.assert_array_equal(student.params.flat, shallow.params.flat)
 
 
@@ -421,11 +425,11 @@ def test_the_teacher_stays_what_it_is():
 
 def test_the_same_from_run_to_run_and_for_any_number_of_threads():
     teacher = teacher_of(BertForMaskedLM, dtype="float32")
-    first = narrow_model(teacher, 12, intermediate=20)
+    first = prune_width(teacher, 12, intermediate=20)
     threads_before = threads.get_num_threads()
     try:
         threads.set_num_threads(1)
-        second = narrow_model(teacher, 12, intermediate=20)
+        second = prune_width(teacher, 12, intermediate=20)
     finally:
         threads.set_num_threads(threads_before)
     np.testing.assert_array_equal(first.params.flat, second.params.flat)
@@ -486,7 +490,7 @@ def test_hidden_states_see_what_layers_write():
     """Where words have nothing, embeddings alone would keep nothing."""
     teacher = lifelike(same_directions=False)
     states = np.concatenate(hidden(teacher, batch_of(100, seed=13)))
-    by_words = left(narrow_model(teacher, 12), teacher)
-    by_states = left(narrow_model(teacher, 12, hidden_states=states), teacher)
+    by_words = left(prune_width(teacher, 12), teacher)
+    by_states = left(prune_width(teacher, 12, hidden_states=states), teacher)
     assert (by_states[1:] < 0.8 * by_words[1:]).all()
     assert by_states[0] > by_words[0], "what the embeddings gain by having it all to themselves"

@@ -195,7 +195,7 @@ def test_training_with_it_is_training_without(teacher, tmp_path, monkeypatch):
     kept = run("kept", keep="all", kept_in=tmp_path / "shared")
     np.testing.assert_allclose(kept, live, rtol=1e-9, atol=1e-12)
     calls = count_calls(monkeypatch, teacher)
-    half = run("half", keep="float16")
+    half = run("half", keep="all", keep_dtype="float16")
     np.testing.assert_allclose(half, live, atol=1e-2)
     calls.clear()
     np.testing.assert_array_equal(run("again", keep="all", kept_in=tmp_path / "shared"), kept)
@@ -209,6 +209,10 @@ def test_what_cannot_be_kept(teacher, tmp_path):
         train(teacher, student, random_dataset(), None, keep="all")
     with pytest.raises(ConfigError, match="top_k"):
         train(teacher, student, random_dataset(), tmp_path, keep="all", top_k=5)
+    with pytest.raises(ConfigError, match="keep='float16' is now keep='all' with keep_dtype='float16'"):
+        train(teacher, student, random_dataset(), tmp_path, keep="float16")
+    with pytest.raises(ConfigError, match="it goes with keep='all'"):
+        train(teacher, student, random_dataset(), tmp_path, keep_dtype="float16")
     with pytest.raises(ConfigError, match="keep is 'some'"):
         train(teacher, student, random_dataset(), tmp_path, keep="some")
     with pytest.raises(InputError, match="has no features"):
