@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from minidistil.cli.inputs import add_input_arguments
-from minidistil.streams import say
+from minidistil.cli.predict_options import OPTIONS, SETUP
+from minidistil.cli.predict_options import add_arguments as add_arguments
+from minidistil.streams import is_terminal, say
 
 if TYPE_CHECKING:
     from minidistil.errors import MinidistilError
-    from minidistil.tasks.base import Predictor
+    from minidistil.tasks.base import PredictingTask, Predictor
     from minidistil.tasks.inputs import Input
 
 HELP = "label, tag, answer, fill in, choose, summarise, or find the nearest entry"
@@ -37,102 +39,7 @@ with "context" and "choices". A summary is sentences of the text, one a line; a 
 document: standard input is one, whatever its lines. For faq and intents the model is any encoder, and the
 answer that of the nearest entry, or "none" below the threshold."""
 
-# Options of answering, and of making a predictor: those that only some tasks take.
-OPTIONS = (
-    *("question", "n_best", "null_threshold", "aggregation", "no_truncation", "pair", "pair_column"),
-    *("top_k", "threshold", "targets", "choices"),
-    *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
-)
-SETUP = ("entries", "vectors", "answers", "prompt", "max_length", "scheme")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a model directory or hub id")
-    add_input_arguments(parser)
-    parser.add_argument("--task", metavar="NAME", help="what to do, if not what the model's head is for")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
-    parser.add_argument(
-        "--html", metavar="FILE", help="also write a page that shows what was found, and where"
-    )
-    parser.add_argument("--templates", metavar="DIR", help="with --html: templates of your own")
-    parser.add_argument(
-        "--attention",
-        nargs=2,
-        type=int,
-        metavar=("LAYER", "HEAD"),
-        help="with --html: what this head looks at in each text; counted from 0",
-    )
-    parser.add_argument(
-        "--max-length",
-        type=int,
-        metavar="N",
-        help="tokens that are read at once (what the model learnt with)",
-    )
-    parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
-    _add_task_options(parser)
-
-
-def _add_task_options(parser: argparse.ArgumentParser) -> None:
-    """By kind of model."""
-    labels = parser.add_argument_group("labels, masked words, intents, questions asked before")
-    labels.add_argument("--top-k", type=int, metavar="N", help="the N likeliest, with their scores")
-    labels.add_argument(
-        "--threshold",
-        type=float,
-        metavar="X",
-        help='least score of a label, else "none" (many labels: 0.5; intents: what was learnt)',
-    )
-    labels.add_argument(
-        "--no-truncation",
-        action="store_const",
-        const=True,
-        help="refuse texts longer than the model takes, instead of cutting",
-    )
-    labels.add_argument("--targets", nargs="+", metavar="WORD", help="compare these words alone for a mask")
-    labels.add_argument("--choices", nargs="+", metavar="TEXT", help="which of these goes with each text?")
-    labels.add_argument("--entries", metavar="FILE", help="of faq and intents: the examples to compare with")
-    labels.add_argument("--vectors", metavar="FILE", help="of the entries, from `minidistil embed --out`")
-    labels.add_argument(
-        "--answers", action="store_const", const=True, help="of faq: compare with the answers, too"
-    )
-    labels.add_argument(
-        "--prompt",
-        metavar="NAME_OR_TEXT",
-        help="of faq and intents: put this before every text, as `minidistil embed` does",
-    )
-    spans = parser.add_argument_group("entities and answers")
-    spans.add_argument(
-        "--aggregation",
-        choices=("none", "simple", "first", "average", "max", "whitespace"),
-        help="how pieces of words make entities (first: the first piece decides for its word; whitespace: "
-        "words as files of words have them; by default what was learnt)",
-    )
-    spans.add_argument(
-        "--scheme",
-        choices=("IOB1", "IOB2", "BIOES", "BILOU", "plain"),
-        help="how the model's tags mark where an entity begins and ends (guessed from all of them)",
-    )
-    spans.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
-    spans.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")
-    spans.add_argument(
-        "--null-threshold",
-        type=float,
-        metavar="X",
-        help="answer nothing if that scores better than the best answer by more than this",
-    )
-    summary = parser.add_argument_group("summaries")
-    summary.add_argument("--sentences", type=int, metavar="N", help="at most so many (3)")
-    summary.add_argument("--words", type=int, metavar="N", help="at most so many")
-    summary.add_argument(
-        "--method",
-        choices=("trained", "centroid", "mmr", "lead"),
-        help="how sentences are chosen (trained where the model has learnt it, else mmr)",
-    )
-    summary.add_argument("--unit", choices=("sentence", "line"), help="lines keep a dialogue's turns whole")
-    summary.add_argument("--mmr-lambda", type=float, metavar="X", help="relevance against repetition (0.7)")
-    summary.add_argument(
-        "--block-trigrams", action="store_const", const=True, help="trained: no three words in a row twice"
-    )
+TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
 
 def run(args: argparse.Namespace) -> int:
@@ -140,12 +47,11 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from minidistil.cli.common import print_row
-    from minidistil.cli.inputs import are_typed, check_inputs, inputs
     from minidistil.errors import MinidistilError
     from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import Learnt
 
-    check_inputs(args)
+    _check(args)
     page = None
     if args.html is not None:
         from minidistil.report.page import Page
@@ -175,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
                 results.append((shown.facts, _attention(args, predictor, shown.facts)))
         sys.stdout.flush()
 
-    for some in inputs(args, task):
+    for some in _inputs(args, task):
         try:
             answer(some)
         except MinidistilError as error:
             located = _on_its_line(error, some, args.data)
-            if not are_typed(args, task):
+            if not _are_typed(args, task):
                 raise located from error.__cause__ if located is error else error
             say(f"minidistil predict: {located}")  # the next line may be better
     if page is not None:
@@ -191,10 +97,103 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """A UsageError for texts from two places, or options that contradict each other."""
+    from minidistil.errors import UsageError
+
+    if sum(map(bool, (args.texts, args.document, args.data))) > 1:
+        raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
+    if args.data is None and (args.text_column or args.pair_column or args.format or args.no_header):
+        raise UsageError("--text-column, --pair-column, --format and --no-header say how --data is read")
+    if args.pair is not None and args.pair_column is not None:
+        raise UsageError("the second text is --pair or in --pair-column, not both")
+    if args.top_k is not None and args.top_k < 1:
+        raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
+    for name in ("attention", "templates"):
+        if getattr(args, name) is not None and args.html is None:
+            raise UsageError(f"--{name} is part of a page: say --html FILE")
+
+
+def _are_typed(args: argparse.Namespace, task: PredictingTask) -> bool:
+    """Whether texts are lines typed at a terminal."""
+    given = args.document or args.data is not None or args.texts
+    return not (given or task.whole_documents) and is_terminal(sys.stdin)
+
+
+def _inputs(args: argparse.Namespace, task: PredictingTask) -> Iterator[list[Input]]:
+    """Texts for a task, some at a time; an empty one is a text, and so is a blank line."""
+    from minidistil.tasks.inputs import Input
+
+    if args.document:
+        for path in args.document:  # one at a time: they may be long
+            yield [Input(_whole_file(path), args.pair, {"document": path})]
+    elif _are_typed(args, task):
+        yield from _typed(args)
+    else:
+        found = iter(task.read_inputs(args) if args.data is not None else _of_arguments(args, task))
+        first = True
+        while some := list(islice(found, TEXTS_AT_ONCE)):
+            if first and args.data is None:
+                task.check_lines(given.text for given in some if "line" in given.origin)
+            first = False
+            yield some
+
+
+def _of_arguments(args: argparse.Namespace, task: PredictingTask) -> Iterator[Input]:
+    """Texts of the command line, and lines of standard input as they come."""
+    from minidistil.errors import DataError
+    from minidistil.tasks.inputs import Input
+    from minidistil.text.sources import STDIN, shown_name
+    from minidistil.text.tables import read_rows
+
+    for text in args.texts or [STDIN]:
+        if text != STDIN:
+            yield Input(text, args.pair)
+        elif task.whole_documents:
+            if is_terminal(sys.stdin) and not args.quiet:
+                say("One document; Ctrl-D ends.")
+            yield Input(_whole_file(STDIN), args.pair)
+        else:
+            line = 0
+            for line, row in read_rows(STDIN, format="text", blank=True):
+                yield Input(row["text"], args.pair, {"line": line})
+            if not line:
+                raise DataError("there is no text in it", path=shown_name(STDIN))
+
+
+def _whole_file(path: str) -> str:
+    """A file that is one text."""
+    from minidistil.errors import DataError
+    from minidistil.text.sources import read_text, shown_name
+
+    text = read_text(path)
+    if not text.strip():
+        raise DataError("there is no text in it", path=shown_name(path))
+    return text
+
+
+def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
+    """Lines from a terminal, until it ends."""
+    from minidistil.tasks.inputs import Input
+
+    if not args.quiet:
+        say("One text a line; Ctrl-D ends.")
+    while True:
+        if not args.quiet:
+            say("> ", end="")  # what is answered may go to a file
+        try:
+            line = input()
+        except EOFError:
+            if not args.quiet:
+                say("")
+            return
+        if line.strip():
+            yield [Input(line, args.pair)]
+
+
 def _predictor(args: argparse.Namespace) -> Predictor:
     """The predictor of the task that is asked for, or that the model's head is for."""
     from minidistil.cli.common import log_similarity
-    from minidistil.embeddings.directory import read_settings
     from minidistil.tasks.base import load
     from minidistil.tasks.registry import predicting_task, task_of
     from minidistil.weights.hub import resolve
@@ -210,6 +209,8 @@ def _predictor(args: argparse.Namespace) -> Predictor:
     named = predicting_task(args.task)
     _check_setup(setup, named.setup)
     if args.prompt is not None:
+        from minidistil.embeddings.directory import read_settings
+
         setup["prompt"] = read_settings(resolve(args.model)).named_or_text(args.prompt)
     predictor = named.open(args.model, **loading, **setup)
     if args.entries is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -136,6 +136,9 @@ class PredictingTask(Task):
     def read_inputs(self, args: argparse.Namespace) -> list[Input]:
         """Texts of the file that `minidistil predict --data` names."""
         return read_texts(args)
+
+    def check_lines(self, lines: Iterable[str]) -> None:
+        """Raise a UsageError for lines of standard input that are not texts, but a file's contents."""
 
     @abstractmethod
     def show(self, predictor: Predictor, *args: Any, **options: Any) -> Iterator[Shown]:

@@ -70,7 +70,7 @@ def test_files(model, say, tmp_path, monkeypatch, capsys):
     path = tmp_path / "a.csv"
     table = '\ufeffid,first,second\r\n\r\n1,"the film\r\nis warm",a cast\r\n2,a dull plot,grim\r\n'
     path.write_bytes(table.encode())
-    monkeypatch.setattr("minidistil.cli.inputs.TEXTS_AT_ONCE", 1)
+    monkeypatch.setattr("minidistil.cli.predict.TEXTS_AT_ONCE", 1)
     alone = say(model, "--data", path, "--text-column", "first", "--json")
     assert [(row["line"], row["text"]) for row in alone] == [(3, "the film\r\nis warm"), (5, "a dull plot")]
     expected = pipeline("text-classification", model)(TEXTS[:2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,7 +23,7 @@ from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import read_windows
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
-from minidistil.tasks.token_classification.conll import Tagged, format_of_words, read_tagged
+from minidistil.tasks.token_classification.conll import Tagged, are_columns, format_of_words, read_tagged
 from minidistil.tasks.token_classification.entities import (
     Aggregation,
     Entity,
@@ -272,6 +272,10 @@ class TokenClassificationTask(TrainableTask):
             return read_texts(args)
         found = read_tagged(args.data, format=format, labelled=False)
         return with_origins(found, found.texts)
+
+    def check_lines(self, lines: Iterable[str]) -> None:
+        if are_columns(lines):
+            raise UsageError("these lines are words and tags in columns: say --data FILE --format columns")
 
     def show(
         self, predictor: Predictor, texts: Sequence[str], *, aggregation: Aggregation | None = None
