@@ -244,28 +244,28 @@ def _head(model: Model, head: Head, stream: ResidualStream, config: ModelConfig)
     """What stands on the stream."""
     if isinstance(head, Pooler | PooledHead):
         pooler = head if isinstance(head, Pooler) else head.pooler
-        weight, bias = _linear(model, pooler.dense)
+        weight, bias = _linear(model, pooler.dense.name)
         importance = np.linalg.norm(weight, axis=1)
         if isinstance(head, PooledHead):
-            class_weight, class_bias = _linear(model, head.classifier)
+            class_weight, class_bias = _linear(model, head.classifier.name)
             kept = _highest(importance * np.linalg.norm(class_weight, axis=0), config.hidden_size)
-            yield f"{head.classifier}.weight", class_weight[:, kept]
-            yield f"{head.classifier}.bias", class_bias
+            yield f"{head.classifier.name}.weight", class_weight[:, kept]
+            yield f"{head.classifier.name}.bias", class_bias
         else:
             kept = _highest(importance, config.hidden_size)
-        yield f"{pooler.dense}.weight", stream.read(weight[kept])
-        yield f"{pooler.dense}.bias", bias[kept]
+        yield f"{pooler.dense.name}.weight", stream.read(weight[kept])
+        yield f"{pooler.dense.name}.bias", bias[kept]
     elif isinstance(head, MaskedLMHead):
-        weight, bias = _linear(model, head.dense)
-        yield f"{head.dense}.weight", stream.write(stream.read(weight))
-        yield f"{head.dense}.bias", stream.write(bias)
-        yield from _norm(model, head.norm, stream)
-        decoder, decoder_bias = head.decoder_names(model.config)
+        weight, bias = _linear(model, head.dense.name)
+        yield f"{head.dense.name}.weight", stream.write(stream.read(weight))
+        yield f"{head.dense.name}.bias", stream.write(bias)
+        yield from _norm(model, head.norm.name, stream)
+        decoder, decoder_bias = head.decoder_names
         if decoder != head.word:  # untied
             yield decoder, stream.read(_read(model, decoder))
         yield decoder_bias, _read(model, decoder_bias)
     else:  # one linear layer on every token
-        weight_spec, bias_spec = head.specs(model.config)
+        weight_spec, bias_spec = head.specs()
         yield weight_spec.name, stream.read(_read(model, weight_spec.name))
         yield bias_spec.name, _read(model, bias_spec.name)
 

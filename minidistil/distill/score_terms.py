@@ -45,7 +45,7 @@ class SoftLabels(ComparedScores):
 
     def check(self, pair: Pair) -> None:
         head = pair.student.heads[0]
-        if not head.by_token and len(head.classes(pair.student.config)) == 1:
+        if not head.by_token and len(head.classes()) == 1:
             raise ConfigError("soft labels are for classes; for a regression use the term logits")
         models = [model for model in (pair.student, pair.teacher) if model is not None]
         if any(model.config.problem_type == "multi_label_classification" for model in models):
@@ -75,7 +75,7 @@ class Logits(ComparedScores):
     order: ClassVar[int] = 1
 
     def check(self, pair: Pair) -> None:
-        if not pair.student.heads[0].classes(pair.student.config):
+        if not pair.student.heads[0].classes():
             name = type(pair.student).__name__
             raise ConfigError(f"the logits term is for classifiers and regression; {name} is neither")
 
@@ -129,7 +129,7 @@ def word_terms(
     rows = np.flatnonzero(labels != IGNORE_INDEX) if masked else slice(None)
     head = pair.student.heads[0]
     assert isinstance(head, MaskedLMHead)
-    weight, bias = head.decoder_names(pair.student.config)
+    weight, bias = head.decoder_names
     found, dfeatures, _, _ = pair.student.backend.linear_cross_entropy(
         features[rows],
         *pair.student.params.linear(weight, bias),
@@ -157,7 +157,7 @@ def _teacher_words(inputs: TermInputs, rows: npt.NDArray[np.intp] | slice) -> Li
     teacher = inputs.pair.teacher
     assert teacher is not None
     assert isinstance(teacher.heads[0], MaskedLMHead)
-    names = teacher.heads[0].decoder_names(teacher.config)
+    names = teacher.heads[0].decoder_names
     return LinearHead(inputs.teacher["features"][rows], *teacher.params.linear(*names))
 
 
@@ -174,7 +174,7 @@ def label_order(pair: Pair) -> npt.NDArray[np.intp] | None:
     if teacher is None:
         return None
     heads = student.heads[0], teacher.heads[0] if teacher.heads else Head()
-    ours, theirs = (h.classes(m.config) for h, m in zip(heads, (student, teacher), strict=True))
+    ours, theirs = (h.classes() for h, m in zip(heads, (student, teacher), strict=True))
     if not (ours and theirs) or heads[0].by_token != heads[1].by_token:
         return None
     if len(ours) != len(theirs):

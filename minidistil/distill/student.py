@@ -216,12 +216,12 @@ def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig
 
 def _matching_heads(student: Model, teacher: Model) -> list[tuple[str, str]]:
     """Pairs of head parameters (student's name, teacher's name) that mean the same."""
-    theirs = {_meaning(part): part.specs(teacher.config) for head in teacher.heads for part in _parts(head)}
+    theirs = {_meaning(part): part.specs() for head in teacher.heads for part in _parts(head)}
     pairs = []
     for head in student.heads:
         for part in _parts(head):
             specs: list[ParameterSpec] = theirs.get(_meaning(part), [])
-            own = part.specs(student.config)
+            own = part.specs()
             if [s.shape for s in own] == [s.shape for s in specs]:
                 pairs += [(a.name, b.name) for a, b in zip(own, specs, strict=True)]
     return pairs

@@ -318,7 +318,7 @@ def of_tokens(teacher: Model, output: str) -> bool:
 def top_words(teacher: Model, features: Array, k: int) -> tuple[Array, Array]:
     """The k likeliest words of each token, int32 [T, K], the likeliest first, and their logits [T, K]."""
     head: Any = teacher.heads[0]
-    weight, bias = teacher.params.linear(*head.decoder_names(teacher.config))
+    weight, bias = teacher.params.linear(*head.decoder_names)
     k = min(k, len(bias))
     words = np.empty((len(features), k), np.int32)
     scores = np.empty((len(features), k), features.dtype)

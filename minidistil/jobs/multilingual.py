@@ -256,7 +256,7 @@ class PairsDistillation:
             student = with_vocabulary(
                 student, self.teacher_tokenizer, self.tokenizer, seed=self.recipe.train.seed
             )
-        unused = [f"{head.dense}.*" for head in student.heads if isinstance(head, Pooler)]
+        unused = [f"{head.dense.name}.*" for head in student.heads if isinstance(head, Pooler)]
         freeze(student, [*unused, *s.freeze])
         return student
 

@@ -94,17 +94,13 @@ class Context:
         assert self.grads is not None
         return self.grads.arrays(*names)
 
-    @property
-    def firsts(self) -> bool:
-        return self.cls_only
-
-    def token_mask(self, rate: float, *site: int) -> Mask | None:
+    def token_mask(self, rate: float, site: int) -> Mask | None:
         """The dropout mask of one site over all T tokens, or None in evaluation mode."""
         if self.dropout is None:
             return None
         batch = self.batch
         return self.dropout.mask(
-            rate, self.layer, site[-1], batch.example_ids[batch.sequence_ids], batch.token_index
+            rate, self.layer, site, batch.example_ids[batch.sequence_ids], batch.token_index
         )
 
     def sequence_mask(self, rate: float) -> Mask | None:
@@ -113,6 +109,3 @@ class Context:
             return None
         first = np.zeros(self.batch.num_sequences, np.int32)
         return self.dropout.mask(rate, self.layer, HEAD_SITE, self.batch.example_ids, first)
-
-
-Run = Context

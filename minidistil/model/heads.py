@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,15 +19,14 @@ from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
-from minidistil.model.context import Run
-from minidistil.model.modules import linear_specs
+from minidistil.model.context import Context
+from minidistil.model.modules import Linear
 from minidistil.model.targets import class_target, integer_target, output_of, problem_type, target
-from minidistil.parameters import Parameters, ParameterSpec
+from minidistil.parameters import ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
 Scales = Mapping[str, float]
-Grads = Parameters | None
 
 
 class Losses(NamedTuple):
@@ -72,19 +70,19 @@ class Head:
     over_choices: ClassVar[bool] = False
     over_vocabulary: ClassVar[bool] = False
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
+    def specs(self) -> list[ParameterSpec]:
         """Name, shape and role of every parameter."""
         raise NotImplementedError
 
-    def copies(self, config: ModelConfig) -> dict[str, str]:
+    def copies(self) -> dict[str, str]:
         """Names in a file for what is no parameter of its own: {name: the parameter that it equals}."""
         return {}
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         """[T, H], or [B, H] of first tokens, -> outputs by name, and the cache for `backward`."""
         raise NotImplementedError
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         """Gradients of outputs -> that of the input [T, H]; None if none of them is this head's."""
         raise NotImplementedError
 
@@ -95,15 +93,15 @@ class Head:
         """Targets that the loss needs."""
         return ()
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         """Items that each term of the loss averages over. Targets that do not fit are refused."""
         return {}
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         """The terms of the loss, from what `forward` gave.
 
-        `scales` are the factors of the terms' sums in the whole loss. A head may add to the gradients of its
-        own parameters and leave them out of what it returns.
+        `scales` are the factors of the terms' sums in the whole loss. A head may add to `ctx.grads` what its
+        own parameters get, and leave it out of what it returns.
         """
         return Losses({}, {})
 
@@ -119,7 +117,7 @@ class Head:
         """Names of the outputs with a row for each token."""
         return self.score_outputs if self.by_token else ()
 
-    def classes(self, config: ModelConfig) -> list[str]:
+    def classes(self) -> list[str]:
         """Names of the classes that a row of scores is over, in order; none where the config names none."""
         return []
 
@@ -150,38 +148,37 @@ class Pooler(Head):
     BERT's is a tanh called `bert.pooler.dense`, DistilBERT's a ReLU called `pre_classifier`.
     """
 
-    dense: str
+    dense: Linear
     activation: str = "tanh"
     reads_cls_only: ClassVar[bool] = True
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return linear_specs(self.dense, config.hidden_size, config.hidden_size)
+    def specs(self) -> list[ParameterSpec]:
+        return self.dense.specs()
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
-        first, ops = x if run.firsts else x[run.batch.cls_rows], run.ops  # [T, H] -> [B, H]
-        y, linear = ops.linear_forward(first, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"))
-        forward = ops.tanh_forward if self.activation == "tanh" else ops.relu_forward
-        pooled, act = forward(y)
-        return {"pooler_output": pooled}, (linear, act, run.batch)
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        first = x if ctx.cls_only else x[ctx.batch.cls_rows]  # [T, H] -> [B, H]
+        y, linear = self.dense.forward(first, ctx)
+        activate = ctx.ops.tanh_forward if self.activation == "tanh" else ctx.ops.relu_forward
+        pooled, act = activate(y)
+        return {"pooler_output": pooled}, (linear, act)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         if "pooler_output" not in douts:
             return None
-        linear, act, batch = cache
-        backward = ops.tanh_backward if self.activation == "tanh" else ops.relu_backward
-        dy = backward(douts["pooler_output"], act)
-        dfirst, _, _ = ops.linear_backward(
-            dy, linear, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
-        )
-        return scatter_first(dfirst, batch)
+        linear, act = cache
+        back = ctx.ops.tanh_backward if self.activation == "tanh" else ctx.ops.relu_backward
+        dy = back(douts["pooler_output"], act)
+        return scatter_first(self.dense.backward(dy, linear, ctx), ctx.batch)
 
 
 @dataclass(frozen=True)
 class PooledHead(Head):
     """A linear layer on the pooled vector: scores of each sequence. Subclasses say what they mean."""
 
+    config: ModelConfig
     pooler: Pooler
-    classifier: str = "classifier"
+    classifier: Linear
+    dropout: float
     output: str = "logits"
     labels: str = "labels"
     reads_cls_only: ClassVar[bool] = True
@@ -194,34 +191,21 @@ class PooledHead(Head):
     def score_outputs(self) -> tuple[str, ...]:
         return (self.output,)
 
-    def num_outputs(self, config: ModelConfig) -> int:
-        return config.num_labels
+    def specs(self) -> list[ParameterSpec]:
+        return self.pooler.specs() + self.classifier.specs()
 
-    def dropout_rate(self, config: ModelConfig) -> float:
-        return config.classifier_dropout_prob
-
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return self.pooler.specs(config) + linear_specs(
-            self.classifier, self.num_outputs(config), config.hidden_size
-        )
-
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
-        pooled, pool = self.pooler.forward(x, params, run)
-        mask = run.sequence_mask(self.dropout_rate(run.config))
-        y, drop = run.ops.dropout_forward(pooled["pooler_output"], mask)
-        logits, linear = run.ops.linear_forward(
-            y, *params.linear(f"{self.classifier}.weight", f"{self.classifier}.bias")
-        )  # [B, H] -> [B, C]
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        pooled, pool = self.pooler.forward(x, ctx)
+        y, drop = ctx.ops.dropout_forward(pooled["pooler_output"], ctx.sequence_mask(self.dropout))
+        logits, linear = self.classifier.forward(y, ctx)  # [B, H] -> [B, C]
         return {self.output: logits}, (pool, drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         if self.output not in douts:
             return None
         pool, drop, linear = cache
-        dy, _, _ = ops.linear_backward(
-            douts[self.output], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
-        )
-        return self.pooler.backward({"pooler_output": ops.dropout_backward(dy, drop)}, pool, grads, ops)
+        dy = self.classifier.backward(douts[self.output], linear, ctx)
+        return self.pooler.backward({"pooler_output": ctx.ops.dropout_backward(dy, drop)}, pool, ctx)
 
 
 @dataclass(frozen=True)
@@ -230,19 +214,19 @@ class SequenceHead(PooledHead):
 
     pipeline_tag: ClassVar[str] = "text-classification"
 
-    def classes(self, config: ModelConfig) -> list[str]:
-        return config.label_names
+    def classes(self) -> list[str]:
+        return self.config.label_names
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         """Sequences for one label each, matrix entries for many labels or regression."""
-        kind, labels = self._target(batch, config)
+        kind, labels = self._target(batch)
         single = kind == "single_label_classification"
         return {"classification": int((labels != IGNORE_INDEX).sum()) if single else labels.size}
 
-    def _target(self, batch: Batch, config: ModelConfig) -> tuple[str, npt.NDArray[Any]]:
+    def _target(self, batch: Batch) -> tuple[str, npt.NDArray[Any]]:
         """The problem, and labels that fit it: classes [B], or numbers [B, C]."""
-        labels, shape = target(batch, self.labels), (batch.num_sequences, config.num_labels)
-        kind = problem_type(labels, config)
+        labels, shape = target(batch, self.labels), (batch.num_sequences, self.config.num_labels)
+        kind = problem_type(labels, self.config)
         if kind == "single_label_classification":
             return kind, class_target(batch, self.labels, *shape)
         if labels.shape != shape and not (shape[1] == 1 and labels.shape == shape[:1]):
@@ -253,9 +237,9 @@ class SequenceHead(PooledHead):
             raise InputError(f"{self.labels} must be finite numbers; they are {labels.dtype}: {labels!s:.60}")
         return kind, labels.reshape(shape)
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
-        logits = output_of(outputs, self.output, run.batch.num_sequences)
-        kind, labels = self._target(run.batch, run.config)
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
+        logits = output_of(outputs, self.output, ctx.batch.num_sequences)
+        kind, labels = self._target(ctx.batch)
         if kind == "single_label_classification":
             loss = cross_entropy(logits, labels)
         elif kind == "multi_label_classification":
@@ -270,23 +254,15 @@ class SequenceHead(PooledHead):
 class NextSentenceHead(SequenceHead):
     """Two scores, without dropout: does the second sentence follow the first?"""
 
-    classifier: str = "cls.seq_relationship"
-
-    def num_outputs(self, config: ModelConfig) -> int:
-        return 2
-
-    def dropout_rate(self, config: ModelConfig) -> float:
-        return 0.0
-
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         return {"next_sentence": int((self._classes(batch) != IGNORE_INDEX).sum())}
 
     def _classes(self, batch: Batch) -> npt.NDArray[Any]:
         return class_target(batch, self.labels, batch.num_sequences, 2)
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
-        logits = output_of(outputs, self.output, run.batch.num_sequences)
-        loss = cross_entropy(logits, self._classes(run.batch))
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
+        logits = output_of(outputs, self.output, ctx.batch.num_sequences)
+        loss = cross_entropy(logits, self._classes(ctx.batch))
         return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})
 
 
@@ -302,19 +278,16 @@ class ChoiceHead(PooledHead):
     pipeline_tag: ClassVar[str] = "multiple-choice"
     over_choices: ClassVar[bool] = True
 
-    def num_outputs(self, config: ModelConfig) -> int:
-        return 1
-
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
-        outputs, cache = super().forward(x, params, run)
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        outputs, cache = super().forward(x, ctx)
         return {self.output: outputs[self.output][:, 0]}, cache  # [B, 1] -> [B]
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         if self.output not in douts:
             return None
-        return super().backward({self.output: douts[self.output][:, None]}, cache, grads, ops)
+        return super().backward({self.output: douts[self.output][:, None]}, cache, ctx)
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         return {"choice": int((self._chosen(batch) != IGNORE_INDEX).sum())}
 
     def _chosen(self, batch: Batch) -> npt.NDArray[Any]:
@@ -328,9 +301,9 @@ class ChoiceHead(PooledHead):
             )
         return labels
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         """Cross-entropy of the right choice among those of its example; -100 where none is known."""
-        batch, labels = run.batch, self._chosen(run.batch)
+        batch, labels = ctx.batch, self._chosen(ctx.batch)
         logits = output_of(outputs, self.output, batch.num_sequences)
         loss = cross_entropy(self.score_rows(logits, batch), labels)  # [B] -> [G, C]
         grad = self.from_score_rows(loss.grad, batch) * scales["choice"]

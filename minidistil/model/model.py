@@ -145,9 +145,7 @@ class Model(RectangularModel):
         untrained = self.untrained()
         if not untrained:
             return
-        needed = {
-            spec.name for head in (self.heads if heads is None else heads) for spec in head.specs(self.config)
-        }
+        needed = {spec.name for head in (self.heads if heads is None else heads) for spec in head.specs()}
         if lacking := [name for name in untrained if name in needed]:
             assert self.load_report is not None
             raise WeightsError(

@@ -284,11 +284,3 @@ class Residual:
 def unique(specs: Sequence[ParameterSpec]) -> list[ParameterSpec]:
     """Specs without repetition, in order: a parameter may serve several modules."""
     return list({spec.name: spec for spec in specs}.values())
-
-
-def linear_specs(name: str, outputs: int, inputs: int) -> list[ParameterSpec]:
-    return Linear(name, outputs, inputs).specs()
-
-
-def norm_specs(name: str, width: int) -> list[ParameterSpec]:
-    return Norm(name, width, 0.0).specs()

@@ -65,9 +65,8 @@ class PackedModel:
     title: ClassVar[str]
     layer_prefix: ClassVar[str]
     build_encoder: Callable[[Any, str], Encoder]
-    # Of a class: what the names of its encoder begin with, `base` and a dot by default; its heads.
-    at: ClassVar[str | None] = None
-    heads: ClassVar[tuple[Head, ...]]
+    build_heads: Callable[[Any, str], tuple[Head, ...]]
+    at: ClassVar[str | None] = None  # what the names of the encoder begin with, `base` and a dot by default
 
     def __init__(
         self,
@@ -89,7 +88,7 @@ class PackedModel:
             )
         self.config, self.precision = config, precision_of(dtype)
         self.backend = get_backend(backend)
-        self.encoder = self.encoder_of(config)
+        self.encoder, self.heads = self.encoder_of(config), self.heads_of(config)
         self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
         self.frozen: set[str] = set()
 
@@ -118,7 +117,7 @@ class PackedModel:
     @classmethod
     def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
         """Name, shape and role of every parameter, in order."""
-        heads = [spec for head in cls.heads for spec in head.specs(config)]
+        heads = [spec for head in cls.heads_of(config) for spec in head.specs()]
         return unique(cls.encoder_of(config).specs() + heads)
 
     @classmethod
@@ -127,9 +126,14 @@ class PackedModel:
         return cls.build_encoder(config, cls.base + "." if cls.at is None else cls.at)
 
     @classmethod
+    def heads_of(cls, config: ModelConfig) -> tuple[Head, ...]:
+        """The modules on top of the encoder."""
+        return cls.build_heads(config, cls.base + "." if cls.at is None else cls.at)
+
+    @classmethod
     def copies(cls, config: ModelConfig) -> dict[str, str]:
         """Tensors of a file that are no parameters: {name: the parameter that it equals}."""
-        return {alias: name for head in cls.heads for alias, name in head.copies(config).items()}
+        return {alias: name for head in cls.heads_of(config) for alias, name in head.copies().items()}
 
     def parts(self) -> dict[str, list[ParameterSpec]]:
         """Parameters by part: "embeddings", "layer 0", ..., "head"."""
@@ -211,7 +215,7 @@ class PackedModel:
         shapes = {"last_hidden_state": x.shape}
         head_caches = []
         for head in self.heads:
-            out, c = head.forward(x, self.params, ctx)
+            out, c = head.forward(x, ctx)
             outputs.update(out)
             shapes |= {name: value.shape for name, value in out.items()}
             head_caches.append(c if keep_cache else None)
@@ -260,7 +264,7 @@ class PackedModel:
         if "last_hidden_state" in douts:
             dx += douts["last_hidden_state"]
         for head, c in zip(self.heads, cache.heads, strict=True):
-            dhead = head.backward(douts, c, grads, ctx.ops)
+            dhead = head.backward(douts, c, ctx)
             if dhead is not None:
                 dx += dhead
         self.encoder.backward(dx, cache.layers, ctx, douts.get("hidden_states", {}), self._lowest_learning())
@@ -308,13 +312,13 @@ class PackedModel:
         self.check(batch)
         if grads is not None:
             self.params.check_like(grads)
-        ctx, counts = Context(batch, self.config, self.backend, self.params), self.loss_counts(batch)
+        ctx, counts = Context(batch, self.config, self.backend, self.params, grads), self.loss_counts(batch)
         check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
         scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}
         sums: dict[str, float] = {}
         douts: dict[str, Any] = {}
         for head in self.heads:
-            terms = head.losses(outputs, self.params, ctx, scales, grads)
+            terms = head.losses(outputs, ctx, scales)
             sums |= terms.sums
             douts |= terms.douts
         if not sums:
@@ -323,7 +327,7 @@ class PackedModel:
 
     def loss_counts(self, batch: Batch) -> dict[str, int]:
         """How many items each term of `losses` averages over, known before the forward pass."""
-        return {name: n for head in self.heads for name, n in head.counts(batch, self.config).items()}
+        return {name: n for head in self.heads for name, n in head.counts(batch).items()}
 
     # Predicting and training
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,18 +12,20 @@ from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
-from minidistil.model.context import HEAD_SITE, Run
-from minidistil.model.heads import Array, Grads, Head, Losses, Outputs, Scales
-from minidistil.model.modules import linear_specs, norm_specs
+from minidistil.model.context import HEAD_SITE, Context
+from minidistil.model.heads import Array, Head, Losses, Outputs, Scales
+from minidistil.model.modules import Linear, Norm
 from minidistil.model.targets import class_target, integer_target, output_of
-from minidistil.parameters import Parameters, ParameterSpec
+from minidistil.parameters import ParameterSpec
 
 
 @dataclass(frozen=True)
 class TokenHead(Head):
     """One row of scores for each token: named entities and other labels of words."""
 
-    classifier: str = "classifier"
+    config: ModelConfig
+    classifier: Linear
+    dropout: float
     pipeline_tag: ClassVar[str] = "token-classification"
     by_token: ClassVar[bool] = True
 
@@ -36,37 +37,31 @@ class TokenHead(Head):
     def score_outputs(self) -> tuple[str, ...]:
         return ("logits",)
 
-    def classes(self, config: ModelConfig) -> list[str]:
-        return config.label_names
+    def classes(self) -> list[str]:
+        return self.config.label_names
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return linear_specs(self.classifier, config.num_labels, config.hidden_size)
+    def specs(self) -> list[ParameterSpec]:
+        return self.classifier.specs()
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
-        config, ops = run.config, run.ops
-        mask = run.token_mask(config.token_dropout_prob, config.num_hidden_layers, HEAD_SITE)
-        y, drop = ops.dropout_forward(x, mask)
-        logits, linear = ops.linear_forward(
-            y, *params.linear(f"{self.classifier}.weight", f"{self.classifier}.bias")
-        )  # [T, H] -> [T, C]
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        y, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, HEAD_SITE))
+        logits, linear = self.classifier.forward(y, ctx)  # [T, H] -> [T, C]
         return {"logits": logits}, (drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         if "logits" not in douts:
             return None
         drop, linear = cache
-        dy, _, _ = ops.linear_backward(
-            douts["logits"], linear, grads[f"{self.classifier}.weight"], grads[f"{self.classifier}.bias"]
-        )
-        return np.asarray(ops.dropout_backward(dy, drop))
+        dy = self.classifier.backward(douts["logits"], linear, ctx)
+        return np.asarray(ctx.ops.dropout_backward(dy, drop))
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        labels = class_target(batch, "labels", batch.num_tokens, config.num_labels)
+    def counts(self, batch: Batch) -> dict[str, int]:
+        labels = class_target(batch, "labels", batch.num_tokens, self.config.num_labels)
         return {"tokens": int((labels != IGNORE_INDEX).sum())}
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
-        batch = run.batch
-        labels = class_target(batch, "labels", batch.num_tokens, run.config.num_labels)
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
+        batch = ctx.batch
+        labels = class_target(batch, "labels", batch.num_tokens, self.config.num_labels)
         loss = cross_entropy(output_of(outputs, "logits", batch.num_tokens), labels)
         return Losses({"tokens": loss.sum}, {"logits": loss.grad * scales["tokens"]})
 
@@ -79,6 +74,8 @@ class SpanHead(Head):
     its loss depends on how far a batch was padded; over unpadded sequences the two agree.)
     """
 
+    outputs: Linear
+    dropout: float
     pipeline_tag: ClassVar[str] = "question-answering"
     by_token: ClassVar[bool] = True
 
@@ -100,29 +97,25 @@ class SpanHead(Head):
     def from_score_rows(self, rows: Array, batch: Batch) -> Array:
         return batch.pack(rows)
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        return linear_specs("qa_outputs", 2, config.hidden_size)
+    def specs(self) -> list[ParameterSpec]:
+        return self.outputs.specs()
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
-        config, ops = run.config, run.ops
-        mask = run.token_mask(config.qa_dropout_prob, config.num_hidden_layers, HEAD_SITE)
-        y, drop = ops.dropout_forward(x, mask)
-        logits, linear = ops.linear_forward(
-            y, *params.linear("qa_outputs.weight", "qa_outputs.bias")
-        )  # [T, 2]
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        y, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, HEAD_SITE))
+        logits, linear = self.outputs.forward(y, ctx)  # [T, H] -> [T, 2]
         return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         given = [douts[name] for name in ("start_logits", "end_logits") if name in douts]
         if not given:
             return None
         drop, linear = cache
         zero = np.zeros_like(given[0])
         dlogits = np.stack([douts.get("start_logits", zero), douts.get("end_logits", zero)], axis=1)  # [T, 2]
-        dy, _, _ = ops.linear_backward(dlogits, linear, grads["qa_outputs.weight"], grads["qa_outputs.bias"])
-        return np.asarray(ops.dropout_backward(dy, drop))
+        dy = self.outputs.backward(dlogits, linear, ctx)
+        return np.asarray(ctx.ops.dropout_backward(dy, drop))
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
+    def counts(self, batch: Batch) -> dict[str, int]:
         inside = [self._inside(batch, name) for name in ("start_positions", "end_positions")]
         return {"span": int(inside[0].sum() + inside[1].sum())}
 
@@ -132,9 +125,9 @@ class SpanHead(Head):
         positions = integer_target(batch, name, batch.num_sequences)
         return (positions >= 0) & (positions < batch.lengths)
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         """Mean over starts and ends together: with no answer cut off, transformers' (start + end) / 2."""
-        batch, total, douts = run.batch, 0.0, {}
+        batch, total, douts = ctx.batch, 0.0, {}
         for name in ("start", "end"):
             logits = output_of(outputs, f"{name}_logits", batch.num_tokens)
             positions = integer_target(batch, f"{name}_positions", batch.num_sequences)
@@ -151,8 +144,9 @@ class SpanHead(Head):
 class MaskedLMHead(Head):
     """Scores over the vocabulary for each token: transform, then the word table again as decoder."""
 
-    dense: str
-    norm: str
+    config: ModelConfig
+    dense: Linear
+    norm: Norm
     decoder: str
     bias: str
     word: str
@@ -169,77 +163,72 @@ class MaskedLMHead(Head):
     def score_outputs(self) -> tuple[str, ...]:
         return (self.output,)
 
-    def decoder_names(self, config: ModelConfig) -> tuple[str, str]:
+    @property
+    def decoder_names(self) -> tuple[str, str]:
         """Weight and bias of the last layer. Untied, transformers computes with the decoder's own two."""
-        if config.tie_word_embeddings:
+        if self.config.tie_word_embeddings:
             return self.word, self.bias
         return self.decoder, self.decoder.removesuffix("weight") + "bias"
 
-    def copies(self, config: ModelConfig) -> dict[str, str]:
+    def copies(self) -> dict[str, str]:
         """Tied, the decoder is the word table and its bias is stored twice; untied, the bias is."""
-        weight, bias = self.decoder_names(config)
+        weight, bias = self.decoder_names
         own = self.decoder.removesuffix("weight") + "bias"
-        stored = {self.decoder: weight, own: bias} if config.tie_word_embeddings else {self.bias: bias}
+        stored = {self.decoder: weight, own: bias} if self.config.tie_word_embeddings else {self.bias: bias}
         return {alias: name for alias, name in stored.items() if alias != name}
 
-    def specs(self, config: ModelConfig) -> list[ParameterSpec]:
-        H = config.hidden_size
-        weight, bias = self.decoder_names(config)
-        specs = [ParameterSpec(bias, (config.vocab_size,), "bias", key="vocab_size")]
-        specs += linear_specs(self.dense, H, H) + norm_specs(self.norm, H)
-        if not config.tie_word_embeddings:
-            specs.append(ParameterSpec(weight, (config.vocab_size, H), "weight"))
+    def specs(self) -> list[ParameterSpec]:
+        weight, bias = self.decoder_names
+        words, width = self.config.vocab_size, self.norm.width
+        specs = [ParameterSpec(bias, (words,), "bias", key="vocab_size")]
+        specs += self.dense.specs() + self.norm.specs()
+        if not self.config.tie_word_embeddings:
+            specs.append(ParameterSpec(weight, (words, width), "weight", key="vocab_size"))
         return specs
 
-    def forward(self, x: Array, params: Parameters, run: Run) -> tuple[Outputs, Any]:
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
 
         "features" [T, H] are the input of the last layer. A row of logits is forty times as long.
         """
-        config, ops = run.config, run.ops
-        y, transform = ops.linear_activation_forward(
-            x, *params.linear(f"{self.dense}.weight", f"{self.dense}.bias"), config.hidden_act
-        )  # [T, H] -> [T, H]
-        y, norm = ops.layernorm_forward(
-            y, params.array(f"{self.norm}.weight"), params.array(f"{self.norm}.bias"), config.layer_norm_eps
-        )
-        weight, bias = self.decoder_names(config)
-        if not run.logits:
-            return {"features": y}, (transform, norm, None, weight, bias)
-        logits, linear = ops.linear_forward(y, *params.linear(weight, bias))  # [T, H] -> [T, V]
-        return {self.output: logits}, (transform, norm, linear, weight, bias)
+        dense = ctx.params.linear(*self.dense.names)
+        y, transform = ctx.ops.linear_activation_forward(x, *dense, self.config.hidden_act)  # [T, H]
+        y, norm = self.norm.forward(y, ctx)
+        if not ctx.logits:
+            return {"features": y}, (transform, norm, None)
+        logits, linear = ctx.ops.linear_forward(y, *ctx.params.linear(*self.decoder_names))  # -> [T, V]
+        return {self.output: logits}, (transform, norm, linear)
 
-    def backward(self, douts: Outputs, cache: Any, grads: Parameters, ops: ModuleType) -> Array | None:
-        transform, norm, linear, weight, bias = cache
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
+        transform, norm, linear = cache
         if linear is not None and self.output in douts:
-            dy, _, _ = ops.linear_backward(douts[self.output], linear, grads[weight], grads[bias])
+            dy, _, _ = ctx.ops.linear_backward(
+                douts[self.output], linear, *ctx.gradients(*self.decoder_names)
+            )
         elif linear is None and "features" in douts:
             dy = douts["features"]
         else:
             return None
-        dy, _, _ = ops.layernorm_backward(dy, norm, grads[f"{self.norm}.weight"], grads[f"{self.norm}.bias"])
-        dx, _, _ = ops.linear_activation_backward(
-            dy, transform, grads[f"{self.dense}.weight"], grads[f"{self.dense}.bias"]
-        )
+        dy = self.norm.backward(dy, norm, ctx)
+        dx, _, _ = ctx.ops.linear_activation_backward(dy, transform, *ctx.gradients(*self.dense.names))
         return np.asarray(dx)
 
-    def counts(self, batch: Batch, config: ModelConfig) -> dict[str, int]:
-        labels = class_target(batch, "labels", batch.num_tokens, config.vocab_size)
+    def counts(self, batch: Batch) -> dict[str, int]:
+        labels = class_target(batch, "labels", batch.num_tokens, self.config.vocab_size)
         return {"masked_lm": int((labels != IGNORE_INDEX).sum())}
 
-    def losses(self, outputs: Outputs, params: Parameters, run: Run, scales: Scales, grads: Grads) -> Losses:
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         """From logits if they were computed, else from features: chunks of the labelled tokens alone."""
-        tokens, scale = run.batch.num_tokens, scales["masked_lm"]
-        labels = class_target(run.batch, "labels", tokens, run.config.vocab_size)
+        tokens, scale = ctx.batch.num_tokens, scales["masked_lm"]
+        labels = class_target(ctx.batch, "labels", tokens, self.config.vocab_size)
         if self.output in outputs:
             loss = cross_entropy(output_of(outputs, self.output, tokens), labels)
             return Losses({"masked_lm": loss.sum}, {self.output: loss.grad * scale})
-        if grads is None:
+        if ctx.grads is None:
             raise UsageError("outputs without logits need `grads`: the last layer's gradients go there")
-        weight, bias = self.decoder_names(run.config)
-        features = output_of(outputs, "features", tokens)
-        sums, dfeatures = run.ops.linear_cross_entropy(
-            features, *params.linear(weight, bias), labels=labels, label_scale=scale,
-            dweight=grads[weight], dbias=grads[bias],
+        dweight, dbias = ctx.gradients(*self.decoder_names)
+        sums, dfeatures = ctx.ops.linear_cross_entropy(
+            output_of(outputs, "features", tokens), *ctx.params.linear(*self.decoder_names),
+            labels=labels, label_scale=scale, dweight=dweight, dbias=dbias,
         )[:2]  # fmt: skip
         return Losses({"masked_lm": sums.labels}, {"features": dfeatures})

@@ -84,7 +84,7 @@ class WeightedClasses:
 
     def __init__(self, model: Model, weights: npt.ArrayLike) -> None:
         head = model.heads[0] if len(model.heads) == 1 else None
-        classes = [] if head is None else head.classes(model.config)
+        classes = [] if head is None else head.classes()
         single = len(classes) > 1 and model.config.problem_type in (None, "single_label_classification")
         self.by_token = bool(classes) and head is not None and head.by_token
         if not (single or self.by_token):

@@ -87,7 +87,7 @@ def plan_prediction(model: type[Model], config: ModelConfig, tokens: int) -> Mem
     tokens : int
         Of a batch, all sequences together.
     """
-    words = _over_words(model)
+    words = _over_words(model, config)
     logits = tokens * config.vocab_size if words else 0
     # Parameters as they are loaded, and matrices again, packed for the kernels: the word table if it scores.
     packed = sum(spec.size for spec in model.specs(config) if spec.role == "weight")
@@ -121,7 +121,7 @@ def plan_training(
     itemsize : int
         Bytes of a number.
     """
-    parameters, words = _bytes(model, config) * itemsize // 4, _over_words(model)
+    parameters, words = _bytes(model, config) * itemsize // 4, _over_words(model, config)
     H, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     # Of a layer qkv [3H], attention's output [H], row maxima and sums [heads each], the feed-forward block
     # before its activation [I], and both layernorms: result and normalised input [H each], 1 / deviation [1].
@@ -165,8 +165,8 @@ def _bytes(model: type[Model], config: ModelConfig) -> int:
     return Parameters(model.specs(config), allocate=False).nbytes
 
 
-def _over_words(model: type[Model]) -> bool:
-    return any(head.over_vocabulary for head in model.heads)
+def _over_words(model: type[Model], config: ModelConfig) -> bool:
+    return any(head.over_vocabulary for head in model.heads_of(config))
 
 
 def _width(config: ModelConfig) -> int:

@@ -159,7 +159,7 @@ def _units(architecture: str) -> tuple[frozenset[str], frozenset[str]]:
     """Units of a class's heads: those that it needs, and those that a file may hold as copies."""
     kind = model_class(architecture)
     config = kind.config_class(num_hidden_layers=0)
-    names = {spec.name for head in kind.heads for spec in head.specs(config)}
+    names = {spec.name for head in kind.heads_of(config) for spec in head.specs()}
 
     def units(names: Collection[str]) -> frozenset[str]:
         return frozenset(unit_of(name, kind.base) for name in names)

@@ -10,7 +10,7 @@ from minidistil.config import ModelConfig
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.heads import ChoiceHead, Head, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
-from minidistil.model.modules import Embeddings, Norm, Table
+from minidistil.model.modules import Embeddings, Linear, Norm, Table
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
 
@@ -73,18 +73,35 @@ def encoder(c: ModelConfig, at: str) -> Encoder:
     return Encoder(embeddings(c, f"{at}embeddings."), tuple(layers))
 
 
-POOLER = Pooler("bert.pooler.dense")
+# Heads. `at` is what the names of the encoder below begin with.
 
 
-def masked_lm(output: str = "logits") -> MaskedLMHead:
+def pooler(c: ModelConfig, at: str) -> Pooler:
+    return Pooler(Linear(f"{at}pooler.dense", c.hidden_size, c.hidden_size))
+
+
+def masked_lm(c: ModelConfig, at: str, output: str = "logits") -> MaskedLMHead:
+    names = "cls.predictions."
     return MaskedLMHead(
-        dense="cls.predictions.transform.dense",
-        norm="cls.predictions.transform.LayerNorm",
-        decoder="cls.predictions.decoder.weight",
-        bias="cls.predictions.bias",
-        word="bert.embeddings.word_embeddings.weight",
+        c,
+        dense=Linear(f"{names}transform.dense", c.hidden_size, c.hidden_size),
+        norm=Norm(f"{names}transform.LayerNorm", c.hidden_size, c.layer_norm_eps),
+        decoder=f"{names}decoder.weight",
+        bias=f"{names}bias",
+        word=f"{at}embeddings.word_embeddings.weight",
         output=output,
     )
+
+
+def next_sentence(
+    c: ModelConfig, at: str, output: str = "logits", labels: str = "labels"
+) -> NextSentenceHead:
+    classifier = Linear("cls.seq_relationship", 2, c.hidden_size)
+    return NextSentenceHead(c, pooler(c, at), classifier, 0.0, output, labels)
+
+
+def classifier(c: ModelConfig, outputs: int) -> Linear:
+    return Linear("classifier", outputs, c.hidden_size)
 
 
 class BertBase(Model):
@@ -99,52 +116,67 @@ class BertModel(BertBase):
     """The bare encoder with its pooler: `last_hidden_state` [B, L, H], `pooler_output` [B, H]."""
 
     at = ""
-    heads: ClassVar[tuple[Head, ...]] = (Pooler("pooler.dense"),)
+
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (pooler(c, at),)
 
 
 class BertForMaskedLM(BertBase):
     """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
-    heads: ClassVar[tuple[Head, ...]] = (masked_lm(),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (masked_lm(c, at),)
 
 
 class BertForSequenceClassification(BertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (SequenceHead(POOLER),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (SequenceHead(c, pooler(c, at), classifier(c, c.num_labels), c.classifier_dropout_prob),)
 
 
 class BertForMultipleChoice(BertBase):
-    """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
+    """Multiple choice: `logits` [B, C], from input of shape [B, C, L]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(POOLER),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (ChoiceHead(c, pooler(c, at), classifier(c, 1), c.classifier_dropout_prob),)
 
 
 class BertForTokenClassification(BertBase):
     """A class for each token: `logits` [B, L, C]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (TokenHead(),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (TokenHead(c, classifier(c, c.num_labels), c.token_dropout_prob),)
 
 
 class BertForQuestionAnswering(BertBase):
-    """Where an answer starts and ends: `start_logits`, `end_logits` [B, L]."""
+    """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (SpanHead(),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (SpanHead(Linear("qa_outputs", 2, c.hidden_size), c.qa_dropout_prob),)
 
 
 class BertForNextSentencePrediction(BertBase):
-    """Does the second sentence follow the first? `logits` [B, 2]; class 0 says it does."""
+    """Next sentence or not: `logits` [B, 2]; class 0 says that the second follows the first."""
 
-    heads: ClassVar[tuple[Head, ...]] = (NextSentenceHead(POOLER),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (next_sentence(c, at),)
 
 
 class BertForPreTraining(BertBase):
     """Both of BERT's objectives: `prediction_logits` [B, L, V], `seq_relationship_logits` [B, 2]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (
-        masked_lm("prediction_logits"),
-        NextSentenceHead(POOLER, output="seq_relationship_logits", labels="next_sentence_label"),
-    )
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        sentences = next_sentence(c, at, "seq_relationship_logits", "next_sentence_label")
+        return masked_lm(c, at, "prediction_logits"), sentences
 
 
 __all__ = [

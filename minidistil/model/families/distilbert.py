@@ -13,7 +13,8 @@ from minidistil.model.families import bert
 from minidistil.model.families.bert import BertConfig
 from minidistil.model.heads import ChoiceHead, Head, Pooler, SequenceHead
 from minidistil.model.model import Model
-from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
+from minidistil.model.modules import Linear, Norm
+from minidistil.model.token_heads import MaskedLMHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,49 +98,62 @@ class DistilBertBase(Model):
     build_encoder = staticmethod(encoder)
 
 
+def pooler(c: ModelConfig) -> Pooler:
+    return Pooler(Linear("pre_classifier", c.hidden_size, c.hidden_size), activation="relu")
+
+
 class DistilBertModel(DistilBertBase):
     """The bare encoder: `last_hidden_state` [B, L, H]."""
 
     at = ""
-    heads: ClassVar[tuple[Head, ...]] = ()
+
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return ()
 
 
 class DistilBertForMaskedLM(DistilBertBase):
     """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
-    heads: ClassVar[tuple[Head, ...]] = (
-        MaskedLMHead(
-            dense="vocab_transform",
-            norm="vocab_layer_norm",
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        head = MaskedLMHead(
+            c,
+            dense=Linear("vocab_transform", c.hidden_size, c.hidden_size),
+            norm=Norm("vocab_layer_norm", c.hidden_size, c.layer_norm_eps),
             decoder="vocab_projector.weight",
             bias="vocab_projector.bias",
-            word="distilbert.embeddings.word_embeddings.weight",
-        ),
-    )
+            word=f"{at}embeddings.word_embeddings.weight",
+        )
+        return (head,)
 
 
 class DistilBertForSequenceClassification(DistilBertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (SequenceHead(Pooler("pre_classifier", activation="relu")),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (SequenceHead(c, pooler(c), bert.classifier(c, c.num_labels), c.classifier_dropout_prob),)
 
 
 class DistilBertForMultipleChoice(DistilBertBase):
-    """Which of some choices is right: `logits` [B, C], from input of shape [B, C, L]."""
+    """Multiple choice: `logits` [B, C], from input of shape [B, C, L]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (ChoiceHead(Pooler("pre_classifier", activation="relu")),)
+    @staticmethod
+    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
+        return (ChoiceHead(c, pooler(c), bert.classifier(c, 1), c.classifier_dropout_prob),)
 
 
 class DistilBertForTokenClassification(DistilBertBase):
     """A class for each token: `logits` [B, L, C]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (TokenHead(),)
+    build_heads = staticmethod(bert.BertForTokenClassification.build_heads)
 
 
 class DistilBertForQuestionAnswering(DistilBertBase):
-    """Where an answer starts and ends: `start_logits`, `end_logits` [B, L]."""
+    """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
 
-    heads: ClassVar[tuple[Head, ...]] = (SpanHead(),)
+    build_heads = staticmethod(bert.BertForQuestionAnswering.build_heads)
 
 
 __all__ = [

@@ -264,5 +264,5 @@ def word_scores(model: Model, batch: Batch, tokens: npt.NDArray[np.int64]) -> Ar
     """
     head = masked_lm_head(model)
     outputs, _ = model.forward(batch, logits=False, keep_cache=False)
-    last = model.params.linear(*head.decoder_names(model.config))
+    last = model.params.linear(*head.decoder_names)
     return np.asarray(model.backend.linear_forward(outputs["features"][tokens], *last)[0])
