@@ -82,15 +82,23 @@ class PackedModel:
     def _prepare(
         self, config: ModelConfig, dtype: npt.DTypeLike, backend: str, allocate: bool = True
     ) -> None:
+        self.config, self.precision = config, precision_of(dtype)
+        self.backend = get_backend(backend)
+        self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
+        self.frozen: set[str] = set()
+
+    @property
+    def config(self) -> ModelConfig:
+        """Sizes, rates and names of labels. Another may be set, such as one with other names."""
+        return self._config
+
+    @config.setter
+    def config(self, config: ModelConfig) -> None:
         if not isinstance(config, self.config_class):
             raise ConfigError(
                 f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
             )
-        self.config, self.precision = config, precision_of(dtype)
-        self.backend = get_backend(backend)
-        self.encoder, self.heads = self.encoder_of(config), self.heads_of(config)
-        self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
-        self.frozen: set[str] = set()
+        self._config, self.encoder, self.heads = config, self.encoder_of(config), self.heads_of(config)
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
         """Fresh values for some parameters. What one gets does not depend on which others do."""
