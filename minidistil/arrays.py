@@ -1,4 +1,4 @@
-"""Checks of arrays that a caller hands over: integers, masks, what a kernel trusts.
+"""Types of arrays, and checks of those that a caller hands over.
 
 NumPy converts almost anything to an array, and an array to almost any dtype, without a word. Here a value is
 taken if it says the same afterwards, and refused otherwise.
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from minidistil.errors import InputError
 
+Array = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
 INT32 = np.dtype(np.int32)
 
 
@@ -86,6 +88,53 @@ def as_vectors(what: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
     bad = np.flatnonzero(~np.isfinite(array).all(1))
     if len(bad):
         raise InputError(f"row {bad[0]} of {what} holds a NaN or an Inf")
+    return array
+
+
+def floats(name: str, x: npt.ArrayLike, *ndims: int) -> Array:
+    """`x` as an array, if it holds floats and has one of these numbers of dimensions.
+
+    Raises
+    ------
+    InputError
+        Otherwise, naming the argument.
+    """
+    array = np.asarray(x)
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in ndims:
+        wanted = " or ".join(f"{n}-d" for n in ndims)
+        raise InputError(f"{name} must be a {wanted} array of floats, not {array.dtype} {list(array.shape)}")
+    return array
+
+
+def floats_like(name: str, x: npt.ArrayLike, model_name: str, model: Array) -> Array:
+    """`x` in the dtype of `model`, if it has the shape of `model`.
+
+    Raises
+    ------
+    InputError
+        Otherwise, naming both arguments and both shapes.
+    """
+    array = np.asarray(x)
+    if array.shape != model.shape:
+        raise InputError(f"{name} has shape {list(array.shape)}, {model_name} has {list(model.shape)}")
+    return array.astype(model.dtype, copy=False)
+
+
+def finite_matrix(name: str, values: npt.ArrayLike, shape: tuple[int | None, int | None]) -> Array:
+    """A finite matrix of a shape, in float64; None stands for any number but 0.
+
+    Raises
+    ------
+    InputError
+        Another shape, a NaN or an Inf.
+    """
+    array = np.asarray(values, np.float64)
+    given = array.shape
+    if len(given) != 2 or 0 in given or any(a not in (None, b) for a, b in zip(shape, given, strict=True)):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{name} has shape {list(given)}, not [{wanted}]")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} has values that are not finite")
     return array
 
 

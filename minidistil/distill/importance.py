@@ -1,4 +1,4 @@
-"""How much each attention head matters, measured on data."""
+"""Importance of each attention head, measured on data."""
 
 from __future__ import annotations
 

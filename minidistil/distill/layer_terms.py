@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError
@@ -27,7 +28,6 @@ from minidistil.losses import (
     pkd,
     self_attention_relations,
 )
-from minidistil.losses.base import Array
 from minidistil.parameters import ParameterSpec
 
 Layers = Literal["last", "uniform"] | tuple[tuple[int, int], ...]

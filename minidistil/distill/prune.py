@@ -11,13 +11,13 @@ the residual path. BERT's lies on it; `ResidualStream` says what that costs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array, finite_matrix
 from minidistil.config import ModelConfig
-from minidistil.distill.residual_stream import ResidualStream, finite_matrix
+from minidistil.distill.residual_stream import ResidualStream
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
@@ -26,7 +26,6 @@ from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.layernorm import layernorm_forward
 from minidistil.threads import single_threaded_blas
 
-Array = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
 Values = Iterator[tuple[str, Array]]  # names and values of the narrow model's parameters
 
@@ -147,7 +146,7 @@ def pruned_config(
 
 
 def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Array:
-    """How much each attention head is likely to do, without running it.
+    """Importance of each attention head by its weights alone.
 
     Parameters
     ----------
@@ -241,7 +240,7 @@ def _feed_forward(
 
 
 def _head(model: Model, head: Head, stream: ResidualStream, config: ModelConfig) -> Values:
-    """What stands on the stream."""
+    """A head on the stream."""
     if isinstance(head, Pooler | PooledHead):
         pooler = head if isinstance(head, Pooler) else head.pooler
         weight, bias = _linear(model, pooler.dense.name)
@@ -287,7 +286,7 @@ def _read(model: Model, name: str) -> Array:
 
 
 def _highest(scores: Array, count: int) -> Indices:
-    """Where the `count` highest scores are, in order of place; of equals the first."""
+    """Indices of the `count` highest scores, ascending; of equals the first."""
     return np.sort(np.argsort(-scores, kind="stable")[:count])
 
 

@@ -1,22 +1,20 @@
-"""The residual stream of an encoder: how to project it to fewer dimensions, and how alike two of them are."""
+"""The residual stream of an encoder: its projection to fewer dimensions, and the distance of two of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError
+from minidistil.arrays import Array, finite_matrix
 from minidistil.threads import single_threaded_blas
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class ResidualStream:
-    """How the residual stream is projected, and with it what reads it, writes to it or normalises it.
+    """Projection of the residual stream, and of the matrices and norms that read it and write to it.
 
     Attributes
     ----------
@@ -100,7 +98,7 @@ class ResidualStream:
 
 
 def unexplained(student_states: npt.ArrayLike, teacher_states: npt.ArrayLike) -> float:
-    """How far a student's hidden states are from its teacher's, after the best linear map between them.
+    """Distance of a student's hidden states from its teacher's, after the best linear map between them.
 
     Parameters
     ----------
@@ -120,15 +118,3 @@ def unexplained(student_states: npt.ArrayLike, teacher_states: npt.ArrayLike) ->
     with single_threaded_blas():
         best = np.linalg.lstsq(ours, theirs, rcond=None)[0]
         return float(np.square(theirs - ours @ best).sum() / np.square(theirs).sum())
-
-
-def finite_matrix(name: str, values: npt.ArrayLike, shape: tuple[int | None, int | None]) -> Array:
-    """A matrix as it is wanted, in float64; None stands for any number but 0."""
-    array = np.asarray(values, np.float64)
-    given = array.shape
-    if len(given) != 2 or 0 in given or any(a not in (None, b) for a, b in zip(shape, given, strict=True)):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise InputError(f"{name} has shape {list(given)}, not [{wanted}]")
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} has values that are not finite")
-    return array

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError, UsageError
 from minidistil.losses import cosine, mean_squared_error, triplet_margin
-from minidistil.losses.base import Array
 from minidistil.model.targets import target
 from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
+from minidistil.arrays import finite_matrix
 from minidistil.config import ModelConfig
 from minidistil.distill.prune import prune_width, pruned_config
-from minidistil.distill.residual_stream import finite_matrix
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model

@@ -1,18 +1,18 @@
-"""What a teacher says of fixed inputs, computed once and kept on disk.
+"""Outputs of a teacher for fixed inputs, computed once and kept on disk.
 
-A cache holds *outputs* of a teacher, each an array with one row for a token or for a sequence:
+Each output is an array with a row for each token or for each sequence:
 
     logits, start_logits, end_logits        scores of its head
     last_hidden_state, hidden_states.3      after the last layer, after layer 3 (0: the embeddings)
     qkv.2                                   queries, keys and values of the third layer
     pooled.mean                             one vector for a sequence, see `minidistil.ops.pooling`
     pooled.mean.3                           the same without the first three tokens, those of a prompt
-    features                                of a masked LM: what its decoder makes scores over words of
+    features                                of a masked LM: the input of its decoder
     top_k.50                                of a masked LM: the 50 likeliest words and their scores
 
-They are .npy files, which anything reads, and are mapped into memory: what a batch does not touch stays on
-the disk. They lie under a hash of the teacher's weights and of the inputs, so that another teacher or other
-texts never meet them, and an interrupted run goes on from the last 2,048 examples.
+They are .npy files, mapped into memory: rows that a batch does not need stay on the disk. They lie under a
+hash of the teacher's weights and of the inputs, so that another teacher or other texts never meet them. An
+interrupted run goes on from the last 2,048 examples.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Array = npt.NDArray[Any]
 
 PART = 2048  # examples that an interruption can cost
 TOKENS_AT_ONCE = 2048  # in a batch for the teacher
-OF_ENCODER = ("last_hidden_state", "hidden_states", "qkv", "pooled")  # what comes from no head
+OF_ENCODER = ("last_hidden_state", "hidden_states", "qkv", "pooled")  # all others are a head's
 SMALL = ("logits", "start_logits", "end_logits", "pooled")  # a few numbers a token, or one row a sequence
 
 
@@ -67,20 +67,19 @@ def weights_hash(model: Model) -> str:
 
 
 class TeacherCache:
-    """A teacher's outputs for fixed inputs: `cache(batch)` gives what it said of the batch's examples.
+    """A teacher's outputs for fixed inputs: `cache(batch)` gives those of the batch's examples.
 
     Parameters
     ----------
     teacher : Model
     data : Dataset or other fixed inputs
-        Every example that will be asked for. Targets do not count.
+        Every example that will come in a batch. Targets do not count.
     directory : path
-        Made if it does not exist. Several runs may share it, though only one at a time may write what the
-        others then find.
+        Made if it does not exist. Several runs may share it; only one at a time may write.
     outputs : sequence of str
-        Which outputs, by the names above.
+        By the names above.
     dtype : "float16" or other, optional
-        What they are kept in; by default the teacher's own, and nothing is lost.
+        Dtype of the files; by default the teacher's own, and nothing is lost.
     quiet : bool
         Show no progress.
 
@@ -106,14 +105,14 @@ class TeacherCache:
     ) -> None:
         inputs = replace(data, targets={}, token_targets={}) if isinstance(data, Dataset) else data
         self.dtype = np.dtype(teacher.params.dtype if dtype is None else dtype)
-        self.kind = teacher.params.dtype
+        self.output_dtype = teacher.params.dtype
         key = hashlib.sha256(f"{weights_hash(teacher)} {inputs.content_hash()}".encode()).hexdigest()[:16]
         self.home = Path(directory) / key
         self._offsets = np.concatenate([[0], np.cumsum(data.lengths, dtype=np.int64)])
         self._order = np.argsort(data.example_ids, kind="stable")
         self._ids = data.example_ids[self._order]
         self._columns = {
-            name: _Column(self.home / f"{name}.{self.dtype.name}.npy", of_tokens(teacher, output))
+            name: _Column(self.home / f"{name}.{self.dtype.name}.npy", by_token(teacher, output))
             for output in dict.fromkeys(outputs)
             for name in _columns(output)
         }
@@ -133,14 +132,14 @@ class TeacherCache:
         Those of layers are mappings of layer to array; "pooled" and "top_k" go by these names, the latter as
         a pair (words, scores), each [T, K].
         """
-        places = self._places(batch)
-        tokens = np.repeat(self._offsets[places] - batch.cls_rows, batch.lengths)
+        rows = self._rows(batch)
+        tokens = np.repeat(self._offsets[rows] - batch.cls_rows, batch.lengths)
         tokens += np.arange(batch.num_tokens)
         outputs: dict[str, Any] = {}
         for name, array in self._arrays.items():
-            values = np.asarray(array[tokens if self._columns[name].of_tokens else places])
+            values = np.asarray(array[tokens if self._columns[name].by_token else rows])
             if values.dtype.kind == "f":
-                values = values.astype(self.kind, copy=False)
+                values = values.astype(self.output_dtype, copy=False)
             kind, _, which = name.partition(".")
             if kind in ("hidden_states", "qkv"):
                 outputs.setdefault(kind, {})[int(which)] = values
@@ -152,61 +151,61 @@ class TeacherCache:
 
     def whole(self, output: str) -> Array:
         """One output for all examples, in their order, in the teacher's dtype."""
-        return np.asarray(self._arrays[output]).astype(self.kind)
+        return np.asarray(self._arrays[output]).astype(self.output_dtype)
 
-    def _places(self, batch: Batch) -> npt.NDArray[np.int64]:
-        """Where the batch's examples are among all of them, [B]."""
+    def _rows(self, batch: Batch) -> npt.NDArray[np.int64]:
+        """Indices of the batch's examples among all of them, [B]."""
         found = np.minimum(np.searchsorted(self._ids, batch.example_ids), len(self._ids) - 1)
-        places: npt.NDArray[np.int64] = self._order[found]
+        rows: npt.NDArray[np.int64] = self._order[found]
         same = self._ids[found] == batch.example_ids
-        same &= np.diff(self._offsets)[places] == batch.lengths
+        same &= np.diff(self._offsets)[rows] == batch.lengths
         if not same.all():
             stranger = batch.example_ids[np.argmin(same)]
             raise InputError(f"the teacher was not asked about example {stranger}: its outputs are not kept")
-        return places
+        return rows
 
-    # Asking the teacher
+    # Running the teacher
 
     def _fill(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
-        """Compute what is not there yet, in parts."""
+        """Compute the outputs that are not there yet."""
         if self._restore()[0] < len(data):  # what is whole can be read beside those who write
             with only_writer(self.home):
-                self._ask_all(teacher, data, outputs, quiet)
+                self._run_rest(teacher, data, outputs, quiet)
 
     def _restore(self) -> tuple[int, dict[str, Any]]:
-        """Examples that every output is there for, and what is written down of each file."""
+        """Number of examples for which every output is there, and the record of each file."""
         state = self.home / "done.json"
         known: dict[str, Any] = {}
-        with suppress(StorageError):  # a damaged one: what it told of is asked again
+        with suppress(StorageError):  # a damaged one: its outputs are computed again
             known = read_json(state, StorageError) if state.exists() else {}
         for column in self._columns.values():
             column.restore(known.get(column.path.name))
         return min(column.examples for column in self._columns.values()), known
 
-    def _ask_all(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
-        """Compute the rest, in parts."""
+    def _run_rest(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
+        """Compute the rest, a part at a time."""
         total = len(data)
         begin, known = self._restore()
-        with Progress(total, "asking the teacher", "example", done=begin, quiet=quiet) as progress:
+        with Progress(total, "running the teacher", "example", done=begin, quiet=quiet) as progress:
             while begin < total:
                 stop = min(begin - begin % PART + PART, total)
-                said: dict[str, list[Array]] = {name: [] for name in self._columns}
+                parts: dict[str, list[Array]] = {name: [] for name in self._columns}
                 for rows in _in_order(data.lengths, begin, stop):
-                    for name, rows_said in self._ask(teacher, data.batch(rows), outputs).items():
-                        said[name].append(rows_said)
+                    for name, values in self._run(teacher, data.batch(rows), outputs).items():
+                        parts[name].append(values)
                     progress.update(len(rows))
                 missing = {n: c for n, c in self._columns.items() if c.examples == begin}
-                values = {name: np.concatenate(said[name]) for name in missing}
+                new = {name: np.concatenate(parts[name]) for name in missing}
                 if begin == 0:
-                    self._check_room(values)
+                    self._check_room(new)
                 for name, column in missing.items():
-                    rows_in_all = self._offsets[-1] if column.of_tokens else total
-                    column.append(values[name], int(rows_in_all), stop)
+                    rows_in_all = self._offsets[-1] if column.by_token else total
+                    column.append(new[name], int(rows_in_all), stop)
                     known[column.path.name] = {"examples": stop, "bytes": column.size}
                 write_json(self.home / "done.json", known)
                 begin = stop
 
-    def _ask(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, Array]:
+    def _run(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, Array]:
         """Columns for one batch."""
         kinds = {output.partition(".")[0] for output in outputs}
         given, _ = teacher.forward(
@@ -243,10 +242,10 @@ class TeacherCache:
         return kept
 
     def _check_room(self, first: Mapping[str, Array]) -> None:
-        """Refuse before hours of work what the disk cannot hold. `first`: the first part's values."""
+        """Refuse outputs that the disk cannot hold, before hours of work. `first`: of the first part."""
         needed = 0
         for name, values in first.items():
-            rows = self._offsets[-1] if self._columns[name].of_tokens else len(self._ids)
+            rows = self._offsets[-1] if self._columns[name].by_token else len(self._ids)
             needed += int(rows) * values[:1].nbytes
         free = shutil.disk_usage(self.home).free
         if needed > free:
@@ -263,21 +262,21 @@ class _Column:
     Attributes
     ----------
     path : Path
-    of_tokens : bool
+    by_token : bool
         A row for each token; otherwise for each sequence.
     examples : int
-        How many are in it.
+        Number of examples in it.
     size : int
         Bytes that belong to them. More may follow, of a part that was not finished.
     """
 
     path: Path
-    of_tokens: bool
+    by_token: bool
     examples: int = 0
     size: int = 0
 
     def restore(self, known: Any) -> None:
-        """Go on from what is written down, if that much is there."""
+        """Go on from the record, if the file has that much."""
         there = self.path.stat().st_size if self.path.is_file() else 0
         match known:
             case {"examples": int(examples), "bytes": int(size)} if 0 < size <= there:
@@ -308,8 +307,8 @@ class _Column:
             raise storage_error(self.path, error) from error
 
 
-def of_tokens(teacher: Model, output: str) -> bool:
-    """Whether an output has a row for each token, and not for each sequence."""
+def by_token(teacher: Model, output: str) -> bool:
+    """True if an output has a row for each token, False if for each sequence."""
     if output in ("logits", "start_logits", "end_logits"):
         return any(output in head.token_outputs for head in teacher.heads)
     return not output.startswith("pooled.")

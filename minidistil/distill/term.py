@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError
-from minidistil.losses.base import Array
 from minidistil.model.model import Model
 from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.train.class_weights import WeightedClasses

@@ -30,7 +30,7 @@ from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, json_hash
 from minidistil.model import class_of, load_model
 from minidistil.model.families import load_config
-from minidistil.model.heads import SequenceHead
+from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.settings import to_dict
 from minidistil.tasks.base import TrainableTask
@@ -204,7 +204,8 @@ class FineTuning:
         if self.teacher is None or found is None:
             return None
         taught = {name for name, weight in self._terms.items() if weight_of(weight)}
-        if not (self.teacher.heads and isinstance(self.teacher.heads[0], SequenceHead) and taught <= APART):
+        head = self.teacher.heads[0] if self.teacher.heads else Head()
+        if head.by_token or not head.classes(self.teacher.config) or not taught <= APART:
             raise ConfigError(
                 f"the teacher {self._teacher} has another vocabulary than {self.source}: {found}. Only "
                 f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "

@@ -80,31 +80,8 @@ def attention_probabilities_kl(
 ) -> Loss:
     """KL(teacher's attention probabilities || student's), summed over heads and queries.
 
-    Parameters
-    ----------
-    student_qkv : float [T, 3H_s]
-        Queries, keys and values side by side, of packed sequences.
-    teacher_qkv : float [T, 3H_t]
-        The same tokens'. Constants: no gradient for them. The widths may differ.
-    cu_seqlens : int [B + 1]
-        Cumulative lengths, from 0 to T. No sequence is empty.
-    heads : int
-        A, of the student and the teacher: head is compared with head.
-    teacher_heads : int, optional
-        The teacher's, if it is to be checked that they are as many.
-
-    Returns
-    -------
-    Loss
-        `count` is A * T: one distribution a head and query. `grad` is [T, 3H_s], zero in the columns of
-        the values.
-
-    Raises
-    ------
-    InputError
-        Numbers of heads that differ, or shapes, dtypes or lengths that do not fit.
-    UsageError
-        A number of heads below 1.
+    Parameters, the result's shape and the errors are those of `attention_scores_mse`. `count` is A * T: one
+    distribution a head and query.
 
     Notes
     -----

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array, floats
 from minidistil.errors import InputError, UsageError
-from minidistil.losses.base import Array, Loss, float_array
+from minidistil.losses.base import Loss
 
 PARTS = "qkv"  # as they lie in a row
 
@@ -102,8 +103,8 @@ def checked(
     """The three arrays, if they fit together."""
     if heads < 1:
         raise UsageError(f"the number of heads must be at least 1, not {heads}")
-    mine = float_array("student_qkv", student_qkv, 2)
-    theirs = float_array("teacher_qkv", teacher_qkv, 2)
+    mine = floats("student_qkv", student_qkv, 2)
+    theirs = floats("teacher_qkv", teacher_qkv, 2)
     if len(theirs) != len(mine):
         raise InputError(f"teacher_qkv has {len(theirs)} tokens, student_qkv has {len(mine)}")
     for name, qkv in (("student_qkv", mine), ("teacher_qkv", theirs)):

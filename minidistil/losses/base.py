@@ -1,4 +1,4 @@
-"""What every loss returns, and the few things all of them need."""
+"""The result of every loss, and arithmetic that several share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.errors import InputError
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 class Loss(NamedTuple):
@@ -18,9 +17,9 @@ class Loss(NamedTuple):
     Attributes
     ----------
     sum : float
-        Sum over whatever is counted, accumulated in float64.
-    count : int, or float where what is counted has weights
-        How many terms: tokens, masked tokens, sequences, or single labels. May be 0.
+        Sum over the items that count, accumulated in float64.
+    count : int, or float where items have weights
+        Number of items: tokens, masked tokens, sequences, or single labels. May be 0.
     grad : array, shaped like the first input
         Gradient of `sum`, not of the mean. Whoever knows the count of the whole optimiser step divides.
     """
@@ -61,35 +60,6 @@ def times_log(p: Array, log_q: Array) -> Array:
     Only an exact 0 is replaced, so that NaN and Inf stay visible.
     """
     return np.where(p == 0, 0, p * log_q)
-
-
-def float_array(name: str, x: npt.ArrayLike, *ndims: int) -> Array:
-    """`x` as an array, if it holds floats and has one of these numbers of dimensions.
-
-    Raises
-    ------
-    InputError
-        Otherwise, naming the argument.
-    """
-    array = np.asarray(x)
-    if not np.issubdtype(array.dtype, np.floating) or array.ndim not in ndims:
-        wanted = " or ".join(f"{n}-d" for n in ndims)
-        raise InputError(f"{name} must be a {wanted} array of floats, not {array.dtype} {list(array.shape)}")
-    return array
-
-
-def float_array_like(name: str, x: npt.ArrayLike, model_name: str, model: Array) -> Array:
-    """`x` in the dtype of `model`, if it has the shape of `model`.
-
-    Raises
-    ------
-    InputError
-        Otherwise, naming both arguments and both shapes.
-    """
-    array = np.asarray(x)
-    if array.shape != model.shape:
-        raise InputError(f"{name} has shape {list(array.shape)}, {model_name} has {list(model.shape)}")
-    return array.astype(model.dtype, copy=False)
 
 
 def kept_rows(mask: npt.ArrayLike | None, n: int) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.losses.base import Loss, float_array, float_array_like
+from minidistil.arrays import floats, floats_like
+from minidistil.losses.base import Loss
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -42,8 +43,8 @@ def binary_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
 
         dL/dz = (1 - y) + (p - 1) = p - y
     """
-    z = float_array("logits", logits, 2)
-    y = float_array_like("targets", targets, "logits", z)
+    z = floats("logits", logits, 2)
+    y = floats_like("targets", targets, "logits", z)
     e = np.exp(-np.abs(z))  # [N, C], in (0, 1]
     entries = np.maximum(z, 0) - y * z + np.log1p(e)
     p = np.where(z >= 0, 1, e) / (1 + e)  # 1 / (1 + e) = e^z / (1 + e^z)

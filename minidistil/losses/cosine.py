@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.losses.base import Loss, float_array, float_array_like, kept_rows
+from minidistil.arrays import floats, floats_like
+from minidistil.losses.base import Loss, kept_rows
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -49,8 +50,8 @@ def cosine(
     the last hidden states of all tokens, there by way of PyTorch's `CosineEmbeddingLoss`, whose eps is
     the default here.
     """
-    s = float_array("student", student, 2)
-    t = float_array_like("teacher", teacher, "student", s)
+    s = floats("student", student, 2)
+    t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     s_kept, t_kept = s[keep], t[keep]  # [M, H]
     s_squared = (s_kept * s_kept).sum(-1, keepdims=True) + eps  # [M, 1]

@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import floats, floats_like
 from minidistil.errors import InputError
-from minidistil.losses.base import (
-    Loss,
-    float_array,
-    float_array_like,
-    integer_labels,
-    log_softmax,
-    times_log,
-)
+from minidistil.losses.base import Loss, integer_labels, log_softmax, times_log
 
 IGNORE_INDEX = -100  # the label PyTorch and transformers skip
 
@@ -61,7 +55,7 @@ def cross_entropy(
 
     A weight w_y multiplies both.
     """
-    z = float_array("logits", logits, 2)
+    z = floats("logits", logits, 2)
     n, classes = z.shape
     y = integer_labels(labels, n)
     keep = y != ignore_index
@@ -119,8 +113,8 @@ def soft_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
     A one-hot row gives `cross_entropy`. With teacher probabilities it differs from the KL divergence
     only by the teacher's entropy, and not at all in the gradient: see `soft_label_kl`.
     """
-    z = float_array("logits", logits, 2)
-    t = float_array_like("targets", targets, "logits", z)
+    z = floats("logits", logits, 2)
+    t = floats_like("targets", targets, "logits", z)
     log_p = log_softmax(z)  # [N, C]
     grad = np.exp(log_p) * t.sum(-1, keepdims=True) - t
     return Loss(-float(times_log(t, log_p).sum(dtype=np.float64)), len(z), grad)

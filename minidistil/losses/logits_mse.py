@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.losses.base import Loss, float_array, float_array_like, kept_rows
+from minidistil.arrays import floats, floats_like
+from minidistil.losses.base import Loss, kept_rows
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -44,8 +45,8 @@ def logits_mse(
     vocabulary and divides by rows. `mean_squared_error` divides by C as well. Over 30,522 words the two are
     far apart, and so are the weights that suit them.
     """
-    z_s = float_array("student_logits", student_logits, 2)
-    z_t = float_array_like("teacher_logits", teacher_logits, "student_logits", z_s)
+    z_s = floats("student_logits", student_logits, 2)
+    z_t = floats_like("teacher_logits", teacher_logits, "student_logits", z_s)
     keep = kept_rows(mask, len(z_s))
     difference = z_s[keep] - z_t[keep]  # [M, C]
     grad = np.zeros_like(z_s)

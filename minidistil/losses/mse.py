@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.losses.base import Loss, float_array, float_array_like, kept_rows
+from minidistil.arrays import floats, floats_like
+from minidistil.losses.base import Loss, kept_rows
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -44,8 +45,8 @@ def mean_squared_error(
     On logits it is what `soft_label_kl` tends to for high temperatures, up to a factor: the gradient
     there is (z_s - z_t) / C for logits of mean zero, here it is twice that.
     """
-    s = float_array("student", student, 1, 2)
-    t = float_array_like("teacher", teacher, "student", s)
+    s = floats("student", student, 1, 2)
+    t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     difference = s[keep] - t[keep]  # [M, H] or [M]
     features = s.shape[1] if s.ndim == 2 else 1

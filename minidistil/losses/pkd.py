@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.losses.base import (
-    Loss,
-    float_array,
-    float_array_like,
-    kept_rows,
-    unit_rows,
-    unit_rows_backward,
-)
+from minidistil.arrays import floats, floats_like
+from minidistil.losses.base import Loss, kept_rows, unit_rows, unit_rows_backward
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -60,8 +54,8 @@ def pkd(
     each example in chosen layers: PKD-Skip takes every k-th layer of the teacher, PKD-Last the last k, and
     neither takes the very last, whose output the soft labels see to.
     """
-    s = float_array("student", student, 2)
-    t = float_array_like("teacher", teacher, "student", s)
+    s = floats("student", student, 2)
+    t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     u, lengths = unit_rows(s[keep], eps)  # [M, H], [M, 1]
     v, _ = unit_rows(t[keep], eps)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import floats, floats_like
 from minidistil.errors import UsageError
-from minidistil.losses.base import Loss, float_array, float_array_like, kept_rows, log_softmax, times_log
+from minidistil.losses.base import Loss, kept_rows, log_softmax, times_log
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a NaN or an Inf goes through; the trainer names it
@@ -65,8 +66,8 @@ def soft_label_kl(
     DistilBERT's L_ce is this one (Sanh et al. 2019, arXiv:1910.01108), over all tokens.
     """
     check_temperature(temperature)
-    z_s = float_array("student_logits", student_logits, 2)
-    z_t = float_array_like("teacher_logits", teacher_logits, "student_logits", z_s)
+    z_s = floats("student_logits", student_logits, 2)
+    z_t = floats_like("teacher_logits", teacher_logits, "student_logits", z_s)
     keep = kept_rows(mask, len(z_s))
     log_p_s = log_softmax(z_s[keep] / temperature)  # [M, C]
     log_p_t = log_softmax(z_t[keep] / temperature)  # [M, C]

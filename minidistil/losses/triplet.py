@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array, floats
 from minidistil.errors import UsageError
-from minidistil.losses.base import Array, Loss, float_array, integer_labels, unit_rows, unit_rows_backward
+from minidistil.losses.base import Loss, integer_labels, unit_rows, unit_rows_backward
 from minidistil.losses.cross_entropy import IGNORE_INDEX
 
 Distance = Literal["euclidean", "squared_euclidean", "cosine"]
@@ -88,7 +89,7 @@ def triplet_margin(
     for name, value, known in (("distance", distance, Distance), ("mining", mining, Mining)):
         if value not in get_args(known):
             raise UsageError(f"{name} must be one of {', '.join(get_args(known))}, not {value!r}")
-    embedded = float_array("embeddings", embeddings, 2)
+    embedded = floats("embeddings", embeddings, 2)
     y = integer_labels(labels, len(embedded))
     keep = y != ignore_index
     x, y = embedded[keep], y[keep]  # [M, H], [M]

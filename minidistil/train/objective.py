@@ -1,4 +1,4 @@
-"""What the trainer needs to know of a model, of a dataset, and of what is to be minimised."""
+"""Interfaces of a model, of training data and of an objective, as the trainer sees them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EpochData(Protocol):
 
 
 def data_of_epoch(dataset: TrainingData, epoch: int) -> TrainingData:
-    """What the trainer takes batches from in an epoch: of most data, the data itself."""
+    """Data that the trainer takes batches from in an epoch: mostly the data itself."""
     return dataset.for_epoch(epoch) if isinstance(dataset, EpochData) else dataset
 
 

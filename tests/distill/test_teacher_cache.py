@@ -240,7 +240,7 @@ def test_what_comes_once_is_not_kept(teacher, tmp_path):
 def test_two_that_write_the_same(teacher, tmp_path, monkeypatch):
     """The second is told to wait, before it cuts what the first has mapped; what is whole anyone may read."""
     data, began = random_dataset(), []
-    ask = TeacherCache._ask
+    ask = TeacherCache._run
 
     def meanwhile(self, *arguments):
         if not began:
@@ -249,7 +249,7 @@ def test_two_that_write_the_same(teacher, tmp_path, monkeypatch):
                 TeacherCache(teacher, data, tmp_path, ["logits"], **QUIET)
         return ask(self, *arguments)
 
-    monkeypatch.setattr(TeacherCache, "_ask", meanwhile)
+    monkeypatch.setattr(TeacherCache, "_run", meanwhile)
     first = TeacherCache(teacher, data, tmp_path, ["logits"], **QUIET)
     assert began
     with only_writer(first.home):
