@@ -173,9 +173,9 @@ def label_order(pair: Pair) -> npt.NDArray[np.intp] | None:
     student, teacher = pair.student, pair.teacher
     if teacher is None:
         return None
-    heads = student.heads[0], teacher.heads[0] if teacher.heads else Head()
-    ours, theirs = (h.classes() for h, m in zip(heads, (student, teacher), strict=True))
-    if not (ours and theirs) or heads[0].by_token != heads[1].by_token:
+    one, other = student.heads[0], teacher.heads[0] if teacher.heads else Head()
+    ours, theirs = one.classes(), other.classes()
+    if not (ours and theirs) or one.by_token != other.by_token:
         return None
     if len(ours) != len(theirs):
         raise ConfigError(

@@ -205,7 +205,7 @@ class FineTuning:
             return None
         taught = {name for name, weight in self._terms.items() if weight_of(weight)}
         head = self.teacher.heads[0] if self.teacher.heads else Head()
-        if head.by_token or not head.classes(self.teacher.config) or not taught <= APART:
+        if head.by_token or not head.classes() or not taught <= APART:
             raise ConfigError(
                 f"the teacher {self._teacher} has another vocabulary than {self.source}: {found}. Only "
                 f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
