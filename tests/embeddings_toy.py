@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tiny import BAD, GOOD, OTHER
 
+from minidistil.embeddings import EmbeddingSettings
 from minidistil.ops.philox import random_order
 
 modest = settings(derandomize=True, deadline=None, max_examples=60)
@@ -29,3 +30,15 @@ def cosine(a, b):
 def sentences(n):
     words = (*GOOD, *BAD, *OTHER[:5], "warmly")
     return [" ".join(words[j] for j in random_order(14, 9, i)[: 1 + i % 9]) for i in range(n)]
+
+
+class ToyEncoder:
+    """An encoder whose texts are their vectors: "3 1" is [3, 1]."""
+
+    width = 2
+
+    def __init__(self, similarity="cosine"):
+        self.settings = EmbeddingSettings(similarity=similarity)
+
+    def encode(self, texts, *, quiet=True):
+        return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)

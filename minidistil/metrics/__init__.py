@@ -25,13 +25,27 @@ from minidistil.metrics.entities import (
     write_tags,
 )
 from minidistil.metrics.multilabel import multilabel_f1, multilabel_precision_recall_f1, subset_accuracy
-from minidistil.metrics.ranking import auroc, average_precision, mean_reciprocal_rank, ndcg_at_k, recall_at_k
+from minidistil.metrics.ranking import (
+    auroc,
+    average_precision,
+    mean_reciprocal_rank,
+    ndcg_at_k,
+    ranking_scores,
+    recall_at_k,
+)
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
 from minidistil.metrics.rouge import RougeScore, ascii_words, rouge_l, rouge_lsum, rouge_n, unicode_words
-from minidistil.metrics.selective import Threshold, best_threshold, rejection_accuracy
+from minidistil.metrics.selective import (
+    OUT_OF_SCOPE,
+    Threshold,
+    best_threshold,
+    rejection_accuracy,
+    selective_scores,
+)
 from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, squad_v1, squad_v2
 
 __all__ = [
+    "OUT_OF_SCOPE",
     "Average",
     "ClassScores",
     "EntityScore",
@@ -63,6 +77,7 @@ __all__ = [
     "normalize_answer",
     "pearson",
     "precision_recall_f1",
+    "ranking_scores",
     "read_spans",
     "recall_at_k",
     "rejection_accuracy",
@@ -70,6 +85,7 @@ __all__ = [
     "rouge_l",
     "rouge_lsum",
     "rouge_n",
+    "selective_scores",
     "span_scores",
     "spearman",
     "squad_v1",

@@ -6,6 +6,9 @@ equals; `auroc` counts equals half, and `average_precision` takes them as one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -86,6 +89,48 @@ def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
     best = -np.sort(-gains, 1)[:, :k]
     discounts = np.log2(2 + np.arange(found.shape[1]))
     return float(((found / discounts).sum(1) / (best / discounts).sum(1)).mean())
+
+
+CELLS_AT_ONCE = 4_000_000  # scores in memory at a time, 32 MB in float64
+
+Block = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def row_blocks(n: int, columns: int) -> Iterator[slice]:
+    """Slices of n rows, so that no block with so many columns has more than `CELLS_AT_ONCE` entries."""
+    size = max(1, CELLS_AT_ONCE // max(1, columns))
+    return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def ranking_scores(
+    blocks: Iterable[Block], recall: Iterable[int] = (1, 5, 10), k: int = 10
+) -> dict[str, float]:
+    """Recall, reciprocal rank and nDCG of many queries, block by block.
+
+    Parameters
+    ----------
+    blocks : iterable of (relevance [Q, N], scores [Q, N])
+        See `ndcg_at_k`.
+    recall : iterable of int
+        Values of k of recall at k.
+    k : int
+        Of MRR and nDCG.
+
+    Returns
+    -------
+    dict
+        "recall_at_1", ..., "mrr_at_10", "ndcg_at_10": means over all queries.
+    """
+    sums: dict[str, float] = {}
+    queries = 0
+    for relevance, scores in blocks:
+        relevant = relevance > 0
+        block = {f"recall_at_{i}": recall_at_k(relevant, scores, i) for i in recall}
+        block[f"mrr_at_{k}"] = mean_reciprocal_rank(relevant, scores, k)
+        block[f"ndcg_at_{k}"] = ndcg_at_k(relevance, scores, k)
+        sums = {name: sums.get(name, 0.0) + value * len(scores) for name, value in block.items()}
+        queries += len(scores)
+    return {name: value / queries for name, value in sums.items()}
 
 
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:

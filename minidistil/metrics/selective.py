@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.errors import InputError
 from minidistil.metrics.base import BoolArray, FloatArray, array, no_nan, same_length, zeros_and_ones
+from minidistil.metrics.classification import precision_recall_f1
+from minidistil.metrics.ranking import auroc, ranking_scores, row_blocks
+
+OUT_OF_SCOPE = -1  # in place of a class number
 
 
 class Threshold(NamedTuple):
@@ -78,6 +82,57 @@ def best_threshold(correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: 
     margin = np.concatenate([[0], np.diff(values), [0]])
     best = int(np.lexsort((-margin, -right))[0])
     return Threshold(_between(values, best), float(right[best] / len(s)))
+
+
+def selective_scores(
+    labels: npt.NDArray[np.int64], scores: npt.NDArray[np.floating[Any]], threshold: float | None
+) -> dict[str, float]:
+    """Ranking of the right classes, detection of out-of-scope examples, and accuracy with a threshold.
+
+    Parameters
+    ----------
+    labels : int64 [N]
+        Right classes, `OUT_OF_SCOPE` if no class is right; at least one is another.
+    scores : float [N, C]
+        The answer is the class with the highest score, or "none" if that is below the threshold.
+    threshold : float or None
+
+    Returns
+    -------
+    dict
+        Over examples in scope, of more than two classes: "recall_at_3", "recall_at_5", "mrr_at_10".
+
+        If some are out of scope: "auroc" of the highest scores; and "best_threshold" with its
+        "best_accuracy_with_none", which are optimistic: chosen on the examples they are measured on.
+
+        With a threshold, over all examples: "accuracy_with_none", see `rejection_accuracy`; if some are out
+        of scope "none_precision" and "none_recall".
+    """
+    outside, best = labels == OUT_OF_SCOPE, scores.max(1).astype(np.float64)
+    correct = scores.argmax(1) == labels
+    found: dict[str, float] = {}
+    classes = scores.shape[1]
+    if classes > 2:
+        inside = np.flatnonzero(~outside)
+        blocks = (
+            (labels[inside[rows], None] == np.arange(classes), scores[inside[rows]])
+            for rows in row_blocks(len(inside), classes)
+        )
+        ranking = ranking_scores(blocks, (3, 5))
+        found |= {name: ranking[name] for name in ("recall_at_3", "recall_at_5", "mrr_at_10")}
+    if outside.any():
+        found["auroc"] = auroc(~outside, best)
+    if threshold is not None:
+        rejected = precision_recall_f1(outside.astype(np.int64), (best < threshold).astype(np.int64), 2)
+        found["threshold"] = threshold
+        found["accuracy_with_none"] = rejection_accuracy(correct, outside, best, threshold)
+        if outside.any():
+            found["none_precision"] = float(rejected.precision[1])
+            found["none_recall"] = float(rejected.recall[1])
+    if outside.any():
+        chosen = best_threshold(correct, outside, best)
+        found |= {"best_threshold": chosen.value, "best_accuracy_with_none": chosen.accuracy}
+    return found
 
 
 def _between(values: FloatArray, i: int) -> float:

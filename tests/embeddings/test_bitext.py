@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from embeddings_toy import cosine, random_vectors
 
-from minidistil.embeddings import (
-    mine_bitext,
-    search,
-)
+from minidistil.embeddings import mine_bitext, search
 from minidistil.errors import UsageError
 from minidistil.ops.philox import random_order
 

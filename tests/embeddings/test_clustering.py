@@ -6,10 +6,7 @@ from embeddings_toy import cosine, modest, random_vectors, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidistil.embeddings import (
-    cluster,
-    communities,
-)
+from minidistil.embeddings import cluster, communities
 from minidistil.errors import UsageError
 
 

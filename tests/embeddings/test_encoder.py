@@ -8,10 +8,7 @@ from embeddings_toy import sentences
 from tiny import CONFIG, make_classifier, make_encoder
 
 from minidistil import DistilBertConfig
-from minidistil.embeddings import (
-    EmbeddingSettings,
-    SentenceEncoder,
-)
+from minidistil.embeddings import EmbeddingSettings, SentenceEncoder
 from minidistil.embeddings.directory import read_settings
 from minidistil.errors import InputError, StorageError, UsageError
 from minidistil.model import BertModel, DistilBertModel, load_model

@@ -8,11 +8,7 @@ from embeddings_toy import cosine, modest, random_vectors, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidistil.embeddings import (
-    duplicates,
-    search,
-    semantic_search,
-)
+from minidistil.embeddings import duplicates, search, semantic_search
 from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import InputError, UsageError
 

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from embeddings_toy import random_vectors
+from embeddings_toy import ToyEncoder, random_vectors
 
-from minidistil.embeddings import (
-    read_vectors,
-    write_vectors,
-)
+from minidistil.embeddings import read_vectors, reuse_vectors, write_vectors
 from minidistil.errors import DataError, InputError, StorageError, UsageError, WeightsError
 from minidistil.weights.safetensors_file import write_safetensors
 
@@ -46,3 +43,33 @@ def test_other_files(tmp_path):
     ]:  # fmt: skip
         with pytest.raises(kind, match=name.replace(".", r"\.")):
             read_vectors(tmp_path / name)
+
+
+def test_vectors_must_fit():
+    texts = ["1 0", "0 1", "3 1", "1 3", "-1 0", "2 0"]
+    made = ToyEncoder().encode(texts)
+    assert reuse_vectors(ToyEncoder(), texts, made.tolist()).shape == (6, 2)
+    for some, vectors, message in (
+        (texts[:5], made, "6 vectors of 2 numbers; 5 of 2 are expected"),
+        (texts, np.ones((6, 3)), "6 vectors of 3 numbers; 6 of 2 are expected"),
+        (texts, np.full((6, 2), np.nan), "NaN"),
+    ):
+        with pytest.raises(InputError, match=message):
+            reuse_vectors(ToyEncoder(), some, vectors)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_vectors_of_other_texts(similarity):
+    encoder, texts = ToyEncoder(similarity), [f"{i} {i * i - 3}" for i in range(1, 40)]
+    made = encoder.encode(texts)
+    np.testing.assert_array_equal(
+        reuse_vectors(encoder, texts, made.astype(np.float16)), made.astype(np.float16)
+    )
+    for other, row in ((made[::-1], 0), (np.roll(made, 1, 0), 0), (made * [[1, 1.1]], 0), (-made, 0)):
+        with pytest.raises(InputError, match=f"row {row} is not the vector that this encoder makes of"):
+            reuse_vectors(encoder, texts, other)
+    if similarity == "cosine":
+        assert len(reuse_vectors(encoder, texts, made * 3)) == len(texts)
+    else:
+        with pytest.raises(InputError, match="row 0"):
+            reuse_vectors(encoder, texts, made * 3)

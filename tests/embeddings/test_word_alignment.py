@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tiny import make_encoder, make_tokenizer
 
-from minidistil.embeddings import (
-    SentenceEncoder,
-    align_words,
-    links,
-)
+from minidistil.embeddings import SentenceEncoder, align_words, links
 from minidistil.embeddings.word_alignment import spans, word_similarities
 from minidistil.errors import InputError, UsageError
 

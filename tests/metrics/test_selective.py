@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidistil.errors import InputError
-from minidistil.metrics import best_threshold, rejection_accuracy
+from minidistil.metrics import best_threshold, rejection_accuracy, selective_scores
 
 scored = st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]) | st.floats(-1, 1)
 rows = st.lists(st.tuples(st.booleans(), st.booleans(), scored), min_size=1, max_size=15)
@@ -62,3 +62,21 @@ def test_what_is_refused():
     ):
         with pytest.raises(InputError):
             best_threshold(*arguments)
+
+
+def test_selective_scores_by_hand():
+    """Four with an answer, one found second; two without, one of which scores above the threshold."""
+    scores = np.array(
+        [[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2], [0.1, 0.2, 0.4], [0.4, 0.3, 0.3], [0.6, 0.2, 0.2]]
+    )
+    labels = np.array([0, 1, 1, 2, -1, -1])
+    found = selective_scores(labels, scores, 0.45)
+    assert found["recall_at_3"] == 1
+    assert found["mrr_at_10"] == pytest.approx((1 + 1 + 1 / 2 + 1) / 4)
+    assert found["auroc"] == pytest.approx((2 + 2 + 1 + 0.5) / 8)
+    assert found["accuracy_with_none"] == pytest.approx(3 / 6)
+    assert (found["none_precision"], found["none_recall"]) == (0.5, 0.5)
+    assert found["best_accuracy_with_none"] == pytest.approx(4 / 6)
+    assert found["best_threshold"] == pytest.approx(0.65)
+    alone = selective_scores(labels[:4], scores[:4], None)
+    assert set(alone) == {"recall_at_3", "recall_at_5", "mrr_at_10"}

@@ -1,23 +1,21 @@
-"""Questions that were asked before, with their answers: which of them answers a new one."""
+"""Frequently asked questions (FAQ retrieval): the answer of the nearest question, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import Predictor
+from minidistil.metrics import OUT_OF_SCOPE
 from minidistil.tasks.data import TABLE, DataSettings
-from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
-from minidistil.tasks.intents.out_of_scope import OUTSIDE, ScopeSettings, none_scores, or_none
-from minidistil.tasks.intents.show import ShownNearest
+from minidistil.tasks.intents.nearest import NearestTask, Neighbour
+from minidistil.tasks.intents.out_of_scope import ScopeSettings, or_none
 from minidistil.tasks.training_settings import NONE
 from minidistil.text.labels import class_labels, label_name
 from minidistil.text.readers import Examples
@@ -25,19 +23,57 @@ from minidistil.text.readers import Examples
 
 @dataclass(frozen=True)
 class FaqSettings(ScopeSettings):
-    """Settings of it, as `task.`.
+    """Settings of FAQ retrieval, as `task.`.
 
     Attributes
     ----------
     answers : bool
-        Whether a question is compared with the answers, too.
+        Compare a question with the answers, too.
     """
 
     answers: bool = False
 
 
-class FaqTask(ShownNearest):
-    """How well an encoder finds the answer to a question among entries, which are questions with answers.
+class AnswerCandidate(NamedTuple):
+    """Candidate answer to a question.
+
+    Attributes
+    ----------
+    answer : str
+    score : float
+        Similarity to the nearest of its questions, or to the answer itself if that is compared.
+    question : str
+        Of that entry.
+    entry : int
+        Its number, from 0.
+    """
+
+    answer: str
+    score: float
+    question: str
+    entry: int
+
+
+class FaqAnswer(NamedTuple):
+    """Answer to a question.
+
+    Attributes
+    ----------
+    answer : str or None
+        None below the threshold.
+    score : float
+        Of the best candidate.
+    candidates : list of AnswerCandidate
+        Best first.
+    """
+
+    answer: str | None
+    score: float
+    candidates: list[AnswerCandidate]
+
+
+class FaqTask(NearestTask):
+    """FAQ retrieval: `pipeline("faq", ENCODER, entries="faq.jsonl")("how?")` gives a list of `FaqAnswer`.
 
     Parameters
     ----------
@@ -50,33 +86,23 @@ class FaqTask(ShownNearest):
     kind: ClassVar[str] = "faq"
     template: ClassVar[str] = "faq"
     data_settings: ClassVar[tuple[str, ...]] = TABLE
-    settings_type: ClassVar[type[Any] | None] = FaqSettings
-    setup: ClassVar[tuple[str, ...]] = (*ShownNearest.setup, "answers")
-    own: ClassVar[tuple[str, ...]] = (*ShownNearest.own, "answers")
+    settings_type: ClassVar[type[Any]] = FaqSettings
+    setup: ClassVar[tuple[str, ...]] = (*NearestTask.setup, "answers")
+    own: ClassVar[tuple[str, ...]] = (*NearestTask.own, "answers")
+    main_metric = "accuracy"
+    scope: FaqSettings
 
     def __init__(self, data: DataSettings | None = None, settings: FaqSettings | None = None) -> None:
-        usual = DataSettings(text="question", label="answer")
-        self.data, self.settings, self.main_metric = data or usual, settings or FaqSettings(), "accuracy"
-
-    @classmethod
-    def of_encoder(cls, encoder: SentenceEncoder, **options: Any) -> Predictor:
-        from minidistil.tasks.intents.predictor import Faq
-
-        return Faq(encoder, **options)
-
-    def predict(self, *args: Any, **options: Any) -> list[Any]:
-        raise UsageError('faq answers by entries: pipeline("faq", ENCODER, entries=FILE)')
-
-    def cells(self, answer: Any) -> list[object]:
-        return [answer.answer or NONE, answer.score]
+        self.data = data or DataSettings(text="question", label="answer")
+        self.scope = settings or FaqSettings()
 
     def read(self, path: str | Path) -> Examples:
-        """Questions with the right answer, or the right entry's question; without either there is none."""
+        """Read questions with the right answer, or the question of its entry; "" is out of scope."""
         examples = self.data.read(path)
         return replace(examples, labels=[label_name(label) for label in examples.labels or []])
 
     def read_entries(self, path: str | Path) -> Examples:
-        """Entries: questions, and their answers as labels.
+        """Read questions, with their answers as labels.
 
         Raises
         ------
@@ -90,54 +116,54 @@ class FaqTask(ShownNearest):
                 raise DataError("the answer is empty", path=examples.path, line=line)
         return replace(examples, labels=answers)
 
-    def evaluate_saved(
-        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+    def labelled_texts(self, entries: Examples) -> tuple[list[str], Sequence[str | None]]:
+        """E questions, and with `answers` E answers behind them."""
+        answers: list[str] = list(entries.labels or [])
+        if not self.scope.answers:
+            return entries.texts, answers
+        return [*entries.texts, *answers], [*answers, *answers]
+
+    def predict(self, *args: Any, **options: Any) -> list[Any]:
+        raise UsageError('faq answers by entries: pipeline("faq", ENCODER, entries=FILE)')
+
+    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> FaqAnswer:
+        questions = len(texts) // 2 if self.scope.answers else len(texts)
+        candidates = []
+        for label, score, i in found:
+            entry = i % questions
+            candidates.append(AnswerCandidate(label, score, texts[entry], entry))
+        return FaqAnswer(found[0].label if accepted else None, found[0].score, candidates)
+
+    def cells(self, answer: FaqAnswer) -> list[object]:
+        return [answer.answer or NONE, answer.score]
+
+    def class_metrics(
+        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Of questions with an answer: accuracy, recall and reciprocal rank; and `none_scores`."""
-        if self.settings.entries is None:
-            raise UsageError("faq needs entries to find answers in: --entries FILE")
-        entries = self.read_entries(self.settings.entries)
-        labels = answer_numbers(examples, entries)
-        encoder = self.settings.encoder(path_or_id)
-        texts, answers = compared(entries, answers=self.settings.answers)
-        nearest = NearestEntries(encoder, entry_vectors(encoder, texts, quiet=quiet), answers)
-        scores = nearest.scores(examples.texts, quiet=quiet)
-        inside = labels != OUTSIDE
-        return {
-            "accuracy": metrics.accuracy(labels[inside], scores[inside].argmax(1)),
-            **none_scores(labels, scores, self.settings.threshold),
-        }
+        return {"accuracy": metrics.accuracy(labels, predictions)}
 
+    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+        """Numbers [N] of the right answers among those of the entries, or `OUT_OF_SCOPE`.
 
-def compared(entries: Examples, *, answers: bool = False) -> tuple[list[str], list[str]]:
-    """Texts to compare with, and what they stand for: E questions, and then with `answers` E answers."""
-    labels: list[str] = list(entries.labels or [])
-    return ([*entries.texts, *labels], [*labels, *labels]) if answers else (entries.texts, labels)
-
-
-def answer_numbers(examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
-    """Numbers of the right answers [N], among those of the entries; `OUTSIDE` where there is none.
-
-    Raises
-    ------
-    DataError
-        Neither an answer nor a question of the entries (file and line named), or no question has an answer.
-    """
-    labels: Sequence[str] = entries.labels or []
-    answers = {answer: i for i, answer in enumerate(dict.fromkeys(labels))}
-    known = {question: answers[answer] for question, answer in zip(entries.texts, labels, strict=True)}
-    known = {name.strip(): i for name, i in (known | answers).items()}
-    numbers = np.full(len(examples), OUTSIDE, np.int64)
-    for i, label in enumerate(examples.labels or []):
-        if label not in known and or_none(label) == NONE:
-            continue
-        if label not in known:
-            raise DataError(
-                f"{label!r:.60} is neither an answer nor a question of {entries.path}",
-                path=examples.path,
-                line=examples.lines[i],
-            )
-        numbers[i] = known[label]
-    if (numbers == OUTSIDE).all():
-        raise DataError("no question has an answer: there is nothing to find", path=examples.path)
-    return numbers
+        Raises
+        ------
+        DataError
+            Neither an answer nor a question of the entries (file and line named), or no question in scope.
+        """
+        labels: Sequence[str] = entries.labels or []
+        answers = {answer: i for i, answer in enumerate(dict.fromkeys(labels))}
+        known = {question: answers[answer] for question, answer in zip(entries.texts, labels, strict=True)}
+        known = {name.strip(): i for name, i in (known | answers).items()}
+        numbers = np.full(len(examples), OUT_OF_SCOPE, np.int64)
+        for i, label in enumerate(examples.labels or []):
+            if label in known:
+                numbers[i] = known[label]
+            elif or_none(label) != NONE:
+                raise DataError(
+                    f"{label!r:.60} is neither an answer nor a question of {entries.path}",
+                    path=examples.path,
+                    line=examples.lines[i],
+                )
+        if (numbers == OUT_OF_SCOPE).all():
+            raise DataError("no question has an answer: there is nothing to find", path=examples.path)
+        return numbers

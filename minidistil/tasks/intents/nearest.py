@@ -1,34 +1,41 @@
-"""Texts that each stand for something, an intent or an answer, and which of them a text is nearest to."""
+"""Nearest-neighbour classification (1-NN) of texts by an encoder and labelled entries, without training."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_integer
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.similarity import prepare, similarities
+from minidistil.embeddings.similarity import Float64, prepare, similarities
 from minidistil.embeddings.vector_files import reuse_vectors
-from minidistil.errors import InputError
-from minidistil.metrics import Threshold, best_threshold
-from minidistil.tasks.similarity.ranking import rows_at_once
+from minidistil.errors import InputError, UsageError
+from minidistil.metrics import OUT_OF_SCOPE, Threshold, best_threshold, selective_scores
+from minidistil.metrics.ranking import row_blocks
+from minidistil.tasks.base import PredictingTask, Predictor
+from minidistil.tasks.inputs import Shown
+from minidistil.tasks.intents.out_of_scope import ScopeSettings
+from minidistil.text.readers import Examples
+from minidistil.text.texts import as_texts
 
-Float64 = npt.NDArray[np.float64]
+CANDIDATES = 5  # in an object, by default
 
 
-class Near(NamedTuple):
-    """A label that a text may have.
+class Neighbour(NamedTuple):
+    """Label of a near entry.
 
     Attributes
     ----------
     label : str
     score : float
-        How near the nearest of the entries that have it is: the cosine, or what the encoder is made for.
+        Similarity to the nearest entry with this label.
     entry : int
-        That entry, from 0.
+        Number of that entry, from 0.
     """
 
     label: str
@@ -36,16 +43,14 @@ class Near(NamedTuple):
     entry: int
 
 
-class NearestEntries:
-    """Entries: texts with labels, as vectors. A text is as near to a label as to its nearest entry.
-
-    Nothing is learnt, so an entry more or less costs nothing, and one example of a label is enough.
+class NearestNeighbours:
+    """Nearest-neighbour classifier: the score of a label is the similarity to its nearest entry.
 
     Parameters
     ----------
     encoder : SentenceEncoder
     vectors : float [E, H]
-        Of the entries, see `entry_vectors`.
+        Of the entries.
     labels : sequence of str, [E]
 
     Attributes
@@ -66,72 +71,219 @@ class NearestEntries:
         self._entries = prepare(vectors[self._order], self._similarity)
 
     def scores(self, texts: Sequence[str], *, quiet: bool = True) -> Float64:
-        """Similarity [N, C] of texts to the nearest entry of each label."""
+        """Scores [N, C] of all labels."""
         parts = [self._by_label(part) for part in self._to_entries(texts, quiet)]
         return np.concatenate([np.zeros((0, len(self.names))), *parts])
 
-    def find(self, texts: Sequence[str], k: int = 5) -> list[list[Near]]:
-        """The k nearest labels of each text, best first; of equally near ones the one that came first."""
+    def find(self, texts: Sequence[str], k: int = 5) -> list[list[Neighbour]]:
+        """Find the k best labels of each text, best first; of equal ones the one that came first."""
         found = []
         for part in self._to_entries(texts, True):
             scores = self._by_label(part)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            for row, chosen in enumerate(best.tolist()):
-                found.append([Near(self.names[c], *self._nearest(part[row], c)) for c in chosen])
+            for row, labels in enumerate(best.tolist()):
+                found.append([Neighbour(self.names[c], *self._nearest(part[row], c)) for c in labels])
         return found
 
-    def left_out(self, outside: npt.NDArray[Any]) -> Threshold:
-        """The best threshold on the entries themselves, each compared with all the others.
-
-        Parameters
-        ----------
-        outside : float [M, H]
-            Vectors of texts to which no label is right.
-        """
+    def leave_one_out_threshold(self, outside: npt.NDArray[Any]) -> Threshold:
+        """Best threshold on the entries, each compared with all others, and out-of-scope vectors [M, H]."""
         n = len(self._order)
         best, chosen = np.zeros(n), np.zeros(n, np.int64)
-        for rows in rows_at_once(n, n):
-            found = similarities(self._entries[rows], self._entries, self._similarity)
-            found[np.arange(len(found)), np.arange(rows.start, rows.stop)] = self._least
-            scores = self._by_label(found)
+        for rows in row_blocks(n, n):
+            block = similarities(self._entries[rows], self._entries, self._similarity)
+            block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = self._least
+            scores = self._by_label(block)
             best[rows], chosen[rows] = scores.max(1), scores.argmax(1)
-        asked = prepare(outside, self._similarity)
-        others = similarities(asked, self._entries, self._similarity).max(1)
-        right = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
-        return best_threshold(right, np.arange(n + len(others)) >= n, np.append(best, others))
+        others = similarities(prepare(outside, self._similarity), self._entries, self._similarity).max(1)
+        correct = np.append(chosen == self._labels[self._order], np.zeros(len(others), np.bool_))
+        return best_threshold(correct, np.arange(n + len(others)) >= n, np.append(best, others))
 
     def _to_entries(self, texts: Sequence[str], quiet: bool) -> Iterator[Float64]:
-        """Scores [., E] of some texts at a time with all entries, in `_order`."""
+        """Similarities [., E] of blocks of texts to all entries, in `_order`."""
         vectors = self.encoder.encode(texts, quiet=quiet)
-        for rows in rows_at_once(len(vectors), len(self._order)):
+        for rows in row_blocks(len(vectors), len(self._order)):
             yield similarities(prepare(vectors[rows], self._similarity), self._entries, self._similarity)
 
-    def _by_label(self, found: Float64) -> Float64:
-        best: Float64 = np.maximum.reduceat(found, self._begins, axis=1)
+    def _by_label(self, block: Float64) -> Float64:
+        best: Float64 = np.maximum.reduceat(block, self._begins, axis=1)
         return best
 
-    def _nearest(self, found: npt.NDArray[Any], label: int) -> tuple[float, int]:
-        """Of one text's scores the largest of a label, and the entry that it is with."""
+    def _nearest(self, row: npt.NDArray[Any], label: int) -> tuple[float, int]:
+        """Largest similarity of one text to the entries of a label, and that entry."""
         begin = self._begins[label]
-        end = self._begins[label + 1] if label + 1 < len(self._begins) else len(found)
-        best = begin + int(found[begin:end].argmax())
-        return float(found[best]), int(self._order[best])
+        end = self._begins[label + 1] if label + 1 < len(self._begins) else len(row)
+        best = begin + int(row[begin:end].argmax())
+        return float(row[best]), int(self._order[best])
 
 
-def entry_vectors(
-    encoder: SentenceEncoder,
-    texts: Sequence[str],
-    given: str | Path | npt.ArrayLike | None = None,
-    *,
-    quiet: bool = True,
-) -> npt.NDArray[Any]:
-    """Vectors of entries, [E, H]: those `given`, that were made before, or new ones.
+class NearestPredictor(Predictor):
+    """Encoder with entries: made once, called often.
 
-    Raises
-    ------
-    InputError
-        No texts, or what `reuse_vectors` raises.
+    Parameters
+    ----------
+    task : NearestTask
+        Its settings have the threshold.
+    encoder : SentenceEncoder
+    entries : Examples
+    vectors : path or float [E, H], optional
+        Stored vectors of the entries: `vectors` of such a predictor, or a file of `minidistil embed`.
+    quiet : bool
+        Show no progress.
+
+    Attributes
+    ----------
+    vectors : float [E, H]
+    classifier : NearestNeighbours
+        Of the entries in scope.
+    threshold : float or None
+        Lowest score of an answer. By default the best on the entries, if some of them are out of scope.
     """
-    if not texts:
-        raise InputError("there are no entries to compare with")
-    return encoder.encode(texts, quiet=quiet) if given is None else reuse_vectors(encoder, texts, given)
+
+    task: NearestTask
+
+    def __init__(
+        self,
+        task: NearestTask,
+        encoder: SentenceEncoder,
+        entries: Examples,
+        *,
+        vectors: str | Path | npt.ArrayLike | None = None,
+        quiet: bool = True,
+    ) -> None:
+        super().__init__(task, encoder.model, encoder.tokenizer)
+        if not len(entries):
+            raise InputError("there are no entries to compare with")
+        texts, labels = task.labelled_texts(entries)
+        if vectors is None:
+            self.vectors: npt.NDArray[Any] = encoder.encode(texts, quiet=quiet)
+        else:
+            self.vectors = reuse_vectors(encoder, texts, vectors)
+        inside = np.array([label is not None for label in labels])
+        self.encoder, self.threshold = encoder, task.scope.threshold
+        self.classifier = NearestNeighbours(
+            encoder, self.vectors[inside], [label for label in labels if label is not None]
+        )
+        self.texts = [texts[i] for i in np.flatnonzero(inside)]
+        if self.threshold is None and not inside.all():
+            self.threshold = self.classifier.leave_one_out_threshold(self.vectors[~inside]).value
+
+    def __call__(
+        self, texts: str | Sequence[str], *, top_k: int = 5, threshold: float | None = None
+    ) -> list[Any]:
+        """Answer each text, with the `top_k` best candidates; `threshold` replaces the predictor's."""
+        check_integer("top_k", top_k, 1)
+        least = self.threshold if threshold is None else threshold
+        return [
+            self.task.answer(found, least is None or found[0].score >= least, self.texts)
+            for found in self.classifier.find(as_texts("texts", texts, one=True), top_k)
+        ]
+
+
+class NearestTask(PredictingTask):
+    """Answers by the nearest of some entries.
+
+    Attributes
+    ----------
+    scope : ScopeSettings
+    own : tuple of str
+        Options of `open` that are fields of the settings.
+    """
+
+    setup: ClassVar[tuple[str, ...]] = ("entries", "vectors", "prompt", "max_length")
+    options: ClassVar[tuple[str, ...]] = ("top_k", "threshold")
+    own: ClassVar[tuple[str, ...]] = ("threshold",)
+    settings_type: ClassVar[type[Any]] = ScopeSettings
+    scope: ScopeSettings
+
+    @classmethod
+    def open(cls, path_or_id: str | Path, **options: Any) -> NearestPredictor:
+        """Load an encoder and entries, a file or a sequence of (text, label).
+
+        The options are `entries`, `vectors`, `own`, and those of `SentenceEncoder.from_pretrained`.
+        """
+        entries, vectors = options.pop("entries", None), options.pop("vectors", None)
+        if entries is None:
+            raise UsageError(f"{cls.kind} needs entries, texts to compare with: --entries FILE")
+        own = {key: options.pop(key) for key in cls.own if key in options}
+        task = cls(settings=cls.settings_type(**own))  # type: ignore[call-arg]
+        read = task.read_entries if isinstance(entries, (str, Path)) else task.examples_of
+        examples = read(entries)
+        encoder = SentenceEncoder.from_pretrained(path_or_id, **options)
+        return NearestPredictor(task, encoder, examples, vectors=vectors)
+
+    @abstractmethod
+    def read_entries(self, path: str | Path) -> Examples:
+        """Read a file of entries."""
+
+    def examples_of(self, pairs: Sequence[tuple[str, str]]) -> Examples:
+        """Entries from pairs of text and label.
+
+        Raises
+        ------
+        InputError
+            An entry that is not two texts, or an empty one.
+        """
+        texts, labels = [], []
+        for i, pair in enumerate(pairs):
+            if (
+                not isinstance(pair, (tuple, list))
+                or len(pair) != 2
+                or not isinstance(pair[0], str)
+                or not pair[0].strip()
+                or not self.entry_label(pair[1]).strip()
+            ):
+                raise InputError(f"entry {i} must be two texts that are not empty, not {pair!r:.80}")
+            texts.append(pair[0])
+            labels.append(self.entry_label(pair[1]))
+        return Examples(texts, None, labels, list(range(1, len(texts) + 1)), "the entries")
+
+    def entry_label(self, label: Any) -> str:
+        """Name of a label that is not from a file."""
+        return str(label)
+
+    @abstractmethod
+    def labelled_texts(self, entries: Examples) -> tuple[list[str], Sequence[str | None]]:
+        """Texts to compare with, and their labels; None is out of scope."""
+
+    @abstractmethod
+    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+        """Right classes [N] among the labels of the entries, or `OUT_OF_SCOPE`."""
+
+    @abstractmethod
+    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> Any:
+        """Answer from the best labels; `accepted` if the first reaches the threshold."""
+
+    @abstractmethod
+    def class_metrics(
+        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Metrics of the examples in scope."""
+
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+    ) -> dict[str, Any]:
+        """Metrics of an encoder with the entries of the settings, see `selective_scores`."""
+        if self.scope.entries is None:
+            raise UsageError(f"{self.kind} needs entries to find answers in: --entries FILE")
+        entries = self.read_entries(self.scope.entries)
+        labels = self.class_numbers(examples, entries)
+        predictor = NearestPredictor(self, self.scope.encoder(path_or_id), entries, quiet=quiet)
+        scores = predictor.classifier.scores(examples.texts, quiet=quiet)
+        inside = labels != OUT_OF_SCOPE
+        return {
+            **self.class_metrics(labels[inside], scores[inside].argmax(1), predictor.classifier.names),
+            **selective_scores(labels, scores, predictor.threshold),
+        }
+
+    def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+        top_k = options.pop("top_k", None)
+        answers = predictor(texts, top_k=top_k or CANDIDATES, **options)
+        for text, answer in zip(texts, answers, strict=True):
+            rows = [self.cells(answer)] if top_k is None else [list(c)[:3] for c in answer.candidates]
+            candidates = [c._asdict() for c in answer.candidates]
+            facts = {"text": text, **answer._asdict(), "candidates": candidates}
+            yield Shown([[*row, text] for row in rows], facts)
+
+    def cells(self, answer: Any) -> list[object]:
+        """Answer and score in a line."""
+        return [answer.label, answer.score]

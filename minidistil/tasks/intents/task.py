@@ -1,35 +1,29 @@
-"""What a user wants: one of some intents, or none of them."""
+"""Intent classification with out-of-scope detection."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
-from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import DataError, UsageError
+from minidistil.metrics import OUT_OF_SCOPE, selective_scores
 from minidistil.model.model import Model
-from minidistil.tasks.base import Predictor
 from minidistil.tasks.classification.scores import class_scores, label_names
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
-from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
-from minidistil.tasks.intents.out_of_scope import (
-    OUTSIDE,
-    ScopeSettings,
-    none_scores,
-    or_none,
-)
-from minidistil.tasks.intents.show import ShownNearest
+from minidistil.tasks.intents.clinc import read_clinc
+from minidistil.tasks.intents.nearest import NearestTask, Neighbour
+from minidistil.tasks.intents.out_of_scope import ScopeSettings, or_none
 from minidistil.tasks.training_settings import NONE, THRESHOLD, stored_threshold
 from minidistil.text.dataset import Dataset
-from minidistil.text.json_text import has_rows, read_json
+from minidistil.text.json_text import has_rows
 from minidistil.text.labels import LabelMap, class_labels
 from minidistil.text.readers import Examples
 from minidistil.text.tables import suffix_of
@@ -38,42 +32,82 @@ from minidistil.text.tokenizer import Tokenizer
 Array = npt.NDArray[np.floating[Any]]
 
 
-class IntentTask(ShownNearest, ClassificationTask):
-    """One intent for each text: a classifier has learnt them, or an encoder compares with examples.
+class IntentCandidate(NamedTuple):
+    """Candidate intent of a text.
 
-    An example whose label is empty, "none" or "oos" is out of scope. It teaches no class, but on held-out
-    examples it shows what the threshold must be, below which the answer is "none".
+    Attributes
+    ----------
+    label : str
+    score : float
+        Similarity to the nearest example of the intent.
+    example : str
+    """
+
+    label: str
+    score: float
+    example: str
+
+
+class Intent(NamedTuple):
+    """Intent of a text.
+
+    Attributes
+    ----------
+    label : str
+        "none" below the threshold.
+    score : float
+        Of the best candidate.
+    candidates : list of IntentCandidate
+        Best first.
+    """
+
+    label: str
+    score: float
+    candidates: list[IntentCandidate]
+
+
+class IntentTask(NearestTask, ClassificationTask):
+    """Intent classification, by a trained classifier or by an encoder and entries.
+
+    With entries it is `pipeline("intents", ENCODER, entries="intents.jsonl")("where is it?")`, which gives a
+    list of `Intent`; a trained classifier is opened as one of text classification.
+
+    An example whose label is empty, "none" or "oos" is out of scope. It trains no class, but held-out ones
+    decide the threshold, below which the answer is "none".
 
     Parameters
     ----------
     data : DataSettings
     settings : ScopeSettings
-        With `entries`, a model that is measured is an encoder.
+        With `entries`, an encoder is evaluated.
     """
 
     kind: ClassVar[str] = "intents"
     template: ClassVar[str] = "intents"
-    settings_type: ClassVar[type[Any] | None] = ScopeSettings
+    settings_type: ClassVar[type[Any]] = ScopeSettings
 
     def __init__(self, data: DataSettings | None = None, settings: ScopeSettings | None = None) -> None:
-        super().__init__(data)
+        ClassificationTask.__init__(self, data)
         self.scope = settings or ScopeSettings()
 
-    @classmethod
-    def of_encoder(cls, encoder: SentenceEncoder, **options: Any) -> Predictor:
-        """Intents by `entries`; a classifier of intents is opened as one of classification."""
-        from minidistil.tasks.intents.predictor import Intents
-
-        return Intents(encoder, **options)
+    # Reading
 
     def read(self, path: str | Path) -> Examples:
-        """Examples of a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
+        """Read a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
         file, _, part = str(path).partition("#")
         clinc: bool | str = suffix_of(file) == ".json" and (part or not has_rows(file))
-        examples = read_clinc(file, part) if clinc else super().read(path)
+        examples = read_clinc(file, part) if clinc else ClassificationTask.read(self, path)
         if examples.labels is None:
             return examples
         return replace(examples, labels=[or_none(label) for label in class_labels(examples)])
+
+    def read_entries(self, path: str | Path) -> Examples:
+        return self.read(path)
+
+    def entry_label(self, label: Any) -> str:
+        return or_none(label)
+
+    # A trained classifier
 
     def config_overrides(self, examples: Examples) -> dict[str, Any]:
         return super().config_overrides(in_scope(examples))
@@ -81,73 +115,81 @@ class IntentTask(ShownNearest, ClassificationTask):
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
     ) -> Dataset:
-        """Without labels, all examples; with them those that are in scope."""
+        """Tokens of all examples, or with labels of those in scope."""
         if labelled:
             examples = in_scope(examples)
         return super().dataset(tokenizer, examples, config, labelled=labelled)
 
     def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
-        """The best threshold on these examples, if some are out of scope; see `best_threshold`."""
+        """Threshold for config.json, the best on these examples, if some of them are out of scope."""
         labels = intent_numbers(examples, label_names(model.config))
-        if (labels != OUTSIDE).all():
+        if (labels != OUT_OF_SCOPE).all():
             return {}
         probabilities = self._probabilities(model, tokenizer, examples)
-        cut = metrics.best_threshold(
-            probabilities.argmax(1) == labels, labels == OUTSIDE, probabilities.max(1)
-        )
-        return {THRESHOLD: cut.value}
+        correct = probabilities.argmax(1) == labels
+        best = metrics.best_threshold(correct, labels == OUT_OF_SCOPE, probabilities.max(1))
+        return {THRESHOLD: best.value}
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> dict[str, Any]:
-        """Metrics of a classifier: those of classification in scope, and `none_scores`."""
+        """Metrics of a classifier: those of classification in scope, and `selective_scores`."""
         names = label_names(model.config)
         labels = intent_numbers(examples, names)
         probabilities = self._probabilities(model, tokenizer, examples, quiet=quiet)
         threshold = stored_threshold(model.config) if self.scope.threshold is None else self.scope.threshold
-        inside = labels != OUTSIDE
+        inside = labels != OUT_OF_SCOPE
         error = metrics.expected_calibration_error(labels[inside], probabilities[inside])
         return {
             **class_scores(labels[inside], probabilities[inside].argmax(1), names),
             "calibration_error": error,
-            **none_scores(labels, probabilities, threshold),
+            **selective_scores(labels, probabilities, threshold),
         }
 
     def evaluate_saved(
         self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
     ) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
-        if self.scope.entries is None:
-            if self.scope.prompt is not None:
-                raise UsageError("task.prompt is of an encoder that compares with entries: --entries FILE")
-            return super().evaluate_saved(path_or_id, examples, quiet=quiet)
-        entries = self.read(self.scope.entries)
-        labels = intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
-        encoder = self.scope.encoder(path_or_id)
-        nearest, best = nearest_intents(encoder, entries, entry_vectors(encoder, entries.texts, quiet=quiet))
-        scores = nearest.scores(examples.texts, quiet=quiet)
-        inside = labels != OUTSIDE
-        return {
-            **class_scores(labels[inside], scores[inside].argmax(1), nearest.names),
-            **none_scores(labels, scores, best if self.scope.threshold is None else self.scope.threshold),
-        }
+        if self.scope.entries is not None:
+            return NearestTask.evaluate_saved(self, path_or_id, examples, quiet=quiet)
+        if self.scope.prompt is not None:
+            raise UsageError("task.prompt is of an encoder that compares with entries: --entries FILE")
+        return ClassificationTask.evaluate_saved(self, path_or_id, examples, quiet=quiet)
 
     def _probabilities(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> Array:
-        """Of each class, [N, C]."""
+        """Probabilities of all classes, [N, C]."""
         return np.concatenate(
             list(self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet))
         )
 
+    # An encoder with entries
+
+    def labelled_texts(self, entries: Examples) -> tuple[list[str], Sequence[str | None]]:
+        in_scope(entries)
+        return entries.texts, [None if label == NONE else label for label in labels_of(entries)]
+
+    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+        return intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
+
+    def class_metrics(
+        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
+    ) -> dict[str, Any]:
+        return class_scores(labels, predictions, names)
+
+    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> Intent:
+        candidates = [IntentCandidate(label, score, texts[i]) for label, score, i in found]
+        return Intent(found[0].label if accepted else NONE, found[0].score, candidates)
+
 
 def labels_of(examples: Examples) -> list[str]:
-    """Intents, which must be there.
+    """Intents of examples.
 
     Raises
     ------
     DataError
-        There is no column of them.
+        No column of intents.
     """
     if examples.labels is None:
         raise DataError("there is no column of intents; say which: data.label", path=examples.path)
@@ -155,12 +197,12 @@ def labels_of(examples: Examples) -> list[str]:
 
 
 def in_scope(examples: Examples) -> Examples:
-    """Those that have an intent.
+    """Examples that have an intent.
 
     Raises
     ------
     DataError
-        None has.
+        There are none.
     """
     rows = [i for i, label in enumerate(labels_of(examples)) if label != NONE]
     if not rows:
@@ -169,9 +211,9 @@ def in_scope(examples: Examples) -> Examples:
 
 
 def intent_numbers(examples: Examples, names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Class numbers [N], `OUTSIDE` for what is out of scope.
+    """Class numbers [N], or `OUT_OF_SCOPE`.
 
-    A model that learnt "none" as a class among others has that class for it.
+    A model that has learnt "none" as a class gets that class.
 
     Raises
     ------
@@ -179,85 +221,9 @@ def intent_numbers(examples: Examples, names: Sequence[str]) -> npt.NDArray[np.i
         An intent that is not among the names (file and line named), or no example that is in scope.
     """
     names = [or_none(name) for name in names]
-    labels = np.full(len(examples), OUTSIDE, np.int64)
+    labels = np.full(len(examples), OUT_OF_SCOPE, np.int64)
     inside = [i for i, label in enumerate(labels_of(examples)) if label != NONE or NONE in names]
     if not inside:
         raise DataError("every example is out of scope: there is no intent in it", path=examples.path)
     labels[inside] = LabelMap(tuple(names)).encode(examples.subset(inside))
     return labels
-
-
-def nearest_intents(
-    encoder: SentenceEncoder, entries: Examples, vectors: npt.NDArray[Any]
-) -> tuple[NearestEntries, float | None]:
-    """What finds intents by examples; and the threshold that is best on these, each left out once.
-
-    Without examples that are out of scope there is no such threshold.
-
-    Parameters
-    ----------
-    encoder : SentenceEncoder
-    entries : Examples
-        Those out of scope have the label `NONE`; they are not compared with.
-    vectors : float [E, H]
-        Of all entries.
-
-    Raises
-    ------
-    DataError
-        All of them are out of scope.
-    """
-    inside = np.array([label != NONE for label in labels_of(entries)])
-    nearest = NearestEntries(encoder, vectors[inside], labels_of(in_scope(entries)))
-    return nearest, None if inside.all() else nearest.left_out(vectors[~inside]).value
-
-
-def read_clinc(path: str, part: str) -> Examples:
-    """A part of CLINC150 (Larson et al. 2019, arXiv:1909.02027), JSON with lists of [text, intent].
-
-    Parameters
-    ----------
-    path : str
-    part : str
-        "train", "val" or "test": that list, and what is out of scope, `oos_` before the name.
-
-    Returns
-    -------
-    Examples
-        Lines count the examples of the part, as the file has no lines to speak of.
-
-    Raises
-    ------
-    UsageError
-        Which part is not said; the message has those there are.
-    DataError
-        Not such a file.
-    """
-    content = read_json(path, path)
-    if not isinstance(content, dict):
-        raise DataError(
-            "an object with lists of [text, intent] is expected, or rows, each an object", path=path
-        )
-    if part not in content:
-        parts = ", ".join(name for name in content if not name.startswith("oos_"))
-        raise UsageError(f"{path}: say which part, such as {path}#train; there are: {parts}")
-    rows = [*_list(content[part], path), *_list(content.get(f"oos_{part}", []), path)]
-    name = f"{path}#{part}"
-    for line, row in enumerate(rows, 1):
-        if not (
-            isinstance(row, list)
-            and len(row) == 2
-            and all(isinstance(x, str) for x in row)
-            and row[0].strip()
-        ):
-            raise DataError(f"[text, intent] is expected, not {row!r:.80}", path=name, line=line)
-    if not rows:
-        raise DataError("there are no examples in it", path=name)
-    texts, labels = zip(*rows, strict=True)
-    return Examples(list(texts), None, list(labels), list(range(1, len(rows) + 1)), name)
-
-
-def _list(value: Any, path: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"lists of [text, intent] are expected, not {value!r:.80}", path=path)
-    return value

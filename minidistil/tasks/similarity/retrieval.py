@@ -1,4 +1,4 @@
-"""Queries, and which texts of a corpus answer them: files, and how well an encoder finds the answers."""
+"""Retrieval: files of queries with relevant texts, and the evaluation of a sentence encoder on them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import numpy.typing as npt
 
 from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
+from minidistil.metrics.ranking import Block, ranking_scores, row_blocks
 from minidistil.progress import Progress
-from minidistil.tasks.base import Task
-from minidistil.tasks.data import DataSettings
-from minidistil.tasks.similarity.ranking import Block, ranked_scores, rows_at_once
-from minidistil.tasks.similarity.settings import EncoderSettings
+from minidistil.tasks.similarity.encoder_task import EncoderSettings, EncoderTask
 from minidistil.text.sources import lines_of, shown_name
 from minidistil.text.tables import read_rows
 
-# As files have them: ours, those of sentence-transformers, those of FlagEmbedding.
+# Keys of our files, of those of sentence-transformers and of FlagEmbedding.
 QUERY = ("query", "anchor", "question")
 POSITIVE = ("positive", "positives", "pos")
 NEGATIVE = ("negatives", "negative", "neg")
@@ -29,15 +27,15 @@ NEGATIVE = ("negatives", "negative", "neg")
 
 @dataclass
 class Retrieval:
-    """Q queries over N texts.
+    """Queries [Q] over a corpus [N].
 
     Attributes
     ----------
     queries, corpus : list of str
     relevant : list of dict of int to float
-        For each query the texts that answer it, and how well.
+        For each query its relevant texts with their grades.
     itself : dict of int to int
-        Queries that are texts of the corpus; they are not to find themselves.
+        Queries that are texts of the corpus, and do not find themselves.
     """
 
     queries: list[str] = field(default_factory=list)
@@ -49,48 +47,42 @@ class Retrieval:
         return len(self.queries)
 
     def relevance(self, rows: slice) -> npt.NDArray[np.float64]:
-        """Of all texts to some queries, [., N]."""
-        found = np.zeros((rows.stop - rows.start, len(self.corpus)))
+        """Relevance of all texts to some queries, [., N]."""
+        relevance = np.zeros((rows.stop - rows.start, len(self.corpus)))
         for row, grades in enumerate(self.relevant[rows]):
-            found[row, list(grades)] = list(grades.values())
-        return found
+            relevance[row, list(grades)] = list(grades.values())
+        return relevance
 
 
 @dataclass(frozen=True)
 class RetrievalSettings(EncoderSettings):
-    """Settings of it, as `task.`.
+    """Settings of retrieval, as `task.`.
 
     Attributes
     ----------
     query_prompt : str or None
-        As `prompt`, of the queries; None: the same.
+        Prompt of the queries; None: `prompt`.
     """
 
     query_prompt: str | None = None
 
 
-class RetrievalTask(Task):
-    """How high an encoder ranks what answers a query."""
+class RetrievalTask(EncoderTask):
+    """Ranking of a corpus for queries by an encoder."""
 
     kind: ClassVar[str] = "retrieval"
     data_settings: ClassVar[tuple[str, ...]] = ()
-    settings_type: ClassVar[type[Any] | None] = RetrievalSettings
-
-    def __init__(self, data: DataSettings | None = None, settings: RetrievalSettings | None = None) -> None:
-        self.data, self.settings = data or DataSettings(), settings or RetrievalSettings()
-        self.main_metric = "ndcg_at_10"
+    settings_type: ClassVar[type[Any]] = RetrievalSettings
+    main_metric = "ndcg_at_10"
 
     def read(self, path: str | Path) -> Retrieval:
-        """A JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
+        """Read a JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
         return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
 
     def evaluate_saved(
         self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True
     ) -> dict[str, Any]:
-        """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus.
-
-        What is near is what the encoder is made for: cosines, if its directory does not say otherwise.
-        """
+        """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus."""
         encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
         similarity = encoder.settings.similarity
         if prompt is not None:
@@ -98,8 +90,8 @@ class RetrievalTask(Task):
         corpus = prepare(encoder.encode(examples.corpus, quiet=quiet), similarity)
         queries = prepare(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
         with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
-            found = ranked_scores(_blocks(examples, queries, corpus, similarity, progress))
-        return {**found, "corpus": len(corpus)}
+            scores = ranking_scores(_blocks(examples, queries, corpus, similarity, progress))
+        return {**scores, "corpus": len(corpus)}
 
 
 def _blocks(
@@ -109,7 +101,7 @@ def _blocks(
     similarity: Similarity,
     progress: Progress,
 ) -> Iterator[Block]:
-    for rows in rows_at_once(len(queries), len(corpus)):
+    for rows in row_blocks(len(queries), len(corpus)):
         scores = similarities(queries[rows], corpus, similarity)
         for i in range(rows.start, rows.stop):
             if i in examples.itself:
@@ -119,7 +111,7 @@ def _blocks(
 
 
 def read_queries(path: str | Path) -> Retrieval:
-    """Read queries with what answers them and what does not; the corpus is all of it, each text once.
+    """Read queries with relevant texts and others; the corpus is all of these texts, each once.
 
     Parameters
     ----------
@@ -142,8 +134,8 @@ def read_queries(path: str | Path) -> Retrieval:
         for text in [*positive, *(_texts(row, NEGATIVE, name, number) if set(NEGATIVE) & row.keys() else [])]:
             places.setdefault(text, len(places))
         relevant.setdefault(query, {}).update({places[text]: 1.0 for text in positive})
-    found = Retrieval(corpus=list(places), queries=list(relevant), relevant=list(relevant.values()))
-    return _checked(found, name)
+    retrieval = Retrieval(corpus=list(places), queries=list(relevant), relevant=list(relevant.values()))
+    return _checked(retrieval, name)
 
 
 def read_beir(folder: Path) -> Retrieval:
@@ -163,10 +155,10 @@ def read_beir(folder: Path) -> Retrieval:
         Anything else; file and line are named.
     """
     places: dict[str, int] = {}
-    found = Retrieval()
+    retrieval = Retrieval()
     for key, row in _objects(folder / "corpus.jsonl"):
         places[key] = len(places)
-        found.corpus.append(f"{row.get('title') or ''} {row['text']}".strip())
+        retrieval.corpus.append(f"{row.get('title') or ''} {row['text']}".strip())
     queries = {key: row["text"] for key, row in _objects(folder / "queries.jsonl")}
     grades: dict[str, dict[int, float]] = {}
     path = folder / "qrels" / "test.tsv"
@@ -189,14 +181,14 @@ def read_beir(folder: Path) -> Retrieval:
             grades.setdefault(query, {})[places[text]] = grade
     for key, relevant in grades.items():
         if key in places:
-            found.itself[len(found.queries)] = places[key]
-        found.queries.append(queries[key])
-        found.relevant.append(relevant)
-    return _checked(found, str(path))
+            retrieval.itself[len(retrieval.queries)] = places[key]
+        retrieval.queries.append(queries[key])
+        retrieval.relevant.append(relevant)
+    return _checked(retrieval, str(path))
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Objects of a JSONL file that have an id and a text."""
+    """Read objects with an id and a text from a JSONL file."""
     seen = set()
     for number, row in read_rows(path, format="jsonl"):
         key = row.get("_id")
@@ -211,7 +203,7 @@ def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _texts(
     row: Mapping[str, Any], names: tuple[str, ...], path: str, line: int, *, most: int | None = None
 ) -> list[str]:
-    """The texts under one of these names."""
+    """Texts under one of these names."""
     key = next((name for name in names if name in row), None)
     if key is None:
         raise DataError(f"no key {names[0]!r}; this line has: {', '.join(row)}", path=path, line=line)
@@ -224,7 +216,7 @@ def _texts(
     return list(texts)
 
 
-def _checked(found: Retrieval, name: str) -> Retrieval:
-    if not found.queries:
+def _checked(retrieval: Retrieval, name: str) -> Retrieval:
+    if not retrieval.queries:
         raise DataError("there are no queries in it, with what answers them", path=name)
-    return found
+    return retrieval

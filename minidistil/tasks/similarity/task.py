@@ -1,4 +1,4 @@
-"""How good the vectors of an encoder are for pairs of texts: alike or not, and translations of each other."""
+"""Evaluation of sentence encoders on pairs of texts: semantic similarity (STS), and translation retrieval."""
 
 from __future__ import annotations
 
@@ -14,85 +14,64 @@ from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.semantic_search import retrieval_accuracy
 from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import DataError, UsageError
-from minidistil.tasks.base import Task
-from minidistil.tasks.data import TABLE, DataSettings
-from minidistil.tasks.similarity.settings import EncoderSettings
+from minidistil.tasks.data import TABLE
+from minidistil.tasks.similarity.encoder_task import EncoderTask
 from minidistil.text.labels import encode_numbers
 from minidistil.text.readers import Examples
 from minidistil.text.translations import read_translations
 
 
-class SimilarityTask(Task):
-    """Correlation of similarities, by the encoder's own measure, with what people say of two texts.
-
-    Parameters
-    ----------
-    data : DataSettings
-        `text`, `pair` and `label`, a number.
-    settings : EncoderSettings
-    """
+class SimilarityTask(EncoderTask):
+    """Semantic textual similarity (STS): correlation of an encoder's similarities with people's scores."""
 
     kind: ClassVar[str] = "similarity"
     data_settings: ClassVar[tuple[str, ...]] = (*TABLE, "pair")
-    settings_type: ClassVar[type[Any] | None] = EncoderSettings
-
-    def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
-        self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
-        self.main_metric = "spearman"
+    main_metric = "spearman"
 
     def read(self, path: str | Path) -> Examples:
-        found = self.data.read(path)
-        if found.pairs is None:
+        """Read pairs of texts, with a number as label."""
+        examples = self.data.read(path)
+        if examples.pairs is None:
             raise DataError(
                 "there is no second text to compare with",
-                path=found.path,
-                remedy=(("pair", "NAME"),) if found.columns else (("format", "tsv"),),
+                path=examples.path,
+                remedy=(("pair", "NAME"),) if examples.columns else (("format", "tsv"),),
             )
-        scores = encode_numbers(found)
+        scores = encode_numbers(examples)
         if (scores == scores[0]).all():
             raise DataError(
-                f"every score is {scores[0]:g}: nothing can be said to rise and fall with it", path=found.path
+                f"every score is {scores[0]:g}: nothing can be said to rise and fall with it",
+                path=examples.path,
             )
-        return replace(found, labels=scores.tolist())
+        return replace(examples, labels=scores.tolist())
 
     def evaluate_saved(
         self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
     ) -> dict[str, Any]:
-        """Spearman's and Pearson's correlation of the cosines with the scores.
+        """Spearman's and Pearson's correlation of similarities and scores.
 
-        In place of cosines it may be another similarity that the encoder's directory names.
-        Spearman's is what encoders are compared by (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation
-        of Semantic Textual Similarity").
+        Spearman's is the usual one (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation of Semantic
+        Textual Similarity").
         """
         encoder = self.settings.encoder(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
-        near = pairwise_similarities(first, second, encoder.settings.similarity)
+        similarities = pairwise_similarities(first, second, encoder.settings.similarity)
         return {
-            "spearman": metrics.spearman(near, examples.labels or []),
-            "pearson": metrics.pearson(near, examples.labels or []),
+            "spearman": metrics.spearman(similarities, examples.labels or []),
+            "pearson": metrics.pearson(similarities, examples.labels or []),
         }
 
 
-class TranslationTask(Task):
-    """How often a sentence's vector finds that of its translation among all of them, and the other way round.
-
-    Parameters
-    ----------
-    data : DataSettings
-        Of pairs in one file, the columns `text` and `pair`. Two files are aligned line by line.
-    settings : EncoderSettings
-    """
+class TranslationTask(EncoderTask):
+    """Translation retrieval: the share of sentences whose nearest vector is that of their translation."""
 
     kind: ClassVar[str] = "translations"
     data_settings: ClassVar[tuple[str, ...]] = ("text", "pair")
-    settings_type: ClassVar[type[Any] | None] = EncoderSettings
     files: ClassVar[int] = 2
-
-    def __init__(self, data: DataSettings | None = None, settings: EncoderSettings | None = None) -> None:
-        self.data, self.settings = data or DataSettings(), settings or EncoderSettings()
-        self.main_metric = "to_translation"
+    main_metric = "to_translation"
 
     def read(self, path: str | Path, *more: str | Path) -> list[tuple[str, str]]:
+        """Read pairs from the columns `text` and `pair` of one file, or from two files line by line."""
         paths = [path, *more]
         if len(more) == 1 and (self.data.text or self.data.pair):
             raise UsageError("columns are those of one file with both sides; two files are lines of text")
@@ -103,10 +82,7 @@ class TranslationTask(Task):
     def evaluate_saved(
         self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True
     ) -> dict[str, Any]:
-        """Shares found; and the mean cosine of a sentence with its translation.
-
-        If the encoder's directory names another similarity, it is that, under its name.
-        """
+        """Accuracy in both directions; and the mean similarity of translations, under its name."""
         encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
@@ -121,8 +97,8 @@ class TranslationTask(Task):
 def encode_pairs(
     encoder: SentenceEncoder, first: list[str], second: list[str], *, quiet: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Vectors of both sides, [N, H] each; a text that occurs more than once is embedded once."""
+    """Encode both sides, [N, H] each; a text that occurs more than once is encoded once."""
     distinct = {text: i for i, text in enumerate(dict.fromkeys([*first, *second]))}
     vectors = encoder.encode(list(distinct), quiet=quiet)
-    ours, theirs = (vectors[[distinct[text] for text in side]] for side in (first, second))
-    return ours, theirs
+    a, b = (vectors[[distinct[text] for text in side]] for side in (first, second))
+    return a, b

@@ -11,8 +11,8 @@ from minidistil.cli.main import main
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.vector_files import write_vectors
 from minidistil.errors import DataError, InputError, UsageError
-from minidistil.tasks.intents.faq import FaqSettings, FaqTask, answer_numbers
-from minidistil.tasks.intents.predictor import Faq
+from minidistil.tasks.intents.faq import FaqSettings, FaqTask
+from minidistil.tasks.intents.nearest import NearestPredictor
 
 ENTRIES = [
     ("is the film warm", "Yes, it is."),
@@ -39,7 +39,7 @@ def write(path, rows):
 
 def test_a_question_finds_its_own_answer(encoder, file):
     ask = pipeline("faq", encoder, entries=file)
-    assert isinstance(ask, Faq)
+    assert isinstance(ask, NearestPredictor)
     for found, (question, answer) in zip(ask([q for q, _ in ENTRIES]), ENTRIES, strict=True):
         assert found.answer == answer
         assert found.score == pytest.approx(1)
@@ -108,7 +108,7 @@ def test_the_right_answer_may_be_named_by_its_question(tmp_path):
     file = write(tmp_path / "faq.jsonl", [*ENTRIES, ("A little.", "Not so.")])
     rows = [("x", "A little."), ("y", " is the plot tired"), ("z", ""), ("w", "is the film warm")]
     task = FaqTask()
-    numbers = answer_numbers(task.read(write(tmp_path / "asked.jsonl", rows)), task.read_entries(file))
+    numbers = task.class_numbers(task.read(write(tmp_path / "asked.jsonl", rows)), task.read_entries(file))
     assert numbers.tolist() == [1, 1, -1, 0]
 
 
@@ -116,7 +116,7 @@ def test_an_answer_may_be_none(tmp_path):
     rows = [("who came", "None"), ("who went", "All")]
     task, file = FaqTask(), write(tmp_path / "faq.jsonl", rows)
     asked = write(tmp_path / "asked.jsonl", [*rows, ("what", "none"), ("why", None)])
-    assert answer_numbers(task.read(asked), task.read_entries(file)).tolist() == [0, 1, -1, -1]
+    assert task.class_numbers(task.read(asked), task.read_entries(file)).tolist() == [0, 1, -1, -1]
 
 
 def test_the_command_line(encoder, file, capsys):

@@ -2,23 +2,9 @@
 
 import numpy as np
 import pytest
+from embeddings_toy import ToyEncoder
 
-from minidistil.embeddings.settings import EmbeddingSettings
-from minidistil.errors import InputError
-from minidistil.tasks.intents.nearest import NearestEntries, entry_vectors
-
-
-class Toy:
-    """An encoder whose texts are their vectors: "3 1" is [3, 1]."""
-
-    width = 2
-
-    def __init__(self, similarity="cosine"):
-        self.settings = EmbeddingSettings(similarity=similarity)
-
-    def encode(self, texts, *, quiet=True):
-        return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)
-
+from minidistil.tasks.intents.nearest import NearestNeighbours
 
 TEXTS = ["1 0", "0 1", "3 1", "1 3", "-1 0", "2 0"]
 LABELS = ["east", "north", "east", "north", "west", "east"]
@@ -26,11 +12,11 @@ LABELS = ["east", "north", "east", "north", "west", "east"]
 
 @pytest.fixture
 def nearest():
-    return NearestEntries(Toy(), Toy().encode(TEXTS), LABELS)
+    return NearestNeighbours(ToyEncoder(), ToyEncoder().encode(TEXTS), LABELS)
 
 
 def cosine(a, b):
-    a, b = (Toy().encode([x])[0].astype(float) for x in (a, b))
+    a, b = (ToyEncoder().encode([x])[0].astype(float) for x in (a, b))
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
@@ -42,7 +28,7 @@ def test_scores_are_those_of_the_nearest_entry(nearest, monkeypatch):
         for a in asked
     ]
     np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
-    monkeypatch.setattr("minidistil.tasks.similarity.ranking.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("minidistil.metrics.ranking.CELLS_AT_ONCE", 1)
     np.testing.assert_allclose(nearest.scores(asked), expected, atol=1e-7)
     assert nearest.scores([]).shape == (0, 3)
 
@@ -63,23 +49,12 @@ def test_a_threshold_without_other_examples():
     Outside are .45 and .32: halfway between .994 and .45 everything but "-1 0" is right, 6 of 7.
     """
     texts = ["1 0", "0 1", "9 1", "1 9", "-1 0"]
-    nearest = NearestEntries(Toy(), Toy().encode(texts), ["east", "north", "east", "north", "west"])
-    cut = nearest.left_out(Toy().encode(["1 -2", "1 -3"]))
+    nearest = NearestNeighbours(
+        ToyEncoder(), ToyEncoder().encode(texts), ["east", "north", "east", "north", "west"]
+    )
+    cut = nearest.leave_one_out_threshold(ToyEncoder().encode(["1 -2", "1 -3"]))
     assert cut.accuracy == pytest.approx(6 / 7)
     assert cut.value == pytest.approx((cosine("1 0", "9 1") + cosine("1 -2", "1 0")) / 2, abs=1e-6)
-
-
-def test_vectors_must_fit():
-    made = entry_vectors(Toy(), TEXTS)
-    assert entry_vectors(Toy(), TEXTS, made.tolist()).shape == (6, 2)
-    for texts, vectors, message in (
-        ([], None, "no entries"),
-        (TEXTS[:5], made, "6 vectors of 2 numbers; 5 of 2 are expected"),
-        (TEXTS, np.ones((6, 3)), "6 vectors of 3 numbers; 6 of 2 are expected"),
-        (TEXTS, np.full((6, 2), np.nan), "NaN"),
-    ):
-        with pytest.raises(InputError, match=message):
-            entry_vectors(Toy(), texts, vectors)
 
 
 def test_what_is_near_is_what_the_encoder_is_made_for():
@@ -91,26 +66,11 @@ def test_what_is_near_is_what_the_encoder_is_made_for():
         ("euclidean", "next", -0.5),
         ("manhattan", "next", -0.5),
     ]:
-        encoder = Toy(similarity)
-        (found,) = NearestEntries(encoder, encoder.encode(texts), labels).find(["2 1"], 1)
+        encoder = ToyEncoder(similarity)
+        (found,) = NearestNeighbours(encoder, encoder.encode(texts), labels).find(["2 1"], 1)
         assert (found[0].label, found[0].score) == (best, pytest.approx(score))
-    encoder = Toy("euclidean")
-    apart = NearestEntries(encoder, encoder.encode(["0 0", "0 3", "9 9", "9 8"]), ["a", "a", "b", "b"])
-    assert apart.left_out(encoder.encode(["20 9"])).value == pytest.approx(-(3 + 11) / 2, abs=1e-6)
-
-
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_vectors_of_other_texts(similarity):
-    encoder, texts = Toy(similarity), [f"{i} {i * i - 3}" for i in range(1, 40)]
-    made = encoder.encode(texts)
-    np.testing.assert_array_equal(
-        entry_vectors(encoder, texts, made.astype(np.float16)), made.astype(np.float16)
+    encoder = ToyEncoder("euclidean")
+    apart = NearestNeighbours(encoder, encoder.encode(["0 0", "0 3", "9 9", "9 8"]), ["a", "a", "b", "b"])
+    assert apart.leave_one_out_threshold(encoder.encode(["20 9"])).value == pytest.approx(
+        -(3 + 11) / 2, abs=1e-6
     )
-    for other, row in ((made[::-1], 0), (np.roll(made, 1, 0), 0), (made * [[1, 1.1]], 0), (-made, 0)):
-        with pytest.raises(InputError, match=f"row {row} is not the vector that this encoder makes of"):
-            entry_vectors(encoder, texts, other)
-    if similarity == "cosine":
-        assert len(entry_vectors(encoder, texts, made * 3)) == len(texts)
-    else:
-        with pytest.raises(InputError, match="row 0"):
-            entry_vectors(encoder, texts, made * 3)

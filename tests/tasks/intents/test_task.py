@@ -13,7 +13,7 @@ from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.metrics import auroc, best_threshold, rejection_accuracy
 from minidistil.model import load_model
 from minidistil.settings import load_recipe
-from minidistil.tasks.intents.out_of_scope import ScopeSettings, none_scores
+from minidistil.tasks.intents.out_of_scope import ScopeSettings
 from minidistil.tasks.intents.task import IntentTask, intent_numbers
 from minidistil.tasks.training_settings import stored_threshold
 
@@ -187,21 +187,3 @@ def test_a_damaged_threshold(tmp_path):
     (path / "config.json").write_text(json.dumps({**config, "none_threshold": "high"}))
     with pytest.raises(ConfigError, match=r"none_threshold in config\.json must be a number, not 'high'"):
         pipeline("text-classification", path)("film")
-
-
-def test_scores_of_saying_none():
-    """Four with an answer, one found second; two without, one of which scores above the threshold."""
-    scores = np.array(
-        [[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2], [0.1, 0.2, 0.4], [0.4, 0.3, 0.3], [0.6, 0.2, 0.2]]
-    )
-    labels = np.array([0, 1, 1, 2, -1, -1])
-    found = none_scores(labels, scores, 0.45)
-    assert found["recall_at_3"] == 1
-    assert found["mrr_at_10"] == pytest.approx((1 + 1 + 1 / 2 + 1) / 4)
-    assert found["auroc"] == pytest.approx((2 + 2 + 1 + 0.5) / 8)
-    assert found["accuracy_with_none"] == pytest.approx(3 / 6)
-    assert (found["none_precision"], found["none_recall"]) == (0.5, 0.5)
-    assert found["best_accuracy_with_none"] == pytest.approx(4 / 6)
-    assert found["best_threshold"] == pytest.approx(0.65)
-    alone = none_scores(labels[:4], scores[:4], None)
-    assert set(alone) == {"recall_at_3", "recall_at_5", "mrr_at_10"}

@@ -84,7 +84,7 @@ def test_ranks(encoder, file, capsys, monkeypatch):
     assert sorted(examples.corpus) == sorted(CORPUS), "each text once"
     found = task.evaluate_saved(encoder, examples)
     assert found == pytest.approx({**expected, "corpus": len(CORPUS)})
-    monkeypatch.setattr("minidistil.tasks.similarity.ranking.CELLS_AT_ONCE", 30)
+    monkeypatch.setattr("minidistil.metrics.ranking.CELLS_AT_ONCE", 30)
     assert task.evaluate_saved(encoder, examples) == pytest.approx(found)
     assert main(["evaluate", encoder, "--task", "retrieval", "--data", str(file), "-q"]) == 0
     assert "ndcg at 10" in capsys.readouterr().out

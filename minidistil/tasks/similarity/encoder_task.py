@@ -1,11 +1,14 @@
-"""Settings of tasks that evaluate a sentence encoder."""
+"""Base of the tasks that evaluate a sentence encoder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.tasks.base import Task
+from minidistil.tasks.data import DataSettings
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,18 @@ class EncoderSettings:
         if self.prompt is not None:
             encoder.settings = encoder.settings.with_prompt(encoder.settings.named_or_text(self.prompt))
         return encoder
+
+
+class EncoderTask(Task):
+    """Evaluation of the vectors of a sentence encoder, by its own similarity.
+
+    Parameters
+    ----------
+    data : DataSettings, optional
+    settings : settings_type, optional
+    """
+
+    settings_type: ClassVar[type[Any]] = EncoderSettings
+
+    def __init__(self, data: DataSettings | None = None, settings: Any = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings or self.settings_type()
