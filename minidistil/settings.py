@@ -1,13 +1,12 @@
-"""Recipes: all settings of a run in one TOML file, checked key by key.
+"""Settings of a run: a recipe in one TOML file, checked key by key.
 
 A recipe is a dataclass of dataclasses, a table of the file for each. Its values come, the later over the
 earlier, from the defaults, a recipe shipped with the package, a file of the user's, and single changes such
 as `train.lr=3e-5`. A key that does not exist is an error, with a suggestion; so is a value of another kind.
 What was resolved can be written as TOML again (`dump`), and gives the same recipe.
 
-TOML has no word for nothing: "none" stands for it where a setting may be left out. Where any word may be
-meant, as the name of a column or of a label (`ANY_TEXT`), "none" is that word, and nothing is said by leaving
-it out.
+TOML has no word for None: "none" stands for it where a setting may be left out. Where any word may be meant,
+as the name of a column or of a label (`ANY_TEXT`), "none" is that word, and None is said by leaving it out.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def load_recipe(
     Parameters
     ----------
     schema : dataclass
-        What a recipe of this kind holds, with defaults.
+        All settings, with defaults.
     name : str, optional
         A shipped recipe, see `shipped`.
     file : path, optional
@@ -86,12 +85,8 @@ def load_recipe(
 
 
 def to_dict(recipe: Any) -> dict[str, Any]:
-    """Plain tables, without what is None."""
-    return {
-        field.name: value
-        for field in dataclasses.fields(recipe)
-        if (value := _plain(getattr(recipe, field.name))) is not None
-    }
+    """A recipe as plain tables, without settings that are None."""
+    return {name: plain for name, value in _entries(recipe).items() if (plain := _plain(value)) is not None}
 
 
 def changes(recipe: Any) -> list[str]:
@@ -105,17 +100,9 @@ def changes(recipe: Any) -> list[str]:
 def flat(table: Any, path: str = "") -> dict[str, Any]:
     """All settings of a recipe by their full names: {"train.lr": 5e-05}."""
     found: dict[str, Any] = {}
-    items = (
-        {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
-        if dataclasses.is_dataclass(table)
-        else table
-    )
-    for key, value in items.items():
+    for key, value in _entries(table).items():
         name = f"{path}.{key}" if path else str(key)
-        if isinstance(value, Mapping) or dataclasses.is_dataclass(value):
-            found |= flat(value, name)
-        else:
-            found[name] = value
+        found |= flat(value, name) if _is_table(value) else {name: value}
     return found
 
 
@@ -124,6 +111,17 @@ def dump(recipe: Any) -> str:
     lines: list[str] = []
     _dump_table(recipe, "", lines)
     return "\n".join(lines).strip() + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) or dataclasses.is_dataclass(value)
+
+
+def _entries(table: Any) -> dict[str, Any]:
+    """Fields of a dataclass, or entries of a mapping, by name."""
+    if isinstance(table, Mapping):
+        return dict(table)
+    return {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
 
 
 def _plain(value: Any) -> Any:
@@ -135,22 +133,15 @@ def _plain(value: Any) -> Any:
 
 
 def _dump_table(table: Any, path: str, lines: list[str]) -> None:
-    """Keys first, then the tables inside, as TOML wants it."""
-    items = (
-        {
-            field.name: getattr(table, field.name)
-            for field in dataclasses.fields(table)
-            if getattr(table, field.name) is not None or not field.metadata.get("any_text")
-        }
-        if dataclasses.is_dataclass(table)
-        else dict(table)
-    )
-    inner = {k: v for k, v in items.items() if isinstance(v, Mapping) or dataclasses.is_dataclass(v)}
-    if path and (len(inner) < len(items) or not items):
+    """Write keys first, then the tables inside, as TOML wants it."""
+    entries = _entries(table)
+    for field in dataclasses.fields(table) if dataclasses.is_dataclass(table) else ():
+        if field.metadata.get("any_text") and entries[field.name] is None:
+            del entries[field.name]
+    inner = {key: value for key, value in entries.items() if _is_table(value)}
+    if path and (len(inner) < len(entries) or not entries):
         lines += ["", f"[{path}]"]
-    for key, value in items.items():
-        if key not in inner:
-            lines.append(f"{key} = {literal(value)}")
+    lines += [f"{key} = {literal(value)}" for key, value in entries.items() if key not in inner]
     for key, value in inner.items():
         _dump_table(value, f"{path}.{key}" if path else key, lines)
 
@@ -174,7 +165,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A value as TOML has it, or, where it is none, a word."""
+    """A value of TOML, else a word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except NOT_TOML:
@@ -209,7 +200,7 @@ def build(schema: type[T], values: Any, where: str, path: str = "") -> T:
 
 
 def _elsewhere(key: str, schema: Any, path: str) -> str:
-    """Where the key belongs, or a name like it, or all there are."""
+    """The right table of a key, or a name like it, or all there are."""
     names = [field.name for field in dataclasses.fields(schema)]
     inside = [
         f"{field.name}.{inner.name}"
@@ -223,13 +214,7 @@ def _elsewhere(key: str, schema: Any, path: str) -> str:
 
 
 def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
-    """`value` as its field wants it.
-
-    Raises
-    ------
-    ConfigError
-        It is of another kind.
-    """
+    """`value` as the type of its field; a ConfigError if it is of another kind."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if type(None) in arguments and value in (None, NOTHING):
@@ -268,7 +253,7 @@ def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
 
 
 def _named(hint: Any) -> str:
-    """What a field may hold, in words."""
+    """Types of a field, in words."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         kinds = [f'"{NOTHING}"' if a is type(None) else _named(a) for a in arguments]

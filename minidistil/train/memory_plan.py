@@ -1,8 +1,8 @@
-"""How much memory a piece of work will take at its peak, before it begins.
+"""Peak memory of training and prediction, computed before they begin.
 
-Everything large is known beforehand: the arenas (parameters, gradients, two moments of AdamW), what each
-layer keeps for the backward pass, and the largest set of buffers that is alive beside it. Attention keeps no
-[L, L] matrix and losses over the vocabulary no [T, V] one, so all of it is linear in the number of tokens.
+Everything large is known beforehand: parameters, gradients, two moments of AdamW, the activations that each
+layer keeps for the backward pass, and the largest set of buffers that is alive beside them. Attention keeps
+no [L, L] matrix and losses over the vocabulary no [T, V] one, so all is linear in the number of tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RUNTIME = 200_000_000  # bytes: Python, NumPy, Numba with LLVM, and the compiled
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes at the peak, by what they are for.
+    """Bytes at the peak, by purpose.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class MemoryPlan:
     moments : int
         AdamW's two.
     teacher : int
-        What of a teacher's parameters is in memory at a time.
+        A teacher's parameters that are in memory at a time.
     kept : int
-        What the layers keep of the forward pass for the backward pass.
+        Activations that the layers keep for the backward pass.
     buffers : int
         The largest set of arrays that exist for a moment only.
     runtime : int
@@ -85,7 +85,7 @@ def plan_prediction(model: type[Model], config: ModelConfig, tokens: int) -> Mem
         Such as `BertForSequenceClassification`.
     config : ModelConfig
     tokens : int
-        Of a batch, all sequences together.
+        Tokens of a batch, all sequences together.
     """
     words = _over_words(model, config)
     logits = tokens * config.vocab_size if words else 0
@@ -113,11 +113,11 @@ def plan_training(
         Such as `BertForSequenceClassification`.
     config : ModelConfig
     tokens : int
-        Of a micro-batch, all sequences together.
+        Tokens of a micro-batch, all sequences together.
     teacher : class and config, optional
-        Of a model that runs beside it.
+        A model that runs beside it.
     mapped : bool
-        Whether the teacher's parameters are left in their file (`from_pretrained(mapped=True)`).
+        Leave the teacher's parameters in their file (`from_pretrained(mapped=True)`).
     itemsize : int
         Bytes of a number.
     """
@@ -150,7 +150,7 @@ def plan_training(
 
 
 def plan_run(model: Model, teacher: Model | None, tokens: int) -> MemoryPlan:
-    """`plan_training` of a model, and a teacher, that are there already."""
+    """`plan_training` of a model, and a teacher, that are loaded already."""
     return plan_training(
         type(model),
         model.config,
