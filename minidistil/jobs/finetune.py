@@ -249,8 +249,7 @@ class FineTuning:
             raise ConfigError(
                 "train.class_weights are for examples with one label of several, and need the labels"
             )
-        names = self.config.label_names
-        return class_weights(given, labels, names)
+        return class_weights(given, labels, self.config.label_names)
 
     @property
     def _labelled(self) -> bool:
@@ -318,19 +317,17 @@ class FineTuning:
             loss = ModelLoss(model, class_weights=self._class_weights)
             return Trainer(model, loss, self.dataset, label="fine-tuning", **options)
         options["label"] = "learning from the teacher"
-        teaching: dict[str, Any] = {
+        t: dict[str, Any] = {
             "temperature": self.recipe.teaching.temperature,
             "class_weights": self._class_weights,
         }
         if self._for_teacher is None:
-            return DistillationTrainer(
-                model, self.teacher, self.dataset, weights=self._terms, **teaching, **options
-            )
+            return DistillationTrainer(model, self.teacher, self.dataset, weights=self._terms, **t, **options)
         # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
         assert isinstance(self.dataset, Dataset)
         place = options["out"] / "teacher_outputs"
         scores = TeacherCache(self.teacher, self._for_teacher, place, ["logits"], quiet=self.quiet)
-        objective = Distillation(model, self._terms, **teaching)
+        objective = Distillation(model, self._terms, **t)
         data = self.dataset.with_targets(teacher_logits=scores.whole("logits"))
         identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
         return Trainer(model, objective, data, identity=identity, **options)
@@ -343,13 +340,11 @@ class FineTuning:
 
     def card(self) -> ModelCard:
         """README.md of the model."""
-        source = origin(self.source, resolve(self.source))
-        taught = ""
-        if self._teacher is not None:
-            taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
-        settings = to_dict(self.recipe)
+        source, settings, taught = origin(self.source, resolve(self.source)), to_dict(self.recipe), ""
         if self._teacher is None:
             del settings["teaching"]
+        else:
+            taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
         return self.job.card(
             source,
             settings,
