@@ -21,7 +21,7 @@ from minidistil.errors import ConfigError
 from minidistil.files import read_json, write_json
 from minidistil.jobs.masked_text import MEASURED, DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
-from minidistil.jobs.sources import content
+from minidistil.jobs.sources import content, origin
 from minidistil.model import DistilBertForMaskedLM, load_model
 from minidistil.model.model import Model
 from minidistil.tasks.masked_lm.fill import masked_lm_head
@@ -30,7 +30,7 @@ from minidistil.text.masking import Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
 

@@ -27,7 +27,7 @@ from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
-from minidistil.jobs.sources import content, json_hash
+from minidistil.jobs.sources import content, json_hash, origin
 from minidistil.model import class_of, load_model
 from minidistil.model.families import load_config
 from minidistil.model.heads import Head
@@ -43,7 +43,7 @@ from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss, TrainingData, check_positions
 from minidistil.train.settings import ClassifierSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
 HEAD_BIAS = "classifier.bias"

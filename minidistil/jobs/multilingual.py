@@ -37,7 +37,7 @@ from minidistil.errors import ConfigError
 from minidistil.files import temporary_directory
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
-from minidistil.jobs.sources import content, json_hash
+from minidistil.jobs.sources import content, json_hash, origin
 from minidistil.model import load_model
 from minidistil.model.families import load_config, sibling
 from minidistil.model.heads import Pooler
@@ -49,7 +49,7 @@ from minidistil.text.translations import read_translations
 from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
 Pairs = tuple[list[str], list[str]]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from minidistil.jobs.masked_text import DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
-from minidistil.jobs.sources import content
+from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
 from minidistil.model.families import FAMILIES, load_config, model_class, sibling
 from minidistil.model.model import Model
@@ -21,7 +21,7 @@ from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
 

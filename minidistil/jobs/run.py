@@ -24,12 +24,13 @@ from typing import Any
 from minidistil.errors import ConfigError, StorageError, UsageError
 from minidistil.files import atomic_write, only_writer, read_json, read_small, write_json
 from minidistil.jobs.provenance import provenance
+from minidistil.jobs.sources import Origin
 from minidistil.model.model import Model
 from minidistil.settings import changes, dump, flat, literal, to_dict
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.log import iter_records, parse_records
 from minidistil.train.trainer import Trainer
-from minidistil.weights.card import ModelCard, Origin
+from minidistil.weights.card import ModelCard
 
 log = logging.getLogger("minidistil")
 

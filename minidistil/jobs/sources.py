@@ -1,14 +1,18 @@
-"""Hashes of the inputs of a run: of their content, wherever the files lie and whatever their names."""
+"""Inputs of a run: hashes of their content, wherever the files lie, and their names and licences."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minidistil.distill.vocabulary import saved_tokenizer
+from minidistil.errors import DataError
+from minidistil.files import read_text
+from minidistil.jobs.demo.assets import MINILM
 from minidistil.model.families import load_config
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.safetensors_file import STORED
@@ -53,3 +57,41 @@ def _weights(directory: Path) -> str:
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.tobytes() if values.ndim == 0 else values.data)
     return digest.hexdigest()
+
+
+class Origin(NamedTuple):
+    """Known facts of a model that another was made from."""
+
+    name: str
+    base_model: str | None = None
+    license: str | None = None
+
+
+def origin(source: str, directory: Path) -> Origin:
+    """Facts on the card in a model's directory.
+
+    Parameters
+    ----------
+    source : str
+        A path or a hub id.
+    directory : Path
+        Its directory.
+    """
+    try:
+        card = read_text(directory / "README.md", DataError)
+    except DataError:
+        card = ""
+    front = card.split("\n---", 1)[0] if card.startswith("---") else ""
+    named, base = _front(front, "license"), _front(front, "base_model")
+    if not Path(source).exists():
+        return Origin(source.rpartition("/")[2], source, named)
+    path = Path(source).resolve()
+    if path.name == MINILM.directory:
+        return Origin(MINILM.name, f"sentence-transformers/{MINILM.name}", named)
+    return Origin(path.parent.name if path.name == "model" else path.name, base, named)
+
+
+def _front(front: str, key: str) -> str | None:
+    """The value of a key in a card's front matter, of several the first."""
+    found = re.search(rf"^{key}:[ \t]*(?:\n[ \t]*-)?[ \t]*([^\n]+)$", front, re.MULTILINE)
+    return None if found is None else found[1].strip().strip("[]\"'") or None

@@ -6,12 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
 
 from minidistil.config import ModelConfig
-from minidistil.errors import DataError
-from minidistil.files import read_text
 
 # What JSON leaves as it is, but YAML does not take raw, even between quotes.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -81,46 +77,6 @@ class ModelCard:
         if self.limitations:
             lines += ["", "## Limitations", "", self.limitations]
         return "\n".join(lines) + "\n"
-
-
-class Origin(NamedTuple):
-    """Known facts of a model that another was made from."""
-
-    name: str
-    base_model: str | None = None
-    license: str | None = None
-
-
-def origin(source: str, directory: Path) -> Origin:
-    """Facts on the card in a model's directory.
-
-    Parameters
-    ----------
-    source : str
-        What the model was asked for by, a path or a hub id.
-    directory : Path
-        Where it is.
-    """
-    from minidistil.jobs.demo.assets import MINILM  # what it takes to download is not needed to load a model
-
-    try:
-        card = read_text(directory / "README.md", DataError)
-    except DataError:
-        card = ""
-    front = card.split("\n---", 1)[0] if card.startswith("---") else ""
-    named, base = _front(front, "license"), _front(front, "base_model")
-    if not Path(source).exists():
-        return Origin(source.rpartition("/")[2], source, named)
-    path = Path(source).resolve()
-    if path.name == MINILM.directory:
-        return Origin(MINILM.name, f"sentence-transformers/{MINILM.name}", named)
-    return Origin(path.parent.name if path.name == "model" else path.name, base, named)
-
-
-def _front(front: str, key: str) -> str | None:
-    """The value of a key in a card's front matter, of several the first."""
-    found = re.search(rf"^{key}:[ \t]*(?:\n[ \t]*-)?[ \t]*([^\n]+)$", front, re.MULTILINE)
-    return None if found is None else found[1].strip().strip("[]\"'") or None
 
 
 def plain_card(config: ModelConfig, pipeline_tag: str) -> ModelCard:

@@ -14,9 +14,8 @@ from safetensors import safe_open
 
 from minidistil import BertConfig
 from minidistil.errors import StorageError
-from minidistil.jobs.demo.assets import MINILM
 from minidistil.model.families import load_config
-from minidistil.weights.card import ModelCard, origin
+from minidistil.weights.card import ModelCard
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.save import save_directory
 
@@ -118,25 +117,3 @@ def test_card_front_matter_survives_any_text(text):
     data = TheirCard(ModelCard(title="t", base_model=text or "x", tags=[text]).render()).data
     assert data.tags == [text]
     assert data.base_model == (text or "x")
-
-
-@pytest.mark.parametrize(
-    ("front", "base", "license"),
-    [
-        ("---\nlicense: apache-2.0\nbase_model: org/big\n---\n", "org/big", "apache-2.0"),
-        ('---\nlicense: "mit"\nbase_model:\n- org/big\n- org/other\ntags: [a]\n---\n', "org/big", "mit"),
-        ("---\ntags:\n- license: no\n---\nlicense: none\n", None, None),
-        ("# license: mit\n", None, None),
-        (None, None, None),
-    ],
-)
-def test_what_a_card_says_of_where_a_model_comes_from(tmp_path, front, base, license):
-    place = tmp_path / "lm" / "model"
-    place.mkdir(parents=True)
-    if front is not None:
-        (place / "README.md").write_text(front)
-    assert origin(str(place), place) == ("lm", base, license)
-    assert origin("org/small", place) == ("small", "org/small", license)
-    fetched = tmp_path / MINILM.directory
-    fetched.mkdir()
-    assert origin(str(fetched), fetched)[:2] == (MINILM.name, f"sentence-transformers/{MINILM.name}")
