@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         most = "one file" if task.files == 1 else f"at most {task.files} files"
         raise UsageError(f"{args.task} is measured on {most}, not {len(args.data)}")
     if isinstance(task, TrainableTask):
-        task = task.as_learnt_by(args.model)
+        task = task.with_columns_of_model(args.model)
     examples = task.read(*args.data)
     found = task.evaluate_saved(args.model, examples, quiet=args.quiet)
     if args.json:

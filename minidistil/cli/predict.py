@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.cli.common import print_row
     from minidistil.errors import MinidistilError
     from minidistil.files import atomic_write
-    from minidistil.tasks.training_settings import Learnt
+    from minidistil.tasks.training_settings import TrainingRecord
 
     _check(args)
     page = None
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         page = Page("predictions.html", args.templates)
     predictor = _predictor(args)
     task, options = predictor.task, _options(args, predictor)
-    args.learnt_columns = Learnt.of(predictor.model.config).columns or {}
+    args.learnt_columns = TrainingRecord.of(predictor.model.config).columns or {}
     results: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
     blank = False  # before the next document
 
@@ -115,7 +115,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _are_typed(args: argparse.Namespace, task: PredictingTask) -> bool:
-    """Whether texts are lines typed at a terminal."""
+    """True if texts are lines typed at a terminal."""
     given = args.document or args.data is not None or args.texts
     return not (given or task.whole_documents) and is_terminal(sys.stdin)
 

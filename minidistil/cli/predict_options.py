@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_task_options(parser: argparse.ArgumentParser) -> None:
-    """By kind of model."""
+    """Add the options that only some tasks take."""
     labels = parser.add_argument_group("labels, masked words, intents, questions asked before")
     labels.add_argument("--top-k", type=int, metavar="N", help="the N likeliest, with their scores")
     labels.add_argument(
@@ -104,7 +104,7 @@ def _add_task_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Where texts come from."""
+    """Add the sources of texts."""
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="a text; '-', or none, reads one a line from standard input"
     )

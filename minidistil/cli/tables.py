@@ -1,4 +1,4 @@
-"""What an evaluation found of each class, as lines of at most 80 columns."""
+"""Tables of an evaluation by class, at most 80 columns wide."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADINGS = {"precision": "precis.", "support": "number", "average_precision": "a
 
 
 def confusion_table(found: Mapping[str, Any]) -> list[str]:
-    """How often each class was taken for each, if a line has room for them."""
+    """The confusion matrix, if a line has room for its columns."""
     matrix, names = found.get("confusion"), list(found.get("classes", {}))
     width = max(6, *(len(str(n)) + 1 for row in matrix for n in row)) if matrix else 0
     if not matrix or NAME + width * len(names) > 80:

@@ -150,7 +150,7 @@ class FineTuning:
                 evaluate = job.checked(self.evaluation(model))
                 job.train(self.trainer(model, out=job.work, evaluate=evaluate, quiet=self.quiet))
                 self.calibrate(model)
-                job.save(model, self.task.kept_tokenizer(self.tokenizer, self.config), self.card())
+                job.save(model, self.task.tokenizer_to_save(self.tokenizer, self.config), self.card())
             return job.finish(self.report())
 
     def finished(self) -> dict[str, Any] | None:
@@ -174,7 +174,9 @@ class FineTuning:
 
     @cached_property
     def held_out(self) -> Any:
-        return None if self._evaluate is None else self.task.like(self.examples).read(self._evaluate)
+        if self._evaluate is None:
+            return None
+        return self.task.with_columns_of(self.examples).read(self._evaluate)
 
     @cached_property
     def teacher(self) -> Model | None:
@@ -211,7 +213,7 @@ class FineTuning:
                 f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
                 "two models with the same tokenizer"
             )
-        kept = self.task.as_kept()  # it reads as long as it learnt
+        kept = self.task.as_trained()  # it reads as long as it learnt
         data = kept.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
         assert isinstance(data, Dataset)
         return data
@@ -226,8 +228,8 @@ class FineTuning:
         else:
             base = base.replace(**self.task.config_overrides(self.examples))
         taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
-        learnt = self.task.learns(self.examples, base, self.tokenizer, taught_by)
-        return base.replace(extra=learnt.kept_in(base.extra))
+        learnt = self.task.training_record(self.examples, base, self.tokenizer, taught_by)
+        return base.replace(extra=learnt.merged_into(base.extra))
 
     @cached_property
     def dataset(self) -> TrainingData:
@@ -308,7 +310,7 @@ class FineTuning:
         """Metrics of the model as it learns."""
         if self.held_out is None:
             return None
-        return lambda: numbers(self.task.as_kept().evaluate(model, self.tokenizer, self.held_out))
+        return lambda: numbers(self.task.as_trained().evaluate(model, self.tokenizer, self.held_out))
 
     def trainer(self, model: Model, **options: Any) -> Trainer:
         """Trainer on the labels, or with a teacher; options as of `Trainer`."""
@@ -335,7 +337,7 @@ class FineTuning:
     def calibrate(self, model: Model) -> None:
         """Add to the config what held-out examples say, such as a threshold."""
         if self.held_out is not None:
-            said = self.task.as_kept().calibrate(model, self.tokenizer, self.held_out)
+            said = self.task.as_trained().calibrate(model, self.tokenizer, self.held_out)
             model.config = model.config.replace(extra={**model.config.extra, **said})
 
     def card(self) -> ModelCard:
@@ -374,7 +376,7 @@ class FineTuning:
             facts = sizes(model)
             if self.held_out is not None:
                 began = time.perf_counter()
-                facts |= self.task.as_kept().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
+                facts |= self.task.as_trained().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
             if self.also is not None:
                 facts |= self.also(resolve(str(self._teacher)) if name == "teacher" else self.out)

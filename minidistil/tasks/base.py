@@ -28,7 +28,7 @@ from minidistil.model.families import load_config, sibling
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.inputs import Input, Shown, read_texts
-from minidistil.tasks.training_settings import Learnt
+from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
@@ -161,10 +161,10 @@ class TrainableTask(PredictingTask):
         What a model without the head does not do, for messages.
     problem_type : str or None
         Of a model's config, if the task decides it.
-    usual_length : int
-        Most tokens of an example that is learnt, if `data` does not say.
-    unsaid_length : int or None
-        Most tokens of an example for a model that keeps no length of its own; None: all that it takes.
+    default_training_length : int
+        Most tokens of an example in training, unless `data` says.
+    default_length : int or None
+        Most tokens of an example for a model whose training is not known; None: all that it takes.
     data : DataSettings
         Of which `max_length` counts for all.
     """
@@ -172,9 +172,9 @@ class TrainableTask(PredictingTask):
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
     does: ClassVar[str]
-    usual_length: ClassVar[int] = 128
+    default_training_length: ClassVar[int] = 128
     problem_type: str | None = None
-    unsaid_length: ClassVar[int | None] = None
+    default_length: ClassVar[int | None] = None
     data: DataSettings
 
     setup: ClassVar[tuple[str, ...]] = ("max_length",)
@@ -227,76 +227,76 @@ class TrainableTask(PredictingTask):
     # Learning
 
     def max_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
-        """Most tokens of an example that a model reads, whichever verb asks it.
+        """Most tokens of an example that a model reads, in every verb.
 
-        What the settings say, else what the model learnt with, else see `sequence_length`.
+        That of the settings, else that of its training, else see `sequence_length`.
 
         Raises
         ------
         ConfigError
             `data` asks for more than the model has positions.
         """
-        kept = Learnt.of(config).max_length
+        kept = TrainingRecord.of(config).max_length
         if self.data.max_length is None and kept is not None:
             return min(kept, config.max_position_embeddings)
-        return self._length(tokenizer, config, self.unsaid_length)
+        return self._length(tokenizer, config, self.default_length)
 
-    def learning_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
-        """Most tokens of an example that a model of this config is to learn from, and keeps.
+    def training_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:
+        """Most tokens of an example that a new model with this config learns from, and keeps.
 
-        What the settings say, else what is usual for the task. What it learnt another task with is of no
-        account; what the tokenizer of a foreign model says is. Errors as of `max_length`.
+        That of the settings, else the task's default. The length of an earlier training is ignored; that of
+        the tokenizer of a foreign model counts. Errors as of `max_length`.
         """
-        if Learnt.of(config).max_length is not None:
+        if TrainingRecord.of(config).max_length is not None:
             tokenizer = tokenizer.with_max_length(None)
-        return self._length(tokenizer, config, self.usual_length)
+        return self._length(tokenizer, config, self.default_training_length)
 
     def _length(self, tokenizer: Tokenizer, config: ModelConfig, usual: int | None) -> int:
         return sequence_length(tokenizer, config, self.data.max_length, usual=usual, name="data.max_length")
 
-    def learns(
+    def training_record(
         self,
         examples: Any,
         config: ModelConfig,
         tokenizer: Tokenizer,
         teacher: tuple[Model, Tokenizer] | None = None,
-    ) -> Learnt:
-        """Settings that a new model, with this config and its labels, keeps of its training."""
-        return Learnt(max_length=self.learning_length(tokenizer, config))
+    ) -> TrainingRecord:
+        """Settings of its training that a new model, with this config and its labels, keeps."""
+        return TrainingRecord(max_length=self.training_length(tokenizer, config))
 
-    def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
-        """The tokenizer that is saved with a model of this task: whoever loads it cuts in the same place."""
+    def tokenizer_to_save(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+        """The tokenizer saved with a model of this task: other programs then cut in the same place."""
         return tokenizer.with_max_length(self.max_length(tokenizer, config))
 
-    def as_kept(self) -> Self:
-        """The same task, asked of a model as the model itself keeps that it learnt."""
+    def as_trained(self) -> Self:
+        """The same task, with the length of a model's own training."""
         other = copy.copy(self)
         other.data = replace(self.data, max_length=None)
         return other
 
-    def like(self, examples: Any) -> Self:
-        """The same task, reading other files by the columns that these examples were read by."""
+    def with_columns_of(self, examples: Any) -> Self:
+        """The same task, reading other files by the columns of these examples."""
         other = copy.copy(self)
-        other.data = self.data.like(getattr(examples, "columns", {}), self.data_settings)
+        other.data = self.data.with_columns(getattr(examples, "columns", {}), self.data_settings)
         return other
 
-    def as_learnt_by(self, path_or_id: str | Path) -> Self:
-        """The same task, looking first for the columns that a saved model learnt from."""
-        columns = Learnt.of(load_config(resolve(path_or_id))).columns
+    def with_columns_of_model(self, path_or_id: str | Path) -> Self:
+        """The same task, looking first for the columns of a saved model's training."""
+        columns = TrainingRecord.of(load_config(resolve(path_or_id))).columns
         other = copy.copy(self)
         if isinstance(other.data, NamedData) and columns:
             other.data = replace(other.data, first=columns)
         return other
 
-    def to_predict(self) -> Self:
-        """The same task, reading files whose rows are all to be answered: without labels, empty texts too."""
+    def for_prediction(self) -> Self:
+        """The same task, reading a text from every row: labels are not needed, and a text may be empty."""
         other = self.without_labels()
         if isinstance(other.data, NamedData):
             other.data = replace(other.data, empty=True)
         return other
 
     def without_labels(self) -> Self:
-        """The same task, reading files whose labels are not needed and may be missing."""
+        """The same task, reading files without labels."""
         other = copy.copy(self)
         other.data = replace(self.data, label=None, label_columns=())
         return other

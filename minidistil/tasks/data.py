@@ -104,7 +104,7 @@ class DataSettings:
         """Format that is set for a file; None: its name tells."""
         return self.format
 
-    def like(self, columns: Mapping[str, str], roles: Sequence[str]) -> Self:
+    def with_columns(self, columns: Mapping[str, str], roles: Sequence[str]) -> Self:
         """The same settings for another file, which is to be read as one with these columns was.
 
         Parameters

@@ -1,4 +1,4 @@
-"""GLUE as a whole: whose files are where, what a task's score is, and what the server takes.
+"""GLUE as a whole: its folders, a score for each task, and the files that its server takes.
 
 GLUE (Wang et al. 2018, arXiv:1804.07461) is nine tasks and a diagnostic set, AX, which a model of MNLI
 answers. Two ways of counting are in use, and both are given here.
@@ -110,7 +110,7 @@ DIAGNOSTICS = ("AX.tsv", "diagnostic.tsv", "diagnostic-full.tsv")
 
 @dataclass(frozen=True)
 class GlueFiles:
-    """What there is of a task.
+    """Files of a task.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ def macro(scores: Sequence[float]) -> float:
 
 
 def summary(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """What evaluations of several tasks come to.
+    """Scores of several tasks, and their means.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def summary(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
 
 
 def retention(summed: Mapping[str, Any], against: Mapping[str, Any]) -> dict[str, Any]:
-    """What share of another model's numbers one has, over the tasks that both were measured on.
+    """Shares of another model's numbers, over the tasks that both were evaluated on.
 
     Returns
     -------

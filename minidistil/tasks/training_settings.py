@@ -1,4 +1,4 @@
-"""Settings of its training that a model keeps in config.json, so that every verb reads as it learnt.
+"""Settings of a model's training, kept in its config.json, so that every verb reads texts as training did.
 
 The key "minidistil" holds an object; transformers keeps it and makes nothing of it.
 """
@@ -31,8 +31,8 @@ TYPES = {
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """Settings of a model's training. None: not known, or of no use to its task.
+class TrainingRecord:
+    """Settings of a model's training. None: not known, or without meaning for its task.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Learnt:
     tags : list of str or None
         The tags that `scheme` is of. Where a config has been given others since, it says nothing of those.
     positive : str or None
-        Of two classes: which F1 is of.
+        Of two classes: the one that F1 is of.
     """
 
     max_length: int | None = None
@@ -81,8 +81,8 @@ class Learnt:
                 raise ConfigError(f"{KEY}.{key} in config.json cannot be {value!r:.60}")
         return cls(**known)
 
-    def kept_in(self, extra: Mapping[str, Any]) -> dict[str, Any]:
-        """The further keys of a config, with these in place of all that was about another head."""
+    def merged_into(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """Further keys of a config, with these in place of those about another head."""
         said = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
         rest = {key: value for key, value in extra.items() if key not in OF_A_HEAD}
         return {**rest, KEY: said} if said else rest

@@ -1,4 +1,4 @@
-"""Which examples go together, in which order.
+"""Batches of examples, in their order.
 
 Inside minidistil nothing is padded, so a batch of uneven lengths costs no more than an even one. Batches of
 similar lengths are therefore no faster here, and they are not random samples: steps over short texts only

@@ -1,4 +1,4 @@
-"""What labels mean to a model: class numbers, several classes at once, or plain numbers."""
+"""Labels as a model takes them: class numbers, several classes at once, or plain numbers."""
 
 from __future__ import annotations
 

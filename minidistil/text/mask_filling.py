@@ -14,7 +14,7 @@ Span = tuple[int, int]
 
 
 def find_masks(tokenizer: Tokenizer, text: str) -> tuple[list[Span], str]:
-    """Where the masks of a text are, and the text with the tokenizer's own mask token in their place.
+    """Find the masks of a text, and put the tokenizer's own mask token in their place.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def _first_read(tokenizer: Tokenizer, text: Iterable[str]) -> str:
 
 
 def _grow_together(tokenizer: Tokenizer, left: str, right: str) -> bool:
-    """Whether two characters that stand side by side are of one word; letters are, ideographs are not."""
+    """True if two characters that stand side by side are of one word; letters are, ideographs are not."""
     if not (left.strip() and right.strip()):
         return False
     words = tokenizer.encode_spans([left + right])

@@ -53,7 +53,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Masking:
-    """How much is masked, and how.
+    """Settings of masking.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Masking:
             raise ConfigError(f"smoothing is {self.smoothing!r}: expected a number >= 0")
 
     def targets(self, tokens: int) -> int:
-        """How many of so many tokens are drawn: ceil(share * tokens)."""
+        """Number of tokens that are drawn: ceil(share * tokens)."""
         return math.ceil(round(self.share * tokens, 6))  # 0.07 * 100 is 7.000000000000001, not 8
 
 

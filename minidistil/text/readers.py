@@ -44,7 +44,7 @@ FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true
 
 @dataclass(frozen=True)
 class Examples:
-    """What a file holds, one entry an example.
+    """Contents of a file, one entry an example.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where the sentences of a text are, by rules.
+"""Sentences of a text, split by rules.
 
 What ends a sentence is mostly plain; what is hard is the full stop, which also ends abbreviations, initials
 and ordinals, and how much to believe a capital letter after it. The cases are those of Grefenstette and
@@ -142,7 +142,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _wrapped(text: str, lines: list[tuple[int, int]]) -> bool:
-    """Whether the lines were broken to fit a width: no line had room for the first word of the next.
+    """True if the lines were broken to fit a width: no line had room for the first word of the next.
 
     Of two lines it takes little for that to happen, so the second must begin in lower case as well.
     """
@@ -167,7 +167,7 @@ def _within(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _is_border(text: str, found: re.Match[str], begin: int, end: int, cased: bool) -> bool:
-    """Whether the sentence that begins at `begin` ends with these stops, inside of a block."""
+    """True if the sentence that begins at `begin` ends with these stops, inside of a block."""
     stops, closed = found["stops"], found["closed"]
     follows = NEXT.match(text, found.end(), end)
     assert follows is not None  # it may be empty
@@ -187,7 +187,7 @@ def _is_border(text: str, found: re.Match[str], begin: int, end: int, cased: boo
 
 
 def _abbreviates(text: str, begin: int, stop: int, following: str) -> bool:
-    """Whether the full stop at `stop` is part of the word before it, given the word or digit that follows."""
+    """True if the full stop at `stop` is part of the word before it, given the word or digit that follows."""
     before = BEFORE.search(text[max(begin, stop - LONGEST_ABBREVIATION) : stop])
     word = before[0].lstrip(OPENING) if before else ""
     lower = word.lower()

@@ -267,7 +267,7 @@ class Tokenizer:
         return frozenset(i for i in ids if i is not None and i < self.num_ids)
 
     def num_special_tokens(self, pair: bool) -> int:
-        """How many [CLS], [SEP] and the like are put around a text, or around two."""
+        """Number of [CLS], [SEP] and the like around a text, or around two."""
         return len(self.frames[pair].ids)
 
     # Encoding

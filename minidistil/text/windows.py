@@ -79,19 +79,19 @@ class Windows:
         return len(self.examples)
 
     def tokens_of(self, example: int) -> slice:
-        """Where among the T tokens the windows of a text are."""
+        """Slice of the T tokens that holds the windows of a text."""
         first, last = np.searchsorted(self.examples, [example, example + 1])
         if first == last:
             raise InputError(f"there are no windows of text {example}")
         return slice(int(self.offsets[first]), int(self.offsets[last]))
 
     def text_tokens(self, example: int) -> Int64:
-        """Where among the T tokens those of a text are, copies too, without special tokens and question."""
+        """Indices among the T tokens of those of a text, copies too, without special tokens and question."""
         tokens = self.tokens_of(example)
         return np.flatnonzero(self.text_positions[tokens] >= 0) + np.int64(tokens.start)
 
     def owned_tokens(self, example: int) -> Int64:
-        """Where among the T tokens each token of a text counts, in the order of the text: int64 [n]."""
+        """Indices among the T tokens at which a text's tokens count, in its order: int64 [n]."""
         tokens = self.tokens_of(example)
         return np.flatnonzero(self.owned[tokens]) + np.int64(tokens.start)
 

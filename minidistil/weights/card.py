@@ -15,7 +15,7 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a reader, and the hub, should know about a model. `render()` gives the text.
+    """Facts about a model, for readers and for the hub. `render()` gives the text.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import TASKS, named_task
-from minidistil.tasks.training_settings import Learnt
+from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.tokenizer import Tokenizer
 
 FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
@@ -305,13 +305,13 @@ def test_lengths_are_what_is_said_or_learnt_or_what_the_model_has(name, usual):
 
     def lengths(said=None, kept=None, positions=512, model_max_length=512):
         """What is learnt from, and what is read."""
-        extra = Learnt(max_length=kept).kept_in({})
+        extra = TrainingRecord(max_length=kept).merged_into({})
         config = BertConfig(max_position_embeddings=positions, extra=extra)
         task, own = (
             named_task(name, DataSettings(max_length=said)),
             tokenizer.with_max_length(model_max_length),
         )
-        return task.learning_length(own, config), task.max_length(own, config)
+        return task.training_length(own, config), task.max_length(own, config)
 
     read = 384 if name == "squad" else 512  # windows of a model that keeps no length are SQuAD's
     assert lengths() == (usual, read)

@@ -188,9 +188,9 @@ def test_a_copy_with_a_line_of_names(tmp_path):
         path = written(tmp_path / "ag.csv", f"{names}\n3,Oil up,Prices rose\n1,Talks,Leaders met\n")
         found = named_task("agnews").read(path)
         assert (found.labels, found.pairs) == (["Business", "World"], ["Prices rose", "Leaders met"])
-        assert len(named_task("agnews").to_predict().read(path)) == 2
+        assert len(named_task("agnews").for_prediction().read(path)) == 2
     path = written(tmp_path / "test.tsv", "index\tsentence\n0\ta film\n1\t\n")
-    found = named_task("cola").to_predict().read(path)
+    found = named_task("cola").for_prediction().read(path)
     assert (found.texts, found.ids) == (["a film", ""], [{"index": "0"}, {"index": "1"}])
 
 
@@ -199,11 +199,14 @@ def test_other_files_are_read_as_the_training_file_was(tmp_path):
     dev = written(tmp_path / "dev.csv", "text,sentence,label\nx,a,1\ny,b,0\n")
     task = named_task("classification")
     assert task.read(dev).texts == ["x", "y"]
-    assert task.like(task.read(train)).read(dev).texts == ["a", "b"]
+    assert task.with_columns_of(task.read(train)).read(dev).texts == ["a", "b"]
     pairs = written(tmp_path / "pairs.csv", "text,text_pair,label\na,b,1\nc,d,0\n")
     with pytest.raises(DataError, match="no column 'text_pair'"):
-        task.like(task.read(pairs)).read(written(tmp_path / "c.csv", "text,label\na,1\n"))
-    assert task.like(task.read(written(tmp_path / "c.csv", "text,label\na,1\n"))).read(pairs).pairs is None
+        task.with_columns_of(task.read(pairs)).read(written(tmp_path / "c.csv", "text,label\na,1\n"))
+    assert (
+        task.with_columns_of(task.read(written(tmp_path / "c.csv", "text,label\na,1\n"))).read(pairs).pairs
+        is None
+    )
     learnt = replace(task.data, first={"text": "sentence", "label": "label"})
     assert learnt.read(dev).texts == ["a", "b"], "what a model learnt from is looked for first"
     assert learnt.read(pairs).texts == ["a", "c"], "but need not be there"

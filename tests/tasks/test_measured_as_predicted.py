@@ -15,7 +15,7 @@ from minidistil.model import BertForMultipleChoice, BertForQuestionAnswering, Be
 from minidistil.model.families import load_config
 from minidistil.tasks.classification.scores import answer_scores
 from minidistil.tasks.registry import named_task
-from minidistil.tasks.training_settings import KEY, Learnt
+from minidistil.tasks.training_settings import KEY, TrainingRecord
 from minidistil.text.tokenizer import Tokenizer
 
 SIGMOID = {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Sigmoid"}}
@@ -33,7 +33,7 @@ def tokenizer(tmp_path_factory):
 
 
 def save(place, tokenizer, kind=BertForSequenceClassification, learnt=None, **changes):
-    extra = {**changes.pop("extra", {}), **(learnt or Learnt()).kept_in({})}
+    extra = {**changes.pop("extra", {}), **(learnt or TrainingRecord()).merged_into({})}
     config = CONFIG.replace(initializer_range=0.6, extra=extra, **changes)
     kind(config, seed=3).save_pretrained(place, tokenizer=tokenizer)
     return place
@@ -63,7 +63,7 @@ def predicted(capsys, place, path, *more):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("said", [None, 9])
 def test_classification(name, said, tokenizer, tmp_path, capsys):
-    place = save(tmp_path / "model", tokenizer, learnt=Learnt(max_length=6), **MODELS[name])
+    place = save(tmp_path / "model", tokenizer, learnt=TrainingRecord(max_length=6), **MODELS[name])
     rng, texts = np.random.default_rng(1), some_texts()
     labels = {
         "single": rng.choice(["bad", "fair", "good"], len(texts)).tolist(),
@@ -96,7 +96,7 @@ def test_classification(name, said, tokenizer, tmp_path, capsys):
 
 
 def test_choices(tokenizer, tmp_path, capsys):
-    place = save(tmp_path / "model", tokenizer, BertForMultipleChoice, Learnt(max_length=9))
+    place = save(tmp_path / "model", tokenizer, BertForMultipleChoice, TrainingRecord(max_length=9))
     texts = some_texts(24)
     rows = [{"context": t, "choices": [t[::-1][:9], "warm film", "dull"], "label": i % 3}
             for i, t in enumerate(texts)]  # fmt: skip
@@ -107,7 +107,7 @@ def test_choices(tokenizer, tmp_path, capsys):
 
 
 def test_questions(tokenizer, tmp_path, capsys):
-    place = save(tmp_path / "model", tokenizer, BertForQuestionAnswering, Learnt(max_length=14))
+    place = save(tmp_path / "model", tokenizer, BertForQuestionAnswering, TrainingRecord(max_length=14))
     paragraphs = [
         {"context": t, "qas": [{"id": str(i), "question": "the film", "answers": [
             {"text": t.split()[0], "answer_start": 0}]}]}
@@ -276,7 +276,9 @@ def test_which_class_f1_is_of(tokenizer, tmp_path, capsys):
         "task.positive is 'theft': expected one of two classes; there are: fraud, legit"
         in capsys.readouterr().err
     )
-    kept = CONFIG.replace(id2label={0: "fraud", 1: "legit"}, extra=Learnt(positive="fraud").kept_in({}))
+    kept = CONFIG.replace(
+        id2label={0: "fraud", 1: "legit"}, extra=TrainingRecord(positive="fraud").merged_into({})
+    )
     assert named_task("classification").positive(kept) == 0, "as it was judged by when it learnt"
 
 
@@ -285,4 +287,4 @@ def test_which_class_f1_is_of(tokenizer, tmp_path, capsys):
 )
 def test_what_is_kept_is_checked(said):
     with pytest.raises(ConfigError, match=KEY):
-        Learnt.of(CONFIG.replace(extra={KEY: said}))
+        TrainingRecord.of(CONFIG.replace(extra={KEY: said}))

@@ -119,16 +119,16 @@ def accuracy(model: Model, dataset: Dataset) -> float:
 def class_scores(
     labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str], positive: int = 1
 ) -> dict[str, Any]:
-    """How good a choice of one class each is.
+    """Metrics of single-label classification.
 
     Parameters
     ----------
     labels, chosen : int64 [N]
-        The right classes, and those that were chosen.
+        The right classes, and the predicted ones.
     names : sequence of str
         What the C classes are called.
     positive : int
-        Which of two classes "f1" is of.
+        Of two classes, the one that "f1" is of.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def class_scores(
 def _most_confused(
     labels: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The right class, the one chosen, and how often, of the most frequent mistakes."""
+    """The most frequent mistakes: the right class, the predicted one, and their number."""
     wrong = labels != chosen
     pairs, counts = np.unique(labels[wrong] * len(names) + chosen[wrong], return_counts=True)
     most = np.argsort(-counts, kind="stable")[:READABLE]
@@ -169,7 +169,7 @@ def _most_confused(
 def label_scores(
     right: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.floating[Any]], names: Sequence[str]
 ) -> dict[str, Any]:
-    """How good a choice of any number of labels each is.
+    """Metrics of multi-label classification.
 
     Parameters
     ----------

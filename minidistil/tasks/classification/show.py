@@ -81,5 +81,5 @@ def authors_examples(args: argparse.Namespace) -> Examples | None:
         first = next((line for _, line in lines_of(args.data, args.data) if line.strip()), "")
         if "\t" not in first:  # authors name tables so, and people lines of text
             return None
-    found: Examples = task.to_predict().read(args.data)
+    found: Examples = task.for_prediction().read(args.data)
     return found

@@ -31,7 +31,7 @@ from minidistil.tasks.classification.scores import (
 from minidistil.tasks.classification.show import ShownLabels
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.inference import predict_logits
-from minidistil.tasks.training_settings import NONE, Learnt, stored_threshold
+from minidistil.tasks.training_settings import NONE, TrainingRecord, stored_threshold
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import (
     LabelMap,
@@ -155,15 +155,15 @@ class ClassificationTask(ShownLabels, TrainableTask):
         labels = self.targets(examples, config)
         return data.with_targets(labels=labels if labels.dtype == np.int64 else labels.astype(np.float32))
 
-    def learns(
+    def training_record(
         self,
         examples: Examples,
         config: ModelConfig,
         tokenizer: Tokenizer,
         teacher: tuple[Model, Tokenizer] | None = None,
-    ) -> Learnt:
+    ) -> TrainingRecord:
         return replace(
-            super().learns(examples, config, tokenizer),
+            super().training_record(examples, config, tokenizer),
             pairs=examples.pairs is not None,
             columns=dict(examples.columns) or None,
             positive=None if self.settings.positive is None else label_name(self.settings.positive),
@@ -245,7 +245,7 @@ class ClassificationTask(ShownLabels, TrainableTask):
 
     def _warn_of_pairs(self, config: ModelConfig, pairs: bool) -> None:
         """Warn, once, of texts alone where pairs were learnt, or the reverse."""
-        if Learnt.of(config).pairs not in (None, pairs) and not self._warned:
+        if TrainingRecord.of(config).pairs not in (None, pairs) and not self._warned:
             given, other = ("pairs of texts", "texts alone") if pairs else ("texts alone", "pairs of texts")
             log.warning("these are %s, and the model learnt from %s: its answers mean little", given, other)
             self._warned = True
@@ -302,7 +302,7 @@ class ClassificationTask(ShownLabels, TrainableTask):
             raise ConfigError(f"{what} is for {kind}, not for {TYPES[self.problem]}")
 
     def check_examples(self, examples: Examples, config: ModelConfig, what: object) -> None:
-        learnt = Learnt.of(config)
+        learnt = TrainingRecord.of(config)
         if learnt.pairs not in (None, examples.pairs is not None):
             kinds = {True: "pairs of texts", False: "texts alone", None: ""}
             known = learnt.columns or {}
@@ -356,7 +356,7 @@ class ClassificationTask(ShownLabels, TrainableTask):
                     f"{', '.join(ours.names)}"
                 )
             return number
-        usual = [Learnt.of(config).positive, *self.names.all[1:2]]
+        usual = [TrainingRecord.of(config).positive, *self.names.all[1:2]]
         numbers = [self.names.number(name, ours) for name in usual if name is not None]
         return next((number for number in numbers if number is not None), 1)
 

@@ -1,4 +1,4 @@
-"""What a question asks for (Li and Roth 2002, "Learning Question Classifiers")."""
+"""TREC question classification (Li and Roth 2002, "Learning Question Classifiers")."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class TrecTask(ClassificationTask):
         super().__init__(data, names=None if fine else {name: name for name in COARSE})
         self._fine, self._every_line = fine, False
 
-    def to_predict(self) -> Self:
+    def for_prediction(self) -> Self:
         """The same task, which takes a line without a class for a question, and answers blank ones too."""
-        other = super().to_predict()
+        other = super().for_prediction()
         other._every_line = True
         return other
 

@@ -66,7 +66,7 @@ class MaskedLMTask(TrainableTask):
     setup: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ("top_k", "targets")
     template: ClassVar[str] = "fill-mask"
-    unsaid_length: ClassVar[int | None] = 128
+    default_length: ClassVar[int | None] = 128
     lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
 
     def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
@@ -97,7 +97,7 @@ class MaskedLMTask(TrainableTask):
             raise nothing
         return data
 
-    def kept_tokenizer(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
+    def tokenizer_to_save(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
         """The same: pieces are how a text is learnt and measured, and no bound to what is filled in."""
         return tokenizer
 

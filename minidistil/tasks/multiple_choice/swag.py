@@ -48,7 +48,7 @@ class ChoiceRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Choices:
-    """What a file holds, one entry an example; see `ChoiceRow`."""
+    """Contents of a file, one entry an example; see `ChoiceRow`."""
 
     contexts: list[str]
     starts: list[str]

@@ -1,4 +1,4 @@
-"""Multiple choice: which of some continuations, or answers, goes with a context."""
+"""Multiple choice: the continuation, or answer, that goes with a context."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What a model answers to one question.
+    """Answers of a model to one question.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ def answer_positions(
     *,
     names: Sequence[object] | None = None,
 ) -> tuple[Int64, Int64]:
-    """Where in each window an answer starts and ends: what a model is trained on.
+    """Start and end positions of an answer in each window: the targets of training.
 
     Parameters
     ----------

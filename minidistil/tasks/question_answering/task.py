@@ -1,4 +1,4 @@
-"""Extractive question answering: stretches of a context, or the finding that it holds no answer."""
+"""Extractive question answering: spans of a context, or no answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_ANSWER, CANDIDATES = 30, 20  # tokens, and answers that are looked at, a
 
 
 class QuestionAnsweringTask(TrainableTask):
-    """Where in a context the answer is.
+    """The span of a context that answers a question.
 
     Contexts longer than `max_length` allows are cut into windows that overlap. BERT's recipe for SQuAD has
     384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap); here 384 overlap by 128.
@@ -51,8 +51,8 @@ class QuestionAnsweringTask(TrainableTask):
     options: ClassVar[tuple[str, ...]] = ("question", "n_best", "null_threshold")
     required: ClassVar[tuple[str, ...]] = ("question",)
     template: ClassVar[str] = "question-answering"
-    usual_length: ClassVar[int] = 384
-    unsaid_length: ClassVar[int | None] = 384
+    default_training_length: ClassVar[int] = 384
+    default_length: ClassVar[int | None] = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
@@ -61,8 +61,8 @@ class QuestionAnsweringTask(TrainableTask):
     def read(self, path: str | Path) -> Questions:
         return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)
 
-    def to_predict(self) -> Self:
-        other = super().to_predict()
+    def for_prediction(self) -> Self:
+        other = super().for_prediction()
         other._empty = True
         return other
 

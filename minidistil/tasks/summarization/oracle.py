@@ -1,4 +1,4 @@
-"""Which sentences a summary should have, if somebody wrote one: labels to learn from, and an upper bound."""
+"""Greedy oracle of extractive summaries (by ROUGE): labels to learn from, and an upper bound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEASURES: dict[str, Callable[..., RougeScore]] = {
 
 
 def words(text: str) -> list[str]:
-    """What ROUGE counts: words in lower case, in any alphabet; of Chinese and Japanese the characters.
+    """Words that ROUGE counts: words in lower case, in any alphabet; of Chinese and Japanese the characters.
 
     In ASCII they are the tokens of rouge-score.
     """

@@ -1,4 +1,4 @@
-"""Which sentences of a document make its summary, given a number or a vector for each.
+"""Choose the sentences of a summary, given a number or a vector for each.
 
 All of it is greedy: the best sentence first, then the best given that one, as long as the limits allow. Of
 equally good ones the earlier is taken.
@@ -25,7 +25,7 @@ LAST = 4.0  # taken from a cosine it puts a sentence behind all others
 
 
 class Limits(NamedTuple):
-    """How long a summary may be. A sentence that does not fit any more is passed over.
+    """Limits on the length of a summary. A sentence that does not fit any more is passed over.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ THREE = Limits()
 
 
 class Picks(NamedTuple):
-    """What was picked, in the document's order.
+    """Chosen sentences, in the document's order.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ CHARACTERS_AT_ONCE = 2_000_000  # of documents: bounds the tokens and vectors th
 
 @dataclass(frozen=True)
 class SummarySettings:
-    """How documents are summarised.
+    """Settings of extractive summarization.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class SummarySettings:
         return Limits(self.sentences, self.words)
 
     def split(self, text: str) -> list[Sentence]:
-        """What a summary is made of."""
+        """Split a document into the units that are taken or left."""
         return split_lines(text) if self.unit == "line" else split_sentences(text)
 
 
@@ -121,7 +121,7 @@ class Extract:
 
 
 class Summary(NamedTuple):
-    """What is left of a document.
+    """Summary of a document.
 
     Attributes
     ----------
@@ -139,9 +139,9 @@ class Summary(NamedTuple):
 
 
 class SummarizationTask(ShownSummaries, TrainableTask):
-    """Which sentences are a document's summary.
+    """Extractive summarization: the sentences of a document that summarise it.
 
-    What is learnt are the sentences that a greedy choice by ROUGE would take for the summaries that were
+    It learns the sentences that a greedy choice by ROUGE would take for the summaries that were
     written (`oracle`): each token of such a sentence has the label "summary". Documents
     longer than `max_length` are cut into windows that overlap by a quarter.
 
@@ -158,7 +158,7 @@ class SummarizationTask(ShownSummaries, TrainableTask):
     head: ClassVar[str] = "ForTokenClassification"
     pipeline_tag: ClassVar[str] = "summarization"
     does: ClassVar[str] = "summarise"
-    usual_length: ClassVar[int] = 512
+    default_training_length: ClassVar[int] = 512
 
     def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
         self.data = data or DataSettings()
@@ -305,7 +305,7 @@ class SummarizationTask(ShownSummaries, TrainableTask):
         }
 
     def oracle_summaries(self, examples: Documents) -> list[str]:
-        """What the greedy choice by ROUGE takes of each document, whatever its length."""
+        """The greedy choice by ROUGE from each document, whatever its length."""
         found = []
         for text, summaries in zip(examples.texts, examples.summaries, strict=True):
             sentences = [sentence.text for sentence in self.settings.split(text)]
@@ -314,7 +314,7 @@ class SummarizationTask(ShownSummaries, TrainableTask):
 
 
 def is_trained(model: Model) -> bool:
-    """Whether a model has learnt to summarise."""
+    """True if a model was trained to summarise."""
     return any(isinstance(head, TokenHead) for head in model.heads) and model.config.id2label == LABELS
 
 

@@ -34,7 +34,7 @@ from minidistil.tasks.token_classification.entities import (
     tagged_entities,
 )
 from minidistil.tasks.token_classification.schemes import TagSet, check_scheme
-from minidistil.tasks.training_settings import Learnt
+from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
@@ -99,14 +99,14 @@ class TokenClassificationTask(TrainableTask):
             raise DataError("no entity is marked in it: there is nothing to learn", path=examples.path)
         return {"id2label": dict(enumerate(TagSet.of_types(types, self.data.scheme or "IOB2").tags))}
 
-    def learns(
+    def training_record(
         self,
         examples: Tagged,
         config: ModelConfig,
         tokenizer: Tokenizer,
         teacher: tuple[Model, Tokenizer] | None = None,
-    ) -> Learnt:
-        learnt = super().learns(examples, config, tokenizer)
+    ) -> TrainingRecord:
+        learnt = super().training_record(examples, config, tokenizer)
         tags = None if teacher is None else self._tags_of(*teacher, examples.texts[:ASKED])
         scheme = (self.data.scheme or "IOB2") if tags is None else tags.scheme
         kept = tags_of(config)
@@ -120,7 +120,7 @@ class TokenClassificationTask(TrainableTask):
         UsageError, ConfigError
             There is no such scheme.
         """
-        tags, learnt = tags_of(config), Learnt.of(config)
+        tags, learnt = tags_of(config), TrainingRecord.of(config)
         kept = learnt.scheme if learnt.tags in (None, tags) else None  # of tags renamed by hand: guessed anew
         return TagSet(tags, self.data.scheme or kept)
 
@@ -195,7 +195,7 @@ class TokenClassificationTask(TrainableTask):
 
     def usual_aggregation(self, config: ModelConfig) -> Aggregation:
         """The words that a model learnt to tag."""
-        return "whitespace" if Learnt.of(config).whitespace_words else "first"
+        return "whitespace" if TrainingRecord.of(config).whitespace_words else "first"
 
     def _word_tags(
         self,

@@ -20,7 +20,7 @@ from minidistil.tasks.registry import named_task
 from minidistil.tasks.token_classification.conll import read_tagged
 from minidistil.tasks.token_classification.entities import EntitySpan, WordTags
 from minidistil.tasks.token_classification.task import TokenClassificationTask
-from minidistil.tasks.training_settings import Learnt
+from minidistil.tasks.training_settings import TrainingRecord
 
 CONLL = """-DOCSTART- -X- -X- O
 
@@ -213,7 +213,7 @@ def tagger(tokenizer, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("\n\n".join("\n".join(" ".join(w) for w in s) for s in random_tags(40)) + "\n")
     names = dict(enumerate(["O", "B-FUN", "I-FUN", "B-SAD", "I-SAD"]))
-    extra = Learnt(max_length=12, whitespace_words=True, scheme="IOB2").kept_in({})
+    extra = TrainingRecord(max_length=12, whitespace_words=True, scheme="IOB2").merged_into({})
     model = BertForTokenClassification(
         CONFIG.replace(id2label=names, extra=extra, initializer_range=1.0), seed=2
     )
@@ -300,9 +300,10 @@ def test_labels_are_written_in_the_scheme_of_the_models_tags(tokenizer, tmp_path
     path.write_text(
         "the O\nwarm B-FUN\nfilm I-FUN\nfunny B-FUN\n".replace("-FUN", "" if tags == "O B I" else "-FUN")
     )
-    config = CONFIG.replace(id2label=dict(enumerate(tags.split())), extra=Learnt(scheme=scheme).kept_in({}))
+    extra = TrainingRecord(scheme=scheme).merged_into({})
+    config = CONFIG.replace(id2label=dict(enumerate(tags.split())), extra=extra)
     if tags == "O I-FUN B-FUN":  # cannot be told from the tags
-        config = config.replace(extra=Learnt(scheme="IOB2").kept_in({}))
+        config = config.replace(extra=TrainingRecord(scheme="IOB2").merged_into({}))
         expected = [0, 2, 1, 2]
     batch = TokenClassificationTask().dataset(tokenizer, read_tagged(path), config).batch([0])
     assert batch.targets["labels"][1:-1].tolist() == expected
@@ -314,7 +315,7 @@ def test_how_a_teacher_writes_its_tags_is_seen(tokenizer, tmp_path, monkeypatch)
     teacher = BertForTokenClassification(CONFIG.replace(id2label=dict(enumerate(names)))), tokenizer
     for given, scheme in ((["O", "I-FUN", "I-FUN", "O"], "IOB1"), (["O", "B-FUN", "I-FUN", "O"], "IOB2")):
         saying(monkeypatch, names, given, [(0, 1)] * 4)
-        learnt = TokenClassificationTask().learns(examples, CONFIG, tokenizer, teacher)
+        learnt = TokenClassificationTask().training_record(examples, CONFIG, tokenizer, teacher)
         assert (learnt.scheme, learnt.whitespace_words) == (scheme, True)
     assert TokenClassificationTask(DataSettings(scheme="BILOU")).config_overrides(examples)["id2label"] == {
         0: "O", 1: "B-FUN", 2: "I-FUN", 3: "L-FUN", 4: "U-FUN", 5: "B-SAD", 6: "I-SAD", 7: "L-SAD", 8: "U-SAD"
