@@ -18,9 +18,11 @@ from minidistil.kernels.dropout import Drop, fill_factors
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS
+from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import LANES
+from minidistil.kernels.engine.native import ROWS as MR
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.pack import pack_across
+from minidistil.kernels.gemm.pack import pack_across as pack_transposed
 
 Array = npt.NDArray[np.float32]
 
@@ -34,8 +36,8 @@ class Arrays(NamedTuple):
     qkv: Array  # [T, 3, A, D]
     out: Array  # [T, A, D]
     dout: Array  # [T, 1, A, D]
-    tops: Array  # [T, A]: the maximum of each row of scores, and
-    sums: Array  # [T, A]: the sum of the exponentials below it
+    row_maxima: Array  # [T, A]: the maximum of each row of scores, and
+    row_sums: Array  # [T, A]: the sum of the exponentials below it
     dqkv: Array  # [T, 3, A, D]
     drop: Drop
 
@@ -172,22 +174,22 @@ def across(a: Arrays, begin: int, end: int, h: int) -> None:
     """Keys down and queries across, 32 at a time: a query is a lane, and its softmax runs down the lane."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
     scale = np.float32(1 / math.sqrt(D))
-    queries, p = np.zeros((D, COLUMNS), np.float32), np.empty((L, COLUMNS), np.float32)
-    top, total = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
-    for i in range(0, L, COLUMNS):
-        count = min(COLUMNS, L - i)
+    queries, p = np.zeros((D, NR), np.float32), np.empty((L, NR), np.float32)
+    top, total = np.empty(NR, np.float32), np.empty(NR, np.float32)
+    for i in range(0, L, NR):
+        count = min(NR, L - i)
         for c in range(count):
             queries[:, c] = x[i + c, 0, h]
         top[:], total[:], p[:] = -np.inf, 0, 0
         for j in range(L):
             line, k = p[j], x[j, 1, h]
             for d in range(D):
-                for c in range(COLUMNS):
+                for c in range(NR):
                     line[c] += k[d] * queries[d, c]
-            for c in range(COLUMNS):
+            for c in range(NR):
                 top[c] = max(top[c], line[c])
         for j in range(L):
-            for c in range(COLUMNS):
+            for c in range(NR):
                 p[j, c] = vector_math.exp((p[j, c] - top[c]) * scale)
                 total[c] += p[j, c]
         for c in range(count):
@@ -214,34 +216,34 @@ def pack(x: Array, i: int, count: int, part: int, h: int, packed: Array, to: int
     at, step = place(x, part, h)
     for c in range(0, count, LANES):
         rows = min(LANES, count - c)
-        pack_across(x.reshape(-1), at + (i + c) * step, step, rows, x.shape[3], packed, to + c, width)
+        pack_transposed(x.reshape(-1), at + (i + c) * step, step, rows, x.shape[3], packed, to + c, width)
 
 
 @summing
 def panels(x: Array, part: int, h: int) -> Array:
     """All rows, in panels of as many as a tile has."""
     L, size = len(x), x.shape[3] * LANES
-    packed = np.zeros(-(-L // ROWS) * size, np.float32)
-    for s in range(-(-L // ROWS)):
-        pack(x, s * ROWS, min(ROWS, L - s * ROWS), part, h, packed, s * size, LANES)
+    packed = np.zeros(-(-L // MR) * size, np.float32)
+    for s in range(-(-L // MR)):
+        pack(x, s * MR, min(MR, L - s * MR), part, h, packed, s * size, LANES)
     return packed
 
 
 @summing
 def times_queries(keys: Array, L: int, D: int, queries: Array, out: Array) -> None:
-    """out [L, COLUMNS] = keys [L, D] queries [D, COLUMNS], both packed."""
-    for j in range(0, L, ROWS):
-        tile(min(ROWS, L - j), COLUMNS // LANES, keys, j // ROWS * D * LANES, LANES, queries, 0, COLUMNS,
-             out, j * COLUMNS, COLUMNS, D, False)  # fmt: skip
+    """out [L, NR] = keys [L, D] queries [D, NR], both packed."""
+    for j in range(0, L, MR):
+        tile(min(MR, L - j), NR // LANES, keys, j // MR * D * LANES, LANES, queries, 0, NR,
+             out, j * NR, NR, D, False)  # fmt: skip
 
 
 @summing
 def over_keys(p: Array, count: int, x: Array, part: int, h: int, out: Array, i: int) -> None:
-    """Rows i to i + count of out = p^T x: p [L, COLUMNS] lies as the micro-kernel wants its first operand."""
+    """Rows i to i + count of out = p^T x: p [L, NR] lies as the micro-kernel wants its first operand."""
     (at, step), (to, out_step) = place(x, part, h), place(out, 0, h)
-    for c in range(0, count, ROWS):
-        for d in range(0, x.shape[3], COLUMNS):
-            tile(min(ROWS, count - c), min(COLUMNS, x.shape[3] - d) // LANES, p, c, COLUMNS,
+    for c in range(0, count, MR):
+        for d in range(0, x.shape[3], NR):
+            tile(min(MR, count - c), min(NR, x.shape[3] - d) // LANES, p, c, NR,
                  x.reshape(-1), at + d, step,
                  out.reshape(-1), to + (i + c) * out_step + d, out_step, len(x), False)  # fmt: skip
 
@@ -251,23 +253,23 @@ def tiles(a: Arrays, begin: int, end: int, h: int) -> None:
     """Sums in registers: both products by the micro-kernel of docs/gemm.md, K and a block of Q packed."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
     scale = np.float32(1 / math.sqrt(D))
-    keys, queries = panels(x, 1, h), np.zeros(D * COLUMNS, np.float32)
-    p = np.empty((L, COLUMNS), np.float32)
-    top, total = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
-    for i in range(0, L, COLUMNS):
-        count = min(COLUMNS, L - i)
-        pack(x, i, count, 0, h, queries, 0, COLUMNS)
+    keys, queries = panels(x, 1, h), np.zeros(D * NR, np.float32)
+    p = np.empty((L, NR), np.float32)
+    top, total = np.empty(NR, np.float32), np.empty(NR, np.float32)
+    for i in range(0, L, NR):
+        count = min(NR, L - i)
+        pack(x, i, count, 0, h, queries, 0, NR)
         times_queries(keys, L, D, queries, p.reshape(-1))
         top[:], total[:] = -np.inf, 0
         for j in range(L):
-            for c in range(COLUMNS):
+            for c in range(NR):
                 top[c] = max(top[c], p[j, c])
         for j in range(L):
-            for c in range(COLUMNS):
+            for c in range(NR):
                 p[j, c] = vector_math.exp((p[j, c] - top[c]) * scale)
                 total[c] += p[j, c]
         for j in range(L):
-            for c in range(COLUMNS):
+            for c in range(NR):
                 p[j, c] /= total[c]
         over_keys(p.reshape(-1), count, x, 2, h, out.reshape(L, 1, -1, D), i)
 
@@ -280,12 +282,12 @@ def exponentials(x: Array, scale: Any) -> None:
 
 @summing
 def factors(drop: Drop, t: int, count: int, h: int, L: int, drawn: Array, out: Array) -> None:
-    """Dropout's factors [L, COLUMNS] for queries t to t + count: drawn a query a row, then transposed."""
+    """Dropout's factors [L, NR] for queries t to t + count: drawn a query a row, then transposed."""
     for c in range(count):
         fill_factors(drawn[c], L, drop, t + c, h)
     step = drawn.shape[1]
     for c in range(0, count, LANES):
-        pack_across(drawn.reshape(-1), c * step, step, min(LANES, count - c), L, out, c, COLUMNS)
+        pack_transposed(drawn.reshape(-1), c * step, step, min(LANES, count - c), L, out, c, NR)
 
 
 @summing
@@ -293,23 +295,23 @@ def registers(a: Arrays, begin: int, end: int, h: int) -> None:
     """Maxima and sums in registers too, eight at once; with dropout, its factors are drawn here."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
     scale = np.float32(1 / math.sqrt(D))
-    keys, queries = panels(x, 1, h), np.zeros(D * COLUMNS, np.float32)
-    p = np.empty(-(-L * COLUMNS // GROUP) * GROUP, np.float32)
+    keys, queries = panels(x, 1, h), np.zeros(D * NR, np.float32)
+    p = np.empty(-(-L * NR // GROUP) * GROUP, np.float32)
     top, total = np.empty(GROUP, np.float32), np.empty(GROUP, np.float32)
-    drawn, kept = np.empty((COLUMNS, L + 3), np.float32), np.zeros(L * COLUMNS, np.float32)
-    for i in range(0, L, COLUMNS):
-        count = min(COLUMNS, L - i)
-        pack(x, i, count, 0, h, queries, 0, COLUMNS)
+    drawn, kept = np.empty((NR, L + 3), np.float32), np.zeros(L * NR, np.float32)
+    for i in range(0, L, NR):
+        count = min(NR, L - i)
+        pack(x, i, count, 0, h, queries, 0, NR)
         times_queries(keys, L, D, queries, p)
-        p[L * COLUMNS :] = -np.inf
-        column_maxima(p, len(p), COLUMNS, top)
+        p[L * NR :] = -np.inf
+        column_maxima(p, len(p), NR, top)
         subtract_row(p, len(p), top)
         exponentials(p, scale)
-        column_sums(p, len(p), COLUMNS, total)
+        column_sums(p, len(p), NR, total)
         multiply_row(p, len(p), 1 / total)
         if a.drop.on:
             factors(a.drop, begin + i, count, h, L, drawn, kept)
-            for m in range(L * COLUMNS):
+            for m in range(L * NR):
                 p[m] *= kept[m]
         over_keys(p, count, x, 2, h, out.reshape(L, 1, -1, D), i)
 
@@ -335,7 +337,7 @@ def again(a: Arrays, begin: int, end: int, h: int) -> None:
         against_all(q, keys, p)
         against_all(do, values, dp)
         for j in range(L):
-            p[j] = vector_math.exp(p[j] * scale - a.tops[i, h]) / a.sums[i, h]
+            p[j] = vector_math.exp(p[j] * scale - a.row_maxima[i, h]) / a.row_sums[i, h]
         dq[:] = 0
         for j in range(L):
             k, dk, dv, share, slope = (
@@ -355,12 +357,12 @@ def again(a: Arrays, begin: int, end: int, h: int) -> None:
 def add_over_queries(p: Array, L: int, count: int, x: Array, i: int, part: int, h: int, out: Array) -> None:
     """out [L, D] += p [L, count] x, rows i to i + count."""
     at, step = place(x, part, h)
-    packed, D = np.empty(COLUMNS * LANES, np.float32), x.shape[3]
-    for j in range(0, L, ROWS):
-        height = min(ROWS, L - j)
-        pack_across(p, j * COLUMNS, COLUMNS, height, COLUMNS, packed, 0, LANES)
-        for d in range(0, D, COLUMNS):
-            tile(height, min(COLUMNS, D - d) // LANES, packed, 0, LANES,
+    packed, D = np.empty(NR * LANES, np.float32), x.shape[3]
+    for j in range(0, L, MR):
+        height = min(MR, L - j)
+        pack_transposed(p, j * NR, NR, height, NR, packed, 0, LANES)
+        for d in range(0, D, NR):
+            tile(height, min(NR, D - d) // LANES, packed, 0, LANES,
                  x.reshape(-1), at + i * step + d, step,
                  out.reshape(-1), j * D + d, D, count, True)  # fmt: skip
 
@@ -371,21 +373,21 @@ def again_tiles(a: Arrays, begin: int, end: int, h: int) -> None:
     x, dout, dx, L, D = a.qkv[begin:end], a.dout[begin:end], a.dqkv[begin:end], end - begin, a.qkv.shape[3]
     scale = np.float32(1 / math.sqrt(D))
     keys, values = panels(x, 1, h), panels(x, 2, h)
-    queries, douts = np.zeros(D * COLUMNS, np.float32), np.zeros(D * COLUMNS, np.float32)
-    size = -(-L * COLUMNS // GROUP) * GROUP
+    queries, douts = np.zeros(D * NR, np.float32), np.zeros(D * NR, np.float32)
+    size = -(-L * NR // GROUP) * GROUP
     p, ds = np.empty(size, np.float32), np.empty(size, np.float32)
     top, along = np.zeros(GROUP, np.float32), np.zeros(GROUP, np.float32)
     dk, dv = np.zeros((L, D), np.float32), np.zeros((L, D), np.float32)
-    for i in range(0, L, COLUMNS):
-        count = min(COLUMNS, L - i)
-        pack(x, i, count, 0, h, queries, 0, COLUMNS)
-        pack(dout, i, count, 0, h, douts, 0, COLUMNS)
+    for i in range(0, L, NR):
+        count = min(NR, L - i)
+        pack(x, i, count, 0, h, queries, 0, NR)
+        pack(dout, i, count, 0, h, douts, 0, NR)
         times_queries(keys, L, D, queries, p)
         times_queries(values, L, D, douts, ds)
-        p[L * COLUMNS :], ds[L * COLUMNS :] = 0, 0
+        p[L * NR :], ds[L * NR :] = 0, 0
         for g in range(GROUP):  # a row of `p` again and again, up to GROUP
-            t = begin + i + min(g % COLUMNS, count - 1)
-            top[g] = (a.tops[t, h] + math.log(a.sums[t, h])) / scale
+            t = begin + i + min(g % NR, count - 1)
+            top[g] = (a.row_maxima[t, h] + math.log(a.row_sums[t, h])) / scale
             along[g] = (a.dout[t, 0, h] * a.out[t, h]).sum()
         subtract_row(p, size, top)
         exponentials(p, scale)

@@ -37,7 +37,8 @@ from benchmarks.attention_heads import (
 from benchmarks.steps import Step
 from minidistil import kernels, ops, threads
 from minidistil.kernels.dropout import drop_of
-from minidistil.kernels.engine.native import COLUMNS, LANES
+from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import LANES
 from minidistil.kernels.engine.pool import parallel_for
 from minidistil.ops import Dropout
 
@@ -72,13 +73,14 @@ class Operands:
         def split(x: Any, parts: int) -> Array:
             return x.astype(np.float32).reshape(T, parts, heads, width)
 
-        x, tops, sums = split(qkv, 3), np.empty((T, heads), np.float32), np.empty((T, heads), np.float32)
+        x, row_maxima = split(qkv, 3), np.empty((T, heads), np.float32)
+        row_sums = np.empty_like(row_maxima)
         for begin, end in pairwise(self.cu):
             scores = np.einsum("iad,jad->iaj", x[begin:end, 0], x[begin:end, 1]) / math.sqrt(width)
-            tops[begin:end] = scores.max(-1)
-            sums[begin:end] = np.exp(scores - scores.max(-1, keepdims=True)).sum(-1)
+            row_maxima[begin:end] = scores.max(-1)
+            row_sums[begin:end] = np.exp(scores - scores.max(-1, keepdims=True)).sum(-1)
         no_drop, result = drop_of(None, np.dtype(np.float32)), np.empty((T, heads, width), np.float32)
-        forward = Arrays(self.cu, x, result, split(dout, 1), tops, sums, np.empty_like(x), no_drop)
+        forward = Arrays(self.cu, x, result, split(dout, 1), row_maxima, row_sums, np.empty_like(x), no_drop)
         self.arrays = {
             "forward": forward,
             "dropout": forward._replace(drop=drop_of(self.mask, np.dtype(np.float32))),
@@ -129,7 +131,7 @@ LADDERS = {
         Step("rows", over_all(rows), "one row of scores at a time"),
         Step("online", over_all(online), "one score at a time: the running maximum"),
         Step("lanes", over_all(lanes), "K transposed: scores in vector lanes, and exp too"),
-        Step("across", over_all(across), f"{COLUMNS} queries at once, a lane each, in loops"),
+        Step("across", over_all(across), f"{NR} queries at once, a lane each, in loops"),
         Step("tiles", over_all(tiles), "both products by the micro-kernel, K in panels"),
         Step("registers", over_all(registers), "maxima and sums of the lanes in registers"),
         Step("kernel", kernel, "the next head asked for in time, even tiles"),
@@ -143,7 +145,7 @@ LADDERS = {
     ),
     "backward": (
         _backward("again", over_all(again, "backward"), "probabilities again from maximum and sum, by rows"),
-        _backward("again-tiles", over_all(again_tiles, "backward"), f"{COLUMNS} queries at once, in tiles"),
+        _backward("again-tiles", over_all(again_tiles, "backward"), f"{NR} queries at once, in tiles"),
         _backward("kernel-back", kernel_backward, "as `kernel`"),
         _backward("kernel-back-all", kernel_backward, "`kernel-back` on all threads", parallel=True),
         _backward("numpy-back", numpy_backward, "the textbook, its probabilities kept"),

@@ -11,12 +11,14 @@ import pytest
 from benchmarks import attention_heads, attention_steps, steps
 from benchmarks.attention_heads import over_jobs, rows
 from benchmarks.attention_steps import LADDERS, STEPS, Operands, error, main
-from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS
+from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import LANES
+from minidistil.kernels.engine.native import ROWS as MR
 
 ROOT = Path(attention_steps.__file__).parents[1]
 
 # Lengths: one token; below, at and above a tile's rows and a block of queries; several blocks.
-LENGTHS = (1, ROWS, ROWS + 1, COLUMNS, COLUMNS + 1, 3 * COLUMNS + 7)
+LENGTHS = (1, MR, MR + 1, NR, NR + 1, 3 * NR + 7)
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["narrow", "wide"])
