@@ -18,7 +18,9 @@ import numpy.typing as npt
 from benchmarks import steps
 from benchmarks.steps import Step, compiled
 from minidistil import threads
-from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import LANES, VECTORS
+from minidistil.kernels.engine.native import ROWS as MR
 from minidistil.kernels.gemm import PackedWeight, matmul
 from minidistil.kernels.gemm.micro import tile
 
@@ -108,20 +110,20 @@ def edges(a: Array, b: Array, c: Array, below: int, right: int) -> None:
 def tile_loops(a: Array, b: Array, c: Array) -> None:
     """The aim: a tile of C is complete before the next begins, and its sums stay in registers."""
     (M, K), N = a.shape, b.shape[1]
-    sums = np.empty((ROWS, COLUMNS), np.float32)
-    for j in range(0, N - COLUMNS + 1, COLUMNS):
-        for i in range(0, M - ROWS + 1, ROWS):
+    sums = np.empty((MR, NR), np.float32)
+    for j in range(0, N - NR + 1, NR):
+        for i in range(0, M - MR + 1, MR):
             sums[:] = 0
             for k in range(K):
-                line = b[k, j : j + COLUMNS]
-                for m in range(ROWS):
+                line = b[k, j : j + NR]
+                for m in range(MR):
                     factor = a[i + m, k]
-                    for n in range(COLUMNS):
+                    for n in range(NR):
                         sums[m, n] += factor * line[n]
-            for m in range(ROWS):
-                for n in range(COLUMNS):
+            for m in range(MR):
+                for n in range(NR):
                     c[i + m, j + n] = sums[m, n]
-    edges(a, b, c, M // ROWS * ROWS, N // COLUMNS * COLUMNS)
+    edges(a, b, c, M // MR * MR, N // NR * NR)
 
 
 @compiled
@@ -130,10 +132,10 @@ def tiles(a_transposed: Array, b: Array, c: Array) -> None:
     (K, M), N = a_transposed.shape, b.shape[1]
     left, right, flat = a_transposed.reshape(-1), b.reshape(-1), c.reshape(-1)
     whole = N // LANES * LANES
-    for j in range(0, whole, COLUMNS):
-        vectors = min(COLUMNS, whole - j) // LANES
-        for i in range(0, M, ROWS):
-            tile(min(ROWS, M - i), vectors, left, i, M, right, j, N, flat, i * N + j, N, K, False)
+    for j in range(0, whole, NR):
+        vectors = min(NR, whole - j) // LANES
+        for i in range(0, M, MR):
+            tile(min(MR, M - i), vectors, left, i, M, right, j, N, flat, i * N + j, N, K, False)
     edges(a_transposed.T, b, c, M, whole)
 
 
@@ -141,32 +143,30 @@ def tiles(a_transposed: Array, b: Array, c: Array) -> None:
 def packed(a: Array, b: Array, c: Array) -> None:
     """Both operands are first copied into the order in which the tiles read them."""
     (M, K), N = a.shape, b.shape[1]
-    strips = np.zeros((-(-M // ROWS), K, ROWS), np.float32)
-    panels = np.zeros((-(-N // COLUMNS), K, COLUMNS), np.float32)
+    strips = np.zeros((-(-M // MR), K, MR), np.float32)
+    panels = np.zeros((-(-N // NR), K, NR), np.float32)
     for s in range(strips.shape[0]):
-        for m in range(min(ROWS, M - s * ROWS)):
-            line = a[s * ROWS + m]
+        for m in range(min(MR, M - s * MR)):
+            line = a[s * MR + m]
             for k in range(K):
                 strips[s, k, m] = line[k]
     for p in range(panels.shape[0]):
         for k in range(K):
-            line = b[k, p * COLUMNS : (p + 1) * COLUMNS]
+            line = b[k, p * NR : (p + 1) * NR]
             for n in range(line.shape[0]):
                 panels[p, k, n] = line[n]
 
     left, right, flat = strips.reshape(-1), panels.reshape(-1), c.reshape(-1)
-    edge = np.empty((ROWS, COLUMNS), np.float32)
+    edge = np.empty((MR, NR), np.float32)
     for p in range(panels.shape[0]):
         for s in range(strips.shape[0]):
-            i, j, a_at, b_at = s * ROWS, p * COLUMNS, s * K * ROWS, p * K * COLUMNS
-            if i + ROWS <= M and j + COLUMNS <= N:
-                tile(ROWS, VECTORS, left, a_at, ROWS, right, b_at, COLUMNS, flat, i * N + j, N, K, False)
+            i, j, a_at, b_at = s * MR, p * NR, s * K * MR, p * K * NR
+            if i + MR <= M and j + NR <= N:
+                tile(MR, VECTORS, left, a_at, MR, right, b_at, NR, flat, i * N + j, N, K, False)
                 continue
-            tile(
-                ROWS, VECTORS, left, a_at, ROWS, right, b_at, COLUMNS, edge.reshape(-1), 0, COLUMNS, K, False
-            )
-            for m in range(min(ROWS, M - i)):
-                for n in range(min(COLUMNS, N - j)):
+            tile(MR, VECTORS, left, a_at, MR, right, b_at, NR, edge.reshape(-1), 0, NR, K, False)
+            for m in range(min(MR, M - i)):
+                for n in range(min(NR, N - j)):
                     c[i + m, j + n] = edge[m, n]
 
 
@@ -202,7 +202,7 @@ STEPS = (
     Step("rows", plain(rows), "k and j exchanged: the inner loop runs along rows"),
     Step("blocked", plain(blocked), f"{DEPTH} rows of B at a time, which stay in a cache"),
     Step("unrolled", plain(unrolled), "4 x 4 inner loops in one: fewer loads and stores"),
-    Step("tile-loops", plain(tile_loops), f"sums of a {ROWS} x {COLUMNS} tile at once, in loops"),
+    Step("tile-loops", plain(tile_loops), f"sums of a {MR} x {NR} tile at once, in loops"),
     Step("tile", lambda o: tiles(o.a_transposed, o.b, o.c), "the same tile by the micro-kernel"),
     Step("packed", plain(packed), "operands copied into the order in which tiles read"),
     Step("matmul", lambda o: matmul(o.a, o.b, out=o.c), "A in blocks for the cache, and faster packing"),
