@@ -19,7 +19,7 @@ from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.settings import build
-from minidistil.train.class_weights import WeightedClasses
+from minidistil.train.class_weights import LabelLoss
 
 
 class Distillation:
@@ -76,9 +76,9 @@ class Distillation:
         check_type("the student", student, Model)
         check_type("the teacher", teacher, (Model, type(None)))
         check_type("the weights of the terms", weights, Mapping)
-        classes = None if class_weights is None else WeightedClasses(student, class_weights)
+        labels = LabelLoss(student, class_weights)
         self.teacher = teacher  # the trainer checks that it can read the data
-        self.pair = pair = Pair(student, teacher, temperature, soft_on, classes)
+        self.pair = pair = Pair(student, teacher, labels, temperature, soft_on)
         self.teacher_cache: Callable[[Batch], dict[str, Any]] | None = None
         self.terms = _terms(weights)
         self.weights = {name: self.terms[name].weight for name in weights if name in self.terms}
@@ -152,8 +152,7 @@ class Distillation:
         asked: dict[str, Any] = {output: True for term in self.terms.values() for output in term.requires}
         outputs, cache = model.forward(batch, dropout=dropout, logits=not words, **asked)
         teacher = self._teacher_outputs(batch, logits=not words, **asked)
-        pair = dataclasses.replace(self.pair, student=model)
-        inputs, gradients = TermInputs(batch, outputs, teacher, pair, grads), Gradients()
+        inputs, gradients = TermInputs(batch, outputs, teacher, self.pair, grads), Gradients()
         sums = word_terms(self.terms, inputs, scales, gradients) if words else {}
         for name, term in self.terms.items():
             if name not in sums:

@@ -96,18 +96,12 @@ class HardLabels(Term):
     needs_labels: ClassVar[bool] = True
 
     def count(self, batch: Batch, pair: Pair) -> float:
-        if pair.classes is not None:
-            return pair.classes.count(batch)
-        return sum(pair.student.loss_counts(batch).values())
+        return sum(pair.labels.counts(batch).values())
 
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
-        student, batch, classes = inputs.pair.student, inputs.batch, inputs.pair.classes
-        if classes is not None:
-            loss = classes(inputs.student["logits"], batch)
-            gradients.add("logits", loss.grad * scale)
-            return loss.sum
-        scales = dict.fromkeys(student.loss_counts(batch), scale)
-        losses = student.losses(dict(inputs.student), batch, scales, inputs.grads)
+        labels, batch = inputs.pair.labels, inputs.batch
+        scales = dict.fromkeys(labels.counts(batch), scale)
+        losses = labels.losses(dict(inputs.student), batch, scales, inputs.grads)
         for output, grad in losses.douts.items():
             gradients.add(output, grad)
         return sum(losses.sums.values())

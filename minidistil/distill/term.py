@@ -11,7 +11,7 @@ from minidistil.batch import Batch
 from minidistil.errors import ConfigError
 from minidistil.model.model import Model
 from minidistil.parameters import Parameters, ParameterSpec
-from minidistil.train.class_weights import WeightedClasses
+from minidistil.train.class_weights import LabelLoss
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Pair:
     ----------
     student : Model
     teacher : Model or None
+    labels : LabelLoss
+        Of the student.
     temperature, soft_on
         See `Distillation`.
-    classes : WeightedClasses or None
-        Weights of the classes for the hard labels.
     """
 
     student: Model
     teacher: Model | None
-    temperature: float = 2.0
-    soft_on: Literal["all", "masked"] = "all"
-    classes: WeightedClasses | None = None
+    labels: LabelLoss
+    temperature: float
+    soft_on: Literal["all", "masked"]
 
     def widths(self) -> tuple[int, int]:
         """Hidden sizes of student and teacher."""

@@ -1,4 +1,4 @@
-"""Weights of classes: a rare class can count for more in the loss than its examples would."""
+"""Loss against labels, in which a rare class can count for more than its examples would."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError
-from minidistil.losses import IGNORE_INDEX, Loss, cross_entropy
+from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.model.heads import Head, Losses
 from minidistil.model.model import Model
 from minidistil.model.targets import class_target
+from minidistil.parameters import Parameters
 
 Given = Literal["balanced"] | Mapping[str, float] | None
 
@@ -66,39 +68,53 @@ def checked(weights: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64]:
     return array
 
 
-class WeightedClasses:
-    """The cross-entropy of a classifier of sequences or tokens, with a weight for each class.
+class LabelLoss:
+    """A model's own loss against the labels of a batch, in which a class may have a weight.
 
-    Its mean is over the weights of the labels, as that of PyTorch's `CrossEntropyLoss(weight=...)`.
+    With weights the mean is over the weights of the labels, as that of PyTorch's
+    `CrossEntropyLoss(weight=...)`.
 
     Parameters
     ----------
     model : Model
-    weights : float [C]
+    class_weights : float [C], optional
 
     Raises
     ------
     ConfigError
-        A model that does not choose one of several classes, or weights that do not fit it.
+        Weights for a model that does not choose one of several classes, or weights that do not fit it.
     """
 
-    def __init__(self, model: Model, weights: npt.ArrayLike) -> None:
-        head = model.heads[0] if len(model.heads) == 1 else None
-        classes = [] if head is None else head.classes()
-        single = len(classes) > 1 and model.config.problem_type in (None, "single_label_classification")
-        self.by_token = bool(classes) and head is not None and head.by_token
-        if not (single or self.by_token):
+    def __init__(self, model: Model, class_weights: npt.ArrayLike | None = None) -> None:
+        self.model, self.class_weights = model, None
+        if class_weights is None:
+            return
+        head = model.heads[0] if len(model.heads) == 1 else Head()
+        classes, problem = head.classes(), model.config.problem_type
+        single = len(classes) > 1 and problem in (None, "single_label_classification")
+        if not (single or (classes and head.by_token)):
             raise ConfigError("class weights are for classifiers that choose one of several classes")
-        self.weights = checked(weights, len(classes))
+        self.class_weights = checked(class_weights, len(classes))
 
-    def labels(self, batch: Batch) -> npt.NDArray[Any]:
-        rows = batch.num_tokens if self.by_token else batch.num_sequences
-        return class_target(batch, "labels", rows, len(self.weights))
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """Items that each term averages over, or the sum of their weights."""
+        counts: dict[str, float] = dict(self.model.loss_counts(batch))
+        if self.class_weights is None:
+            return counts
+        labels = self._classes(batch)
+        return dict.fromkeys(counts, float(self.class_weights[labels[labels != IGNORE_INDEX]].sum()))
 
-    def count(self, batch: Batch) -> float:
-        """The sum of the weights of a batch's labels."""
-        labels = self.labels(batch)
-        return float(self.weights[labels[labels != IGNORE_INDEX]].sum())
+    def losses(
+        self, outputs: dict[str, Any], batch: Batch, scales: Mapping[str, float], grads: Parameters
+    ) -> Losses:
+        """The terms of the loss, as `Model.losses` gives them."""
+        if self.class_weights is None:
+            return self.model.losses(outputs, batch, scales, grads)
+        (term,) = scales
+        loss = cross_entropy(outputs["logits"], self._classes(batch), class_weights=self.class_weights)
+        return Losses({term: loss.sum}, {"logits": loss.grad * scales[term]})
 
-    def __call__(self, logits: npt.NDArray[np.floating[Any]], batch: Batch) -> Loss:
-        return cross_entropy(logits, self.labels(batch), class_weights=self.weights)
+    def _classes(self, batch: Batch) -> npt.NDArray[Any]:
+        """Labels of the rows of scores, if they are classes."""
+        (head,) = self.model.heads
+        return class_target(batch, "labels", head.num_score_rows(batch), len(head.classes()))

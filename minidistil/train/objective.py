@@ -16,7 +16,7 @@ from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.text.corpus.chunks import Sequences
 from minidistil.text.dataset import Dataset
-from minidistil.train.class_weights import WeightedClasses
+from minidistil.train.class_weights import LabelLoss
 
 if TYPE_CHECKING:
     from minidistil.model.model import Model
@@ -147,15 +147,11 @@ class ModelLoss:
         *,
         class_weights: npt.ArrayLike | None = None,
     ) -> None:
-        self.model = model
         self.weights = dict(weights or {})
-        self.classes = None if class_weights is None else WeightedClasses(model, class_weights)
+        self.labels = LabelLoss(model, class_weights)
 
     def counts(self, batch: Batch) -> dict[str, float]:
-        counts: dict[str, float] = dict(self.model.loss_counts(batch))
-        if self.classes is not None:
-            counts = dict.fromkeys(counts, self.classes.count(batch))
-        return counts
+        return self.labels.counts(batch)
 
     def __call__(
         self,
@@ -165,26 +161,8 @@ class ModelLoss:
         dropout: Dropout | None,
         grads: Parameters,
     ) -> Mapping[str, float]:
-        if self.classes is not None:
-            return self._weighted(self.classes, model, batch, totals, dropout, grads)
         outputs, cache = model.forward(batch, dropout=dropout, logits=False)
         scales = {term: self.weights.get(term, 1.0) / total for term, total in totals.items()}
-        terms = model.losses(outputs, batch, scales, grads)
-        model.backward(terms.douts, cache, grads)
-        return terms.sums
-
-    def _weighted(
-        self,
-        classes: WeightedClasses,
-        model: Model,
-        batch: Batch,
-        totals: Mapping[str, float],
-        dropout: Dropout | None,
-        grads: Parameters,
-    ) -> dict[str, float]:
-        (term,) = self.model.loss_counts(batch)
-        outputs, cache = model.forward(batch, dropout=dropout)
-        loss = classes(outputs["logits"], batch)
-        scale = self.weights.get(term, 1.0) / totals[term]
-        model.backward({"logits": loss.grad * scale}, cache, grads)
-        return {term: loss.sum}
+        losses = self.labels.losses(outputs, batch, scales, grads)
+        model.backward(losses.douts, cache, grads)
+        return losses.sums
