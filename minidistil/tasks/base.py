@@ -268,38 +268,36 @@ class TrainableTask(PredictingTask):
         """The tokenizer saved with a model of this task: other programs then cut in the same place."""
         return tokenizer.with_max_length(self.max_length(tokenizer, config))
 
-    def as_trained(self) -> Self:
-        """The same task, with the length of a model's own training."""
+    def _reading(self, **data: Any) -> Self:
+        """The same task with other settings of its data."""
         other = copy.copy(self)
-        other.data = replace(self.data, max_length=None)
+        other.data = replace(self.data, **data)
         return other
 
+    def as_trained(self) -> Self:
+        """The same task, with the length of a model's own training."""
+        return self._reading(max_length=None)
+
     def with_columns_of(self, examples: Any) -> Self:
-        """The same task, reading other files by the columns of these examples."""
-        other = copy.copy(self)
-        other.data = self.data.with_columns(getattr(examples, "columns", {}), self.data_settings)
-        return other
+        """The same task, reading other files by the columns of these examples, unless settings name them."""
+        columns = getattr(examples, "columns", {})
+        unnamed = {r for r in self.data_settings if r in columns and getattr(self.data, r) is None}
+        return self._reading(**{role: columns[role] for role in unnamed})
 
     def with_columns_of_model(self, path_or_id: str | Path) -> Self:
         """The same task, looking first for the columns of a saved model's training."""
         columns = TrainingRecord.of(load_config(resolve(path_or_id))).columns
-        other = copy.copy(self)
-        if isinstance(other.data, NamedData) and columns:
-            other.data = replace(other.data, first=columns)
-        return other
+        named = isinstance(self.data, NamedData) and columns
+        return self._reading(first=columns) if named else self
 
     def for_prediction(self) -> Self:
         """The same task, reading a text from every row: labels are not needed, and a text may be empty."""
         other = self.without_labels()
-        if isinstance(other.data, NamedData):
-            other.data = replace(other.data, empty=True)
-        return other
+        return other._reading(empty=True) if isinstance(self.data, NamedData) else other
 
     def without_labels(self) -> Self:
         """The same task, reading files without labels."""
-        other = copy.copy(self)
-        other.data = replace(self.data, label=None, label_columns=())
-        return other
+        return self._reading(label=None, label_columns=())
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""

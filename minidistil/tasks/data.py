@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from minidistil.errors import DataError
 from minidistil.settings import ANY_TEXT
@@ -103,21 +103,6 @@ class DataSettings:
     def format_of(self, path: str | Path) -> str | None:
         """Format that is set for a file; None: its name tells."""
         return self.format
-
-    def with_columns(self, columns: Mapping[str, str], roles: Sequence[str]) -> Self:
-        """The same settings for another file, which is to be read as one with these columns was.
-
-        Parameters
-        ----------
-        columns : mapping of str to str
-            Columns by role, as of `Examples`.
-        roles : sequence of str
-            Those that count.
-        """
-        unsaid: dict[str, Any] = {
-            role: column for role, column in columns.items() if role in roles and getattr(self, role) is None
-        }
-        return replace(self, **unsaid)
 
 
 # Cells by which a line of names is told from an example, in any case of the letters.

@@ -52,60 +52,57 @@ class Entry:
 
 
 CLASSES = "classification.task.ClassificationTask"
-LABELS = "classification.task.MultiLabelTask"
-NUMBER = "classification.task.RegressionTask"
 CHOICE = "multiple_choice.task.MultipleChoiceTask"
 ANSWER = "question_answering.task.QuestionAnsweringTask"
 TAGS = "token_classification.task.TokenClassificationTask"
 
-ENTAILMENT = {"entailment": "entailment", "not_entailment": "not_entailment"}
-THREE_WAYS = {name: name for name in ("entailment", "neutral", "contradiction")}
+
+def classes(names: Sequence[str] | Mapping[str, str], metric: str | None = None, **data: Any) -> Entry:
+    """A task of one label for a text, or pair.
+
+    Parameters
+    ----------
+    names : sequence of str, or mapping of str to str
+        The labels, in the order of a model's outputs; by how they stand in the files, if those write others.
+    metric : str, optional
+        The main one, if not accuracy.
+    **data
+        Settings of its files, see `DataSettings`.
+    """
+    labels = names if isinstance(names, Mapping) else {name: name for name in names}
+    return Entry(CLASSES, data, {"names": labels, "main_metric": metric})
+
+
 TSV = {"format": "tsv"}
 PLAIN = {"format": "tsv", "header": False}
 SENTENCES = {**TSV, "text": "sentence1", "pair": "sentence2"}
-INFERENCE = Entry(  # "-" where those who were asked did not agree
-    CLASSES, {**SENTENCES, "label": "gold_label", "skip_label": "-"}, {"names": THREE_WAYS}
-)
+TWO_WAYS, THREE_WAYS = ("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")
+# "-" where those who were asked did not agree
+INFERENCE = classes(THREE_WAYS, **SENTENCES, label="gold_label", skip_label="-")
 TASKS: dict[str, Entry] = {
     "classification": Entry(CLASSES),
-    "multi-label": Entry(LABELS),
-    "regression": Entry(NUMBER),
-    "cola": Entry(
-        CLASSES,
-        {**PLAIN, "text": 3, "label": 1},
-        {"names": {"0": "unacceptable", "1": "acceptable"}, "main_metric": "matthews"},
+    "multi-label": Entry("classification.task.MultiLabelTask"),
+    "regression": Entry("classification.task.RegressionTask"),
+    "cola": classes({"0": "unacceptable", "1": "acceptable"}, "matthews", **PLAIN, text=3, label=1),
+    "sst2": classes({"0": "negative", "1": "positive"}, **TSV, text="sentence", label="label"),
+    "mrpc": classes(
+        {"0": "not_equivalent", "1": "equivalent"},
+        "f1", **TSV, text="#1 String", pair="#2 String", label="Quality",
     ),
-    "sst2": Entry(
-        CLASSES,
-        {**TSV, "text": "sentence", "label": "label"},
-        {"names": {"0": "negative", "1": "positive"}},
-    ),
-    "mrpc": Entry(
-        CLASSES,
-        {**TSV, "text": "#1 String", "pair": "#2 String", "label": "Quality"},
-        {"names": {"0": "not_equivalent", "1": "equivalent"}, "main_metric": "f1"},
-    ),
-    "qqp": Entry(
-        CLASSES,
-        # A few lines of its files have cells missing.
-        {**TSV, "text": "question1", "pair": "question2", "label": "is_duplicate", "skip_broken": True},
-        {"names": {"0": "not_duplicate", "1": "duplicate"}, "main_metric": "f1"},
+    "qqp": classes(  # a few lines of its files have cells missing
+        {"0": "not_duplicate", "1": "duplicate"},
+        "f1", **TSV, text="question1", pair="question2", label="is_duplicate", skip_broken=True,
     ),
     "mnli": INFERENCE,
     "snli": INFERENCE,
-    "ax": Entry(CLASSES, {**SENTENCES, "label": "label"}, {"names": THREE_WAYS, "main_metric": "matthews"}),
-    "qnli": Entry(
-        CLASSES, {**TSV, "text": "question", "pair": "sentence", "label": "label"}, {"names": ENTAILMENT}
-    ),
-    "rte": Entry(CLASSES, {**SENTENCES, "label": "label"}, {"names": ENTAILMENT}),
-    "wnli": Entry(
-        CLASSES, {**SENTENCES, "label": "label"}, {"names": {"0": "not_entailment", "1": "entailment"}}
-    ),
-    "stsb": Entry(NUMBER, {**SENTENCES, "label": "score"}, {"main_metric": "pearson"}),
-    "agnews": Entry(
-        CLASSES,
-        {"format": "csv", "header": False, "text": 1, "pair": 2, "label": 0},
-        {"names": {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}},
+    "ax": classes(THREE_WAYS, "matthews", **SENTENCES, label="label"),
+    "qnli": classes(TWO_WAYS, **TSV, text="question", pair="sentence", label="label"),
+    "rte": classes(TWO_WAYS, **SENTENCES, label="label"),
+    "wnli": classes({"0": "not_entailment", "1": "entailment"}, **SENTENCES, label="label"),
+    "stsb": Entry("classification.task.RegressionTask", {**SENTENCES, "label": "score"}),
+    "agnews": classes(
+        {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
+        format="csv", header=False, text=1, pair=2, label=0,
     ),
     "token-classification": Entry(TAGS),
     "masked-lm": Entry("masked_lm.task.MaskedLMTask"),
@@ -115,15 +112,11 @@ TASKS: dict[str, Entry] = {
     "squad": Entry(ANSWER),
     "conll2003": Entry(TAGS, {"format": "columns"}),
     "summarization": Entry("summarization.task.SummarizationTask"),
-    "sms": Entry(
-        CLASSES,
-        {**PLAIN, "text": 1, "label": 0},
-        {"names": {"ham": "ham", "spam": "spam"}, "main_metric": "f1"},
-    ),
+    "sms": classes(("ham", "spam"), "f1", **PLAIN, text=1, label=0),
     "trec": Entry("classification.trec.TrecTask"),
     "trec-fine": Entry("classification.trec.TrecTask", options={"fine": True}),
     "moderation": Entry(
-        LABELS,
+        "classification.task.MultiLabelTask",
         {
             "format": "csv",
             "text": "comment_text",
@@ -137,7 +130,7 @@ TASKS: dict[str, Entry] = {
     "stsb-similarity": Entry("similarity.task.SimilarityTask", {**SENTENCES, "label": "score"}),
     "translations": Entry("similarity.task.TranslationTask"),
     "retrieval": Entry("similarity.retrieval.RetrievalTask"),
-}
+}  # fmt: skip
 
 # Other names of kinds: those of the hub, of transformers' pipelines, and those that people use.
 ALIASES = {

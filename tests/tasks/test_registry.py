@@ -1,20 +1,29 @@
 """Every verb knows a task by every one of its names."""
 
+import importlib
+import subprocess
+import sys
+
 import pytest
-from tiny import make_classifier
+from tiny import CONFIG, make_classifier
 
 from minidistil import pipeline
 from minidistil.cli.main import main
-from minidistil.errors import UsageError
+from minidistil.errors import ConfigError, UsageError
+from minidistil.model import BertForTokenClassification, model_classes
+from minidistil.tasks.base import Task
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.registry import (
     ALIASES,
     PREDICTED,
     TASKS,
     named_task,
+    pipeline_of,
     predicting_task,
     task_name,
+    task_of,
 )
+from minidistil.tasks.summarization.task import SummarizationTask
 from minidistil.tasks.token_classification.task import TokenClassificationTask
 
 
@@ -34,6 +43,42 @@ def test_the_hubs_and_the_files_names_lead_to_one_predictor():
         assert issubclass(predicting_task(name), ClassificationTask)
     for name in ("token-classification", "ner", "conll2003"):
         assert predicting_task(name) is TokenClassificationTask
+
+
+@pytest.mark.parametrize("entry", {entry.path: entry for entry in TASKS.values()}.values())
+def test_each_class_is_where_the_table_says(entry):
+    kind = entry.load()
+    assert issubclass(kind, Task)
+    assert entry.path == f"{kind.__module__.removeprefix('minidistil.tasks.')}.{kind.__name__}"
+
+
+def test_a_class_is_imported_when_it_is_asked_for():
+    """The table itself imports no model and no task."""
+    script = (
+        "import sys; from minidistil import pipeline; from minidistil.tasks.registry import TASKS\n"
+        "print(*(name for name in sys.modules if name.startswith(('minidistil.model', 'minidistil.tasks.'))))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert sorted(run.stdout.split()) == ["minidistil.tasks.data", "minidistil.tasks.registry"]
+
+
+def test_the_head_of_a_model_leads_to_its_task(tmp_path):
+    assert pipeline_of(make_classifier(tmp_path)).task.kind == "classification"
+    size = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
+    for kind in model_classes().values():
+        model = kind(kind.config_class(vocab_size=20, max_position_embeddings=8, **size), backend="numpy")
+        if model.pipeline_tag == "feature-extraction":
+            with pytest.raises(ConfigError, match="has no head to predict with"):
+                task_of(model)
+        else:
+            assert task_of(model).pipeline_tag == model.pipeline_tag
+    labels = {0: "rest", 1: "summary"}
+    summariser = BertForTokenClassification(CONFIG.replace(id2label=labels), backend="numpy")
+    assert task_of(summariser) is SummarizationTask
+
+
+def test_the_old_name_of_the_module_stays():
+    assert importlib.import_module("minidistil.pipelines").pipeline is pipeline
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,17 +57,17 @@ class MaskedLMTask(TrainableTask):
     settings : MaskedLMSettings, optional
     """
 
-    kind: ClassVar[str] = "masked-lm"
-    data_settings: ClassVar[tuple[str, ...]] = ("text", "format", "header", "skip_broken", "max_length")
-    settings_type: ClassVar[type[Any] | None] = MaskedLMSettings
-    head: ClassVar[str] = "ForMaskedLM"
-    pipeline_tag: ClassVar[str] = "fill-mask"
-    does: ClassVar[str] = "guess words"
-    setup: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[tuple[str, ...]] = ("top_k", "targets")
-    template: ClassVar[str] = "fill-mask"
-    default_length: ClassVar[int | None] = 128
-    lower_is_better: ClassVar[tuple[str, ...]] = ("masked_lm", "perplexity")
+    kind = "masked-lm"
+    data_settings = ("text", "format", "header", "skip_broken", "max_length")
+    settings_type = MaskedLMSettings
+    head = "ForMaskedLM"
+    pipeline_tag = "fill-mask"
+    does = "guess words"
+    setup = ()
+    options = ("top_k", "targets")
+    template = "fill-mask"
+    default_length = 128
+    lower_is_better = ("masked_lm", "perplexity")
 
     def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
         self.data, self.settings = data or DataSettings(), settings or MaskedLMSettings()

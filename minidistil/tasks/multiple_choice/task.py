@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,13 +63,13 @@ class MultipleChoiceTask(TrainableTask):
         `text` is the column of the context, `pair` of what the choices go on with, `label` of the right one.
     """
 
-    kind: ClassVar[str] = "multiple-choice"
-    data_settings: ClassVar[tuple[str, ...]] = ("text", "pair", "label", "format", "header", "max_length")
-    head: ClassVar[str] = "ForMultipleChoice"
-    pipeline_tag: ClassVar[str] = "multiple-choice"
-    does: ClassVar[str] = "choose"
-    options: ClassVar[tuple[str, ...]] = ("choices", "no_truncation")
-    template: ClassVar[str] = "multiple-choice"
+    kind = "multiple-choice"
+    data_settings = ("text", "pair", "label", "format", "header", "max_length")
+    head = "ForMultipleChoice"
+    pipeline_tag = "multiple-choice"
+    does = "choose"
+    options = ("choices", "no_truncation")
+    template = "multiple-choice"
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,16 +43,16 @@ class QuestionAnsweringTask(TrainableTask):
         Of which `format` and `max_length` count.
     """
 
-    kind: ClassVar[str] = "question-answering"
-    data_settings: ClassVar[tuple[str, ...]] = ("format", "max_length")
-    head: ClassVar[str] = "ForQuestionAnswering"
-    pipeline_tag: ClassVar[str] = "question-answering"
-    does: ClassVar[str] = "answer questions"
-    options: ClassVar[tuple[str, ...]] = ("question", "n_best", "null_threshold")
-    required: ClassVar[tuple[str, ...]] = ("question",)
-    template: ClassVar[str] = "question-answering"
-    default_training_length: ClassVar[int] = 384
-    default_length: ClassVar[int | None] = 384
+    kind = "question-answering"
+    data_settings = ("format", "max_length")
+    head = "ForQuestionAnswering"
+    pipeline_tag = "question-answering"
+    does = "answer questions"
+    options = ("question", "n_best", "null_threshold")
+    required = ("question",)
+    template = "question-answering"
+    default_training_length = 384
+    default_length = 384
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()

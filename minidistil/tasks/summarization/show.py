@@ -16,11 +16,9 @@ class ShownSummaries(PredictingTask):
     """`minidistil predict` with a summariser: a text is a document."""
 
     setup: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[tuple[str, ...]] = (
-        *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
-    )
-    whole_documents: ClassVar[bool] = True
-    template: ClassVar[str] = "summarization"
+    options = (*("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),)
+    whole_documents = True
+    template = "summarization"
 
     def read_inputs(self, args: argparse.Namespace) -> list[Input]:
         """Documents of a table, or a line each."""

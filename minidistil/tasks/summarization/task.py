@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -152,13 +152,13 @@ class SummarizationTask(ShownSummaries, TrainableTask):
     settings : SummarySettings
     """
 
-    kind: ClassVar[str] = "summarization"
-    data_settings: ClassVar[tuple[str, ...]] = ("text", "label", "format", "header", "max_length")
-    settings_type: ClassVar[type[Any] | None] = SummarySettings
-    head: ClassVar[str] = "ForTokenClassification"
-    pipeline_tag: ClassVar[str] = "summarization"
-    does: ClassVar[str] = "summarise"
-    default_training_length: ClassVar[int] = 512
+    kind = "summarization"
+    data_settings = ("text", "label", "format", "header", "max_length")
+    settings_type = SummarySettings
+    head = "ForTokenClassification"
+    pipeline_tag = "summarization"
+    does = "summarise"
+    default_training_length = 512
 
     def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
         self.data = data or DataSettings()

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -58,14 +58,14 @@ class TokenClassificationTask(TrainableTask):
         `scheme`: how a model's tags are written, and "plain" also how the file's are.
     """
 
-    kind: ClassVar[str] = "token-classification"
-    data_settings: ClassVar[tuple[str, ...]] = ("label", "format", "max_length", "scheme")
-    head: ClassVar[str] = "ForTokenClassification"
-    pipeline_tag: ClassVar[str] = "token-classification"
-    does: ClassVar[str] = "classify tokens"
-    setup: ClassVar[tuple[str, ...]] = ("max_length", "scheme")
-    options: ClassVar[tuple[str, ...]] = ("aggregation",)
-    template: ClassVar[str] = "token-classification"
+    kind = "token-classification"
+    data_settings = ("label", "format", "max_length", "scheme")
+    head = "ForTokenClassification"
+    pipeline_tag = "token-classification"
+    does = "classify tokens"
+    setup = ("max_length", "scheme")
+    options = ("aggregation",)
+    template = "token-classification"
 
     def __init__(self, data: DataSettings | None = None) -> None:
         self.data = data or DataSettings()
