@@ -1,4 +1,4 @@
-"""How long a distillation will take, and how much memory and disk: from twenty steps on a part of its text.
+"""Time, memory and disk that a distillation will take, from twenty steps on a part of its text.
 
 The run itself is measured, on the beginning of every file: encoding, steps with batches, masks and
 the optimiser, a measurement of held-out text. The whole follows in proportion to bytes, steps and sequences.
@@ -39,9 +39,9 @@ class RunPlan:
     Attributes
     ----------
     text_bytes : int
-        On the disk.
+        Size of the files.
     tokens, sequences : int
-        To learn from, about.
+        Estimated size of the training data.
     steps : int
     seconds_per_step : float
     encoding, teacher, training, evaluation : float
@@ -159,7 +159,7 @@ def plan_distillation(
 
 
 def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tuple[Path, int, float]:
-    """The beginning of every file as one file: where it is, bytes of all files, and that over its own."""
+    """Join the beginnings of all files; returns the path, the bytes of all, and their ratio to those read."""
     sources = find_sources(texts, quiet=True)
     total, read = sum(source.size for source in sources), 0
     path = place / "sample.txt"
@@ -178,7 +178,7 @@ def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tu
 
 
 def _seconds_of_update(optimizer: AdamW, grads: Any) -> float:
-    """Of clipping and AdamW, once a step however many micro-batches it has."""
+    """Seconds of clipping and AdamW, once a step however many micro-batches it has."""
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
@@ -189,7 +189,7 @@ def _seconds_of_update(optimizer: AdamW, grads: Any) -> float:
 
 
 def _seconds_to_measure(model: Model, data: MaskedDataset) -> float:
-    """Of one sequence of held-out text."""
+    """Seconds to measure one sequence of held-out text."""
     some = replace(data, sequences=data.sequences.subset(np.arange(min(MEASURED, len(data))))).fixed()
     evaluate_masked_lm(model, some)  # once to warm up
     began = time.perf_counter()

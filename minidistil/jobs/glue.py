@@ -17,13 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.results import format_table, numbers, over_seeds
+from minidistil.jobs.results import format_table, numbers, over_seeds, spread
 from minidistil.model import load_to_answer
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
@@ -330,18 +329,17 @@ def spread_summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str
         for metric, value in runs[0].items():
             value = math.nan if value is None else value  # as a report that is read again has it
             if isinstance(value, Mapping) and "mean" in value:  # of `over_seeds`
-                spread = dict(value)
+                facts = dict(value)
             elif isinstance(value, float):
-                values = [math.nan if run[metric] is None else run[metric] for run in runs]
-                spread = {"mean": fmean(values), "lowest": min(values), "highest": max(values)}
+                facts = spread([math.nan if run[metric] is None else run[metric] for run in runs])
             else:
                 continue
-            means[name][metric] = spread.pop("mean")
+            means[name][metric] = facts.pop("mean")
             if metric == GLUE[name].main_metric and (len(runs) > 1 or isinstance(value, Mapping)):
-                spreads[name] = spread
+                spreads[name] = facts
     summed = summary(means)
-    for name, spread in spreads.items():
-        summed["tasks"][name] |= spread
+    for name, facts in spreads.items():
+        summed["tasks"][name] |= facts
     return summed
 
 
@@ -358,13 +356,13 @@ def glue_table(report: Mapping[str, Any]) -> str:
     """The report as a table of at most 80 columns, in hundredths."""
     models, kept = report["models"], report.get("retention")
     main = models.get("student") or models["model"]
-    spread = any("lowest" in facts for facts in main["tasks"].values())
+    ranges = any("lowest" in facts for facts in main["tasks"].values())
     order = ["against" if "against" in models else "teacher", "student", "model"]
     order = [name for name in order if name in models]
-    rows = [[_named("", ""), *order, *(["low - high"] if spread else []), *(["retained"] if kept else [])]]
+    rows = [[_named("", ""), *order, *(["low - high"] if ranges else []), *(["retained"] if kept else [])]]
     for name, facts in main["tasks"].items():
         cells = [_metrics(models[model]["tasks"].get(name, {}), name) for model in order]
-        if spread:
+        if ranges:
             low, high = (facts.get(key) for key in ("lowest", "highest"))
             cells.append("" if low is None else f"{100 * low:.1f} - {100 * high:.1f}")
         if kept:
@@ -372,7 +370,7 @@ def glue_table(report: Mapping[str, Any]) -> str:
         shown = ", ".join(title for metric, title in GLUE[name].metrics.items() if metric in facts)
         rows.append([_named(GLUE[name].title, shown), *cells])
     for key, what in (("macro", "first metric"), ("glue_score", "as GLUE counts")):
-        cells = [f"{100 * models[model][key]:.1f}" for model in order] + [""] * spread
+        cells = [f"{100 * models[model][key]:.1f}" for model in order] + [""] * ranges
         rows.append([_named("mean", what), *cells, *([_percent(kept.get(key))] if kept else [])])
     if DIAGNOSTIC in main:
         cells = [f"{100 * models[m][DIAGNOSTIC]:.1f}" if DIAGNOSTIC in models[m] else "" for m in order]

@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""Versions and machine that a run was made with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def provenance() -> dict[str, Any]:
 
 
 def cpuinfo() -> dict[str, str]:
-    """What Linux says of the first processor, by its own names; empty elsewhere."""
+    """Facts of the first processor, by the names of Linux; empty elsewhere."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
@@ -37,5 +37,5 @@ def cpuinfo() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Its name."""
+    """Name of the processor."""
     return cpuinfo().get("model name", platform.processor() or platform.machine())

@@ -51,12 +51,15 @@ def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         # A report that is read again has null for what is not defined.
         defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in each]
         for key in numbers(defined[0]):
-            values = [facts[key] for facts in defined]
-            spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
-            models[name][key] = spread
+            models[name][key] = spread([facts[key] for facts in defined])
         models[name] |= {key: each[0][key] for key in ("positive",) if key in each[0]}
     about = {k: v for k, v in reports[0].items() if k != "models"}
     return {**about, "seeds": len(reports), "models": models}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, lowest and highest."""
+    return {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
 
 
 def numbers(found: Mapping[str, Any]) -> dict[str, float]:

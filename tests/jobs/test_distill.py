@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from masked_text_toy import PRETRAIN, SMALL, sentences
 from tiny import BAD, GOOD, OTHER, make_encoder
 
 from minidistil import threads
@@ -23,29 +24,12 @@ from minidistil.jobs.masked_text import table
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.losses import cross_entropy
 from minidistil.model import BertForMaskedLM, BertModel, DistilBertForMaskedLM, load_model
-from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
 from minidistil.tasks.masked_lm.task import evaluate_masked_lm
 
 KILLS = int(os.environ.get("MINIDISTIL_KILLS", "3"))  # for a long test, more
 
-SMALL = ["data.max_length=24", "data.shortest=4", "data.held_out=0.1", "train.batch_size=16"]
-PRETRAIN = [
-    *SMALL, "model.layers=2", "model.width=24", "model.heads=2", "model.intermediate=32",
-    "model.positions=24", "model.vocabulary=100", "train.epochs=12", "train.lr=5e-3",
-]  # fmt: skip
 DISTIL = [*SMALL, "student.freeze=['positions']", "train.epochs=2", "train.lr=2e-3", "train.save_every=3"]
-
-
-def sentences(n=400):
-    """Two words in a row are alike: what is hidden can be guessed from its neighbour."""
-    lines = []
-    for i in range(n):
-        a, b = (int(x) for x in random_order(8, i)[:2])
-        good = GOOD if i % 2 else BAD
-        first, second = good[a % 4], good[b % 4]
-        lines.append(f"the {OTHER[2 + a % 3]} is {first} {first} and {second} {second}")
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +68,6 @@ def test_pretraining_from_nothing_learns(place):
     model = load_model(place / "teacher" / "model", strict=True)
     assert isinstance(model, BertForMaskedLM)
     assert (place / "teacher" / "tokenizer" / "vocab.txt").exists()
-
-
-def test_pretraining_from_an_encoder_keeps_its_words(place, tmp_path):
-    encoder = make_encoder(tmp_path)
-    recipe = load_recipe(PretrainingRecipe, changes=[*SMALL, "train.max_steps=2", "train.lr=0"])
-    Pretraining(str(encoder), [place / "text"], recipe, tmp_path / "lm", quiet=True).run()
-    model, before = load_model(tmp_path / "lm" / "model"), BertModel.from_pretrained(encoder)
-    name = "encoder.layer.5.output.dense.weight"
-    np.testing.assert_array_equal(model.params[f"bert.{name}"], before.params[name])
-    assert (tmp_path / "lm" / "model" / "vocab.txt").read_text() == (encoder / "vocab.txt").read_text()
 
 
 def test_what_a_distillation_leaves(place, student):
@@ -373,33 +347,6 @@ def test_text_can_be_corrected_until_some_was_encoded(place, tmp_path):
         GeneralDistillation(teacher, [text], recipe, out, quiet=True).run()
     text.write_text(sentences(50))
     GeneralDistillation(teacher, [text], recipe, out, quiet=True).run()
-
-
-@pytest.mark.parametrize("source", ["encoder", None])
-def test_a_run_inside_the_folder_of_its_text_is_no_text(source, tmp_path):
-    (tmp_path / "a.txt").write_text(sentences(60))
-    encoder = str(make_encoder(tmp_path / ".hidden")) if source else None
-    recipe = load_recipe(PretrainingRecipe, changes=[*PRETRAIN, "train.max_steps=1"])
-    for _ in range(2):
-        report = Pretraining(encoder, [tmp_path], recipe, tmp_path / "runs" / "a", quiet=True).run()
-    assert report["documents"] == 60
-
-
-def test_a_vocabulary_of_an_attempt_that_failed_gives_way(tmp_path):
-    (tmp_path / "a.txt").write_text(sentences(60).title())
-
-    def run(*changes):
-        recipe = load_recipe(PretrainingRecipe, changes=[*PRETRAIN, "train.max_steps=1", *changes])
-        return Pretraining(None, [tmp_path / "a.txt"], recipe, tmp_path / "run", quiet=True)
-
-    with pytest.raises(DataError, match="nothing to learn from"):
-        run("data.shortest=24").run()
-    shutil.rmtree(tmp_path / "run" / "corpus")
-    run("model.lowercase=false").run()
-    config = json.loads((tmp_path / "run" / "model" / "tokenizer_config.json").read_text())
-    assert config["do_lower_case"] is False
-    with pytest.raises(ConfigError, match="holds another run"):
-        run().run()
 
 
 def test_the_command_line(place, tmp_path, capsys):

@@ -12,7 +12,7 @@ from minidistil import BertConfig
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.results import over_seeds, table
+from minidistil.jobs.results import table
 from minidistil.model import BertForSequenceClassification, load_model
 from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
@@ -218,17 +218,6 @@ def test_a_teacher_needs_no_labels_of_a_named_task(place, tuned, tmp_path):
         job(place, tmp_path / "t", train=tmp_path / "texts.tsv", teacher=str(tuned[0])).run()
 
 
-def test_spread_of_what_is_not_defined(tmp_path):
-    """A report that is read again has null for a correlation with a constant; it keeps its place."""
-
-    def tune(seed, out):
-        return {"models": {"model": {"pearson": [None, 0.5][seed], "layers": 2, "confusion": []}}}
-
-    found = over_seeds(tune, 2, tmp_path)["models"]["model"]
-    assert list(found) == ["pearson", "layers"]
-    assert np.isnan(found["pearson"]["mean"])
-
-
 def test_triplets_take_the_labels_along(place, tuned, tmp_path):
     changes = ["teaching.terms={soft = 1.0, hard = 0.0, triplet = 1.0}", "train.epochs=1"]
     job(place, tmp_path / "s", *changes, teacher=str(tuned[0])).run()
@@ -304,7 +293,7 @@ def test_lengths_are_what_is_said_or_learnt_or_what_the_model_has(name, usual):
     tokenizer = window_toy.make_tokenizer()
 
     def lengths(said=None, kept=None, positions=512, model_max_length=512):
-        """What is learnt from, and what is read."""
+        """Lengths that are learnt from, and that are read."""
         extra = TrainingRecord(max_length=kept).merged_into({})
         config = BertConfig(max_position_embeddings=positions, extra=extra)
         task, own = (
@@ -414,17 +403,3 @@ def test_a_directory_of_seeds_is_no_model(tmp_path, capsys):
     (tmp_path / "seed-0").mkdir()
     assert main(["predict", str(tmp_path), "a film"]) == 3
     assert f"it has a model for each seed, such as {tmp_path / 'seed-0'}" in capsys.readouterr().err
-
-
-def test_the_table_has_numbers_and_spreads():
-    """What an evaluation says of each class is in the report, but no line of the table."""
-    facts = {"f1": 0.5, "classes": {"LOC": {"f1": 0.5}}, "types": {}, "confusion": [[1]]}
-    spread = {"accuracy": {"mean": 0.75, "lowest": 0.5, "highest": 1.0}}
-    shown = table({"task": "t", "examples": 1, "models": {"teacher": facts, "student": spread}})
-    assert "0.7500 (0.5000 to 1.0000)" in shown
-    wide = {"mean": 35753.1899, "lowest": 34341.1351, "highest": 37165.2448}
-    models = {"teacher": {"perplexity": 37165.2448}, "student": {"perplexity": wide}}
-    line = table({"task": "t", "examples": 1, "models": models}).splitlines()[1]
-    assert line.split("  ")[-1].strip() == "35753 (34341 to 37165)"
-    assert len(line) <= 80
-    assert all(word not in shown for word in ("LOC", "classes", "types", "confusion"))

@@ -43,7 +43,7 @@ class Asset:
     name : str
         Of its directory in the cache.
     title : str
-        What messages call it.
+        Its name in messages.
     archive : Archive
     members : mapping of str to str
         Our file name, which may have a folder: path inside the archive; `a!b` is b inside the archive a
@@ -124,7 +124,7 @@ REVIEWS = Asset(
 
 
 def cache_dir() -> Path:
-    """Where fetched files are kept: MINIDISTIL_CACHE, else the platform's folder for caches."""
+    """Folder of fetched files: MINIDISTIL_CACHE, else the platform's folder for caches."""
     chosen = os.environ.get("MINIDISTIL_CACHE")
     if chosen:
         return _of_home(lambda: Path(chosen).expanduser()).absolute()

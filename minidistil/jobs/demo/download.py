@@ -32,7 +32,7 @@ TIMEOUT = 60.0  # seconds without an answer
 
 
 class DownloadError(Exception):
-    """Why a download came to nothing. Callers say what to do about it."""
+    """A failed download, with its reason. Callers say what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Archive:
     Attributes
     ----------
     package, version : str
-        What pip knows it by.
+        Name and version for pip.
     name : str
         File name; .whl or .tar.gz.
     sha256 : str

@@ -65,7 +65,7 @@ def fingerprint(out):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, encoder):
-    """What a run gives that nobody stopped."""
+    """Result of a run that nobody stopped."""
     out = tmp_path_factory.mktemp("undisturbed") / "run"
     with pytest.MonkeyPatch.context() as patch:
         provide(patch.setattr, encoder)
