@@ -1,5 +1,7 @@
 """Vectors and sentences for the tests of embeddings."""
 
+import json
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from minidistil.embeddings import EmbeddingSettings
 from minidistil.ops.philox import random_order
 
 modest = settings(derandomize=True, deadline=None, max_examples=60)
+TEXTS = ["the film is warm", "a dull plot", "the warm film", "a dull and tired plot", "the film is warm"]
+
 whole = st.integers(-2, 2)  # coordinates of which many vectors are alike, opposite, or zero
 
 
@@ -42,3 +46,11 @@ class ToyEncoder:
 
     def encode(self, texts, *, quiet=True):
         return np.array([[float(x) for x in text.split()] for text in texts], np.float32).reshape(-1, 2)
+
+
+def write(place, **files):
+    """JSON files by their names without ".json"; "/" is written "__"."""
+    for name, value in files.items():
+        path = place / (name.replace("__", "/") + ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value if isinstance(value, str) else json.dumps(value))

@@ -43,8 +43,8 @@ def mine_bitext(
 
     Raises
     ------
-    InputError, UsageError
-        As of `search`; an unknown strategy.
+    UsageError
+        k below 1, or an unknown strategy.
 
     Notes
     -----

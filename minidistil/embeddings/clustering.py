@@ -1,4 +1,7 @@
-"""Clustering of vectors: spherical k-means, and community detection by a threshold."""
+"""Clustering of vectors: spherical k-means, and community detection by a threshold.
+
+Vectors of other shapes, a NaN and an Inf are an InputError.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,6 @@ def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = 
 
     Raises
     ------
-    InputError
-        Vectors of another shape, a NaN, an Inf.
     UsageError
         k out of range.
 
@@ -117,7 +118,7 @@ def communities(
 
     Raises
     ------
-    InputError, UsageError
+    UsageError
         As of `duplicates`.
 
     Notes

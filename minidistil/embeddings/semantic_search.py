@@ -1,7 +1,7 @@
 """Semantic search: exact k nearest neighbours (kNN) among vectors, and near-duplicates.
 
 Work is done in blocks of rows against blocks of rows, so memory grows with the number of results and not with
-the square of the number of vectors.
+the square of the number of vectors. Vectors of other shapes, a NaN and an Inf are an InputError.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from minidistil.embeddings.similarity import (
     similarities,
 )
 from minidistil.errors import InputError, UsageError
-from minidistil.progress import Progress
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -69,7 +68,6 @@ def search(
     k: int = 5,
     *,
     similarity: Similarity = "cosine",
-    progress: Progress | None = None,
 ) -> Hits:
     """Search a corpus for the k vectors nearest to each query; of equally near ones the first.
 
@@ -82,13 +80,9 @@ def search(
         At least 1; a smaller corpus is found whole.
     similarity : {"cosine", "dot", "euclidean", "manhattan"}
         `SentenceEncoder.settings.similarity` is the one that an encoder was trained for.
-    progress : Progress, optional
-        Counts queries.
 
     Raises
     ------
-    InputError
-        Vectors of other shapes, a NaN, an Inf.
     UsageError
         k below 1, or an unknown similarity.
     """
@@ -109,18 +103,10 @@ def search(
             if best.shape[1] > k:
                 best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
         nearest[rows] = np.sort(best, axis=1)[:, ::-1]
-        if progress is not None:
-            progress.update(len(some))
     return Hits(LAST_INDEX - (nearest & LAST_INDEX), _as_scores(nearest >> INDEX_BITS))
 
 
-def duplicates(
-    vectors: npt.ArrayLike,
-    threshold: float,
-    *,
-    similarity: Similarity = "cosine",
-    progress: Progress | None = None,
-) -> Pairs:
+def duplicates(vectors: npt.ArrayLike, threshold: float, *, similarity: Similarity = "cosine") -> Pairs:
     """Mine near-duplicates (paraphrases): all pairs i < j that score at least `threshold`.
 
     Parameters
@@ -130,8 +116,6 @@ def duplicates(
         Of a cosine from -1 to 1. There are N^2 / 2 pairs, and a low threshold keeps them all.
     similarity
         As of `search`. The score of a distance is below 0.
-    progress : Progress, optional
-        Counts vectors.
 
     Returns
     -------
@@ -140,8 +124,8 @@ def duplicates(
 
     Raises
     ------
-    InputError, UsageError
-        As of `search`; a threshold that no score can reach.
+    UsageError
+        A threshold that no score can reach, or an unknown similarity.
     """
     x = as_vectors("vectors", vectors)
     check_threshold(threshold, similarity)
@@ -156,8 +140,6 @@ def duplicates(
             i, j = np.nonzero(np.triu(block >= least, 1 + rows.start - columns.start))
             pairs.append(np.stack([i + rows.start, j + columns.start], axis=1))
             scores.append(block[i, j])
-        if progress is not None:
-            progress.update(len(some))
     return best_first(np.concatenate(pairs), np.concatenate(scores))
 
 
@@ -197,7 +179,7 @@ def retrieval_accuracy(
     Raises
     ------
     InputError
-        Other shapes, or no queries.
+        No queries.
 
     Notes
     -----

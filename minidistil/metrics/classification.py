@@ -1,4 +1,7 @@
-"""Scores of predictions that name one class for each example."""
+"""Metrics of predictions that name one class for each example.
+
+Labels and predictions are integers [N], N > 0, from 0 up; others are an InputError.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,6 @@ def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labe
     Parameters
     ----------
     labels, predictions : int [N]
-        Classes from 0 to `num_labels` - 1.
     num_labels : int
         C, the number of classes, whether they occur or not.
 
@@ -37,11 +39,6 @@ def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labe
     -------
     int64 [C, C]
         The row is the true class, the column the predicted one, as in scikit-learn.
-
-    Raises
-    ------
-    InputError
-        Not integers of one length N > 0, or a class out of range.
     """
     y, p = _classes(labels, predictions, num_labels)
     counts = np.bincount(y * num_labels + p, minlength=num_labels * num_labels)
@@ -54,12 +51,6 @@ def accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
     Parameters
     ----------
     labels, predictions : int [N]
-        Classes from 0.
-
-    Raises
-    ------
-    InputError
-        Not integers >= 0 of one length N > 0.
     """
     y, p = _classes(labels, predictions)
     return float((y == p).mean())
@@ -71,14 +62,8 @@ def precision_recall_f1(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_l
     Parameters
     ----------
     labels, predictions : int [N]
-        Classes from 0 to `num_labels` - 1.
     num_labels : int
         C, the number of classes, whether they occur or not.
-
-    Raises
-    ------
-    InputError
-        Not integers of one length N > 0, or a class out of range.
 
     Notes
     -----
@@ -98,7 +83,6 @@ def f1(
     Parameters
     ----------
     labels, predictions : int [N]
-        Classes from 0.
     average : {"binary", "macro", "micro", "weighted"}
         binary: F1 of class 1 of the two classes 0 and 1. macro: mean over the classes. weighted: mean
         weighted by support. micro: F1 of the summed counts, which is the accuracy.
@@ -106,7 +90,7 @@ def f1(
     Raises
     ------
     InputError
-        Not integers >= 0 of one length N > 0, or "binary" with other classes than 0 and 1.
+        "binary" with other classes than 0 and 1.
     UsageError
         An unknown average.
 
@@ -117,7 +101,7 @@ def f1(
     """
     if average == "binary":
         return float(precision_recall_f1(labels, predictions, 2).f1[1])
-    return _counts_of_those_that_occur(*_classes(labels, predictions)).f1(average)
+    return _counts_of_occurring(*_classes(labels, predictions)).f1(average)
 
 
 def matthews_correlation(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
@@ -126,12 +110,7 @@ def matthews_correlation(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> f
     Parameters
     ----------
     labels, predictions : int [N]
-        Classes from 0, two or more of them.
-
-    Raises
-    ------
-    InputError
-        Not integers >= 0 of one length N > 0.
+        Two classes or more.
 
     Notes
     -----
@@ -145,7 +124,7 @@ def matthews_correlation(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> f
     """
     y, p = _classes(labels, predictions)
     n = len(y)
-    hits, predicted, actual = _counts_of_those_that_occur(y, p)
+    hits, predicted, actual = _counts_of_occurring(y, p)
     above = int(hits.sum()) * n - int(actual @ predicted)
     below = (n * n - int(predicted @ predicted)) * (n * n - int(actual @ actual))
     return above / math.sqrt(below) if below else 0.0
@@ -167,7 +146,7 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
     Raises
     ------
     InputError
-        Shapes that do not fit, a class out of range, NaN, rows that are no probabilities, or no bins.
+        NaN, rows that are no probabilities, or no bins.
 
     Notes
     -----
@@ -203,7 +182,7 @@ def _counts(y: IntArray, p: IntArray, num_labels: int) -> Counts:
     return Counts(*(np.bincount(x, minlength=num_labels) for x in (y[y == p], p, y)))
 
 
-def _counts_of_those_that_occur(y: IntArray, p: IntArray) -> Counts:
+def _counts_of_occurring(y: IntArray, p: IntArray) -> Counts:
     """Counts of the classes in either array, numbered anew: their own numbers may be large."""
     classes, numbers = np.unique(np.stack([y, p]), return_inverse=True)
     y, p = numbers.reshape(2, -1)

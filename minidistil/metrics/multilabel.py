@@ -1,4 +1,8 @@
-"""Scores of predictions that name any number of classes for each example."""
+"""Metrics of predictions that name any number of classes for each example.
+
+Labels and predictions are matrices [N, C] of 0 and 1 in any dtype, 1 for each class of an example; others are
+an InputError.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,7 @@ def subset_accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
 
     Parameters
     ----------
-    labels, predictions : 0 or 1 [N, C], any dtype
-        1 for each class an example has.
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, or nothing to score.
+    labels, predictions : 0 or 1 [N, C]
 
     Notes
     -----
@@ -34,13 +32,7 @@ def multilabel_precision_recall_f1(labels: npt.ArrayLike, predictions: npt.Array
 
     Parameters
     ----------
-    labels, predictions : 0 or 1 [N, C], any dtype
-        1 for each class an example has.
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, or nothing to score.
+    labels, predictions : 0 or 1 [N, C]
 
     Notes
     -----
@@ -54,15 +46,12 @@ def multilabel_f1(labels: npt.ArrayLike, predictions: npt.ArrayLike, average: Av
 
     Parameters
     ----------
-    labels, predictions : 0 or 1 [N, C], any dtype
-        1 for each class an example has.
+    labels, predictions : 0 or 1 [N, C]
     average : {"macro", "micro", "weighted"}
         macro: mean over the classes. weighted: mean weighted by support. micro: F1 of the summed counts.
 
     Raises
     ------
-    InputError
-        Other shapes or entries, or nothing to score.
     UsageError
         An unknown average.
 

@@ -2,6 +2,8 @@
 
 Equal scores have no order, so no metric rewards them: within a query a relevant item comes last among its
 equals; `auroc` counts equals half, and `average_precision` takes them as one.
+
+Inputs of other shapes or entries are an InputError, as are NaN and a query without anything relevant.
 """
 
 from __future__ import annotations
@@ -35,11 +37,6 @@ def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> floa
     scores : real [Q, N]
         Infinite ones may be among them: -inf puts an item last.
     k : int
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, NaN, a query without anything relevant, or k < 1.
     """
     _check_k(k)
     found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
@@ -49,8 +46,8 @@ def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> floa
 def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int | None = None) -> float:
     """1 / rank of the first relevant item, mean over queries (Voorhees 1999, the TREC-8 question track).
 
-    With `k` a query whose first one is not among the k highest scores counts 0: MRR@k. Else parameters and
-    errors as for `recall_at_k`.
+    With `k` a query whose first one is not among the k highest scores counts 0: MRR@k. Parameters as of
+    `recall_at_k`.
     """
     found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
     if k is not None:
@@ -68,11 +65,6 @@ def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
         How well each item answers each query; at least one of each query's is above 0.
     scores : real [Q, N]
     k : int
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, NaN, a query without anything relevant, or k < 1.
 
     Notes
     -----
@@ -144,11 +136,6 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
         Both occur.
     scores : real [N]
 
-    Raises
-    ------
-    InputError
-        Other shapes or entries, NaN, or labels of one class only, where it is not defined.
-
     Notes
     -----
     Hanley and McNeil (1982, Radiology 143): it is the statistic of Mann and Whitney divided by its largest
@@ -173,11 +160,6 @@ def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     labels : 0 or 1 [N]
         1 occurs.
     scores : real [N]
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, NaN, or no label 1.
 
     Notes
     -----

@@ -1,4 +1,7 @@
-"""Scores of predicted numbers: how near they are, and whether they rise and fall with the true ones."""
+"""Metrics of predicted numbers: errors and correlations.
+
+Inputs are finite numbers of one length N > 0; others are an InputError.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,6 @@ def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> fl
     Parameters
     ----------
     targets, predictions : real [N]
-
-    Raises
-    ------
-    InputError
-        Not finite numbers of one length N > 0.
     """
     t, p = _finite("targets", targets), _finite("predictions", predictions)
     same_length(("targets", "predictions"), t, p)
@@ -29,7 +27,7 @@ def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> fl
 
 
 def mean_absolute_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
-    """Mean of |prediction - target|. Parameters and errors as for `mean_squared_error`."""
+    """Mean of |prediction - target|; parameters as of `mean_squared_error`."""
     t, p = _finite("targets", targets), _finite("predictions", predictions)
     same_length(("targets", "predictions"), t, p)
     return float(np.abs(p - t).mean())
@@ -46,11 +44,6 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     -------
     float
         NaN if x or y is constant, as scipy's `pearsonr`: the correlation is then 0 / 0. A single pair is.
-
-    Raises
-    ------
-    InputError
-        Not finite numbers of one length N > 0.
 
     Notes
     -----
@@ -74,11 +67,6 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     -------
     float
         NaN if x or y is constant, as scipy's `spearmanr`. A single pair is.
-
-    Raises
-    ------
-    InputError
-        Not finite numbers of one length N > 0.
 
     Notes
     -----

@@ -1,4 +1,7 @@
-"""Selective classification: answers with a score below a threshold are rejected."""
+"""Selective classification: answers with a score below a threshold are rejected.
+
+Inputs of other shapes or entries, and NaN, are an InputError.
+"""
 
 from __future__ import annotations
 
@@ -45,18 +48,13 @@ def rejection_accuracy(
         Of the best answers.
     threshold : float
         An answer is given at this score or above.
-
-    Raises
-    ------
-    InputError
-        Other shapes or entries, or NaN.
     """
     hits, none, s = _samples(correct, out_of_scope, scores)
     return float(np.where(none, s < threshold, hits & (s >= threshold)).mean())
 
 
 def best_threshold(correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: npt.ArrayLike) -> Threshold:
-    """Threshold with the highest `rejection_accuracy`, whose parameters and errors it shares.
+    """Threshold with the highest `rejection_accuracy`, whose parameters it shares.
 
     Of several equally good ones it has the widest margin to the scores on either side, halfway between them;
     below the lowest and above the highest score the margin is 0.

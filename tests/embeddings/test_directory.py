@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import CONFIG, make_classifier, make_encoder
+from embeddings_toy import write
+from tiny import CONFIG, make_encoder
 
-from minidistil import pipeline
 from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.layers import ACTIVATIONS, Dense, LayerNorm, Normalize
+from minidistil.embeddings.layers import Dense, LayerNorm, Normalize
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.errors import ConfigError, InputError, UsageError, WeightsError
 from minidistil.model import BertModel, load_model
-from minidistil.model.packed_model import get_backend
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.safetensors_file import write_safetensors
 
@@ -32,14 +31,6 @@ NEW = {
     "LayerNorm": "sentence_transformers.sentence_transformer.modules.layer_norm.LayerNorm",
 }
 TEXTS = ["the warm film", "", "a dull plot with the tired cast"]
-
-
-def write(place, **files):
-    """JSON files by their names without ".json"; "/" is written "__"."""
-    for name, value in files.items():
-        path = place / (name.replace("__", "/") + ".json")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(value if isinstance(value, str) else json.dumps(value))
 
 
 def modules(*kinds, new=False, folders=True):
@@ -139,27 +130,6 @@ def test_steps_in_their_order(place, bare, backend):
     encoder.save(place.parent / "saved")
     again = SentenceEncoder.from_pretrained(place.parent / "saved", backend=backend)
     np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
-
-
-@pytest.mark.parametrize("name", ["numba", "numpy"])
-def test_activations(name):
-    backend = get_backend(name)
-    x = np.array([[-30.0, -0.5, 0, 0.5, 30]])
-    by_hand = {
-        "Identity": x,
-        "Tanh": np.tanh(x),
-        "ReLU": [[0, 0, 0, 0.5, 30]],
-        "GELU": [[0, -0.5 * 0.3085375387, 0, 0.5 * 0.6914624613, 30]],
-        "Sigmoid": 1 / (1 + np.exp(-x)),
-        "SiLU": x / (1 + np.exp(-x)),
-        "LeakyReLU": [[-0.3, -0.005, 0, 0.5, 30]],
-        "ELU": [[-1, math.exp(-0.5) - 1, 0, 0.5, 30]],
-        "Softplus": np.log1p(np.exp(x)),
-    }
-    assert by_hand.keys() == ACTIVATIONS.keys()
-    for name, expected in by_hand.items():
-        np.testing.assert_allclose(ACTIVATIONS[name](x, backend), expected, atol=1e-9)
-        assert ACTIVATIONS[name](x.astype(np.float32), backend).dtype == np.float32
 
 
 def test_the_encoder_lies_where_modules_says(place, bare):
@@ -390,25 +360,6 @@ def test_layers_that_are_damaged(place):
         SentenceEncoder.from_pretrained(place).encode(TEXTS)
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"pooling": "sum"}, "pooling is 'sum'"),
-        ({"pooling": ["mean"]}, "pooling must be str"),
-        ({"normalize": "no"}, "normalize must be bool"),
-        ({"max_length": 8.5}, "max_length must be an integer"),
-        ({"truncate_dim": 0}, "truncate_dim must be an integer of at least 1"),
-        ({"similarity": "sine"}, "similarity is 'sine': expected one of cosine"),
-        ({"prompts": {"a": 3}}, "prompt 'a' must be str"),
-        ({"default_prompt_name": "a"}, "there is no prompt 'a'"),
-        ({"prompt": 3}, "a prompt must be str"),
-    ],
-)
-def test_options_that_cannot_be(made, option, message):
-    with pytest.raises(UsageError, match=message):
-        SentenceEncoder.from_pretrained(made, **option)
-
-
 def test_pickled_weights_are_refused(place):
     write(place, modules=modules("Transformer", "Pooling", "Dense"))
     write(place, **{"1_Pooling__config": {}})
@@ -426,28 +377,6 @@ def test_a_cross_encoder_lends_its_encoder(place):
     write(place, modules=modules("Transformer"))
     write(place, config_sentence_transformers={"model_type": "CrossEncoder", "default_prompt_name": "x"})
     assert read_settings(place) == EmbeddingSettings()
-
-
-def test_where_a_cross_encoder_says_what_its_score_goes_through(tmp_path):
-    """Beside config.json, in whose place sentence-transformers 6 puts it, and goes before it."""
-    place = make_classifier(tmp_path, id2label={0: "LABEL_0"})
-    names = {"Sigmoid": "torch.nn.modules.activation.Sigmoid", "Identity": "torch.nn.modules.linear.Identity"}
-    config = json.loads((place / "config.json").read_text())
-    write(
-        place,
-        config={**config, "sentence_transformers": {"activation_fn": names["Identity"], "version": "4"}},
-    )
-    (raw,) = pipeline("text-classification", place)("warm")
-    write(
-        place, config_sentence_transformers={"model_type": "CrossEncoder", "activation_fn": names["Sigmoid"]}
-    )
-    classify = pipeline("text-classification", place)
-    assert classify("warm")[0].score == pytest.approx(1 / (1 + math.exp(-raw.score)), rel=1e-9)
-    classify.model.save_pretrained(tmp_path / "saved", tokenizer=classify.tokenizer)
-    assert pipeline("text-classification", tmp_path / "saved")("warm") == classify("warm")
-    write(place, config_sentence_transformers={"model_type": "CrossEncoder", "activation_fn": 3})
-    with pytest.raises(ConfigError, match=r"config_sentence_transformers.json: activation_fn is 3"):
-        pipeline("text-classification", place)
 
 
 def test_files_of_every_version_can_be_written_over(place):
