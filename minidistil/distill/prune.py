@@ -21,7 +21,7 @@ from minidistil.distill.residual_stream import ResidualStream
 from minidistil.errors import ConfigError
 from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
-from minidistil.model.modules import FeedForward, SelfAttention
+from minidistil.model.modules import FeedForward, Linear, Norm, SelfAttention
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.layernorm import layernorm_forward
 from minidistil.threads import single_threaded_blas
@@ -196,7 +196,7 @@ def _values(
     embeddings = model.encoder.embeddings
     for table in embeddings.tables:
         yield table.name, stream.read(_read(model, table.name))
-    yield from _norm(model, embeddings.norm.name, stream)
+    yield from _norm(model, embeddings.norm, stream)
     for layer, layer_scores in zip(model.encoder.layers, scores, strict=True):
         for sublayer in layer.sublayers:
             if isinstance(sublayer.f, SelfAttention):
@@ -204,9 +204,9 @@ def _values(
                 yield from _attention(model, sublayer.f, stream, kept)
             else:
                 yield from _feed_forward(model, sublayer.f, stream, covariance, config.intermediate_size)
-            yield from _norm(model, sublayer.norm.name, stream)
+            yield from _norm(model, sublayer.norm, stream)
     for head in model.heads:
-        yield from _head(model, head, stream, config)
+        yield from _head(model, head, stream)
 
 
 def _attention(model: Model, attention: SelfAttention, stream: ResidualStream, heads: Indices) -> Values:
@@ -215,69 +215,68 @@ def _attention(model: Model, attention: SelfAttention, stream: ResidualStream, h
     kept = np.zeros(model.config.hidden_size, bool)
     kept[(heads[:, None] * size + np.arange(size)).ravel()] = True  # a head has D neighbouring rows
     for part in (attention.query, attention.key, attention.value):
-        weight, bias = _linear(model, part.name)
-        yield part.names[0], stream.read(weight[kept])
-        yield part.names[1], bias[kept]
-    value_bias = bias  # the last of the three
-    weight, bias = _linear(model, attention.out.name)
-    yield attention.out.names[0], stream.write(weight[:, kept])
-    constant = bias + weight[:, ~kept] @ value_bias[~kept]  # what heads that go add wherever they look
-    yield attention.out.names[1], stream.write(constant)
+        weight, part_bias = _linear(model, part)
+        yield from _named(part, stream.read(weight[kept]), part_bias[kept])
+    weight, bias = _linear(model, attention.out)
+    constant = weight[:, ~kept] @ part_bias[~kept]  # of the values: heads that go add it wherever they look
+    yield from _named(attention.out, stream.write(weight[:, kept]), stream.write(bias + constant))
 
 
 def _feed_forward(
     model: Model, block: FeedForward, stream: ResidualStream, covariance: Array, neurons: int
 ) -> Values:
     """Some neurons of a layer, between projected ends."""
-    up, down = block.up.name, block.down.name
-    (up_weight, up_bias), (down_weight, down_bias) = _linear(model, up), _linear(model, down)
-    variance = (up_weight @ covariance * up_weight).sum(1)  # [I], of what each neuron reads
-    kept = _highest(variance * np.square(down_weight).sum(0), neurons)
-    yield f"{up}.weight", stream.read(up_weight[kept])
-    yield f"{up}.bias", up_bias[kept]
-    yield f"{down}.weight", stream.write(down_weight[:, kept])
-    yield f"{down}.bias", stream.write(down_bias)
+    (up, up_bias), (down, down_bias) = _linear(model, block.up), _linear(model, block.down)
+    variance = (up @ covariance * up).sum(1)  # [I], of what each neuron reads
+    kept = _highest(variance * np.square(down).sum(0), neurons)
+    yield from _named(block.up, stream.read(up[kept]), up_bias[kept])
+    yield from _named(block.down, stream.write(down[:, kept]), stream.write(down_bias))
 
 
-def _head(model: Model, head: Head, stream: ResidualStream, config: ModelConfig) -> Values:
+def _head(model: Model, head: Head, stream: ResidualStream) -> Values:
     """A head on the stream."""
-    if isinstance(head, Pooler | PooledHead):
-        pooler = head if isinstance(head, Pooler) else head.pooler
-        weight, bias = _linear(model, pooler.dense.name)
-        importance = np.linalg.norm(weight, axis=1)
-        if isinstance(head, PooledHead):
-            class_weight, class_bias = _linear(model, head.classifier.name)
-            kept = _highest(importance * np.linalg.norm(class_weight, axis=0), config.hidden_size)
-            yield f"{head.classifier.name}.weight", class_weight[:, kept]
-            yield f"{head.classifier.name}.bias", class_bias
-        else:
-            kept = _highest(importance, config.hidden_size)
-        yield f"{pooler.dense.name}.weight", stream.read(weight[kept])
-        yield f"{pooler.dense.name}.bias", bias[kept]
-    elif isinstance(head, MaskedLMHead):
-        weight, bias = _linear(model, head.dense.name)
-        yield f"{head.dense.name}.weight", stream.write(stream.read(weight))
-        yield f"{head.dense.name}.bias", stream.write(bias)
-        yield from _norm(model, head.norm.name, stream)
-        decoder, decoder_bias = head.decoder_names
-        if decoder != head.word:  # untied
-            yield decoder, stream.read(_read(model, decoder))
-        yield decoder_bias, _read(model, decoder_bias)
-    else:  # one linear layer on every token
-        weight_spec, bias_spec = head.specs()
-        yield weight_spec.name, stream.read(_read(model, weight_spec.name))
-        yield bias_spec.name, _read(model, bias_spec.name)
+    match head:
+        case Pooler():
+            yield from _pooler(model, head, stream, np.ones(head.dense.outputs))[1]
+        case PooledHead():
+            weight, bias = _linear(model, head.classifier)
+            kept, pooler = _pooler(model, head.pooler, stream, np.linalg.norm(weight, axis=0))
+            yield from _named(head.classifier, weight[:, kept], bias)
+            yield from pooler
+        case MaskedLMHead():
+            weight, bias = _linear(model, head.dense)
+            yield from _named(head.dense, stream.write(stream.read(weight)), stream.write(bias))
+            yield from _norm(model, head.norm, stream)
+            decoder, decoder_bias = head.decoder_names
+            if decoder != head.word:  # untied
+                yield decoder, stream.read(_read(model, decoder))
+            yield decoder_bias, _read(model, decoder_bias)
+        case _:  # one linear layer on every token
+            weight_spec, bias_spec = head.specs()
+            yield weight_spec.name, stream.read(_read(model, weight_spec.name))
+            yield bias_spec.name, _read(model, bias_spec.name)
 
 
-def _norm(model: Model, name: str, stream: ResidualStream) -> Values:
-    gain, bias = stream.norm(*_linear(model, name))
-    yield f"{name}.weight", gain
-    yield f"{name}.bias", bias
+def _pooler(model: Model, pooler: Pooler, stream: ResidualStream, use: Array) -> tuple[Indices, Values]:
+    """Units of a pooler that are kept, and their parameters; `use` [H] is how much reads each of them."""
+    weight, bias = _linear(model, pooler.dense)
+    kept = _highest(np.linalg.norm(weight, axis=1) * use, stream.projection.shape[1])
+    return kept, _named(pooler.dense, stream.read(weight[kept]), bias[kept])
 
 
-def _linear(model: Model, name: str) -> tuple[Array, Array]:
-    """Weight and bias of a linear layer, or of a layernorm."""
-    return _read(model, f"{name}.weight"), _read(model, f"{name}.bias")
+def _norm(model: Model, norm: Norm, stream: ResidualStream) -> Values:
+    return _named(norm, *stream.norm(*_linear(model, norm)))
+
+
+def _linear(model: Model, module: Linear | Norm) -> tuple[Array, Array]:
+    """Weight and bias of a linear layer, or gain and bias of a norm."""
+    weight, bias = module.names
+    return _read(model, weight), _read(model, bias)
+
+
+def _named(module: Linear | Norm, weight: Array, bias: Array) -> Values:
+    """The two parameters of a module with their names."""
+    return zip(module.names, (weight, bias), strict=True)
 
 
 def _read(model: Model, name: str) -> Array:
@@ -309,4 +308,4 @@ def _sample(model: Model, hidden_states: npt.ArrayLike | None) -> Array:
     rows = word[i % len(word)] + position[i % len(position)]
     for table in embeddings.types:
         rows += _read(model, table.name)[0]
-    return layernorm_forward(rows, *_linear(model, embeddings.norm.name))[0]
+    return layernorm_forward(rows, *_linear(model, embeddings.norm))[0]

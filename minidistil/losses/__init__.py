@@ -1,4 +1,8 @@
-"""Every training objective: inputs -> (sum, count, gradient of the sum). One objective a file."""
+"""Every training objective: inputs -> (sum, count, gradient of the sum). One objective a file.
+
+All of them raise an InputError for shapes or dtypes that do not fit. A teacher's arrays are constants: there
+is no gradient by them.
+"""
 
 from minidistil.losses.attention_maps import attention_probabilities_kl, attention_scores_mse
 from minidistil.losses.attention_relations import self_attention_relations

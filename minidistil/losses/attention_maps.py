@@ -31,7 +31,7 @@ def attention_scores_mse(
     student_qkv : float [T, 3H_s]
         Queries, keys and values side by side, of packed sequences.
     teacher_qkv : float [T, 3H_t]
-        The same tokens'. Constants: no gradient for them. The widths may differ.
+        Of the same tokens. The widths may differ.
     cu_seqlens : int [B + 1]
         Cumulative lengths, from 0 to T. No sequence is empty.
     heads : int

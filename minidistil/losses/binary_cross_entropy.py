@@ -24,11 +24,6 @@ def binary_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
     Loss
         `count` is N * C, so that `mean` is that of PyTorch's `BCEWithLogitsLoss`.
 
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
-
     Notes
     -----
     With p = 1 / (1 + exp(-z)), log p = -log(1 + exp(-z)) and log(1 - p) = -z - log(1 + exp(-z)), so

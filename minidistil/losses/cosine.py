@@ -18,7 +18,7 @@ def cosine(
     Parameters
     ----------
     student, teacher : float [N, H]
-        Hidden states. The teacher's are constants: no gradient for them.
+        Hidden states.
     mask : bool [N], optional
         Only rows where it is true count.
     eps : float
@@ -28,11 +28,6 @@ def cosine(
     -------
     Loss
         `sum` lies between 0 and 2 a row; `count` is the number of rows that count; `grad` is [N, H].
-
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
 
     Notes
     -----

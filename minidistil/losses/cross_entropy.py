@@ -99,11 +99,6 @@ def soft_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
     Loss
         `count` is N.
 
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
-
     Notes
     -----
     L = -sum_k t_k log p_k = (sum_k t_k) log(sum_k exp z_k) - sum_k t_k z_k for one row, so

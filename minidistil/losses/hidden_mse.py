@@ -49,7 +49,6 @@ def hidden_mse(
     student : float [N, H_s]
         Hidden states.
     teacher : float [N, H_t]
-        Constants: no gradient for them.
     projection : float [H_t, H_s], optional
         W, one row a feature of the teacher, as in every linear layer here. Without it the widths must be
         equal, and this is `mean_squared_error`.
@@ -60,11 +59,6 @@ def hidden_mse(
     -------
     ProjectedLoss
         `count` is the number of rows that count; `grad` is [N, H_s], `dprojection` is [H_t, H_s] or None.
-
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
 
     Notes
     -----

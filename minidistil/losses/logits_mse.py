@@ -18,7 +18,7 @@ def logits_mse(
     Parameters
     ----------
     student_logits, teacher_logits : float [N, C]
-        z_s and z_t. The teacher's are constants: no gradient for them.
+        z_s and z_t.
     mask : bool [N], optional
         Only rows where it is true count.
 
@@ -26,11 +26,6 @@ def logits_mse(
     -------
     Loss
         `count` is the number of rows that count; `grad` is [N, C], zero in the others.
-
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
 
     Notes
     -----

@@ -19,7 +19,7 @@ def mean_squared_error(
     ----------
     student, teacher : float [N, H] or [N]
         Hidden states, logits, or predictions and targets of a regression ([N] is [N, 1]).
-        The teacher's are constants: no gradient for them.
+
     mask : bool [N], optional
         Only rows where it is true count.
 
@@ -28,11 +28,6 @@ def mean_squared_error(
     Loss
         `count` is the number of rows that count, so that `mean` is the mean over all their entries,
         as PyTorch's `MSELoss` has it; `grad` is shaped like `student`.
-
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
 
     Notes
     -----

@@ -19,7 +19,7 @@ def pkd(
     ----------
     student, teacher : float [N, H]
         Hidden states: in the paper those of [CLS], one row for each example and each pair of layers.
-        The teacher's are constants: no gradient for them.
+
     mask : bool [N], optional
         Only rows where it is true count.
     eps : float
@@ -29,11 +29,6 @@ def pkd(
     -------
     Loss
         `sum` lies between 0 and 4 a row; `count` is the number of rows that count; `grad` is [N, H].
-
-    Raises
-    ------
-    InputError
-        Shapes or dtypes that do not fit.
 
     Notes
     -----

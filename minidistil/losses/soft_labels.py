@@ -24,7 +24,7 @@ def soft_label_kl(
     Parameters
     ----------
     student_logits, teacher_logits : float [N, C]
-        z_s and z_t. The teacher's are constants: no gradient for them.
+        z_s and z_t.
     temperature : float
         T > 0. Above 1 it flattens both distributions, so that the teacher's small probabilities
         ("this 2 looks a bit like a 7") carry weight. DistilBERT trains with 2.
@@ -38,8 +38,6 @@ def soft_label_kl(
 
     Raises
     ------
-    InputError
-        Shapes or dtypes that do not fit.
     UsageError
         A temperature that is not positive and finite.
 

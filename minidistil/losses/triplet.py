@@ -54,8 +54,6 @@ def triplet_margin(
 
     Raises
     ------
-    InputError
-        Shapes or dtypes that do not fit.
     UsageError
         A margin that is negative or not finite, or an unknown distance or mining.
 
