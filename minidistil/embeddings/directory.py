@@ -45,7 +45,7 @@ IGNORED = ("trust_remote_code", "use_fast")  # arguments of a tokenizer without 
 
 
 def read_settings(directory: Path, hidden_size: int | None = None) -> EmbeddingSettings:
-    """Read the settings of a directory; without modules.json those that are not there have defaults.
+    """Read the settings of a directory; without modules.json pooling and layers have defaults.
 
     Parameters
     ----------

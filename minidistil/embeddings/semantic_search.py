@@ -28,8 +28,8 @@ Float32 = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 512, 4096  # 2 million cosines, 16 MB
 
-# A score and an index in one integer, the score above: no two are equal, so the k largest are the same
-# whatever finds them, and of equal scores the lower index is the larger number.
+# A score and an index in one integer, the score in the high bits: no two are equal, so the k largest are
+# unique, and of equal scores the lower index is the larger number.
 INDEX_BITS = 32
 LAST_INDEX = 2**INDEX_BITS - 1
 

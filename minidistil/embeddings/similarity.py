@@ -1,8 +1,8 @@
 """Similarity of vectors: cosine, dot product, or a distance with its sign turned, so that more is nearer.
 
 Scores are summed in float64 and rounded: cosines to multiples of 2^-24, float32's spacing below 1, others to
-float32. Equal vectors then have equal scores wherever they stand, and a tie is a tie whatever order a sum was
-made in. A vector of zeros has no direction; its cosine with anything is 0.
+float32. Equal vectors then have equal scores in every row, whatever the order of the sums. A vector of zeros
+has no direction; its cosine with anything is 0.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ def align_words(
     check_choice("method", method, get_args(Method))
     if len(sources) != len(targets):
         raise InputError(f"{len(sources)} sentences but {len(targets)} translations")
-    room = sequence_length(tokenizer, model.config)
-    sides = [tokenizer.encode(texts, max_length=room, truncation="error") for texts in (sources, targets)]
+    length = sequence_length(tokenizer, model.config)
+    sides = [tokenizer.encode(texts, max_length=length, truncation="error") for texts in (sources, targets)]
     lengths = np.array([[len(ids) for ids in side.input_ids] for side in sides], np.int64).sum(0)
     alignments: dict[int, Alignment] = {}
     for rows in sorted_batches(lengths, TOKENS_AT_ONCE):

@@ -190,17 +190,17 @@ def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
     return out.astype(np.bool_)
 
 
-def retained(ours: float, theirs: float) -> float | None:
+def retained(student: float, teacher: float) -> float | None:
     """Share of a teacher's score that its student retains.
 
     Parameters
     ----------
-    ours, theirs : float
-        Scores of student and teacher; higher is better.
+    student, teacher : float
+        Their scores; higher is better.
 
     Returns
     -------
     float or None
         None if there is no such share: of scores below 0 or not defined, or of 0.
     """
-    return ours / theirs if ours >= 0 and theirs > 0 else None
+    return student / teacher if student >= 0 and teacher > 0 else None

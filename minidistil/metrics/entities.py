@@ -209,14 +209,15 @@ def span_scores(
     """
     same_length(("gold", "predicted"), gold, predicted)
     hits: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    there: Counter[str] = Counter()
+    predictions: Counter[str] = Counter()
+    actual: Counter[str] = Counter()
     for g, p in zip(gold, predicted, strict=True):
-        true, read = set(g), set(p)
-        for counter, spans in ((hits, true & read), (found, read), (there, true)):
+        a, b = set(g), set(p)
+        for counter, spans in ((hits, a & b), (predictions, b), (actual, a)):
             counter.update(span.type for span in spans)
-    types = sorted(found | there)
-    counts = Counts(*(np.array([counter[t] for t in types], np.int64) for counter in (hits, found, there)))
+    types = sorted(predictions | actual)
+    counters = (hits, predictions, actual)
+    counts = Counts(*(np.array([counter[t] for t in types], np.int64) for counter in counters))
     scores = counts.scores()
     micro = _each(counts.total().scores())[0]
     precision, recall, f1 = (float(x.mean()) if types else 0.0 for x in scores[:3])

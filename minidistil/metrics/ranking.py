@@ -39,8 +39,8 @@ def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> floa
     k : int
     """
     _check_k(k)
-    found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
-    return float((found[:, :k].sum(1) / found.sum(1)).mean())
+    ranked = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
+    return float((ranked[:, :k].sum(1) / ranked.sum(1)).mean())
 
 
 def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int | None = None) -> float:
@@ -49,11 +49,11 @@ def mean_reciprocal_rank(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int
     With `k` a query whose first one is not among the k highest scores counts 0: MRR@k. Parameters as of
     `recall_at_k`.
     """
-    found = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
+    ranked = _by_score(zeros_and_ones("relevance", relevance, 2).astype(np.float64), scores)
     if k is not None:
         _check_k(k)
-        found = found[:, :k]
-    return float((found.any(1) / (1 + found.argmax(1))).mean())
+        ranked = ranked[:, :k]
+    return float((ranked.any(1) / (1 + ranked.argmax(1))).mean())
 
 
 def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
@@ -77,10 +77,10 @@ def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
     gains = no_nan("relevance", array("relevance", relevance, 2, "biuf"))
     if (gains < 0).any() or np.isinf(gains).any():
         raise InputError("relevance must be finite numbers >= 0")
-    found = _by_score(gains, scores)[:, :k]
+    ranked = _by_score(gains, scores)[:, :k]
     best = -np.sort(-gains, 1)[:, :k]
-    discounts = np.log2(2 + np.arange(found.shape[1]))
-    return float(((found / discounts).sum(1) / (best / discounts).sum(1)).mean())
+    discounts = np.log2(2 + np.arange(ranked.shape[1]))
+    return float(((ranked / discounts).sum(1) / (best / discounts).sum(1)).mean())
 
 
 CELLS_AT_ONCE = 4_000_000  # scores in memory at a time, 32 MB in float64

@@ -126,13 +126,13 @@ class FaqTask(NearestTask):
     def predict(self, *args: Any, **options: Any) -> list[Any]:
         raise UsageError('faq answers by entries: pipeline("faq", ENCODER, entries=FILE)')
 
-    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> FaqAnswer:
+    def answer(self, neighbours: list[Neighbour], accepted: bool, texts: list[str]) -> FaqAnswer:
         questions = len(texts) // 2 if self.scope.answers else len(texts)
         candidates = []
-        for label, score, i in found:
+        for label, score, i in neighbours:
             entry = i % questions
             candidates.append(AnswerCandidate(label, score, texts[entry], entry))
-        return FaqAnswer(found[0].label if accepted else None, found[0].score, candidates)
+        return FaqAnswer(neighbours[0].label if accepted else None, neighbours[0].score, candidates)
 
     def cells(self, answer: FaqAnswer) -> list[object]:
         return [answer.answer or NONE, answer.score]

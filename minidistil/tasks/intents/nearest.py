@@ -77,13 +77,13 @@ class NearestNeighbours:
 
     def find(self, texts: Sequence[str], k: int = 5) -> list[list[Neighbour]]:
         """Find the k best labels of each text, best first; of equal ones the one that came first."""
-        found = []
+        neighbours = []
         for part in self._to_entries(texts, True):
             scores = self._by_label(part)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             for row, labels in enumerate(best.tolist()):
-                found.append([Neighbour(self.names[c], *self._nearest(part[row], c)) for c in labels])
-        return found
+                neighbours.append([Neighbour(self.names[c], *self._nearest(part[row], c)) for c in labels])
+        return neighbours
 
     def leave_one_out_threshold(self, outside: npt.NDArray[Any]) -> Threshold:
         """Best threshold on the entries, each compared with all others, and out-of-scope vectors [M, H]."""
@@ -174,8 +174,8 @@ class NearestPredictor(Predictor):
         check_integer("top_k", top_k, 1)
         least = self.threshold if threshold is None else threshold
         return [
-            self.task.answer(found, least is None or found[0].score >= least, self.texts)
-            for found in self.classifier.find(as_texts("texts", texts, one=True), top_k)
+            self.task.answer(neighbours, least is None or neighbours[0].score >= least, self.texts)
+            for neighbours in self.classifier.find(as_texts("texts", texts, one=True), top_k)
         ]
 
 
@@ -250,7 +250,7 @@ class NearestTask(PredictingTask):
         """Right classes [N] among the labels of the entries, or `OUT_OF_SCOPE`."""
 
     @abstractmethod
-    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> Any:
+    def answer(self, neighbours: list[Neighbour], accepted: bool, texts: list[str]) -> Any:
         """Answer from the best labels; `accepted` if the first reaches the threshold."""
 
     @abstractmethod

@@ -178,9 +178,9 @@ class IntentTask(NearestTask, ClassificationTask):
     ) -> dict[str, Any]:
         return class_scores(labels, predictions, names)
 
-    def answer(self, found: list[Neighbour], accepted: bool, texts: list[str]) -> Intent:
-        candidates = [IntentCandidate(label, score, texts[i]) for label, score, i in found]
-        return Intent(found[0].label if accepted else NONE, found[0].score, candidates)
+    def answer(self, neighbours: list[Neighbour], accepted: bool, texts: list[str]) -> Intent:
+        candidates = [IntentCandidate(label, score, texts[i]) for label, score, i in neighbours]
+        return Intent(neighbours[0].label if accepted else NONE, neighbours[0].score, candidates)
 
 
 def labels_of(examples: Examples) -> list[str]:

@@ -126,15 +126,15 @@ def read_queries(path: str | Path) -> Retrieval:
         Anything else; file and line are named.
     """
     name = shown_name(path)
-    places: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     relevant: dict[str, dict[int, float]] = {}  # a query may have several lines
     for number, row in read_rows(path, format="jsonl"):
         (query,) = _texts(row, QUERY, name, number, most=1)
         positive = _texts(row, POSITIVE, name, number)
         for text in [*positive, *(_texts(row, NEGATIVE, name, number) if set(NEGATIVE) & row.keys() else [])]:
-            places.setdefault(text, len(places))
-        relevant.setdefault(query, {}).update({places[text]: 1.0 for text in positive})
-    retrieval = Retrieval(corpus=list(places), queries=list(relevant), relevant=list(relevant.values()))
+            numbers.setdefault(text, len(numbers))
+        relevant.setdefault(query, {}).update({numbers[text]: 1.0 for text in positive})
+    retrieval = Retrieval(corpus=list(numbers), queries=list(relevant), relevant=list(relevant.values()))
     return _checked(retrieval, name)
 
 
@@ -154,10 +154,10 @@ def read_beir(folder: Path) -> Retrieval:
     DataError
         Anything else; file and line are named.
     """
-    places: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     retrieval = Retrieval()
     for key, row in _objects(folder / "corpus.jsonl"):
-        places[key] = len(places)
+        numbers[key] = len(numbers)
         retrieval.corpus.append(f"{row.get('title') or ''} {row['text']}".strip())
     queries = {key: row["text"] for key, row in _objects(folder / "queries.jsonl")}
     grades: dict[str, dict[int, float]] = {}
@@ -174,14 +174,14 @@ def read_beir(folder: Path) -> Retrieval:
             raise DataError(
                 "query, text and grade are expected, between tabs", path=path, line=number
             ) from error
-        for key, known in ((query, queries), (text, places)):
+        for key, known in ((query, queries), (text, numbers)):
             if key not in known:
                 raise DataError(f"there is no id {key!r}", path=path, line=number)
         if grade > 0:
-            grades.setdefault(query, {})[places[text]] = grade
+            grades.setdefault(query, {})[numbers[text]] = grade
     for key, relevant in grades.items():
-        if key in places:
-            retrieval.itself[len(retrieval.queries)] = places[key]
+        if key in numbers:
+            retrieval.itself[len(retrieval.queries)] = numbers[key]
         retrieval.queries.append(queries[key])
         retrieval.relevant.append(relevant)
     return _checked(retrieval, str(path))

@@ -85,12 +85,12 @@ class TranslationTask(EncoderTask):
         """Accuracy in both directions; and the mean similarity of translations, under its name."""
         encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
-        there, back = encode_pairs(encoder, sources, translations, quiet=quiet)
+        x, y = encode_pairs(encoder, sources, translations, quiet=quiet)
         similarity = encoder.settings.similarity
         return {
-            "to_translation": retrieval_accuracy(there, back, similarity=similarity),
-            "to_source": retrieval_accuracy(back, there, similarity=similarity),
-            similarity: float(pairwise_similarities(there, back, similarity).mean()),
+            "to_translation": retrieval_accuracy(x, y, similarity=similarity),
+            "to_source": retrieval_accuracy(y, x, similarity=similarity),
+            similarity: float(pairwise_similarities(x, y, similarity).mean()),
         }
 
 
