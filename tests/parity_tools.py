@@ -34,7 +34,7 @@ def twins(name, **how):
     with torch.device("meta"):  # no weights that would be overwritten at once
         theirs = getattr(transformers, name)(their_config(ours.config)).eval()
     state = {k: torch.from_numpy(np.array(v)) for k, v in ours.params.items()}
-    copies = ours.tied if ours.config.tie_word_embeddings else ours.untied
+    copies = ours.copies(ours.config)
     state |= {alias: state[name].clone() for alias, name in copies.items()}
     result = theirs.load_state_dict(state, strict=False, assign=True)
     theirs.tie_weights()
