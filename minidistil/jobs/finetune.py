@@ -319,10 +319,7 @@ class FineTuning:
             loss = ModelLoss(model, class_weights=self._class_weights)
             return Trainer(model, loss, self.dataset, label="fine-tuning", **options)
         options["label"] = "learning from the teacher"
-        t: dict[str, Any] = {
-            "temperature": self.recipe.teaching.temperature,
-            "class_weights": self._class_weights,
-        }
+        t: Any = {"temperature": self.recipe.teaching.temperature, "class_weights": self._class_weights}
         if self._for_teacher is None:
             return DistillationTrainer(model, self.teacher, self.dataset, weights=self._terms, **t, **options)
         # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
