@@ -19,7 +19,6 @@ def mean_squared_error(
     ----------
     student, teacher : float [N, H] or [N]
         Hidden states, logits, or predictions and targets of a regression ([N] is [N, 1]).
-
     mask : bool [N], optional
         Only rows where it is true count.
 

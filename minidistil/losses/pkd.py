@@ -19,7 +19,6 @@ def pkd(
     ----------
     student, teacher : float [N, H]
         Hidden states: in the paper those of [CLS], one row for each example and each pair of layers.
-
     mask : bool [N], optional
         Only rows where it is true count.
     eps : float
