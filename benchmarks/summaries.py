@@ -21,9 +21,10 @@ import numpy as np
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.files import atomic_write
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.metrics import rouge_scores
 from minidistil.settings import load_recipe
 from minidistil.tasks.summarization.documents import Documents
-from minidistil.tasks.summarization.oracle import rouge
+from minidistil.tasks.summarization.oracle import words
 from minidistil.tasks.summarization.task import SummarizationTask, SummarySettings
 
 TRAINING = ("train.epochs=2", "train.lr=1e-4", "train.batch_size=16")
@@ -119,7 +120,7 @@ def main() -> None:
         "oracle": lambda: task.oracle_summaries(documents),
     }
     scores = {
-        name: [rouge(r, s) for r, s in zip(documents.summaries, way(), strict=True)]
+        name: [rouge_scores(r, s, words) for r, s in zip(documents.summaries, way(), strict=True)]
         for name, way in ways.items()
     }
     print(f"{len(documents)} documents, {args.sentences} of unit {args.unit}\n\n{table(scores)}")

@@ -34,7 +34,15 @@ from minidistil.metrics.ranking import (
     recall_at_k,
 )
 from minidistil.metrics.regression import mean_absolute_error, mean_squared_error, pearson, spearman
-from minidistil.metrics.rouge import RougeScore, ascii_words, rouge_l, rouge_lsum, rouge_n, unicode_words
+from minidistil.metrics.rouge import (
+    RougeScore,
+    ascii_words,
+    rouge_l,
+    rouge_lsum,
+    rouge_n,
+    rouge_scores,
+    unicode_words,
+)
 from minidistil.metrics.selective import (
     OUT_OF_SCOPE,
     Threshold,
@@ -85,6 +93,7 @@ __all__ = [
     "rouge_l",
     "rouge_lsum",
     "rouge_n",
+    "rouge_scores",
     "selective_scores",
     "span_scores",
     "spearman",

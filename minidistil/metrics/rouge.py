@@ -1,8 +1,7 @@
-"""ROUGE: how much of a reference summary a summary says, and the reverse.
+"""ROUGE: overlap of a summary with a reference.
 
-Lin (2004), "ROUGE: A Package for Automatic Evaluation of Summaries". Values are those of the
-package rouge-score without stemming (`use_stemmer=False`), for one reference and one prediction; for a corpus
-take the means.
+Lin (2004), "ROUGE: A Package for Automatic Evaluation of Summaries". Values are those of the package
+rouge-score without stemming (`use_stemmer=False`), for one prediction; for a corpus take the means.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ def rouge_n(reference: str, prediction: str, n: int, tokenizer: Tokenizer = asci
     """
     if n < 1:
         raise InputError(f"n must be at least 1, not {n}")
-    r, p = (_ngrams(tokens, n) for tokens in _tokens(reference, prediction, tokenizer))
+    r, p = (ngrams(tokens, n) for tokens in _tokens(reference, prediction, tokenizer))
     return _score((r & p).total(), r.total(), p.total())
 
 
@@ -99,6 +99,32 @@ def rouge_lsum(reference: str, prediction: str, tokenizer: Tokenizer = ascii_wor
     return _score((union & available).total(), sum(map(len, rs)), sum(map(len, ps)))
 
 
+MEASURES: dict[str, Callable[..., RougeScore]] = {
+    "rouge1": partial(rouge_n, n=1),
+    "rouge2": partial(rouge_n, n=2),
+    "rougeL": rouge_l,
+    "rougeLsum": rouge_lsum,
+}
+
+
+def rouge_scores(
+    references: Sequence[str], prediction: str, tokenizer: Tokenizer = ascii_words
+) -> dict[str, float]:
+    """F1 of each of `MEASURES`; of several references the best for each, as rouge-score's `score_multi`.
+
+    Parameters
+    ----------
+    references : sequence of str
+        At least one. For "rougeLsum" a sentence a line.
+    prediction, tokenizer
+        As of `rouge_n`.
+    """
+    return {
+        name: max(measure(reference, prediction, tokenizer=tokenizer).f1 for reference in references)
+        for name, measure in MEASURES.items()
+    }
+
+
 def _score(hits: int, reference: int, prediction: int) -> RougeScore:
     counts = Counts(*(np.array([x]) for x in (hits, prediction, reference)))
     return RougeScore(*(float(x[0]) for x in counts.scores()[:3]))
@@ -114,7 +140,8 @@ def _tokens(reference: str, prediction: str, tokenizer: Tokenizer) -> tuple[list
     return list(tokenizer(_text("reference", reference))), list(tokenizer(_text("prediction", prediction)))
 
 
-def _ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    """N-grams of tokens, and how often each occurs."""
     return Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 

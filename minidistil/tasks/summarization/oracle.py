@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.metrics import RougeScore, rouge_l, rouge_lsum, rouge_n, unicode_words
+from minidistil.metrics.rouge import ngrams, unicode_words
 from minidistil.text.sentences import SPACELESS
-
-MEASURES: dict[str, Callable[..., RougeScore]] = {
-    "rouge1": partial(rouge_n, n=1),
-    "rouge2": partial(rouge_n, n=2),
-    "rougeL": rouge_l,
-    "rougeLsum": rouge_lsum,
-}
 
 
 def words(text: str) -> list[str]:
@@ -27,22 +18,6 @@ def words(text: str) -> list[str]:
     In ASCII they are the tokens of rouge-score.
     """
     return unicode_words(re.sub(SPACELESS, r" \g<0> ", text))
-
-
-def rouge(references: Sequence[str], summary: str) -> dict[str, float]:
-    """F1 of each of `MEASURES`; of several references the best for each, as rouge-score's `score_multi`.
-
-    Parameters
-    ----------
-    references : sequence of str
-        At least one. For "rougeLsum" a sentence a line.
-    summary : str
-        Likewise.
-    """
-    return {
-        name: max(measure(reference, summary, tokenizer=words).f1 for reference in references)
-        for name, measure in MEASURES.items()
-    }
 
 
 def oracle(sentences: Sequence[str], references: Sequence[str]) -> list[int]:
@@ -88,12 +63,12 @@ class _Matches:
     """
 
     def __init__(self, sentences: Sequence[Sequence[str]], reference: Sequence[str], n: int) -> None:
-        wanted = _ngrams(reference, n)
+        wanted = ngrams(reference, n)
         ids = {gram: i for i, gram in enumerate(wanted)}
         shared = [
             (i, ids[gram], times)
             for i, tokens in enumerate(sentences)
-            for gram, times in _ngrams(tokens, n).items()
+            for gram, times in ngrams(tokens, n).items()
             if gram in ids
         ]
         self.owners, self.grams, self.times = np.array(shared, np.int64).reshape(-1, 3).T
@@ -115,7 +90,3 @@ class _Matches:
         self.left[self.grams[own]] -= gains
         self.hits += int(gains.sum())
         self.size += int(self.sizes[i])
-
-
-def _ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[i:] for i in range(n)), strict=False))

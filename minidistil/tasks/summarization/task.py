@@ -21,6 +21,7 @@ from minidistil.config import ModelConfig
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
+from minidistil.metrics import rouge_scores
 from minidistil.model.model import Model
 from minidistil.model.token_heads import TokenHead
 from minidistil.progress import Progress
@@ -28,7 +29,7 @@ from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.summarization.documents import Documents, read_documents
-from minidistil.tasks.summarization.oracle import oracle, rouge, words
+from minidistil.tasks.summarization.oracle import oracle, words
 from minidistil.tasks.summarization.selection import Limits, best, centroid, mmr
 from minidistil.tasks.summarization.show import ShownSummaries
 from minidistil.text.dataset import Dataset
@@ -324,8 +325,8 @@ def joined(sentences: Sequence[str]) -> str:
 
 
 def mean_rouge(examples: Documents, summaries: Sequence[str], prefix: str = "") -> dict[str, float]:
-    """Means over documents of F1, see `minidistil.tasks.summarization.oracle.rouge`."""
-    each = [rouge(r, s) for r, s in zip(examples.summaries, summaries, strict=True)]
+    """Means over documents of F1, see `minidistil.metrics.rouge_scores`."""
+    each = [rouge_scores(r, s, words) for r, s in zip(examples.summaries, summaries, strict=True)]
     return {prefix + name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
 
 
