@@ -218,6 +218,9 @@ class TeacherCache:
         columns: dict[str, Array] = {}
         for output in outputs:
             kind, _, which = output.partition(".")
+            source = {"pooled": "last_hidden_state", "top_k": "features"}.get(kind, kind)
+            if source not in given:
+                raise InputError(f"{type(teacher).__name__} has no {source}")
             if kind == "top_k":
                 words, scores = top_words(teacher, given["features"], int(which))
                 columns |= {f"words.{which}": words, f"scores.{which}": self._kept(output, scores)}
@@ -225,8 +228,6 @@ class TeacherCache:
             if kind == "pooled":
                 pooling, _, skip = which.partition(".")
                 values = pool_forward(given["last_hidden_state"], batch, pooling, skip=int(skip or 0))[0]
-            elif kind not in given:
-                raise InputError(f"{type(teacher).__name__} has no {kind}")
             else:
                 values = given[kind][int(which)] if which else given[kind]
             columns[output] = self._kept(output, values)

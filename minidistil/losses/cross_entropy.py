@@ -1,4 +1,4 @@
-"""Cross-entropy: how surprised the model is by the truth, in nats."""
+"""Cross-entropy: minus the log-probability of the right class, in nats."""
 
 from __future__ import annotations
 

@@ -217,6 +217,8 @@ def test_what_cannot_be_kept(teacher, tmp_path):
         train(teacher, student, random_dataset(), tmp_path, keep="some")
     with pytest.raises(InputError, match="has no features"):
         TeacherCache(teacher, random_dataset(), tmp_path, ["features"], **QUIET)
+    with pytest.raises(InputError, match="has no features"):
+        TeacherCache(teacher, random_dataset(), tmp_path, ["top_k.3"], **QUIET)
 
 
 def test_what_comes_once_is_not_kept(teacher, tmp_path):
