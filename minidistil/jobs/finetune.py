@@ -1,7 +1,6 @@
 """Fine-tuning a model for a task, alone or taught by a teacher.
 
-The directory of the run (`minidistil.jobs.run`) is also that of the model, so that it can be loaded by its
-name. With several seeds there is a directory for each.
+The directory of the run (`minidistil.jobs.run`) is also that of the model; with several seeds each has one.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +127,18 @@ class FineTuning:
         also: Callable[[Path], Mapping[str, float]] | None = None,
         quiet: bool = False,
     ) -> None:
-        found = named_task(task, recipe.data, recipe.task)
-        if not isinstance(found, TrainableTask):
+        named = named_task(task, recipe.data, recipe.task)
+        if not isinstance(named, TrainableTask):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
         if teacher is None and recipe.teaching != TeachingSettings():
             raise ConfigError("settings of teaching. need a teacher: --distill-from")
-        recipe.train.check_best(found.lower_is_better)
-        self.task, self.source, self.task_name, self.recipe = found, source, task, recipe
+        recipe.train.check_best(named.lower_is_better)
+        self.task, self.source, self.task_name, self.recipe = named, source, task, recipe
         self.out, self.also, self.quiet = Path(out), also, quiet
         self._train, self._evaluate, self._teacher = train, evaluate, teacher
         options = {"--task": task, "--train": train, "--eval": evaluate, "--distill-from": teacher}
-        given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-        self.job = Job(recipe, self.out, ["finetune", source, *given], model="")
+        given = ((name, str(value)) for name, value in options.items() if value is not None)
+        self.job = Job(recipe, self.out, ["finetune", source, *chain(*given)], model="")
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
@@ -183,8 +183,8 @@ class FineTuning:
         if self._teacher is None:
             return None
         path = resolve(self._teacher)
-        kind = class_of(load_config(path), path, self.task.head)
-        teacher = kind.from_pretrained(path, mapped=True, quiet=True)
+        teacher_class = class_of(load_config(path), path, self.task.head)
+        teacher = teacher_class.from_pretrained(path, mapped=True, quiet=True)
         self.task.check_model(teacher, self._teacher)
         return teacher
 
@@ -202,14 +202,14 @@ class FineTuning:
         ConfigError
             The student learns from it something of each token, or of other sequences.
         """
-        found = difference(self.tokenizer, self.teacher_tokenizer)
-        if self.teacher is None or found is None:
+        differing = difference(self.tokenizer, self.teacher_tokenizer)
+        if self.teacher is None or differing is None:
             return None
         taught = {name for name, weight in self._terms.items() if weight_of(weight)}
         head = self.teacher.heads[0] if self.teacher.heads else Head()
         if head.by_token or not head.classes() or not taught <= APART:
             raise ConfigError(
-                f"the teacher {self._teacher} has another vocabulary than {self.source}: {found}. Only "
+                f"the teacher {self._teacher} has another vocabulary than {self.source}: {differing}. Only "
                 f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
                 "two models with the same tokenizer"
             )
@@ -223,8 +223,8 @@ class FineTuning:
         """Config of the first model: labels of the teacher, if there is one, or of the training file."""
         teacher, base = self.teacher, self._source_config
         if teacher is not None:
-            kind = self.task.problem_type or teacher.config.problem_type
-            base = base.replace(problem_type=kind, id2label=teacher.config.id2label)
+            problem_type = self.task.problem_type or teacher.config.problem_type
+            base = base.replace(problem_type=problem_type, id2label=teacher.config.id2label)
         else:
             base = base.replace(**self.task.config_overrides(self.examples))
         taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
@@ -242,8 +242,8 @@ class FineTuning:
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float64] | None:
         """Weights of the classes, in the order of the model's outputs."""
-        given, data = self.recipe.train.class_weights, self.dataset
-        if given is None:
+        chosen, data = self.recipe.train.class_weights, self.dataset
+        if chosen is None:
             return None
         targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
         labels = targets.get("labels")
@@ -251,7 +251,7 @@ class FineTuning:
             raise ConfigError(
                 "train.class_weights are for examples with one label of several, and need the labels"
             )
-        return class_weights(given, labels, self.config.label_names)
+        return class_weights(chosen, labels, self.config.label_names)
 
     @property
     def _labelled(self) -> bool:
@@ -263,8 +263,8 @@ class FineTuning:
         """Terms of the student's loss: soft labels are of one class of several, others compare scores."""
         terms = self.recipe.teaching.terms
         assert self.teacher is not None
-        kind = self.task.problem_type or self.teacher.config.problem_type
-        soft = kind not in ("regression", "multi_label_classification")
+        problem_type = self.task.problem_type or self.teacher.config.problem_type
+        soft = problem_type not in ("regression", "multi_label_classification")
         return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
 
     # Steps, in order
@@ -324,8 +324,8 @@ class FineTuning:
             return DistillationTrainer(model, self.teacher, self.dataset, weights=self._terms, **t, **options)
         # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
         assert isinstance(self.dataset, Dataset)
-        place = options["out"] / "teacher_outputs"
-        scores = TeacherCache(self.teacher, self._for_teacher, place, ["logits"], quiet=self.quiet)
+        kept = options["out"] / "teacher_outputs"
+        scores = TeacherCache(self.teacher, self._for_teacher, kept, ["logits"], quiet=self.quiet)
         objective = Distillation(model, self._terms, **t)
         data = self.dataset.with_targets(teacher_logits=scores.whole("logits"))
         identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
@@ -334,8 +334,8 @@ class FineTuning:
     def calibrate(self, model: Model) -> None:
         """Add to the config what held-out examples say, such as a threshold."""
         if self.held_out is not None:
-            said = self.task.as_trained().calibrate(model, self.tokenizer, self.held_out)
-            model.config = model.config.replace(extra={**model.config.extra, **said})
+            facts = self.task.as_trained().calibrate(model, self.tokenizer, self.held_out)
+            model.config = model.config.replace(extra={**model.config.extra, **facts})
 
     def card(self) -> ModelCard:
         """README.md of the model."""
@@ -356,8 +356,8 @@ class FineTuning:
 
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
-        ours = load_model(self.out), Tokenizer.from_pretrained(self.out)
-        models = {"model" if self._teacher is None else "student": ours}
+        saved = load_model(self.out), Tokenizer.from_pretrained(self.out)
+        models = {"model" if self._teacher is None else "student": saved}
         if self.teacher is not None:
             models = {"teacher": (self.teacher, self.teacher_tokenizer), **models}
         report: dict[str, Any] = {
@@ -385,12 +385,12 @@ class FineTuning:
 
 def follow_labels(model: Model, before: ModelConfig) -> None:
     """Put the rows of a head in the order of its model's labels, if it learnt the same in another order."""
-    ours, theirs = (config.label_names for config in (model.config, before))
-    if ours == theirs or sorted(ours) != sorted(theirs):
+    new, old = (config.label_names for config in (model.config, before))
+    if new == old or sorted(new) != sorted(old):
         return
     for name in ("classifier.weight", "classifier.bias"):
-        if name in model.params and len(model.params[name]) == len(ours):
-            model.params[name][:] = model.params[name][[theirs.index(label) for label in ours]]
+        if name in model.params and len(model.params[name]) == len(new):
+            model.params[name][:] = model.params[name][[old.index(label) for label in new]]
 
 
 def _hash(examples: Any) -> str:

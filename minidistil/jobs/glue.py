@@ -177,7 +177,7 @@ class Glue:
 
 
 def evaluate_glue(
-    place: str | Path,
+    directory: str | Path,
     folder: str | Path,
     data: DataSettings | None = None,
     *,
@@ -188,7 +188,7 @@ def evaluate_glue(
 
     Parameters
     ----------
-    place : path
+    directory : path
         The directory of a `Glue.run`.
     folder : path
         With GLUE's files.
@@ -204,28 +204,28 @@ def evaluate_glue(
     DataError
         Nothing of GLUE in the folder, or a file that is not what it should be.
     ConfigError
-        No model in `place` for any task of the folder, or `against` without a report on GLUE.
+        No model in `directory` for any task of the folder, or `against` without a report on GLUE.
     """
     data = data or DataSettings()
     other = None if against is None else read_report(against)
     files, missing = glue_files(folder)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, there in files.items():
-        places = models_of(place, name)
-        if not places or there.dev is None:
-            missing[name] = "no dev file" if places else f"no model in {Path(place) / name}"
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for name, task_files in files.items():
+        places = models_of(directory, name)
+        if not places or task_files.dev is None:
+            missing[name] = "no dev file" if places else f"no model in {Path(directory) / name}"
             continue
         task = sequence_task(name, data)
-        examples, found[name] = task.read(there.dev), []
+        examples, measured[name] = task.read(task_files.dev), []
         for path in places:
             log.info("%s: %s", GLUE[name].title, path)
             model, tokenizer = load_to_answer(path, task.head), Tokenizer.from_pretrained(path)
             task.check_model(model, path)
             facts = numbers(task.evaluate(model, tokenizer, examples, quiet=quiet))
-            found[name].append(facts | also_measured(model, tokenizer, there, data, quiet=quiet))
-    if not found:
-        raise ConfigError(f"{place} has no model for any of {', '.join(files)}")
-    models = {"model": spread_summary(found)}
+            measured[name].append(facts | also_measured(model, tokenizer, task_files, data, quiet=quiet))
+    if not measured:
+        raise ConfigError(f"{directory} has no model for any of {', '.join(files)}")
+    models = {"model": spread_summary(measured)}
     report: dict[str, Any] = {"task": "glue", "models": models, "missing": missing}
     if other is not None:
         models["against"] = other
@@ -244,11 +244,11 @@ def _check_files(job: FineTuning, files: GlueFiles) -> None:
         test_examples(title, path)
 
 
-def _measure_also(place: Path, *, files: GlueFiles, data: DataSettings, quiet: bool) -> dict[str, float]:
+def _measure_also(path: Path, *, files: GlueFiles, data: DataSettings, quiet: bool) -> dict[str, float]:
     """`also_measured` of a model in its directory, which reads as long as it learnt."""
     if not files.also:
         return {}
-    model, tokenizer = load_to_answer(place, mapped=True), Tokenizer.from_pretrained(place)
+    model, tokenizer = load_to_answer(path, mapped=True), Tokenizer.from_pretrained(path)
     return also_measured(model, tokenizer, files, replace(data, max_length=None), quiet=quiet)
 
 
@@ -261,23 +261,23 @@ def also_measured(
     model: Model, tokenizer: Tokenizer, files: GlueFiles, data: DataSettings, *, quiet: bool = True
 ) -> dict[str, float]:
     """Accuracy on MNLI's mismatched genres and Matthews correlation on AX, if the files are there."""
-    found = {}
+    metrics = {}
     for suffix, path in files.also.items():
         task = _other_half(suffix, path, data)
         metric = "matthews" if suffix == DIAGNOSTIC else "accuracy"
         facts = task.evaluate(model, tokenizer, task.read(path), quiet=quiet)
-        found[f"{metric}_{suffix}"] = facts[metric]
-    return found
+        metrics[f"{metric}_{suffix}"] = facts[metric]
+    return metrics
 
 
-def models_of(place: str | Path, name: str) -> list[Path]:
+def models_of(directory: str | Path, name: str) -> list[Path]:
     """Directories of the models of a task: one, or one for each seed."""
-    here = Path(place) / name
-    found = [here, *sorted(here.glob("seed-*"), key=lambda p: (len(p.name), p.name))]
-    return [path for path in found if (path / "config.json").is_file()]
+    folder = Path(directory) / name
+    paths = [folder, *sorted(folder.glob("seed-*"), key=lambda p: (len(p.name), p.name))]
+    return [path for path in paths if (path / "config.json").is_file()]
 
 
-def best_model(place: str | Path, name: str) -> Path:
+def best_model(directory: str | Path, name: str) -> Path:
     """The model of a task, of several seeds the one that did best on the dev file (of equals the first).
 
     Raises
@@ -285,9 +285,9 @@ def best_model(place: str | Path, name: str) -> Path:
     ConfigError
         There is none.
     """
-    models = models_of(place, name)
+    models = models_of(directory, name)
     if not models:
-        raise ConfigError(f"{place} has no model for {name}: expected it in {Path(place) / name}")
+        raise ConfigError(f"{directory} has no model for {name}: expected it in {Path(directory) / name}")
     return max(models, key=lambda path: _judged(path, name)) if len(models) > 1 else models[0]
 
 
@@ -301,7 +301,7 @@ def _judged(path: Path, name: str) -> float:
         raise ConfigError(f"{path / 'report.json'} is no report on {name}") from error
 
 
-def read_report(place: str | Path) -> dict[str, Any]:
+def read_report(directory: str | Path) -> dict[str, Any]:
     """Numbers of the model in the report of such a directory.
 
     Raises
@@ -309,22 +309,22 @@ def read_report(place: str | Path) -> dict[str, Any]:
     ConfigError
         There is none, or it is on something else.
     """
-    path = Path(place) / "report.json"
+    path = Path(directory) / "report.json"
     report = read_json(path)
     models = report.get("models")
-    found = (models.get("student") or models.get("model")) if isinstance(models, dict) else None
-    tasks = found.get("tasks") if isinstance(found, dict) else None
+    facts = (models.get("student") or models.get("model")) if isinstance(models, dict) else None
+    tasks = facts.get("tasks") if isinstance(facts, dict) else None
     if report.get("task") != "glue" or not isinstance(tasks, dict):
         raise ConfigError(f"{path} is no report on GLUE as a whole")
-    summary_of: dict[str, Any] = dict(found or {})
-    return summary_of
+    numbers_of: dict[str, Any] = dict(facts or {})
+    return numbers_of
 
 
-def spread_summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def spread_summary(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """`summary` of means over seeds; with several, each task has "lowest" and "highest" of its primary."""
     means: dict[str, dict[str, float]] = {}
     spreads: dict[str, dict[str, float]] = {}
-    for name, runs in found.items():
+    for name, runs in measured.items():
         means[name] = {}
         for metric, value in runs[0].items():
             value = math.nan if value is None else value  # as a report that is read again has it
@@ -375,14 +375,14 @@ def glue_table(report: Mapping[str, Any]) -> str:
     if DIAGNOSTIC in main:
         cells = [f"{100 * models[m][DIAGNOSTIC]:.1f}" if DIAGNOSTIC in models[m] else "" for m in order]
         rows.append([_named(AX.title, "Matthews"), *cells])
-    said = f"{main['measured']} of {len(GLUE)} tasks."
+    note = f"{main['measured']} of {len(GLUE)} tasks."
     if kept and kept["measured"] < main["measured"]:
-        said += f" Retained: of the {kept['measured']} that both were measured on."
+        note += f" Retained: of the {kept['measured']} that both were measured on."
     if report["missing"]:
-        said += " Missing: " + "; ".join(f"{GLUE[n].title} ({why})" for n, why in report["missing"].items())
-        said += "."
+        note += " Missing: " + "; ".join(f"{GLUE[n].title} ({why})" for n, why in report["missing"].items())
+        note += "."
     shown = format_table(rows, [24, *[14] * (len(rows[0]) - 1)])
-    return "\n".join([shown, "", *textwrap.wrap(said, 80, break_on_hyphens=False)])
+    return "\n".join([shown, "", *textwrap.wrap(note, 80, break_on_hyphens=False)])
 
 
 def _named(task: str, what: str) -> str:

@@ -62,9 +62,9 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
 
 
-def numbers(found: Mapping[str, Any]) -> dict[str, float]:
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Metrics of an evaluation that are one number."""
-    return {k: v for k, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def metric_title(key: str, facts: Mapping[str, Any]) -> str:

@@ -95,11 +95,11 @@ class Job:
         ConfigError
             It holds another run, which has learnt.
         """
-        path, ours = self.out / "run.json", {"recipe": self._plain_recipe(), **identity}
+        path, now = self.out / "run.json", {"recipe": self._plain_recipe(), **identity}
         if not path.exists():
             return False
         before = read_json(path)
-        differing = "; ".join(_differences({key: before.get(key) for key in ours}, ours))
+        differing = "; ".join(_differences({key: before.get(key) for key in now}, now))
         if differing and self.has_learnt():
             raise ConfigError(
                 f"{self.out} holds another run ({differing}): choose another --out, or remove it"
@@ -146,10 +146,10 @@ class Job:
         if not (self.is_trained() and report.exists() and self.is_claimed(identity())):
             return None
         try:
-            found: dict[str, Any] = read_json(report)
+            facts: dict[str, Any] = read_json(report)
         except ConfigError:
             return None  # damaged: it is measured again
-        return found if isinstance(found.get("models"), dict) else None
+        return facts if isinstance(facts.get("models"), dict) else None
 
     # Training
 
@@ -240,12 +240,12 @@ class Job:
 @contextmanager
 def warnings_once() -> Iterator[None]:
     """Log each warning once, such as of texts that are cut in every evaluation."""
-    said: set[str] = set()
+    logged: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        new = record.levelno < logging.WARNING or message not in said
-        said.add(message)
+        new = record.levelno < logging.WARNING or message not in logged
+        logged.add(message)
         return new
 
     log.addFilter(is_new)
@@ -306,16 +306,16 @@ def _shown(value: Any) -> str:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
     """Differences between two trees, as text."""
-    found = []
+    differing = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differences(old, new, f"{path}{key}.")
+            differing += _differences(old, new, f"{path}{key}.")
         elif old != new and (isinstance(new, Mapping) or _is_hash(old) or _is_hash(new)):
-            found.append(f"{path}{key} is not the same")
+            differing.append(f"{path}{key} is not the same")
         elif old != new:
-            found.append(f"{path}{key} is {old!r} there, {new!r} here")
-    return found
+            differing.append(f"{path}{key} is {old!r} there, {new!r} here")
+    return differing
 
 
 def _is_hash(value: Any) -> bool:
