@@ -18,15 +18,15 @@ from minidistil.kernels.dropout import Drop, fill_factors
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import NR
 from minidistil.kernels.engine.native import LANES
-from minidistil.kernels.engine.native import ROWS as MR
+from minidistil.kernels.engine.native import MR
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.pack import pack_across as pack_transposed
+from minidistil.kernels.gemm.pack import pack_transposed
 
 Array = npt.NDArray[np.float32]
 
-summing = numba.njit(fastmath={"contract", "reassoc", "nsz"}, **OPTIONS)  # sums in any order: in lanes
+reassociate = numba.njit(fastmath={"contract", "reassoc", "nsz"}, **OPTIONS)  # sums in any order: in lanes
 
 
 class Arrays(NamedTuple):
@@ -127,7 +127,7 @@ def online(a: Arrays, begin: int, end: int, h: int) -> None:
             o[d] /= total
 
 
-@summing
+@reassociate
 def transposed(x: Array, part: int, h: int) -> Array:
     """[D, L]: the same column of all rows side by side."""
     out = np.empty((x.shape[3], len(x)), np.float32)
@@ -138,7 +138,7 @@ def transposed(x: Array, part: int, h: int) -> Array:
     return out
 
 
-@summing
+@reassociate
 def against_all(q: Array, keys: Array, out: Array) -> None:
     """out [L] = q [D] keys [D, L]."""
     out[:] = 0
@@ -148,7 +148,7 @@ def against_all(q: Array, keys: Array, out: Array) -> None:
             out[j] += factor * line[j]
 
 
-@summing
+@reassociate
 def lanes(a: Arrays, begin: int, end: int, h: int) -> None:
     """Keys transposed: the scores of 16 keys grow in one register, and an exp without branches follows."""
     x, out, L = a.qkv[begin:end], a.out[begin:end], end - begin
@@ -169,7 +169,7 @@ def lanes(a: Arrays, begin: int, end: int, h: int) -> None:
                 o[d] += share * v[d]
 
 
-@summing
+@reassociate
 def across(a: Arrays, begin: int, end: int, h: int) -> None:
     """Keys down and queries across, 32 at a time: a query is a lane, and its softmax runs down the lane."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
@@ -204,13 +204,13 @@ def across(a: Arrays, begin: int, end: int, h: int) -> None:
 # --- The same products by the micro-kernel ------------------------------------------------------------------
 
 
-@summing
+@reassociate
 def place(x: Array, part: int, h: int) -> tuple[int, int]:
     """Where x[0, part, h] lies in the flat array, and how far it is to the next token."""
     return (part * x.shape[2] + h) * x.shape[3], x.shape[1] * x.shape[2] * x.shape[3]
 
 
-@summing
+@reassociate
 def pack(x: Array, i: int, count: int, part: int, h: int, packed: Array, to: int, width: int) -> None:
     """`count` rows from row i on become columns of a panel [D, width], which begins at packed[to]."""
     at, step = place(x, part, h)
@@ -219,7 +219,7 @@ def pack(x: Array, i: int, count: int, part: int, h: int, packed: Array, to: int
         pack_transposed(x.reshape(-1), at + (i + c) * step, step, rows, x.shape[3], packed, to + c, width)
 
 
-@summing
+@reassociate
 def panels(x: Array, part: int, h: int) -> Array:
     """All rows, in panels of as many as a tile has."""
     L, size = len(x), x.shape[3] * LANES
@@ -229,7 +229,7 @@ def panels(x: Array, part: int, h: int) -> Array:
     return packed
 
 
-@summing
+@reassociate
 def times_queries(keys: Array, L: int, D: int, queries: Array, out: Array) -> None:
     """out [L, NR] = keys [L, D] queries [D, NR], both packed."""
     for j in range(0, L, MR):
@@ -237,7 +237,7 @@ def times_queries(keys: Array, L: int, D: int, queries: Array, out: Array) -> No
              out, j * NR, NR, D, False)  # fmt: skip
 
 
-@summing
+@reassociate
 def over_keys(p: Array, count: int, x: Array, part: int, h: int, out: Array, i: int) -> None:
     """Rows i to i + count of out = p^T x: p [L, NR] lies as the micro-kernel wants its first operand."""
     (at, step), (to, out_step) = place(x, part, h), place(out, 0, h)
@@ -248,7 +248,7 @@ def over_keys(p: Array, count: int, x: Array, part: int, h: int, out: Array, i: 
                  out.reshape(-1), to + (i + c) * out_step + d, out_step, len(x), False)  # fmt: skip
 
 
-@summing
+@reassociate
 def tiles(a: Arrays, begin: int, end: int, h: int) -> None:
     """Sums in registers: both products by the micro-kernel of docs/gemm.md, K and a block of Q packed."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
@@ -274,13 +274,13 @@ def tiles(a: Arrays, begin: int, end: int, h: int) -> None:
         over_keys(p.reshape(-1), count, x, 2, h, out.reshape(L, 1, -1, D), i)
 
 
-@summing
+@reassociate
 def exponentials(x: Array, scale: Any) -> None:
     for i in range(len(x)):
         x[i] = vector_math.exp(x[i] * scale)
 
 
-@summing
+@reassociate
 def factors(drop: Drop, t: int, count: int, h: int, L: int, drawn: Array, out: Array) -> None:
     """Dropout's factors [L, NR] for queries t to t + count: drawn a query a row, then transposed."""
     for c in range(count):
@@ -290,7 +290,7 @@ def factors(drop: Drop, t: int, count: int, h: int, L: int, drawn: Array, out: A
         pack_transposed(drawn.reshape(-1), c * step, step, min(LANES, count - c), L, out, c, NR)
 
 
-@summing
+@reassociate
 def registers(a: Arrays, begin: int, end: int, h: int) -> None:
     """Maxima and sums in registers too, eight at once; with dropout, its factors are drawn here."""
     x, out, L, D = a.qkv[begin:end], a.out[begin:end], end - begin, a.qkv.shape[3]
@@ -319,7 +319,7 @@ def registers(a: Arrays, begin: int, end: int, h: int) -> None:
 # --- Backward -----------------------------------------------------------------------------------------------
 
 
-@summing
+@reassociate
 def again(a: Arrays, begin: int, end: int, h: int) -> None:
     """The probabilities of a row again, from its maximum and sum: nothing of size L x L was kept."""
     x, dx, L, D = a.qkv[begin:end], a.dqkv[begin:end], end - begin, a.qkv.shape[3]
@@ -353,7 +353,7 @@ def again(a: Arrays, begin: int, end: int, h: int) -> None:
                 dk[d] += slope * q[d]
 
 
-@summing
+@reassociate
 def add_over_queries(p: Array, L: int, count: int, x: Array, i: int, part: int, h: int, out: Array) -> None:
     """out [L, D] += p [L, count] x, rows i to i + count."""
     at, step = place(x, part, h)
@@ -367,7 +367,7 @@ def add_over_queries(p: Array, L: int, count: int, x: Array, i: int, part: int, 
                  out.reshape(-1), j * D + d, D, count, True)  # fmt: skip
 
 
-@summing
+@reassociate
 def again_tiles(a: Arrays, begin: int, end: int, h: int) -> None:
     """32 queries at a time, five products by the micro-kernel."""
     x, dout, dx, L, D = a.qkv[begin:end], a.dout[begin:end], a.dqkv[begin:end], end - begin, a.qkv.shape[3]

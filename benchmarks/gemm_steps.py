@@ -18,10 +18,8 @@ import numpy.typing as npt
 from benchmarks import steps
 from benchmarks.steps import Step, compiled
 from minidistil import threads
-from minidistil.kernels.engine.native import COLUMNS as NR
-from minidistil.kernels.engine.native import LANES, VECTORS
-from minidistil.kernels.engine.native import ROWS as MR
-from minidistil.kernels.gemm import PackedWeight, matmul
+from minidistil.kernels.engine.native import LANES, MR, NR, VECTORS
+from minidistil.kernels.gemm.matmul import PackedWeight, matmul
 from minidistil.kernels.gemm.micro import tile
 
 Array = npt.NDArray[np.float32]

@@ -27,7 +27,8 @@ from benchmarks.engines.minidistil import build
 from benchmarks.workloads import choose, find
 from minidistil import kernels, threads
 from minidistil.distill import layer_terms
-from minidistil.kernels import gemm, linear
+from minidistil.kernels import feed_forward, linear
+from minidistil.kernels.gemm.matmul import PackedWeight
 from minidistil.memory import keep_freed_memory
 
 vocabulary = importlib.import_module("minidistil.kernels.linear_cross_entropy")  # a function has its name
@@ -52,7 +53,7 @@ def arrays_in(value: Any) -> list[np.ndarray[Any, Any]]:
     """All large arrays in nested tuples."""
     if isinstance(value, tuple | list):
         return [array for item in value for array in arrays_in(item)]
-    if isinstance(value, gemm.PackedWeight):
+    if isinstance(value, PackedWeight):
         return [value.array]
     return [value] if isinstance(value, np.ndarray) else []
 
@@ -85,11 +86,12 @@ class Watch:
         self._before: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Watch:
-        for module in (linear, vocabulary):
+        for module in (linear, feed_forward, vocabulary):
             self._replace(module, "matmul", product)
+        for module in (linear, vocabulary):
             self._replace(module, "add_column_sums", lambda a, s: ("column sums", 0.0))
         self._replace(vocabulary, "_run", lambda a, s: ("losses over words", 0.0))
-        self._replace(linear, "activation_backward", lambda a, s: ("activation, backward", 0.0))
+        self._replace(feed_forward, "activation_backward", lambda a, s: ("activation, backward", 0.0))
         self._replace(layer_terms, "cosine", lambda a, s: ("cosine", 0.0))
         for name in kernels.__all__:
             if any(part in name for part in OTHERS) and callable(getattr(kernels, name)):

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from benchmarks import machine
 from minidistil import threads
 from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import F32, I32, I64, LANES, PLAIN, ROWS, TARGET, VECTORS
+from minidistil.kernels.engine.native import F32, I32, I64, LANES, PLAIN, MR, TARGET, VECTORS
 from minidistil.kernels.engine.pool import parallel_for
 
 TURN = 0.1  # seconds
@@ -57,7 +57,7 @@ class Step:
 # --- The peak ---------------------------------------------------------------------------------------------
 
 # As many sums as the micro-kernel has: more than can be under way at once. Without one, what fits everywhere.
-SUMS, WIDTH = (14, 4) if TARGET is PLAIN else (ROWS * VECTORS, LANES)
+SUMS, WIDTH = (14, 4) if TARGET is PLAIN else (MR * VECTORS, LANES)
 COUNT = 1 << 20
 
 

@@ -164,7 +164,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "out of range": lambda r: f"{r['outside'] + r['unfused']['outside']}",
     "neighbours in the wrong order": lambda r: f"{r['backward_steps']:,}",
     "... by at most, ulp": lambda r: f"{r['largest_backward_step_ulp']:.0f}",
-    "other bits in a `summing` kernel": lambda r: f"{r['other_bits_when_summing']}",
+    "other bits in a `reassociate` kernel": lambda r: f"{r['other_bits_when_summing']}",
     "inputs": lambda r: f"{r['inputs']:,}",
     "seconds": lambda r: f"{r['seconds']:.0f}",
 }

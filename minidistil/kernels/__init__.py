@@ -26,7 +26,7 @@ from minidistil.kernels.feed_forward import (
     linear_activation_backward,
     linear_activation_forward,
 )
-from minidistil.kernels.gemm import PackedWeight
+from minidistil.kernels.gemm.matmul import PackedWeight
 from minidistil.kernels.layernorm import (
     layernorm_backward,
     layernorm_forward,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.engine import vector_math as scalar
-from minidistil.kernels.engine.compile import pointwise
+from minidistil.kernels.engine.compile import contract
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
@@ -24,14 +24,14 @@ Array = npt.NDArray[np.floating[Any]]
 GRAIN = 16  # least rows of a thread's share
 
 
-@pointwise
+@contract
 def _gelu(z: Array) -> None:
     half, root = z.dtype.type(0.5), z.dtype.type(math.sqrt(0.5))
     for c in range(z.shape[0]):
         z[c] = half * z[c] + half * z[c] * scalar.erf(z[c] * root)
 
 
-@pointwise
+@contract
 def _dgelu(g: Array, z: Array, dz: Array, y: Array) -> None:
     half, one, root = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(math.sqrt(0.5))
     norm = z.dtype.type(1 / math.sqrt(2 * math.pi))
@@ -41,14 +41,14 @@ def _dgelu(g: Array, z: Array, dz: Array, y: Array) -> None:
         y[c] = z[c] * cdf
 
 
-@pointwise
+@contract
 def _gelu_tanh(z: Array) -> None:
     half, one, a, b = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(SQRT_2_OVER_PI), z.dtype.type(CUBIC)
     for c in range(z.shape[0]):
         z[c] = half * z[c] * (one + scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c])))
 
 
-@pointwise
+@contract
 def _dgelu_tanh(g: Array, z: Array, dz: Array, y: Array) -> None:
     half, one, a, b = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(SQRT_2_OVER_PI), z.dtype.type(CUBIC)
     three_b = z.dtype.type(3 * CUBIC)
@@ -59,14 +59,14 @@ def _dgelu_tanh(g: Array, z: Array, dz: Array, y: Array) -> None:
         y[c] = half * z[c] * (one + t)
 
 
-@pointwise
+@contract
 def _relu(z: Array) -> None:
     zero = z.dtype.type(0)
     for c in range(z.shape[0]):
         z[c] = zero if z[c] < zero else z[c]  # NaN is not below zero, and stays
 
 
-@pointwise
+@contract
 def _drelu(g: Array, z: Array, dz: Array, y: Array) -> None:
     zero = z.dtype.type(0)
     for c in range(z.shape[0]):
@@ -82,18 +82,18 @@ NOTHING, BIAS, GELU, GELU_TANH, RELU = range(5)
 ACTIVATIONS = {"gelu": GELU, "gelu_new": GELU_TANH, "gelu_pytorch_tanh": GELU_TANH, "relu": RELU}
 
 
-@pointwise
-def _activate(kind: int, z: Array) -> None:
+@contract
+def _activate(activation: int, z: Array) -> None:
     """z = activation(z): in place, so that the compiler sees one array and need not allow for overlap."""
-    if kind == GELU:
+    if activation == GELU:
         _gelu(z)
-    elif kind == GELU_TANH:
+    elif activation == GELU_TANH:
         _gelu_tanh(z)
-    elif kind == RELU:
+    elif activation == RELU:
         _relu(z)
 
 
-@pointwise
+@contract
 def add_bias(c: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
     """c += bias on rows [r0, r1) and columns [c0, c1)."""
     part = bias[c0:c1]
@@ -103,66 +103,68 @@ def add_bias(c: Array, bias: Array, r0: int, r1: int, c0: int, c1: int) -> None:
             z[i] += part[i]
 
 
-@pointwise
-def activate(kind: int, c: Array, kept: Array, r0: int, r1: int, c0: int, c1: int) -> None:
-    """c = activation(c) on rows [r0, r1) and columns [c0, c1), if `kind` is one.
+@contract
+def activate(activation: int, c: Array, pre_activation: Array, r0: int, r1: int, c0: int, c1: int) -> None:
+    """c = activation(c) on rows [r0, r1) and columns [c0, c1), if `activation` is one.
 
-    kept = c before that, what the backward pass needs of an activation, unless `kept` is empty.
+    `pre_activation` takes c before that, which the backward pass needs, unless it is empty.
     """
-    if kind <= BIAS and not kept.size:
+    if activation <= BIAS and not pre_activation.size:
         return
     for r in range(r0, r1):
         z = c[r, c0:c1]
-        if kept.size:
-            row = kept[r, c0:c1]
+        if pre_activation.size:
+            row = pre_activation[r, c0:c1]
             for i in range(row.shape[0]):
                 row[i] = z[i]
-        _activate(kind, z)
+        _activate(activation, z)
 
 
-@pointwise
-def _activate_rows(kind: int, x: Array, out: Array, start: int, stop: int) -> None:
+@contract
+def _activate_rows(activation: int, x: Array, out: Array, start: int, stop: int) -> None:
     for r in range(start, stop):
         row, z = x[r], out[r]
         for c in range(row.shape[0]):
             z[c] = row[c]
-        _activate(kind, z)
+        _activate(activation, z)
 
 
-@pointwise
-def _backward_rows(kind: int, dout: Array, x: Array, dx: Array, out: Array, start: int, stop: int) -> None:
+@contract
+def _backward_rows(
+    activation: int, dout: Array, x: Array, dx: Array, out: Array, start: int, stop: int
+) -> None:
     for r in range(start, stop):
-        if kind == GELU:
+        if activation == GELU:
             _dgelu(dout[r], x[r], dx[r], out[r])
-        elif kind == GELU_TANH:
+        elif activation == GELU_TANH:
             _dgelu_tanh(dout[r], x[r], dx[r], out[r])
         else:
             _drelu(dout[r], x[r], dx[r], out[r])
 
 
-@pointwise
-def _run_forward(pool: Any, kind: int, x: Array, out: Array) -> None:
-    run(pool, _activate_rows, (kind, x, out), x.shape[0], GRAIN)
+@contract
+def _run_forward(pool: Any, activation: int, x: Array, out: Array) -> None:
+    run(pool, _activate_rows, (activation, x, out), x.shape[0], GRAIN)
 
 
-@pointwise
-def _run_backward(pool: Any, kind: int, dout: Array, x: Array, dx: Array, out: Array) -> None:
-    run(pool, _backward_rows, (kind, dout, x, dx, out), x.shape[0], GRAIN)
+@contract
+def _run_backward(pool: Any, activation: int, dout: Array, x: Array, dx: Array, out: Array) -> None:
+    run(pool, _backward_rows, (activation, dout, x, dx, out), x.shape[0], GRAIN)
 
 
-def activation_forward(kind: int, x: Array) -> tuple[Array, Array]:
-    """Apply the activation `kind` to every number of `x`; the cache is `x` itself."""
+def activation_forward(activation: int, x: Array) -> tuple[Array, Array]:
+    """Apply an activation to every number of `x`; the cache is `x` itself."""
     flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     out = empty_like(flat)
-    _run_forward(awake_pool(), kind, flat, out)
+    _run_forward(awake_pool(), activation, flat, out)
     return out.reshape(x.shape), x
 
 
-def activation_backward(kind: int, dout: Array, x: Array) -> tuple[Array, Array]:
-    """dout times the derivative of the activation `kind` at x; and again activation(x), nearly for free."""
+def activation_backward(activation: int, dout: Array, x: Array) -> tuple[Array, Array]:
+    """dout times the activation's derivative at x; and again activation(x), nearly for free."""
     x2, d2 = (np.ascontiguousarray(a).reshape(-1, a.shape[-1]) for a in (x, dout))
     dx, out = empty_like(x2), empty_like(x2)
-    _run_backward(awake_pool(), kind, d2, x2, dx, out)
+    _run_backward(awake_pool(), activation, d2, x2, dx, out)
     return dx.reshape(x.shape), out.reshape(x.shape)
 
 

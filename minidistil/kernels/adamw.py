@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.ops.adamw import CHUNK
@@ -17,7 +17,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 
 # No fast-math flag: memory is the limit here, and each element then rounds exactly as in the textbook.
-@exact
+@strict
 def _adamw(
     p: Array, g: Array, m: Array, v: Array,
     shrink: Any, b1: Any, c1: Any, b2: Any, c2: Any, rate: Any, root: Any, eps: Any, scale: Any,
@@ -31,7 +31,7 @@ def _adamw(
         p[i] = p[i] * shrink - rate * m[i] / (np.sqrt(v[i]) / root + eps)
 
 
-@exact
+@strict
 def _run_adamw(pool: Any, arrays: Any, scalars: Any) -> None:
     run(pool, _adamw, arrays + scalars, arrays[0].shape[0], CHUNK)
 
@@ -72,7 +72,7 @@ def adamw_step(
 
 # reassoc lets the sum run in vector lanes. The chunks are fixed, so each is always summed the same way;
 # NaN and Inf survive, since neither flag that may assume them away is set.
-@summing
+@reassociate
 def _sum_of_squares(x: Array) -> float:
     total = 0.0
     for i in range(x.shape[0]):
@@ -81,13 +81,13 @@ def _sum_of_squares(x: Array) -> float:
     return total
 
 
-@exact
+@strict
 def _sums(x: Array, sums: Array, start: int, stop: int) -> None:
     for i in range(start, stop):
         sums[i] = _sum_of_squares(x[i * CHUNK : (i + 1) * CHUNK])
 
 
-@exact
+@strict
 def _run_sums(pool: Any, x: Array, sums: Array) -> None:
     run(pool, _sums, (x, sums), sums.shape[0], 1)
 

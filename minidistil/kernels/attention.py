@@ -28,13 +28,13 @@ import numpy.typing as npt
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine import vector_math as scalar
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
-from minidistil.kernels.engine.compile import exact, summing
-from minidistil.kernels.engine.native import COLUMNS, LANES, ROWS, VECTORS
+from minidistil.kernels.engine.compile import reassociate, strict
+from minidistil.kernels.engine.native import LANES, MR, NR, VECTORS
 from minidistil.kernels.engine.parallel import PARTS_PER_THREAD, THREADS, run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty, empty_like
 from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.pack import pack_across, prefetch_rows
+from minidistil.kernels.gemm.pack import pack_transposed, prefetch_rows
 from minidistil.ops.dropout import Mask
 
 Array = npt.NDArray[np.floating[Any]]
@@ -44,7 +44,7 @@ Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
 SCORES = 64  # what a query costs besides its scores, in scores: packing, and waiting for memory
 
 
-@exact
+@strict
 def _shares(pool: Any, cu: Any, heads: int) -> Any:
     """Cut the jobs into shares of about the same work: share i is jobs shares[i] to shares[i + 1]."""
     S = cu.shape[0] - 1
@@ -62,12 +62,12 @@ def _shares(pool: Any, cu: Any, heads: int) -> Any:
     return shares
 
 
-@summing
+@reassociate
 def _up(n: int, step: int) -> int:
     return (n + step - 1) // step * step
 
 
-@summing
+@reassociate
 def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at: int, out_step: int) -> None:
     """out[i, :D] = x[i, :D], each with its own place and step between rows."""
     for i in range(L):
@@ -79,7 +79,7 @@ def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at:
             place[d] = given[d]
 
 
-@summing
+@reassociate
 def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> None:
     """Ask for what a job reads of x [tokens, parts * H]."""
     h, b = job % (H // D), job // (H // D)
@@ -87,65 +87,65 @@ def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> No
         prefetch_rows(x, (cu[b] * parts + part) * H + h * D, parts * H, cu[b + 1] - cu[b], D)
 
 
-@summing
+@reassociate
 def _pack_keys(x: Array, at: int, step: int, L: int, D: int, packed: Array) -> None:
-    """x [L, D] into A-panels of ROWS rows: the k of the micro-kernel runs along the columns of x."""
-    for row in range(0, L, ROWS):
-        begin = row // ROWS * D * LANES
-        pack_across(x, at + row * step, step, min(ROWS, L - row), D, packed, begin, LANES)
+    """x [L, D] into A-panels of MR rows: the k of the micro-kernel runs along the columns of x."""
+    for row in range(0, L, MR):
+        begin = row // MR * D * LANES
+        pack_transposed(x, at + row * step, step, min(MR, L - row), D, packed, begin, LANES)
 
 
-@summing
+@reassociate
 def _pack_queries(x: Array, at: int, step: int, count: int, D: int, width: int, packed: Array) -> None:
     """`count` rows of x into one B-panel [D, width]: a row is a column of the panel."""
     for i in range(0, count, LANES):
-        pack_across(x, at + i * step, step, min(LANES, count - i), D, packed, i, width)
+        pack_transposed(x, at + i * step, step, min(LANES, count - i), D, packed, i, width)
 
 
-@summing
+@reassociate
 def _times_queries(keys: Array, L: int, D: int, queries: Array, width: int, out: Array) -> None:
     """out [L, width] = keys [L, D] queries [D, width], both packed."""
-    for row in range(0, L, ROWS):
-        tile(min(ROWS, L - row), width // LANES, keys, row // ROWS * D * LANES, LANES, queries, 0, width,
+    for row in range(0, L, MR):
+        tile(min(MR, L - row), width // LANES, keys, row // MR * D * LANES, LANES, queries, 0, width,
              out, row * width, width, D, False)  # fmt: skip
 
 
-@summing
+@reassociate
 def _sum_over_keys(
     p: Array, width: int, count: int, L: int, x: Array, at: int, step: int, D: int,
     out: Array, out_at: int, out_step: int,
 ) -> None:  # fmt: skip
     """out [count, D] = p^T [count, L] x [L, D]; x[i, d] lies at x[at + i * step + d], and so does out."""
-    parts = (count + ROWS - 1) // ROWS
+    parts = (count + MR - 1) // MR
     for part in range(parts):
         j0, j1 = count * part // parts, count * (part + 1) // parts
-        for d in range(0, D, COLUMNS):
+        for d in range(0, D, NR):
             vectors = min(VECTORS, (D - d) // LANES)
             tile(j1 - j0, vectors, p, j0, width, x, at + d, step,
                  out, out_at + j0 * out_step + d, out_step, L, False)  # fmt: skip
 
 
-@summing
+@reassociate
 def _add_outer(
     p: Array, width: int, L: int, count: int, packed: Array, x: Array, at: int, step: int, D: int, out: Array
 ) -> None:
     """out [L, D] += p [L, count] x [count, D]: the sum runs over queries."""
-    for row in range(0, L, ROWS):
-        rows = min(ROWS, L - row)
-        pack_across(p, row * width, width, rows, width, packed, 0, LANES)
-        for d in range(0, D, COLUMNS):
+    for row in range(0, L, MR):
+        rows = min(MR, L - row)
+        pack_transposed(p, row * width, width, rows, width, packed, 0, LANES)
+        for d in range(0, D, NR):
             vectors = min(VECTORS, (D - d) // LANES)
             tile(rows, vectors, packed, 0, LANES, x, at + d, step, out, row * D + d, D, count, True)
 
 
-@summing
+@reassociate
 def _repeat(x: Array, width: int) -> None:
     """The first `width` numbers again and again, up to GROUP."""
     for j in range(width, GROUP):
         x[j] = x[j - width]
 
 
-@summing
+@reassociate
 def _factors(
     drop: Drop, query: int, count: int, width: int, head: int, L: int, rows: Array, out: Array
 ) -> None:
@@ -154,10 +154,10 @@ def _factors(
         fill_factors(rows[j], L, drop, query + j, head)
     step = rows.shape[1]
     for j in range(0, count, LANES):
-        pack_across(rows.reshape(-1), j * step, step, min(LANES, count - j), L, out, j, width)
+        pack_transposed(rows.reshape(-1), j * step, step, min(LANES, count - j), L, out, j, width)
 
 
-@summing
+@reassociate
 def _softmax_down(
     p: Array, n: int, width: int, scale: Any, top: Array, total: Array, inverse: Array
 ) -> None:  # fmt: skip
@@ -176,14 +176,14 @@ def _softmax_down(
     multiply_row(p, size, inverse)
 
 
-@summing
+@reassociate
 def _exp(x: Array, scale: Any) -> None:
     """x = exp(scale x)."""
     for i in range(x.shape[0]):
         x[i] = scalar.exp(x[i] * scale)
 
 
-@summing
+@reassociate
 def _multiply(x: Array, y: Array, n: int, factor: Any = 1) -> None:
     """x = factor x y, the first n numbers."""
     x, y, factor = x[:n], y[:n], x.dtype.type(factor)
@@ -191,22 +191,22 @@ def _multiply(x: Array, y: Array, n: int, factor: Any = 1) -> None:
         x[j] *= y[j] * factor
 
 
-@summing
+@reassociate
 def _forward(
-    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array, sums: Array,
+    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array, row_sums: Array,
     drop: Drop, shares: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
-    H, kind = out.shape[1], qkv.dtype
+    H, dtype = out.shape[1], qkv.dtype
     D = H // heads
     P = _up(D, LANES)
-    keys, queries = np.empty(_up(longest, ROWS) // ROWS * P * LANES, kind), np.empty(P * COLUMNS, kind)
-    p = np.empty(_up(longest * COLUMNS, GROUP), kind)
-    top, total, inverse = np.empty(GROUP, kind), np.empty(GROUP, kind), np.empty(GROUP, kind)
-    drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
-    factors = np.empty(longest * COLUMNS if drop.on else 0, kind)
+    keys, queries = np.empty(_up(longest, MR) // MR * P * LANES, dtype), np.empty(P * NR, dtype)
+    p = np.empty(_up(longest * NR, GROUP), dtype)
+    top, total, inverse = np.empty(GROUP, dtype), np.empty(GROUP, dtype), np.empty(GROUP, dtype)
+    drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
+    factors = np.empty(longest * NR if drop.on else 0, dtype)
     flat, out_flat = qkv.reshape(-1), out.reshape(-1)
     # Heads whose width is no multiple of a vector are computed on copies that are.
-    padded = np.zeros((4, longest * P if P > D else 0), kind)
+    padded = np.zeros((4, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
@@ -223,14 +223,14 @@ def _forward(
         _pack_keys(k, k_at, step, L, P, keys)
         if job + 1 < shares[stop]:
             _prefetch_job(flat, 3, H, D, cu, job + 1)
-        for first in range(0, L, COLUMNS):
-            count = min(COLUMNS, L - first)
+        for first in range(0, L, NR):
+            count = min(NR, L - first)
             width = _up(count, LANES)
             _pack_queries(q, q_at + first * step, step, count, P, width, queries)
             _times_queries(keys, L, P, queries, width, p)
             _softmax_down(p, L * width, width, scale, top, total, inverse)
             for j in range(count):
-                tops[h, begin + first + j], sums[h, begin + first + j] = top[j] * scale, total[j]
+                row_maxima[h, begin + first + j], row_sums[h, begin + first + j] = top[j] * scale, total[j]
             if drop.on:
                 _factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
@@ -239,39 +239,39 @@ def _forward(
             _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
 
 
-@summing
+@reassociate
 def _backward(
-    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
-    sums: Array, dqkv: Array, drop: Drop, shares: Any, start: int, stop: int,
+    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array,
+    row_sums: Array, dqkv: Array, drop: Drop, shares: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
     """As in the textbook, a block of queries at a time, f being the dropout factors:
 
     p = exp(scale q k - top - log sum);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
     """
-    H, kind = out.shape[1], qkv.dtype
+    H, dtype = out.shape[1], qkv.dtype
     D = H // heads
     P = _up(D, LANES)
-    panels = _up(longest, ROWS) // ROWS * P * LANES
-    keys, values, packed = np.empty(panels, kind), np.empty(panels, kind), np.empty(COLUMNS * LANES, kind)
+    panels = _up(longest, MR) // MR * P * LANES
+    keys, values, packed = np.empty(panels, dtype), np.empty(panels, dtype), np.empty(NR * LANES, dtype)
     queries, outs, douts = (
-        np.empty(P * COLUMNS, kind),
-        np.empty(P * COLUMNS, kind),
-        np.empty(P * COLUMNS, kind),
+        np.empty(P * NR, dtype),
+        np.empty(P * NR, dtype),
+        np.empty(P * NR, dtype),
     )
-    room = _up(longest * COLUMNS, GROUP)
-    p, ds = np.empty(room, kind), np.empty(room, kind)
-    dk, dv = np.empty(longest * P, kind), np.empty(longest * P, kind)
-    total, along = np.zeros(GROUP, kind), np.zeros(GROUP, kind)
-    drawn = np.empty((COLUMNS if drop.on else 0, longest + 3), kind)
-    factors = np.empty(room if drop.on else 0, kind)
+    room = _up(longest * NR, GROUP)
+    p, ds = np.empty(room, dtype), np.empty(room, dtype)
+    dk, dv = np.empty(longest * P, dtype), np.empty(longest * P, dtype)
+    total, along = np.zeros(GROUP, dtype), np.zeros(GROUP, dtype)
+    drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
+    factors = np.empty(room if drop.on else 0, dtype)
     flat, out_flat, dout_flat, dqkv_flat = (
         qkv.reshape(-1),
         out.reshape(-1),
         dout.reshape(-1),
         dqkv.reshape(-1),
     )
-    padded = np.zeros((6, longest * P if P > D else 0), kind)
+    padded = np.zeros((6, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
@@ -295,8 +295,8 @@ def _backward(
             _prefetch_job(dout_flat, 1, H, D, cu, job + 1)
         dk[: L * P] = 0
         dv[: L * P] = 0
-        for first in range(0, L, COLUMNS):
-            count = min(COLUMNS, L - first)
+        for first in range(0, L, NR):
+            count = min(NR, L - first)
             width = _up(count, LANES)
             n, o_here = L * width, o_at + first * o_step
             size = _up(n, GROUP)
@@ -307,7 +307,7 @@ def _backward(
             _times_queries(values, L, P, douts, width, ds)
             for j in range(width):  # columns past the last query repeat it
                 query = begin + first + min(j, count - 1)
-                total[j] = (tops[h, query] + np.log(sums[h, query])) / scale
+                total[j] = (row_maxima[h, query] + np.log(row_sums[h, query])) / scale
             _repeat(total, width)
             p[n:size] = 0
             ds[n:size] = 0
@@ -332,23 +332,23 @@ def _backward(
         _copy_head(dv, 0, P, L, D, dqkv_flat, at + 2 * H, 3 * H)
 
 
-@summing
+@reassociate
 def _run_forward(
-    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, tops: Array,
-    sums: Array, drop: Drop,
+    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array,
+    row_sums: Array, drop: Drop,
 ) -> None:  # fmt: skip
     shares = _shares(pool, cu, heads)
-    arguments = (qkv, cu, longest, heads, scale, out, tops, sums, drop, shares)
+    arguments = (qkv, cu, longest, heads, scale, out, row_maxima, row_sums, drop, shares)
     run(pool, _forward, arguments, len(shares) - 1, 1)
 
 
-@summing
+@reassociate
 def _run_backward(
     pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array,
-    tops: Array, sums: Array, dqkv: Array, drop: Drop,
+    row_maxima: Array, row_sums: Array, dqkv: Array, drop: Drop,
 ) -> None:  # fmt: skip
     shares = _shares(pool, cu, heads)
-    arguments = (dout, qkv, cu, longest, heads, scale, out, tops, sums, dqkv, drop, shares)
+    arguments = (dout, qkv, cu, longest, heads, scale, out, row_maxima, row_sums, dqkv, drop, shares)
     run(pool, _backward, arguments, len(shares) - 1, 1)
 
 
@@ -358,18 +358,18 @@ def attention_forward(
     """See `minidistil.ops.attention.attention_forward`."""
     tokens, H = len(qkv), qkv.shape[1] // 3
     out = empty((tokens, H), qkv.dtype)
-    tops, sums = empty((num_heads, tokens), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
+    row_maxima, row_sums = empty((num_heads, tokens), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_forward(awake_pool(), qkv, *shared, out, tops, sums, drop_of(mask, qkv.dtype))
-    return out, (qkv, cu_seqlens, num_heads, mask, out, tops, sums)
+    _run_forward(awake_pool(), qkv, *shared, out, row_maxima, row_sums, drop_of(mask, qkv.dtype))
+    return out, (qkv, cu_seqlens, num_heads, mask, out, row_maxima, row_sums)
 
 
 def attention_backward(dout: Array, cache: Cache) -> Array:
     """See `minidistil.ops.attention.attention_backward`."""
-    qkv, cu_seqlens, num_heads, mask, out, tops, sums = cache
+    qkv, cu_seqlens, num_heads, mask, out, row_maxima, row_sums = cache
     dqkv = empty_like(qkv)
     shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_backward(awake_pool(), dout, qkv, *shared, out, tops, sums, dqkv, drop_of(mask, qkv.dtype))
+    _run_backward(awake_pool(), dout, qkv, *shared, out, row_maxima, row_sums, dqkv, drop_of(mask, qkv.dtype))
     return dqkv
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.engine.compile import summing
+from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
-from minidistil.kernels.gemm import PackedWeight
+from minidistil.kernels.gemm.matmul import PackedWeight
 from minidistil.kernels.linear import linear_forward
 from minidistil.kernels.softmax import softmax_row
 
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
 
-@summing
+@reassociate
 def _dots(x: Array, y: Array, out: Array) -> None:
     """out[j] = x[j] . y, four rows at a time: y is read once for them. The last row fills up its four."""
     last = x.shape[0] - 1
@@ -42,7 +42,7 @@ def _dots(x: Array, y: Array, out: Array) -> None:
         out[j] = s0
 
 
-@summing
+@reassociate
 def _weighted_sum(x: Array, weights: Array, out: Array) -> None:
     """out = sum_j weights[j] x[j], four rows at a time: `out` is read and written once for them."""
     rows = x.shape[0]
@@ -58,7 +58,7 @@ def _weighted_sum(x: Array, weights: Array, out: Array) -> None:
             out[i] += weight * row[i]
 
 
-@summing
+@reassociate
 def _first_token(
     x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array, heads: int,
     out: Array, start: int, stop: int,
@@ -80,7 +80,7 @@ def _first_token(
         out[b, columns] += bias[columns]
 
 
-@summing
+@reassociate
 def _run_first_token(
     pool: Any, x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array,
     heads: int, out: Array,

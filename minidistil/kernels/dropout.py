@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
 from minidistil.ops import philox as rng
 from minidistil.ops.dropout import Mask, threshold
+from minidistil.precision import PRECISIONS
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -36,7 +37,7 @@ class Drop(NamedTuple):
 NOTHING = np.zeros(1, np.int64)
 NO_DROP = {
     dtype: Drop(False, NOTHING, NOTHING, np.uint64(0), np.uint64(0), np.uint64(0), dtype.type(1))
-    for dtype in (np.dtype(np.float32), np.dtype(np.float64))
+    for dtype in (np.dtype(precision.stored) for precision in PRECISIONS.values())
 }
 
 
@@ -55,7 +56,7 @@ def drop_of(mask: Mask | None, dtype: np.dtype[Any]) -> Drop:
     )
 
 
-@exact
+@strict
 def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -> None:
     """factors[c] = scale where column c of row t survives, 0 where it is dropped.
 
@@ -79,7 +80,7 @@ def fill_factors(factors: Array, columns: int, drop: Drop, t: int, plane: int) -
         fourth[i] = scale if x3 >= limit else zero
 
 
-@exact
+@strict
 def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
     columns = x.shape[1]
     factors = np.empty(columns + 3, x.dtype)
@@ -90,7 +91,7 @@ def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
             row[c] = given[c] * factors[c]
 
 
-@exact
+@strict
 def _run_dropout(pool: Any, x: Array, out: Array, drop: Drop) -> None:
     run(pool, _dropout, (x, out, drop), x.shape[0], 16)
 

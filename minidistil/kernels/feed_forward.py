@@ -6,7 +6,7 @@ from typing import Any
 
 from minidistil.kernels.activations import ACTIVATIONS, activation_backward
 from minidistil.kernels.engine.workspace import empty
-from minidistil.kernels.gemm import matmul
+from minidistil.kernels.gemm.matmul import matmul
 from minidistil.kernels.linear import Array, Weight, linear_backward, linear_forward, parameter_gradients
 
 
@@ -15,7 +15,7 @@ def linear_activation_forward(
 ) -> tuple[Array, Any]:
     """activation(x W^T + b); see `minidistil.ops.feed_forward.linear_activation_forward`."""
     y = empty((len(x), len(weight)), x.dtype) if keep_cache else None
-    out = matmul(x, weight, transpose_b=True, kind=ACTIVATIONS[activation], bias=bias, kept=y)
+    out = matmul(x, weight, transpose_b=True, epilogue=ACTIVATIONS[activation], bias=bias, pre_activation=y)
     return out, (x, weight, y, activation) if keep_cache else None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
-from minidistil.kernels.engine.compile import summing
+from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty, empty_like
@@ -21,7 +21,7 @@ GRAIN = 16  # least rows of a thread's share
 CHUNK = 64  # rows whose parameter gradients are summed together: fixed, so that bits are too
 
 
-@summing
+@reassociate
 def _normalise(
     x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
     out: Array, normed: Array, rstd: Array, drop: Drop, start: int, stop: int,
@@ -60,7 +60,7 @@ def _normalise(
             out_row[c] = row[c] * weight[c] + bias[c]
 
 
-@summing
+@reassociate
 def _backward(
     dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array, parts: Array, drop: Drop,
     start: int, stop: int,
@@ -98,7 +98,7 @@ def _backward(
                 dx_row[c] = dsum_row[c] * factors[c]
 
 
-@summing
+@reassociate
 def _normalise_all(
     pool: Any, x: Array, residual: Array, has_residual: bool, weight: Array, bias: Array, eps: Any,
     out: Array, normed: Array, rstd: Array, drop: Drop,
@@ -107,7 +107,7 @@ def _normalise_all(
     run(pool, _normalise, arguments, x.shape[0], GRAIN)
 
 
-@summing
+@reassociate
 def _backward_all(
     pool: Any, dout: Array, normed: Array, rstd: Array, weight: Array, dsum: Array, dx: Array, parts: Array,
     drop: Drop, dweight: Array, dbias: Array,

@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.activations import BIAS, NOTHING
-from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
-from minidistil.kernels.gemm import PackedWeight, matmul
+from minidistil.kernels.gemm.matmul import PackedWeight, matmul
 
 Array = npt.NDArray[np.floating[Any]]
 Weight = Array | PackedWeight
 Cache = tuple[Array, Weight]
 
 
-@exact
+@strict
 def _column_sums(x: Array, total: Array, start: int, stop: int) -> None:
     """total[c] += sum_t x[t, c], rows in order, whoever takes which columns."""
     sums, part = np.zeros(stop - start, x.dtype), total[start:stop]
@@ -30,7 +30,7 @@ def _column_sums(x: Array, total: Array, start: int, stop: int) -> None:
         part[c] += sums[c]
 
 
-@exact
+@strict
 def add_column_sums(pool: Any, x: Array, total: Array) -> None:
     """total[c] += sum_t x[t, c]."""
     run(pool, _column_sums, (x, total), x.shape[1], 128)
@@ -38,8 +38,8 @@ def add_column_sums(pool: Any, x: Array, total: Array) -> None:
 
 def linear_forward(x: Array, weight: Weight, bias: Array | None = None) -> tuple[Array, Cache]:
     """x W^T + b; see `minidistil.ops.linear.linear_forward`."""
-    kind = NOTHING if bias is None else BIAS
-    return matmul(x, weight, transpose_b=True, kind=kind, bias=bias), (x, weight)
+    epilogue = NOTHING if bias is None else BIAS
+    return matmul(x, weight, transpose_b=True, epilogue=epilogue, bias=bias), (x, weight)
 
 
 def linear_backward(

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from minidistil.kernels.activations import BIAS
 from minidistil.kernels.engine import vector_math as scalar
-from minidistil.kernels.engine.compile import summing
+from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty
-from minidistil.kernels.gemm import matmul
 from minidistil.kernels.gemm.blocked import DIRECT_ROWS
+from minidistil.kernels.gemm.matmul import matmul
 from minidistil.kernels.linear import Weight, add_column_sums
 from minidistil.losses.cross_entropy import IGNORE_INDEX
 from minidistil.losses.soft_labels import check_temperature
@@ -28,7 +28,7 @@ CHUNK = DIRECT_ROWS
 PART = 1024  # numbers summed in their own precision before the sum goes on in float64
 
 
-@summing
+@reassociate
 def _largest(x: Array) -> Any:
     top = x[0]
     for c in range(x.shape[0]):
@@ -36,7 +36,7 @@ def _largest(x: Array) -> Any:
     return top
 
 
-@summing
+@reassociate
 def _sum(x: Array) -> Any:
     total: Any = 0.0
     for begin in range(0, x.shape[0], PART):
@@ -48,14 +48,14 @@ def _sum(x: Array) -> Any:
     return total
 
 
-@summing
+@reassociate
 def _exp(x: Array, scale: Any, top: Any, out: Array) -> None:
     """out = exp(scale (x - top))."""
     for c in range(x.shape[0]):
         out[c] = scalar.exp((x[c] - top) * scale)
 
 
-@summing
+@reassociate
 def _gradients(
     z: Array, given: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any, temperature: Any,
     hard_sums: Array, soft_sums: Array, start: int, stop: int,
@@ -64,9 +64,9 @@ def _gradients(
 
     With p = exp(z / T) / sum exp(z / T): d cross-entropy = p - [label] (T = 1), d soft = T (p - p_teacher).
     """
-    V, kind = z.shape[1], z.dtype
-    one, inverse = kind.type(1), kind.type(1) / temperature
-    p, q, term = np.empty(V, kind), np.empty(V, kind), np.empty(V, kind)
+    V, dtype = z.shape[1], z.dtype
+    one, inverse = dtype.type(1), dtype.type(1) / temperature
+    p, q, term = np.empty(V, dtype), np.empty(V, dtype), np.empty(V, dtype)
     for t in range(start, stop):
         row, label = z[t], labels[t]
         top = _largest(row)
@@ -76,7 +76,7 @@ def _gradients(
             _exp(row, one, top, p)
             total = _sum(p)
             hard_sums[t] = np.float64(top) + np.log(total) - np.float64(row[label])
-            share = kind.type(label_scale / total)
+            share = dtype.type(label_scale / total)
             for c in range(V):
                 p[c] *= share
             p[label] -= label_scale
@@ -84,11 +84,11 @@ def _gradients(
             other = given[t]
             other_top = _largest(other)
             _exp(row, inverse, top, q)
-            share = kind.type(1 / _sum(q))
-            log_total = kind.type(-np.log(np.float64(share)))
+            share = dtype.type(1 / _sum(q))
+            log_total = dtype.type(-np.log(np.float64(share)))
             _exp(other, inverse, other_top, term)
-            other_share = kind.type(1 / _sum(term))
-            other_log_total = kind.type(-np.log(np.float64(other_share)))
+            other_share = dtype.type(1 / _sum(term))
+            other_log_total = dtype.type(-np.log(np.float64(other_share)))
             weight = soft_scale * temperature
             for c in range(V):
                 term[c] *= other_share
@@ -106,7 +106,7 @@ def _gradients(
             row[c] = p[c]
 
 
-@summing
+@reassociate
 def _run(
     pool: Any, z: Array, given: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any,
     temperature: Any, hard_sums: Array, soft_sums: Array,
@@ -132,25 +132,25 @@ def linear_cross_entropy(
     rows = rows_with_loss(len(features), len(weight), labels, teacher)
     if teacher is not None:
         check_temperature(temperature)
-    kind, chosen = features.dtype.type, features[rows]
+    number, chosen = features.dtype.type, features[rows]
     n = len(chosen)
     dchosen = empty(chosen.shape, features.dtype)
     dweight = np.zeros(weight.shape, features.dtype) if dweight is None else dweight
     dbias = np.zeros(len(weight), features.dtype) if dbias is None else dbias
     words = np.full(n, IGNORE_INDEX, np.int64) if labels is None else np.asarray(labels[rows], np.int64)
     hard, soft = np.zeros(n), np.zeros(n)
-    scales = kind(label_scale), kind(soft_scale), kind(temperature)
+    scales = number(label_scale), number(soft_scale), number(temperature)
     room = [empty((min(CHUNK, n), len(weight)), features.dtype) for _ in range(1 + (teacher is not None))]
     for begin in range(0, n, CHUNK):
         part = slice(begin, min(begin + CHUNK, n))
         x = chosen[part]
         z, given = room[0][: len(x)], room[-1][: len(x)]
-        matmul(x, weight, transpose_b=True, kind=BIAS, bias=bias, out=z)  # [C, H] -> [C, V]
+        matmul(x, weight, transpose_b=True, epilogue=BIAS, bias=bias, out=z)  # [C, H] -> [C, V]
         if isinstance(teacher, TopKLogits):
             teacher.fill(given, part)
         elif teacher is not None:
             theirs = teacher.features[part]
-            matmul(theirs, teacher.weight, transpose_b=True, kind=BIAS, bias=teacher.bias, out=given)
+            matmul(theirs, teacher.weight, transpose_b=True, epilogue=BIAS, bias=teacher.bias, out=given)
         _run(awake_pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
         matmul(z, weight, out=dchosen[part])  # [C, V] -> [C, H]
         matmul(z, x, transpose_a=True, out=dweight, accumulate=True)  # [V, C] @ [C, H] -> [V, H]

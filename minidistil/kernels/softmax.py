@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.engine import vector_math as scalar
-from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.floating[Any]]
 GRAIN = 16  # least rows of a thread's share
 
 
-@summing
+@reassociate
 def softmax_row(row: Array) -> None:
     """Replace a row by its softmax.
 
@@ -36,13 +36,13 @@ def softmax_row(row: Array) -> None:
         row[j] *= share
 
 
-@exact
+@strict
 def _softmax(out: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
         softmax_row(out[t])
 
 
-@summing
+@reassociate
 def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
     for t in range(start, stop):
         g, y, dx_row = dout[t], p[t], dx[t]
@@ -53,12 +53,12 @@ def _dsoftmax(dout: Array, p: Array, dx: Array, start: int, stop: int) -> None:
             dx_row[j] = y[j] * (g[j] - along)
 
 
-@exact
+@strict
 def _run_forward(pool: Any, out: Array) -> None:
     run(pool, _softmax, (out,), out.shape[0], GRAIN)
 
 
-@exact
+@strict
 def _run_backward(pool: Any, dout: Array, p: Array, dx: Array) -> None:
     run(pool, _dsoftmax, (dout, p, dx), p.shape[0], GRAIN)
 

@@ -11,9 +11,9 @@ import pytest
 from benchmarks import attention_heads, attention_steps, steps
 from benchmarks.attention_heads import over_jobs, rows
 from benchmarks.attention_steps import LADDERS, STEPS, Operands, error, main
-from minidistil.kernels.engine.native import COLUMNS as NR
+from minidistil.kernels.engine.native import NR
 from minidistil.kernels.engine.native import LANES
-from minidistil.kernels.engine.native import ROWS as MR
+from minidistil.kernels.engine.native import MR
 
 ROOT = Path(attention_steps.__file__).parents[1]
 

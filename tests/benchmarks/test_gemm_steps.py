@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks import gemm_steps, steps
 from benchmarks.gemm_steps import DEPTH, STEPS, Operands, error, main, rows
-from minidistil.kernels.engine.native import COLUMNS, ROWS
+from minidistil.kernels.engine.native import MR, NR
 
 ROOT = Path(gemm_steps.__file__).parents[1]
 
 # One number; all smaller than a tile; exactly a tile; edges on every side; more k than a block has.
-SIZES = [(1, 1, 1), (3, 2, 5), (ROWS, 16, COLUMNS), (2 * ROWS + 1, 23, 3 * COLUMNS + 17), (7, DEPTH + 3, 50)]
+SIZES = [(1, 1, 1), (3, 2, 5), (MR, 16, NR), (2 * MR + 1, 23, 3 * NR + 17), (7, DEPTH + 3, 50)]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)

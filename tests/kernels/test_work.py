@@ -16,6 +16,7 @@ from minidistil.kernels import attention
 from minidistil.kernels.engine import native, parallel
 from minidistil.kernels.engine.workspace import workspace
 from minidistil.kernels.gemm import blas, blocked, micro
+from minidistil.kernels.gemm.operands import OPERANDS
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
 from minidistil.train.memory_plan import plan_training
 
@@ -119,15 +120,15 @@ def test_a_step_keeps_no_more_than_is_planned():
 
 @pytest.mark.parametrize("threads", [1, 2, 4, 8])
 def test_rows_are_packed_about_once(threads):
-    """A whole ticket packs its rows once; those of the last blocks are packed by each of their tickets."""
+    """A whole work item packs its rows once; those of the last blocks are packed by each of theirs."""
     for rows in (257, 1024, 3072, 8192):
         for columns in (384, 768, 3072, 30522):
-            blocks, whole, splits = blocked.tickets(rows, columns, threads)
+            blocks, whole, splits = blocked.share(rows, columns, threads)
             assert blocks - whole == (0 if threads == 1 else threads)
-            assert rows / blocks <= native.ROWS * blocked.BLOCK_PANELS
+            assert rows / blocks <= blocked.MC
             assert splits <= blocked.SPLITS
-    blocks = 2 * math.ceil(8192 / (native.ROWS * blocked.BLOCK_PANELS) / 2)  # as many for either thread
-    assert blocked.tickets(8192, 768, 2) == (blocks, blocks - 2, 4)
+    blocks = 2 * math.ceil(8192 / (blocked.MC) / 2)  # as many for either thread
+    assert blocked.share(8192, 768, 2) == (blocks, blocks - 2, 4)
 
 
 @pytest.mark.skipif(native.TARGET is native.PLAIN, reason="there is no micro-kernel")
@@ -135,14 +136,14 @@ def test_the_tile_stays_in_registers():
     """The loop of the largest tile multiplies and adds rows x vectors times, and never touches the stack."""
     module = ir.Module()
     module.triple = binding.get_process_triple()
-    micro._tile_of(module, "tile", native.ROWS, native.VECTORS).linkage = "external"
+    micro._tile_of(module, "tile", OPERANDS["float32"], native.MR, native.VECTORS).linkage = "external"
     features = {"avx512": "+avx512f,+avx512vl,+avx512dq", "avx2": "+avx2,+fma"}[native.TARGET.name]
     machine = binding.Target.from_default_triple().create_target_machine(features=features, opt=3)
     assembly = machine.emit_assembly(binding.parse_assembly(str(module)))
     # From label to label, and of each part what comes before its first jump: the loop is one of them.
     parts = [re.split(r"\n\tj", part)[0] for part in re.split(r"\n\.L\w+:", assembly)]
     loop = max(parts, key=lambda part: len(re.findall(r"\bvfmadd", part)))
-    assert len(re.findall(r"\bvfmadd", loop)) == native.ROWS * native.VECTORS
+    assert len(re.findall(r"\bvfmadd", loop)) == native.MR * native.VECTORS
     assert "rsp" not in loop
 
 

@@ -76,10 +76,10 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 # Every result rounds like the textbook's, operation by operation. (Said outright: a function that says
 # nothing takes over the flags of the kernel that calls it.)
-exact = kernel(fastmath=False)
+strict = kernel(fastmath=False)
 
 # A product and a sum may become one fused multiply-add.
-pointwise = kernel(fastmath={"contract"})
+contract = kernel(fastmath={"contract"})
 
 # Sums along a row may also be taken in another order, in vector lanes: always the same one.
-summing = kernel(fastmath={"contract", "reassoc", "nsz"})
+reassociate = kernel(fastmath={"contract", "reassoc", "nsz"})

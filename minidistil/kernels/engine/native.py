@@ -2,22 +2,26 @@
 
 Numba compiles through LLVM, and an intrinsic may write LLVM code directly. The few functions that do, the
 micro-kernel and the transposition of a block in registers, are compiled once and called by name: as part of
-every kernel that uses them they would be compiled again and again.
+every kernel that uses them they would be compiled again and again. Each has loops that say what it does, and
+that run in its place where nothing is written for the processor or for the type of the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+from numba.np import arrayobj
 
-from minidistil.kernels.engine.compile import CONFIG, exact
+from minidistil.kernels.engine.compile import CONFIG, OPTIONS, strict
 
 I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
 CACHE_LINE = 64  # bytes
@@ -33,25 +37,20 @@ class Target:
     name : str
     lanes : int
         float32 numbers in a vector register.
-    rows, vectors : int
-        The largest tile. rows * vectors accumulators, `vectors` registers for B and one for A must fit into
-        the register file (32 registers in AVX-512, 16 in AVX2).
+    mr, vectors : int
+        The largest tile: MR rows, and NR columns in so many registers. mr * vectors accumulators, `vectors`
+        registers for B and one for A must fit into the register file (32 registers in AVX-512, 16 in AVX2).
     """
 
     name: str
     lanes: int
-    rows: int
+    mr: int
     vectors: int
 
-    @property
-    def columns(self) -> int:
-        """Columns of the largest tile: the width of a packed panel of B."""
-        return self.lanes * self.vectors
 
-
-AVX512 = Target("avx512", lanes=16, rows=14, vectors=2)
-AVX2 = Target("avx2", lanes=8, rows=6, vectors=2)
-PLAIN = Target("plain", lanes=16, rows=14, vectors=2)  # loops, as the compiler makes of them what it can
+AVX512 = Target("avx512", lanes=16, mr=14, vectors=2)
+AVX2 = Target("avx2", lanes=8, mr=6, vectors=2)
+PLAIN = Target("plain", lanes=16, mr=14, vectors=2)  # loops, as the compiler makes of them what it can
 
 
 def detect() -> Target:
@@ -73,49 +72,102 @@ def detect() -> Target:
 
 
 TARGET = detect()
-LANES, ROWS, VECTORS, COLUMNS = TARGET.lanes, TARGET.rows, TARGET.vectors, TARGET.columns
-VECTOR = ir.VectorType(F32, LANES)
+LANES, MR, VECTORS = TARGET.lanes, TARGET.mr, TARGET.vectors
+NR = LANES * VECTORS
 
-_writers: dict[str, tuple[int, Callable[[ir.Module, str], ir.Function]]] = {}
+# By name: how many arguments a native function has, what writes it, and of which numbers.
+_functions: dict[str, tuple[int, Callable[[ir.Function, Any], None], Any]] = {}
 
 
-def native(arguments: int) -> Callable[[Any], Any]:
-    """Decorator: from a writer of a function of so many int64 arguments, how kernels call that function.
+def native(
+    plain: Callable[..., None], numbers: Mapping[str, Any] | None = None, **options: Any
+) -> Callable[[Callable[[ir.Function, Any], None]], None]:
+    """Decorator: what a writer writes is called by compiled code in place of `plain`, where it can be.
 
-    The writer takes a module and a name, and writes there a function of that name that returns nothing.
-    Addresses are int64 too. What the decorator returns is for compiled code alone: f((argument, ...)).
+    Parameters
+    ----------
+    plain : function of arrays, integers and booleans
+        The same in loops. An integer `x_at` behind an array `x` is the index at which its numbers begin.
+    numbers : mapping, optional
+        By dtype, a description of the numbers for the writer; LLVM's type of float32 if not given. Arrays of
+        other dtypes go to the loops.
+    options
+        Of the compiled loops.
+
+    Notes
+    -----
+    The writer gets a function without a body, and writes it. Its arguments are those of `plain` as int64: an
+    array is its address, `x_at` included, and None is 0. It returns nothing.
     """
+    parameters = list(inspect.signature(plain).parameters)
+    arguments = [name for name in parameters if not name.endswith("_at")]
+    loops = numba.njit(plain, **OPTIONS, **options)
 
-    def wrap(writer: Callable[[ir.Module, str], ir.Function]) -> Any:
-        name = f"minidistil_{writer.__name__}_{TARGET.name}"
-        _writers[name] = arguments, writer
+    def wrap(writer: Callable[[ir.Function, Any], None]) -> None:
+        calls = {}
+        for dtype, number in (numbers or {"float32": F32}).items():
+            name = f"minidistil_{plain.__name__}_{dtype}_{TARGET.name}"
+            _functions[name] = len(arguments), writer, number
+            calls[dtype] = _caller(name, parameters, len(arguments))
 
-        @intrinsic
-        def call(typingctx: Any, values: Any) -> Any:
-            signature = types.void(types.UniTuple(types.int64, arguments))
+        def choose(given: tuple[Any, ...]) -> Any:
+            dtypes = {str(type_.dtype) for type_ in given if isinstance(type_, types.Array)}
+            call = calls.get(dtypes.pop()) if len(dtypes) == 1 and TARGET is not PLAIN else None
+            return (lambda *given: loops(*given)) if call is None else (lambda *given: call(given))
 
-            def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-                function = cgutils.get_or_insert_function(builder.module, signature_of(arguments), name)
-                builder.call(function, cgutils.unpack_tuple(builder, given[0], arguments))
-                return context.get_dummy_value()
-
-            return signature, generate
-
-        return call
+        # (Numba compares both signatures, annotations too: so both are lambdas.)
+        overload(plain, jit_options=OPTIONS)(lambda *given: choose(given))
 
     return wrap
+
+
+def _caller(name: str, parameters: list[str], arguments: int) -> Any:
+    """Intrinsic: call a native function with a tuple of the arguments that the loops take."""
+
+    @intrinsic
+    def call(typingctx: Any, given: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            passed: dict[str, Any] = {}
+            for parameter, type_, value in zip(
+                parameters, given, cgutils.unpack_tuple(builder, values[0]), strict=False
+            ):
+                if isinstance(type_, types.Array):
+                    array = arrayobj.make_array(type_)(context, builder, value)
+                    passed[parameter] = builder.ptrtoint(array.data, I64)
+                    continue
+                number = context.cast(builder, value, type_, types.int64)
+                if parameter.endswith("_at"):
+                    array, size = parameter.removesuffix("_at"), given[parameters.index(parameter) - 1].dtype
+                    offset = builder.mul(number, I64(size.bitwidth // 8))
+                    passed[array] = builder.add(passed[array], offset)
+                else:
+                    passed[parameter] = number
+            rest = [I64(0)] * (arguments - len(passed))
+            function = cgutils.get_or_insert_function(builder.module, signature_of(arguments), name)
+            builder.call(function, [*passed.values(), *rest])
+            return context.get_dummy_value()
+
+        return types.void(given), generate
+
+    return call
 
 
 def signature_of(arguments: int) -> ir.FunctionType:
     return ir.FunctionType(ir.VoidType(), [I64] * arguments)
 
 
-def vector_at(builder: ir.IRBuilder, base: Any, offset: Any) -> Any:
-    """Where the vector of the LANES numbers from base[offset] on is."""
-    return builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+def blocks(function: ir.Function, *names: str) -> list[ir.Block]:
+    """Empty blocks of a function, in this order."""
+    return [function.append_basic_block(name) for name in names]
 
 
-def go_round(
+def vector_at(builder: ir.IRBuilder, base: Any, offset: Any = None) -> Any:
+    """Pointer to the vector of the LANES numbers from base[offset] on."""
+    place = base if offset is None else builder.gep(base, [offset])
+    return builder.bitcast(place, ir.VectorType(base.type.pointee, LANES).as_pointer())
+
+
+def back_edge(
     builder: ir.IRBuilder, start: Any, loop: Any, end: Any, left: Any, times: Any, carried: Iterable[Any]
 ) -> None:
     """Go back to the block `loop`, which was entered from `start`, until it has run `times` >= 1 times.
@@ -135,15 +187,16 @@ def _write_all(typingctx: Any, out: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         place = builder.inttoptr(given[0], I64.as_pointer())
-        for i, (name, (_, writer)) in enumerate(_writers.items()):
-            function = writer(builder.module, f"{name}_written")
+        for i, (name, (arguments, writer, number)) in enumerate(_functions.items()):
+            function = ir.Function(builder.module, signature_of(arguments), f"{name}_written")
+            writer(function, number)
             builder.store(builder.ptrtoint(function, I64), builder.gep(place, [I64(i)]))
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
 
 
-@exact
+@strict
 def _addresses(out: Any) -> None:
     _write_all(out.ctypes.data)  # type: ignore[call-arg]  # an intrinsic
 
@@ -155,7 +208,7 @@ def register() -> None:
     """
     if TARGET is PLAIN:
         return
-    addresses = np.zeros(len(_writers), np.int64)
+    addresses = np.zeros(len(_functions), np.int64)
     _addresses(addresses)
-    for name, address in zip(_writers, addresses.tolist(), strict=True):
+    for name, address in zip(_functions, addresses.tolist(), strict=True):
         binding.add_symbol(name, address)

@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from minidistil.kernels.engine.compile import CONFIG, exact
+from minidistil.kernels.engine.compile import CONFIG, strict
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 JOB = ir.FunctionType(I32, [I8.as_pointer(), I64, I64])  # (arguments, start row, stop row) -> failed?
@@ -229,7 +229,7 @@ def _help(typingctx: Any, pool: Any, tries: Any) -> Any:
     return signature, generate
 
 
-@exact
+@strict
 def _serve(pool: Any, spins: int) -> None:
     """Work on whatever jobs come, until none has come for a while."""
     tries = 0

@@ -26,7 +26,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from minidistil.kernels.engine.compile import OPTIONS, pointwise
+from minidistil.kernels.engine.compile import OPTIONS, contract
 
 f32 = np.float32
 HALF, ONE, TWO = f32(0.5), f32(1), f32(2)
@@ -51,13 +51,13 @@ B0, B1, B2, B3 = f32(1.0013163), f32(-0.14680672), f32(-0.05883445), f32(-0.0133
 B4, B5, B6 = f32(0.013789576), f32(-0.002663326), f32(0.0001675591)
 
 
-@pointwise
+@contract
 def power_of_two(n: Any) -> Any:
     """2^n for an integer -126 <= n <= 127, written straight into the exponent bits."""
     return np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@pointwise
+@contract
 def split(z: Any) -> Any:
     """n and exp(r) - 1, where n is the nearest integer to z / ln 2 and r the rest: exp(z) = 2^n exp(r)."""
     n = np.floor(z * LOG2_E + HALF)
@@ -67,7 +67,7 @@ def split(z: Any) -> Any:
     return np.int32(n), q
 
 
-@pointwise
+@contract
 def exp_float32(x: Any) -> Any:
     """exp(x) = 2^n exp(r)."""
     n, q = split(EXP_MIN if x < EXP_MIN else x)
@@ -76,7 +76,7 @@ def exp_float32(x: Any) -> Any:
     return (ONE + q) * power_of_two(half) * power_of_two(n - half)
 
 
-@pointwise
+@contract
 def erf_float32(x: Any) -> Any:
     """The error function: an odd polynomial around 0, and 1 minus a small rest beyond."""
     t = x * x
@@ -90,7 +90,7 @@ def erf_float32(x: Any) -> Any:
     return far if a > ERF_JOINT else near  # NaN is not above it, and x + ... is NaN
 
 
-@pointwise
+@contract
 def tanh_float32(x: Any) -> Any:
     """tanh(|x|) = m / (m + 2) with m = exp(2 |x|) - 1, which keeps its relative precision down to 0."""
     a = abs(x)

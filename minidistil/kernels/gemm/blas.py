@@ -29,9 +29,9 @@ def multiply(
     b_transposed: bool,
     c: Array,
     accumulate: bool,
-    kind: int,
+    epilogue: int,
     bias: Array,
-    kept: Array,
+    pre_activation: Array,
 ) -> None:
     """C (+)= A B, then bias and activation on each panel; see `blocked.multiply`."""
     left, right = (a.T if transposed else a), (b.T if b_transposed else b)
@@ -50,9 +50,9 @@ def multiply(
         np.matmul(left[r0:r1], right[:, c0:c1], out=result[r0:r1, c0:c1])
         if accumulate:
             c[r0:r1, c0:c1] += result[r0:r1, c0:c1]
-        if kind != NOTHING:
+        if epilogue != NOTHING:
             add_bias(c, bias, r0, r1, c0, c1)
-        activate(kind, c, kept, r0, r1, c0, c1)
+        activate(epilogue, c, pre_activation, r0, r1, c0, c1)
 
     with single_threaded_blas():
         parallel_for(panel, panels)

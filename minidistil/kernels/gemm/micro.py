@@ -16,126 +16,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from llvmlite import ir
-from numba import types
-from numba.extending import overload
 
-from minidistil.kernels.engine.compile import OPTIONS
 from minidistil.kernels.engine.native import (
-    COLUMNS,
-    F32,
     I32,
     I64,
     LANES,
-    PLAIN,
+    MR,
+    NR,
     READ_INTO_LEVEL_2,
-    ROWS,
     TARGET,
-    VECTOR,
     VECTORS,
-    go_round,
+    back_edge,
+    blocks,
     native,
     signature_of,
     vector_at,
-)  # fmt: skip
+)
+from minidistil.kernels.gemm.operands import OPERANDS, Operands
 
-AHEAD = 64  # rows of B: the processor itself looks ahead only to the end of a page
+PREFETCH_LINES = 64  # rows of B: the processor itself looks ahead only to the end of a page
 WRITE = I32(1), I32(3), I32(1)  # write, keep in all caches, data
-
-
-def _zeros(module: ir.Module) -> Any:
-    """COLUMNS zeros: the bias of a product that has none."""
-    name = f"minidistil_zeros_{TARGET.name}"
-    if name not in module.globals:
-        zeros = ir.GlobalVariable(module, ir.ArrayType(F32, COLUMNS), name)
-        zeros.linkage, zeros.global_constant = "internal", True
-        zeros.initializer = ir.Constant(zeros.value_type, [0.0] * COLUMNS)
-    return module.globals[name]
-
-
-def _tile_of(module: ir.Module, name: str, rows: int, vectors: int) -> ir.Function:
-    """void tile(a, lda, b, ldb, c, ldc, k, accumulate, bias) for one size of tile. Bias 0 is no bias."""
-    function = ir.Function(module, signature_of(9), name)
-    function.linkage = "internal"
-    start, loop, done, add, store, end = (
-        function.append_basic_block(n) for n in ("start", "loop", "done", "add", "store", "end")
-    )
-    builder = ir.IRBuilder(start)
-    a, lda, b, ldb, c, ldc, k, accumulate, bias = function.args
-    zeros = builder.ptrtoint(_zeros(module), I64)
-    bias = builder.select(builder.icmp_signed("!=", bias, I64(0)), bias, zeros)
-    a, b, c, bias = (builder.inttoptr(address, F32.as_pointer()) for address in (a, b, c, bias))
-    prefetch_type = ir.FunctionType(ir.VoidType(), [b.type, I32, I32, I32])
-    prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), prefetch_type)
-    row = c
-    for _ in range(rows):
-        for n in range(vectors):
-            builder.call(prefetch, [builder.gep(row, [I64(n * LANES)]), *WRITE])
-        row = builder.gep(row, [ldc])
-    builder.branch(loop)
-
-    builder.position_at_end(loop)  # for k: sums[m][n] += broadcast(A[k, m]) * B[k, n-th vector]
-    fma = module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), ir.FunctionType(VECTOR, [VECTOR] * 3))
-    left, a_row, b_row = builder.phi(I64), builder.phi(a.type), builder.phi(b.type)
-    sums = [[builder.phi(VECTOR) for _ in range(vectors)] for _ in range(rows)]
-    line = [builder.load(vector_at(builder, b_row, I64(n * LANES)), align=4) for n in range(vectors)]
-    for n in range(vectors):
-        ahead = builder.add(builder.mul(ldb, I64(AHEAD)), I64(n * LANES))
-        builder.call(prefetch, [builder.gep(b_row, [ahead]), *READ_INTO_LEVEL_2])
-    undefined = ir.Constant(VECTOR, ir.Undefined)
-    everywhere = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
-    totals = []
-    for m in range(rows):
-        number = builder.load(builder.gep(a_row, [I64(m)]), align=4)
-        first = builder.insert_element(undefined, number, I32(0))
-        broadcast = builder.shuffle_vector(first, undefined, everywhere)
-        totals.append([builder.call(fma, [broadcast, line[n], sums[m][n]]) for n in range(vectors)])
-    zero = ir.Constant(VECTOR, None)
-    carried = (
-        (a_row, a, builder.gep(a_row, [lda])),
-        (b_row, b, builder.gep(b_row, [ldb])),
-        *((sums[m][n], zero, totals[m][n]) for m in range(rows) for n in range(vectors)),
-    )
-    go_round(builder, start, loop, done, left, k, carried)
-
-    builder.position_at_end(done)
-    added = [builder.load(vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
-    builder.cbranch(builder.icmp_signed("!=", accumulate, I64(0)), add, store)
-    for block in (add, store):
-        builder.position_at_end(block)
-        row = c
-        for m in range(rows):
-            for n in range(vectors):
-                place, total = vector_at(builder, row, I64(n * LANES)), totals[m][n]
-                if block is add:
-                    total = builder.fadd(builder.load(place, align=4), total)
-                builder.store(builder.fadd(total, added[n]), place, align=4)
-            row = builder.gep(row, [ldc])
-        builder.branch(end)
-    builder.position_at_end(end)
-    builder.ret_void()
-    return function
-
-
-@native(11)
-def _fast_tile(module: ir.Module, name: str) -> ir.Function:
-    """void tile(rows, vectors, a, lda, b, ldb, c, ldc, k, accumulate, bias): a switch over all sizes."""
-    function = ir.Function(module, signature_of(11), name)
-    builder = ir.IRBuilder(function.append_basic_block())
-    rows, vectors, *rest = function.args
-    end = function.append_basic_block("end")
-    choice = builder.switch(builder.add(builder.mul(rows, I64(VECTORS)), vectors), end)
-    for m in range(1, ROWS + 1):
-        for n in range(1, VECTORS + 1):
-            block = function.append_basic_block()
-            choice.add_case(I64(m * VECTORS + n), block)
-            builder.position_at_end(block)
-            builder.call(_tile_of(module, f"{name}_{m}x{n}", m, n), rest)
-            builder.branch(end)
-    builder.position_at_end(end)
-    builder.ret_void()
-    return function
 
 
 def tile(
@@ -147,7 +48,7 @@ def tile(
     Parameters
     ----------
     rows, vectors : int
-        1 <= rows <= ROWS, 1 <= vectors <= VECTORS. The tile is rows x (vectors * LANES).
+        1 <= rows <= MR, 1 <= vectors <= VECTORS. The tile is rows x (vectors * LANES).
     a, b, c : flat arrays
     a_at, b_at, c_at : int
         Where A[0, 0], B[0, 0] and C[0, 0] are. Nobody checks that the tile lies inside.
@@ -175,33 +76,92 @@ def tile(
                 row[n] += bias[n]
 
 
-_plain_tile = numba.njit(tile, fastmath={"contract"}, **OPTIONS)
+@native(plain=tile, numbers=OPERANDS, fastmath={"contract"})
+def _tile(function: ir.Function, of: Operands) -> None:
+    """A switch over all sizes of tiles."""
+    builder = ir.IRBuilder(function.append_basic_block())
+    rows, vectors, *rest = function.args
+    end = function.append_basic_block("end")
+    choice = builder.switch(builder.add(builder.mul(rows, I64(VECTORS)), vectors), end)
+    for m in range(1, MR + 1):
+        for n in range(1, VECTORS + 1):
+            block = function.append_basic_block()
+            choice.add_case(I64(m * VECTORS + n), block)
+            builder.position_at_end(block)
+            builder.call(_tile_of(function.module, f"{function.name}_{m}x{n}", of, m, n), rest)
+            builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
 
 
-def _address(x: Any) -> Any:
-    """Where an array begins; 0 for None."""
-    return 0 if x is None else x.ctypes.data
+def _tile_of(module: ir.Module, name: str, of: Operands, rows: int, vectors: int) -> ir.Function:
+    """void tile(a, lda, b, ldb, c, ldc, k, accumulate, bias) for one size of tile. Bias 0 is no bias."""
+    function = ir.Function(module, signature_of(9), name)
+    function.linkage = "internal"
+    start, loop, done, add, store, end = blocks(function, "start", "loop", "done", "add", "store", "end")
+    builder = ir.IRBuilder(start)
+    a, lda, b, ldb, c, ldc, k, accumulate, bias = function.args
+    zeros = builder.ptrtoint(_zeros(module, of), I64)
+    bias = builder.select(builder.icmp_signed("!=", bias, I64(0)), bias, zeros)
+    a, b = (builder.inttoptr(address, of.lane.as_pointer()) for address in (a, b))
+    c, bias = (builder.inttoptr(address, of.sums.as_pointer()) for address in (c, bias))
+    prefetch_type = ir.FunctionType(ir.VoidType(), [b.type, I32, I32, I32])
+    prefetch = module.declare_intrinsic("llvm.prefetch.p0", (), prefetch_type)
+    row = c
+    for _ in range(rows):
+        for n in range(vectors):
+            builder.call(prefetch, [builder.gep(row, [I64(n * LANES)]), *WRITE])
+        row = builder.gep(row, [ldc])
+    builder.branch(loop)
 
-
-# (Numba wants lambdas without annotations.)
-overload(_address, jit_options=OPTIONS)(
-    lambda x: (lambda x: x.ctypes.data) if isinstance(x, types.Array) else (lambda x: 0)
-)
-
-# The micro-kernel for float32 where there is one, else the loops.
-overload(tile, jit_options=OPTIONS)(
-    lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
-        (
-            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
-                _fast_tile((rows, vectors, a.ctypes.data + 4 * a_at, lda, b.ctypes.data + 4 * b_at, ldb,
-                            c.ctypes.data + 4 * c_at, ldc, k, int(accumulate), _address(bias)))
-            )
-        )
-        if TARGET is not PLAIN and a.dtype == b.dtype == c.dtype == types.float32
-        else (
-            lambda rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias=None: (
-                _plain_tile(rows, vectors, a, a_at, lda, b, b_at, ldb, c, c_at, ldc, k, accumulate, bias)
-            )
-        )
+    builder.position_at_end(loop)  # for k: sums[m][n] += broadcast(A[k, m]) * B[k, n-th vector]
+    left, a_row, b_row = builder.phi(I64), builder.phi(a.type), builder.phi(b.type)
+    total = ir.VectorType(of.sums, LANES)
+    sums = [[builder.phi(total) for _ in range(vectors)] for _ in range(rows)]
+    line = [builder.load(vector_at(builder, b_row, I64(n * LANES)), align=4) for n in range(vectors)]
+    for n in range(vectors):
+        ahead = builder.add(builder.mul(ldb, I64(PREFETCH_LINES)), I64(n * LANES))
+        builder.call(prefetch, [builder.gep(b_row, [ahead]), *READ_INTO_LEVEL_2])
+    undefined = ir.Constant(ir.VectorType(of.lane, LANES), ir.Undefined)
+    everywhere = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+    totals = []
+    for m in range(rows):
+        number = builder.load(builder.gep(a_row, [I64(m)]), align=4)
+        first = builder.insert_element(undefined, number, I32(0))
+        broadcast = builder.shuffle_vector(first, undefined, everywhere)
+        totals.append([of.multiply_add(builder, broadcast, line[n], sums[m][n]) for n in range(vectors)])
+    zero = ir.Constant(total, None)
+    carried = (
+        (a_row, a, builder.gep(a_row, [lda])),
+        (b_row, b, builder.gep(b_row, [ldb])),
+        *((sums[m][n], zero, totals[m][n]) for m in range(rows) for n in range(vectors)),
     )
-)  # fmt: skip
+    back_edge(builder, start, loop, done, left, k, carried)
+
+    builder.position_at_end(done)
+    added = [builder.load(vector_at(builder, bias, I64(n * LANES)), align=4) for n in range(vectors)]
+    builder.cbranch(builder.icmp_signed("!=", accumulate, I64(0)), add, store)
+    for block in (add, store):
+        builder.position_at_end(block)
+        row = c
+        for m in range(rows):
+            for n in range(vectors):
+                place, result = vector_at(builder, row, I64(n * LANES)), totals[m][n]
+                if block is add:
+                    result = builder.fadd(builder.load(place, align=4), result)
+                builder.store(builder.fadd(result, added[n]), place, align=4)
+            row = builder.gep(row, [ldc])
+        builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def _zeros(module: ir.Module, of: Operands) -> Any:
+    """NR zeros: the bias of a product that has none."""
+    name = f"minidistil_zeros_{of.sums}_{TARGET.name}"
+    if name not in module.globals:
+        zeros = ir.GlobalVariable(module, ir.ArrayType(of.sums, NR), name)
+        zeros.linkage, zeros.global_constant = "internal", True
+        zeros.initializer = ir.Constant(zeros.value_type, [0.0] * NR)
+    return module.globals[name]

@@ -16,16 +16,16 @@ from minidistil.kernels.engine.compile import CONFIG
 pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
 SOURCE = """
-from minidistil.kernels.engine.compile import exact, summing
+from minidistil.kernels.engine.compile import strict, reassociate
 
-@summing
+@reassociate
 def total(x):
     sum = x.dtype.type(0)
     for i in range(x.shape[0]):
         sum += x[i]
     return sum
 
-@exact
+@strict
 def twice(x):
     return total(x) + total(x)
 """

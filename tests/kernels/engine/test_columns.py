@@ -2,28 +2,28 @@ import numpy as np
 import pytest
 
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
-from minidistil.kernels.engine.compile import exact
-from minidistil.kernels.engine.native import COLUMNS, LANES
+from minidistil.kernels.engine.compile import strict
+from minidistil.kernels.engine.native import LANES, NR
 
 # Compiled functions, since only these reach what is written for registers.
 
 
-@exact
+@strict
 def maxima(x, width, out):
     column_maxima(x, x.size, width, out)
 
 
-@exact
+@strict
 def sums(x, width, out):
     column_sums(x, x.size, width, out)
 
 
-@exact
+@strict
 def subtract(x, row):
     subtract_row(x, x.size, row)
 
 
-@exact
+@strict
 def multiply(x, row):
     multiply_row(x, x.size, row)
 
@@ -33,7 +33,7 @@ def dtype(request):
     return request.param
 
 
-@pytest.mark.parametrize("width", [LANES, COLUMNS])
+@pytest.mark.parametrize("width", [LANES, NR])
 @pytest.mark.parametrize("groups", [1, 2, 7])
 def test_results_of_each_column_fill_a_group(groups, width, dtype):
     x = np.random.default_rng(0).standard_normal(groups * GROUP).astype(dtype) - 5
@@ -45,7 +45,7 @@ def test_results_of_each_column_fill_a_group(groups, width, dtype):
     np.testing.assert_allclose(out[:width], table.sum(0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("width", [LANES, COLUMNS])
+@pytest.mark.parametrize("width", [LANES, NR])
 @pytest.mark.parametrize("row", [0, 1, -1])
 def test_a_nan_is_left_out_of_a_maximum_and_spoils_the_sum_of_its_own_column(row, width, dtype):
     x = np.random.default_rng(0).standard_normal(3 * GROUP).astype(dtype)

@@ -9,7 +9,7 @@ import pytest
 
 from minidistil import threads
 from minidistil.kernels.engine import pool as pool_module
-from minidistil.kernels.engine.compile import exact
+from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import Pool, awake_pool, get_pool, parallel_for
 
@@ -37,13 +37,13 @@ def test_every_task_runs_once(count, n):
     assert (done == 1).all()
 
 
-@exact
+@strict
 def _count(covered, start, stop):
     for i in range(start, stop):
         covered[i] += 1
 
 
-@exact
+@strict
 def count(pool, covered, grain):
     run(pool, _count, (covered,), len(covered), grain)
 
@@ -59,7 +59,7 @@ def test_ranges_cover_every_row_once(threads_, rows):
     assert (covered == 400).all()
 
 
-@exact
+@strict
 def _meet(arrived, met, start, stop):
     """Wait for the other row, but not for ever. (The store in the loop keeps the load in it.)"""
     for i in range(start, stop):
@@ -70,7 +70,7 @@ def _meet(arrived, met, start, stop):
                 break
 
 
-@exact
+@strict
 def meet(pool, arrived, met):
     run(pool, _meet, (arrived, met), len(arrived), 1)
 
@@ -87,14 +87,14 @@ def test_kernels_are_shared():
     pytest.fail("no job was ever shared")
 
 
-@exact
+@strict
 def _fail(bad, start, stop):
     for i in range(start, stop):
         if i == bad:
             raise ValueError("bad row")
 
 
-@exact
+@strict
 def fail(pool, bad):
     run(pool, _fail, (bad,), 100, 1)
 
