@@ -18,9 +18,7 @@ from minidistil.kernels.dropout import Drop, fill_factors
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import NR
-from minidistil.kernels.engine.native import LANES
-from minidistil.kernels.engine.native import MR
+from minidistil.kernels.engine.native import LANES, MR, NR
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.pack import pack_transposed
 

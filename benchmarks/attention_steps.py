@@ -37,8 +37,7 @@ from benchmarks.attention_heads import (
 from benchmarks.steps import Step
 from minidistil import kernels, ops, threads
 from minidistil.kernels.dropout import drop_of
-from minidistil.kernels.engine.native import NR
-from minidistil.kernels.engine.native import LANES
+from minidistil.kernels.engine.native import LANES, NR
 from minidistil.kernels.engine.pool import parallel_for
 from minidistil.ops import Dropout
 

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from benchmarks import machine
 from minidistil import threads
 from minidistil.kernels.engine.compile import OPTIONS
-from minidistil.kernels.engine.native import F32, I32, I64, LANES, PLAIN, MR, TARGET, VECTORS
+from minidistil.kernels.engine.native import F32, I32, I64, LANES, MR, PLAIN, TARGET, VECTORS
 from minidistil.kernels.engine.pool import parallel_for
 
 TURN = 0.1  # seconds

@@ -11,9 +11,7 @@ import pytest
 from benchmarks import attention_heads, attention_steps, steps
 from benchmarks.attention_heads import over_jobs, rows
 from benchmarks.attention_steps import LADDERS, STEPS, Operands, error, main
-from minidistil.kernels.engine.native import NR
-from minidistil.kernels.engine.native import LANES
-from minidistil.kernels.engine.native import MR
+from minidistil.kernels.engine.native import LANES, MR, NR
 
 ROOT = Path(attention_steps.__file__).parents[1]
 
