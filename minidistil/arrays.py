@@ -91,15 +91,15 @@ def as_vectors(what: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
     return array
 
 
-def floats(name: str, x: npt.ArrayLike, *ndims: int) -> Array:
-    """`x` as an array, if it holds floats and has one of these numbers of dimensions.
+def floats(name: str, x: npt.ArrayLike, *shapes: str) -> Array:
+    """`x` as an array, if it holds floats and has the dimensions of one of the shapes, such as "N H".
 
     Raises
     ------
     InputError
         Otherwise, naming the argument.
     """
-    array = np.asarray(x)
+    array, ndims = np.asarray(x), [len(shape.split()) for shape in shapes]
     if not np.issubdtype(array.dtype, np.floating) or array.ndim not in ndims:
         wanted = " or ".join(f"{n}-d" for n in ndims)
         raise InputError(f"{name} must be a {wanted} array of floats, not {array.dtype} {list(array.shape)}")

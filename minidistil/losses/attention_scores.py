@@ -103,8 +103,8 @@ def checked(
     """The three arrays, if they fit together."""
     if heads < 1:
         raise UsageError(f"the number of heads must be at least 1, not {heads}")
-    mine = floats("student_qkv", student_qkv, 2)
-    theirs = floats("teacher_qkv", teacher_qkv, 2)
+    mine = floats("student_qkv", student_qkv, "T 3H")
+    theirs = floats("teacher_qkv", teacher_qkv, "T 3H")
     if len(theirs) != len(mine):
         raise InputError(f"teacher_qkv has {len(theirs)} tokens, student_qkv has {len(mine)}")
     for name, qkv in (("student_qkv", mine), ("teacher_qkv", theirs)):

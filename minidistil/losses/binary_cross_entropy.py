@@ -38,7 +38,7 @@ def binary_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
 
         dL/dz = (1 - y) + (p - 1) = p - y
     """
-    z = floats("logits", logits, 2)
+    z = floats("logits", logits, "N C")
     y = floats_like("targets", targets, "logits", z)
     e = np.exp(-np.abs(z))  # [N, C], in (0, 1]
     entries = np.maximum(z, 0) - y * z + np.log1p(e)

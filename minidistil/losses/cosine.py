@@ -45,7 +45,7 @@ def cosine(
     the last hidden states of all tokens, there by way of PyTorch's `CosineEmbeddingLoss`, whose eps is
     the default here.
     """
-    s = floats("student", student, 2)
+    s = floats("student", student, "N H")
     t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     s_kept, t_kept = s[keep], t[keep]  # [M, H]

@@ -55,7 +55,7 @@ def cross_entropy(
 
     A weight w_y multiplies both.
     """
-    z = floats("logits", logits, 2)
+    z = floats("logits", logits, "N C")
     n, classes = z.shape
     y = integer_labels(labels, n)
     keep = y != ignore_index
@@ -108,7 +108,7 @@ def soft_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Loss:
     A one-hot row gives `cross_entropy`. With teacher probabilities it differs from the KL divergence
     only by the teacher's entropy, and not at all in the gradient: see `soft_label_kl`.
     """
-    z = floats("logits", logits, 2)
+    z = floats("logits", logits, "N C")
     t = floats_like("targets", targets, "logits", z)
     log_p = log_softmax(z)  # [N, C]
     grad = np.exp(log_p) * t.sum(-1, keepdims=True) - t

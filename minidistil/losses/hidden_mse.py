@@ -75,8 +75,8 @@ def hidden_mse(
     idea is FitNets' regressor, which gives a thin student a hint from the middle of a wide teacher (Romero
     et al. 2015, arXiv:1412.6550, equation 3; there half the sum of squares).
     """
-    s = floats("student", student, 2)
-    t = floats("teacher", teacher, 2)
+    s = floats("student", student, "N H_s")
+    t = floats("teacher", teacher, "N H_t")
     if projection is None:
         if s.shape[1] != t.shape[1]:
             raise InputError(
@@ -84,7 +84,7 @@ def hidden_mse(
                 f"give a projection of shape [{t.shape[1]}, {s.shape[1]}]"
             )
         return ProjectedLoss(*mean_squared_error(s, t, mask=mask), None)
-    w = floats("projection", projection, 2).astype(s.dtype, copy=False)
+    w = floats("projection", projection, "H_t H_s").astype(s.dtype, copy=False)
     if len(t) != len(s) or w.shape != (t.shape[1], s.shape[1]):
         raise InputError(
             f"student {list(s.shape)}, teacher {list(t.shape)} and projection {list(w.shape)} do not fit: "

@@ -40,7 +40,7 @@ def logits_mse(
     vocabulary and divides by rows. `mean_squared_error` divides by C as well. Over 30,522 words the two are
     far apart, and so are the weights that suit them.
     """
-    z_s = floats("student_logits", student_logits, 2)
+    z_s = floats("student_logits", student_logits, "N C")
     z_t = floats_like("teacher_logits", teacher_logits, "student_logits", z_s)
     keep = kept_rows(mask, len(z_s))
     difference = z_s[keep] - z_t[keep]  # [M, C]

@@ -39,7 +39,7 @@ def mean_squared_error(
     On logits it is what `soft_label_kl` tends to for high temperatures, up to a factor: the gradient
     there is (z_s - z_t) / C for logits of mean zero, here it is twice that.
     """
-    s = floats("student", student, 1, 2)
+    s = floats("student", student, "N", "N H")
     t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     difference = s[keep] - t[keep]  # [M, H] or [M]

@@ -48,7 +48,7 @@ def pkd(
     each example in chosen layers: PKD-Skip takes every k-th layer of the teacher, PKD-Last the last k, and
     neither takes the very last, whose output the soft labels see to.
     """
-    s = floats("student", student, 2)
+    s = floats("student", student, "N H")
     t = floats_like("teacher", teacher, "student", s)
     keep = kept_rows(mask, len(s))
     u, lengths = unit_rows(s[keep], eps)  # [M, H], [M, 1]

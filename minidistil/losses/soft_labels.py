@@ -64,7 +64,7 @@ def soft_label_kl(
     DistilBERT's L_ce is this one (Sanh et al. 2019, arXiv:1910.01108), over all tokens.
     """
     check_temperature(temperature)
-    z_s = floats("student_logits", student_logits, 2)
+    z_s = floats("student_logits", student_logits, "N C")
     z_t = floats_like("teacher_logits", teacher_logits, "student_logits", z_s)
     keep = kept_rows(mask, len(z_s))
     log_p_s = log_softmax(z_s[keep] / temperature)  # [M, C]

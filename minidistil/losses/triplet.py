@@ -87,7 +87,7 @@ def triplet_margin(
     for name, value, known in (("distance", distance, Distance), ("mining", mining, Mining)):
         if value not in get_args(known):
             raise UsageError(f"{name} must be one of {', '.join(get_args(known))}, not {value!r}")
-    embedded = floats("embeddings", embeddings, 2)
+    embedded = floats("embeddings", embeddings, "N H")
     y = integer_labels(labels, len(embedded))
     keep = y != ignore_index
     x, y = embedded[keep], y[keep]  # [M, H], [M]
