@@ -12,9 +12,7 @@ from minidistil.arrays import finite_matrix
 from minidistil.config import ModelConfig
 from minidistil.distill.prune import prune_width, pruned_config
 from minidistil.errors import ConfigError
-from minidistil.model.heads import Head, PooledHead, Pooler
 from minidistil.model.model import Model
-from minidistil.parameters import ParameterSpec
 
 # extract_distilbert.py of the published recipe: not quite every other layer.
 DISTILBERT_LAYERS = (0, 2, 4, 7, 9, 11)
@@ -45,7 +43,7 @@ CHOICES = 'all, alternate, first:K, last:K, even:K, random:K, or numbers such as
 
 
 def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[None]:
-    """Which teacher layer each layer of a student starts from.
+    """Teacher layers that the layers of a student start from.
 
     Parameters
     ----------
@@ -216,26 +214,10 @@ def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig
 
 def _matching_heads(student: Model, teacher: Model) -> list[tuple[str, str]]:
     """Pairs of head parameters (student's name, teacher's name) that mean the same."""
-    theirs = {_meaning(part): part.specs() for head in teacher.heads for part in _parts(head)}
+    theirs = {part.signature: part.specs() for head in teacher.heads for part in head.parts()}
     pairs = []
-    for head in student.heads:
-        for part in _parts(head):
-            specs: list[ParameterSpec] = theirs.get(_meaning(part), [])
-            own = part.specs()
-            if [s.shape for s in own] == [s.shape for s in specs]:
-                pairs += [(a.name, b.name) for a, b in zip(own, specs, strict=True)]
+    for part in (part for head in student.heads for part in head.parts()):
+        own, specs = part.specs(), theirs.get(part.signature, [])
+        if [s.shape for s in own] == [s.shape for s in specs]:
+            pairs += [(a.name, b.name) for a, b in zip(own, specs, strict=True)]
     return pairs
-
-
-def _parts(head: Head) -> list[Head]:
-    """A head and, apart, the pooler inside it: a bare encoder's pooler serves a classifier too."""
-    return [head.pooler, head] if isinstance(head, PooledHead) else [head]
-
-
-def _meaning(part: Head) -> tuple[object, ...]:
-    """What must agree for weights to mean the same: what the head does, and on top of which pooler."""
-    if isinstance(part, Pooler):
-        return (Pooler, part.activation)
-    if isinstance(part, PooledHead):
-        return (type(part), part.pooler.activation)
-    return (type(part),)

@@ -40,7 +40,6 @@ from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, json_hash, origin
 from minidistil.model import load_model
 from minidistil.model.families import load_config, sibling
-from minidistil.model.heads import Pooler
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, to_dict
 from minidistil.text.dataset import Dataset
@@ -256,7 +255,7 @@ class PairsDistillation:
             student = with_vocabulary(
                 student, self.teacher_tokenizer, self.tokenizer, seed=self.recipe.train.seed
             )
-        unused = [f"{head.dense.name}.*" for head in student.heads if isinstance(head, Pooler)]
+        unused = [spec.name for head in student.heads if not head.score_outputs for spec in head.specs()]
         freeze(student, [*unused, *s.freeze])
         return student
 

@@ -74,6 +74,15 @@ class Head:
         """Name, shape and role of every parameter."""
         raise NotImplementedError
 
+    def parts(self) -> tuple[Head, ...]:
+        """The head and, before it, a pooler inside it, which heads of other classes have too."""
+        return (self,)
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Of two heads with the same one, parameters of the same shape mean the same."""
+        return (type(self),)
+
     def copies(self) -> dict[str, str]:
         """Names in a file for what is no parameter of its own: {name: the parameter that it equals}."""
         return {}
@@ -152,6 +161,10 @@ class Pooler(Head):
     activation: str = "tanh"
     reads_cls_only: ClassVar[bool] = True
 
+    @property
+    def signature(self) -> tuple[object, ...]:
+        return (type(self), self.activation)
+
     def specs(self) -> list[ParameterSpec]:
         return self.dense.specs()
 
@@ -182,6 +195,13 @@ class PooledHead(Head):
     output: str = "logits"
     labels: str = "labels"
     reads_cls_only: ClassVar[bool] = True
+
+    def parts(self) -> tuple[Head, ...]:
+        return (self.pooler, self)
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        return (type(self), self.pooler.activation)
 
     @property
     def target_names(self) -> tuple[str, ...]:

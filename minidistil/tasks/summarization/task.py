@@ -23,7 +23,6 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.metrics import rouge_scores
 from minidistil.model.model import Model
-from minidistil.model.token_heads import TokenHead
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
@@ -316,7 +315,7 @@ class SummarizationTask(ShownSummaries, TrainableTask):
 
 def is_trained(model: Model) -> bool:
     """True if a model was trained to summarise."""
-    return any(isinstance(head, TokenHead) for head in model.heads) and model.config.id2label == LABELS
+    return any(head.by_token and head.classes() == list(LABELS.values()) for head in model.heads)
 
 
 def joined(sentences: Sequence[str]) -> str:
