@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
-from minidistil.embeddings.semantic_search import Hits, Int64, Pairs, best_first, search
+from minidistil.arrays import Int64
+from minidistil.embeddings.semantic_search import Hits, Pairs, best_first, search
 
 Strategy = Literal["forward", "backward", "intersection", "max"]
 

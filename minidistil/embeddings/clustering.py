@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import as_vectors
-from minidistil.embeddings.semantic_search import COLUMNS_AT_ONCE, Int64, blocks, duplicates
-from minidistil.embeddings.similarity import Float64, Similarity, cosines, directions
+from minidistil.arrays import Float64, Int64, as_vectors
+from minidistil.embeddings.semantic_search import COLUMNS_AT_ONCE, blocks, duplicates
+from minidistil.embeddings.similarity import Similarity, cosines, directions
 from minidistil.errors import UsageError
 from minidistil.ops.philox import derive_key, philox
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
+from minidistil.arrays import Array
 from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.layers import Layer, Normalize
 from minidistil.embeddings.settings import EmbeddingSettings
-from minidistil.embeddings.similarity import Array
 from minidistil.files import atomic_directory
 from minidistil.model import load_to_answer
 from minidistil.model.checks import require_finite

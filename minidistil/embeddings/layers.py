@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.embeddings.similarity import Array, normalize_embeddings
+from minidistil.arrays import Array
+from minidistil.embeddings.similarity import normalize_embeddings
 from minidistil.errors import ConfigError, WeightsError
 from minidistil.files import read_json, write_json
 from minidistil.modules_json import json_field

@@ -12,19 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import as_vectors
-from minidistil.embeddings.similarity import (
-    COSINE_STEP,
-    Float64,
-    Similarity,
-    check_threshold,
-    prepare,
-    similarities,
-)
+from minidistil.arrays import Float32, Float64, Int64, as_vectors
+from minidistil.embeddings.similarity import COSINE_STEP, Similarity, check_threshold, prepare, similarities
 from minidistil.errors import InputError, UsageError
-
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 512, 4096  # 2 million cosines, 16 MB
 

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
+from minidistil.arrays import Array, Float64
 from minidistil.errors import UsageError
 
-Array = npt.NDArray[np.floating[Any]]
-Float64 = npt.NDArray[np.float64]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 COSINE_STEP = 2.0**-24  # cosines are multiples of it

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
+from minidistil.arrays import Array, Float64, Int64
 from minidistil.batch import Batch
-from minidistil.embeddings.semantic_search import Int64
-from minidistil.embeddings.similarity import Array, Float64, directions
+from minidistil.embeddings.similarity import directions
 from minidistil.errors import InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
+from minidistil.arrays import Float64, Int64
 from minidistil.errors import InputError
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Average = Literal["macro", "micro", "weighted"]
 
@@ -32,10 +31,10 @@ class ClassScores(NamedTuple):
         Examples that have the class.
     """
 
-    precision: FloatArray
-    recall: FloatArray
-    f1: FloatArray
-    support: IntArray
+    precision: Float64
+    recall: Float64
+    f1: Float64
+    support: Int64
 
 
 class Counts(NamedTuple):
@@ -48,9 +47,9 @@ class Counts(NamedTuple):
     actual : true, predicted or not
     """
 
-    hits: IntArray
-    predicted: IntArray
-    actual: IntArray
+    hits: Int64
+    predicted: Int64
+    actual: Int64
 
     def scores(self) -> ClassScores:
         """Precision, recall and F1, 0 where the division would be by 0.
@@ -92,13 +91,13 @@ class Counts(NamedTuple):
         return float(divide((f1 * self.actual).sum(), self.actual.sum()))
 
 
-def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> FloatArray:
+def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Float64:
     """Quotients in float64, 0 where the denominator is 0."""
     above, below = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return np.divide(above, below, out=np.zeros(below.shape), where=below != 0)
 
 
-def average_ranks(x: FloatArray) -> FloatArray:
+def average_ranks(x: Float64) -> Float64:
     """Ranks from 1, the smallest first; equal entries share the mean of the ranks they take up. [N] -> [N]
 
     Notes
@@ -106,7 +105,7 @@ def average_ranks(x: FloatArray) -> FloatArray:
     c equal entries of which the last has rank r take up r - c + 1 to r, with the mean r - (c - 1) / 2.
     """
     _, which, counts = np.unique(x, return_inverse=True, return_counts=True)
-    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[which]
+    ranks: Float64 = (np.cumsum(counts) - (counts - 1) / 2)[which]
     return ranks
 
 
@@ -149,7 +148,7 @@ def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
         raise InputError(f"{names[0]} is empty: there is nothing to score")
 
 
-def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
+def no_nan(name: str, x: npt.NDArray[Any]) -> Float64:
     """Convert to float64, or raise an InputError with the index of the first NaN."""
     out = x.astype(np.float64)
     if np.isnan(out).any():
@@ -157,7 +156,7 @@ def no_nan(name: str, x: npt.NDArray[Any]) -> FloatArray:
     return out
 
 
-def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> IntArray:
+def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> Int64:
     """Check class numbers [N], from 0 to `num_labels` - 1 (None: any from 0), as int64.
 
     Raises

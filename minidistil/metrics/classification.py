@@ -11,22 +11,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.errors import InputError
-from minidistil.metrics.base import (
-    Average,
-    ClassScores,
-    Counts,
-    IntArray,
-    array,
-    class_labels,
-    no_nan,
-    same_length,
-)
+from minidistil.metrics.base import Average, ClassScores, Counts, array, class_labels, no_nan, same_length
 
 PROBABILITY_TOLERANCE = 1e-3  # rows of float16 add up to 1 within this
 
 
-def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int) -> IntArray:
+def confusion_matrix(labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int) -> Int64:
     """Confusion matrix: how often a true class was predicted as each class.
 
     Parameters
@@ -172,17 +164,17 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
 
 def _classes(
     labels: npt.ArrayLike, predictions: npt.ArrayLike, num_labels: int | None = None
-) -> tuple[IntArray, IntArray]:
+) -> tuple[Int64, Int64]:
     y, p = class_labels("labels", labels, num_labels), class_labels("predictions", predictions, num_labels)
     same_length(("labels", "predictions"), y, p)
     return y, p
 
 
-def _counts(y: IntArray, p: IntArray, num_labels: int) -> Counts:
+def _counts(y: Int64, p: Int64, num_labels: int) -> Counts:
     return Counts(*(np.bincount(x, minlength=num_labels) for x in (y[y == p], p, y)))
 
 
-def _counts_of_occurring(y: IntArray, p: IntArray) -> Counts:
+def _counts_of_occurring(y: Int64, p: Int64) -> Counts:
     """Counts of the classes in either array, numbered anew: their own numbers may be large."""
     classes, numbers = np.unique(np.stack([y, p]), return_inverse=True)
     y, p = numbers.reshape(2, -1)

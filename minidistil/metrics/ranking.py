@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Float64
 from minidistil.errors import InputError
 from minidistil.metrics.base import (
     BoolArray,
-    FloatArray,
     array,
     average_ranks,
     no_nan,
@@ -183,7 +183,7 @@ def _check_k(k: int) -> None:
         raise InputError(f"k must be at least 1, not {k}")
 
 
-def _by_score(relevance: FloatArray, scores: npt.ArrayLike) -> FloatArray:
+def _by_score(relevance: Float64, scores: npt.ArrayLike) -> Float64:
     """Relevance in the order of falling scores, the least relevant first among equals. [Q, N]"""
     s = no_nan("scores", array("scores", scores, 2, "biuf"))
     same_shape(("relevance", "scores"), relevance, s)
@@ -194,7 +194,7 @@ def _by_score(relevance: FloatArray, scores: npt.ArrayLike) -> FloatArray:
     return np.take_along_axis(relevance, order, 1)
 
 
-def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
+def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, Float64]:
     y, s = zeros_and_ones("labels", labels, 1), no_nan("scores", array("scores", scores, 1, "biuf"))
     same_length(("labels", "scores"), y, s)
     return y, s

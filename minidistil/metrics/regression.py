@@ -10,8 +10,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Float64
 from minidistil.errors import InputError
-from minidistil.metrics.base import FloatArray, array, average_ranks, same_length
+from minidistil.metrics.base import array, average_ranks, same_length
 
 
 def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
@@ -77,7 +78,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     return _correlation(average_ranks(a), average_ranks(b))
 
 
-def _finite(name: str, x: npt.ArrayLike) -> FloatArray:
+def _finite(name: str, x: npt.ArrayLike) -> Float64:
     out = array(name, x, 1, "biuf").astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(out))
     if len(bad):
@@ -85,21 +86,21 @@ def _finite(name: str, x: npt.ArrayLike) -> FloatArray:
     return out
 
 
-def _samples(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def _samples(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:
     a, b = _finite("x", x), _finite("y", y)
     same_length(("x", "y"), a, b)
     return a, b
 
 
-def _correlation(x: FloatArray, y: FloatArray) -> float:
+def _correlation(x: Float64, y: Float64) -> float:
     if (x == x[0]).all() or (y == y[0]).all():  # deviations from a rounded mean need not be 0
         return math.nan
     u, v = _deviations(x), _deviations(y)
     return float(np.clip(u @ v / math.sqrt((u @ u) * (v @ v)), -1, 1))
 
 
-def _deviations(x: FloatArray) -> FloatArray:
+def _deviations(x: Float64) -> Float64:
     """Deviations from the mean, over a power of two: that rounds nothing, and no square overflows."""
     scaled = np.ldexp(x, -int(np.frexp(np.abs(x).max())[1]))
-    u: FloatArray = scaled - scaled.mean()
+    u: Float64 = scaled - scaled.mean()
     return u

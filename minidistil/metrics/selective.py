@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Float64
 from minidistil.errors import InputError
-from minidistil.metrics.base import BoolArray, FloatArray, array, no_nan, same_length, zeros_and_ones
+from minidistil.metrics.base import BoolArray, array, no_nan, same_length, zeros_and_ones
 from minidistil.metrics.classification import precision_recall_f1
 from minidistil.metrics.ranking import auroc, ranking_scores, row_blocks
 
@@ -133,7 +134,7 @@ def selective_scores(
     return found
 
 
-def _between(values: FloatArray, i: int) -> float:
+def _between(values: Float64, i: int) -> float:
     """Threshold that rejects the first i of some rising scores."""
     if i == 0:
         return float(values[0])
@@ -145,7 +146,7 @@ def _between(values: FloatArray, i: int) -> float:
 
 def _samples(
     correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: npt.ArrayLike
-) -> tuple[BoolArray, BoolArray, FloatArray]:
+) -> tuple[BoolArray, BoolArray, Float64]:
     hits, none = zeros_and_ones("correct", correct, 1), zeros_and_ones("out_of_scope", out_of_scope, 1)
     s = no_nan("scores", array("scores", scores, 1, "biuf"))
     same_length(("correct", "out_of_scope"), hits, none)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import InputError
@@ -16,8 +16,6 @@ from minidistil.model.model import Model
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
-
-Array = npt.NDArray[np.floating[Any]]
 
 SENTENCES = [
     "The film is a warm and funny portrait of a family that never quite grows up.",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.errors import InputError
 from minidistil.model.checks import require_finite
 from minidistil.model.model import Model
@@ -16,8 +17,6 @@ from minidistil.progress import Progress
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 from minidistil.text.windows import Windows
-
-Array = npt.NDArray[np.floating[Any]]
 
 TEXTS_AT_ONCE = 64  # cut into windows ahead of the model
 

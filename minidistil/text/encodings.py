@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int32
 from minidistil.text.tokenizer_files import library_errors
-
-Int32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)

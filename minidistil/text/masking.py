@@ -36,6 +36,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Float64, Int64
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
@@ -46,9 +47,6 @@ from minidistil.text.tokenizer import Tokenizer
 
 PURPOSE = 0x3A5C  # sets these random numbers apart from dropout's and shuffling's under the same seed
 EPOCHS, FIXED = 0, 1
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ import numpy.typing as npt
 import tokenizers
 
 from minidistil.arguments import check_integer, check_type
-from minidistil.arrays import as_int32
+from minidistil.arrays import Int32, as_int32
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
 from minidistil.text.added_tokens import SPECIAL_TOKENS
-from minidistil.text.encodings import Encodings, Int32, TokenSpans, frame_of, without_spaces
+from minidistil.text.encodings import Encodings, TokenSpans, frame_of, without_spaces
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer_files import TokenizerFiles, library_errors, read_tokenizer
 from minidistil.text.tokenizer_saving import render

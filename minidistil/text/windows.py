@@ -23,14 +23,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int32, Int64
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 
 log = logging.getLogger("minidistil")
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from minidistil.arrays import Array
 from minidistil.errors import CheckpointError
 from minidistil.parameters import Parameters
-
-Array = npt.NDArray[np.floating[Any]]
 
 DECAYING = ("weight", "embedding")  # roles; biases and layernorms never decay
 

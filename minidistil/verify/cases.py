@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import losses
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.losses import Loss
 from minidistil.ops.activations import ACTIVATIONS
@@ -19,7 +20,6 @@ from minidistil.ops.linear_cross_entropy import LinearHead, VocabularySums
 from minidistil.ops.pooling import KINDS
 from minidistil.verify.finite_differences import Case
 
-Array = npt.NDArray[np.floating[Any]]
 Maker = Callable[[ModuleType], Case]  # given a backend
 
 # Three sequences of 1, 2 and 5 tokens, so that a row that leaks into its neighbour's shows.

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating[Any]]
+from minidistil.arrays import Array
 
 TOLERANCE = 1e-6
 EPS = float(np.finfo(np.float64).eps)

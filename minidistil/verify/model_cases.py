@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.model import model_class, model_classes
 from minidistil.model.model import Model
@@ -16,8 +17,6 @@ from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
 from minidistil.verify.cases import Maker
 from minidistil.verify.finite_differences import Case
-
-Array = npt.NDArray[np.floating[Any]]
 
 SEED = 20191002
 ENTRYWISE = 16  # vectors entry by entry, matrices along random directions: a matter of time

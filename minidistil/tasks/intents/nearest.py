@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer
+from minidistil.arrays import Float64
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.embeddings.similarity import Float64, prepare, similarities
+from minidistil.embeddings.similarity import prepare, similarities
 from minidistil.embeddings.vector_files import reuse_vectors
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE, Threshold, best_threshold, selective_scores

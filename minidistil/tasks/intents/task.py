@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE, selective_scores
@@ -28,8 +29,6 @@ from minidistil.text.labels import LabelMap, class_labels
 from minidistil.text.readers import Examples
 from minidistil.text.tables import suffix_of
 from minidistil.text.tokenizer import Tokenizer
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 class IntentCandidate(NamedTuple):

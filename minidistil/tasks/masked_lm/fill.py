@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.model import Model
@@ -25,7 +26,6 @@ from minidistil.text.tokenizer import Tokenizer
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
 TOP_K = 5
 
-Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.int64]
 Guess = tuple[int, float]  # an id and its probability
 

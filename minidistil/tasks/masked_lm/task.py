@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError
@@ -26,8 +25,6 @@ from minidistil.text.corpus.corpus import Corpus
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError, UsageError
 from minidistil.model.model import Model
@@ -27,8 +28,6 @@ from minidistil.text.dataset import Dataset
 from minidistil.text.json_text import json_object
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 class Choice(NamedTuple):

@@ -26,12 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer, check_number
+from minidistil.arrays import Float64, Int64
 from minidistil.errors import InputError
 from minidistil.model.checks import require_finite
 from minidistil.text.windows import Windows
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 class Answer(NamedTuple):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.model import Model
@@ -25,8 +25,6 @@ from minidistil.text.dataset import Dataset
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_windows
-
-Array = npt.NDArray[np.floating[Any]]
 
 LONGEST_ANSWER, CANDIDATES = 30, 20  # tokens, and answers that are looked at, as in BERT's run_squad.py
 

@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import as_vectors
+from minidistil.arrays import Float64, as_vectors
 from minidistil.embeddings.similarity import cosines, directions
 from minidistil.errors import InputError, UsageError
-
-Float64 = npt.NDArray[np.float64]
 
 ALIKE = 0.95  # the cosine from which Rossiello et al. 2017 hold one of two sentences for superfluous
 SAME = 1 - 1e-6  # all but rounding

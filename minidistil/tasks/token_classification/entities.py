@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Float64, Int64
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import Span
 from minidistil.model.checks import require_finite
@@ -15,9 +16,6 @@ from minidistil.tasks.token_classification.schemes import TagSet
 from minidistil.text.whitespace import whitespace_words
 
 Aggregation = Literal["none", "simple", "first", "average", "max", "whitespace"]
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 class Entity(NamedTuple):

@@ -20,6 +20,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError
 from minidistil.text.corpus.corpus import Corpus
@@ -30,8 +31,6 @@ SHORTEST = 12  # tokens, [CLS] and [SEP] among them: sequences of 11 and fewer a
 UNKNOWN = 0.5  # sequences of which this share or more is [UNK] are dropped
 DOCUMENTS = 1 << 16  # looked at together
 CHUNKS = 1 << 12
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import read_json, read_npy
 from minidistil.text.tokenizer import CHUNK, Tokenizer
@@ -41,7 +42,6 @@ DAMAGED = "it is damaged; remove the directory to begin again"
 BLOCK = 1 << 20  # offsets looked at together
 
 Ids = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

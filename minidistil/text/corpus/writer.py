@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, sha256_file, storage_error, write_json
 from minidistil.prefetch import map_ahead
@@ -31,7 +32,6 @@ from minidistil.text.corpus.corpus import (
     TOKENS,
     VERSION,
     Corpus,
-    Int64,
     read_record,
 )
 from minidistil.text.corpus.files import Source, SourceReader, find_sources
