@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ Role = Literal["weight", "bias", "norm", "embedding"]
 
 LARGE = 1 << 28  # bytes below which nobody asks whether there is room
 LARGEST = 1 << 46  # bytes that a processor can address, or half of it
+READ_ONLY = (
+    "parameters of a model that predicts cannot change: call its train() first, as trainers do themselves"
+)
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
 
@@ -330,8 +333,21 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return Parameters(self.specs, self.dtype if dtype is None else dtype)
 
 
+class _ReadOnly(npt.NDArray[Any] if TYPE_CHECKING else np.ndarray):  # type: ignore[misc]
+    """A view that says why it cannot be written to. What is computed from it is an ordinary array."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise UsageError(READ_ONLY)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any) -> Any:
+        if any(isinstance(array, _ReadOnly) for array in out):
+            raise UsageError(READ_ONLY)
+        plain = [x.view(np.ndarray) if isinstance(x, _ReadOnly) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **({"out": out} if out else {}), **options)
+
+
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    view = array.view()
+    view = array.view(_ReadOnly)
     view.flags.writeable = False
     return view
 

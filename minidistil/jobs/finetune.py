@@ -295,6 +295,7 @@ class FineTuning:
         model = self.task.model_class(self.config).from_pretrained(
             resolve(self.source), seed=seed, ignore_mismatched=True, **labels
         )
+        model.train()
         follow_labels(model, self._source_config)
         new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
         if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:

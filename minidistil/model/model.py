@@ -54,7 +54,7 @@ class Model(RectangularModel):
         quiet: bool = False,
         **config_changes: Any,
     ) -> Self:
-        """Load a directory or a hub id.
+        """Load a directory or a hub id, ready to predict: see `eval`.
 
         What the file lacks, such as a new classifier, begins at random, and a warning says so: such a model
         is to be trained. Whatever predicts, measures or teaches refuses it until then (`check_trained`).
@@ -112,7 +112,7 @@ class Model(RectangularModel):
         model._new = {name: _hash(model.params[name]) for name in missing}
         if not quiet and model.load_report.warning:
             log.warning("%s", model.load_report.warning)
-        return model
+        return model if mapped else model.eval()
 
     @property
     def pipeline_tag(self) -> str:

@@ -340,7 +340,7 @@ class PackedModel:
     # Predicting and training
 
     def eval(self) -> Self:
-        """For a model that predicts many times: keep its matrices in the order in which kernels read them.
+        """Ready to predict, as a model is that was loaded: matrices are kept in the order of the kernels.
 
         Each is packed when it is used a second time. The parameters cannot be changed until `train`, since
         what was packed would not follow.

@@ -100,6 +100,7 @@ class Trainer:
                 check_positions(dataset, teacher, "the teacher")
             largest = np.sort(dataset.lengths)[-settings.batch_size :]
             plan_run(model, teacher, int(largest.sum())).check()
+        model.params.unpack()  # they change now
         self.model, self.objective, self.dataset = model, objective, dataset
         self.settings, self.evaluate = settings, evaluate
         self.out = None if out is None else Path(out)

@@ -54,7 +54,7 @@ def test_kernels_get_the_kind_of_array_they_are_compiled_for(directory):
 def test_nothing_changes_until_train(directory):
     before = (directory / "model.safetensors").read_bytes()
     mapped = load_model(directory, mapped=True)
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(UsageError, match="call its train"):
         mapped.params[QUERY][0] = 1
     with pytest.raises(UsageError, match="train"):
         _ = mapped.params.flat
