@@ -52,6 +52,8 @@ class Batch:
     cu_choices : int64 [G + 1] or None
         Where sequences are the choices of examples: those of example g are the sequences from `cu_choices[g]`
         up to `cu_choices[g + 1]`. Then `targets` may have one row an example [G, ...].
+    task_type_ids : int32 [T] or None
+        Type of the task, which ERNIE has a table of; None: 0 for every token.
     """
 
     input_ids: IntArray
@@ -63,6 +65,7 @@ class Batch:
     width: int
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cu_choices: IntArray | None = None
+    task_type_ids: IntArray | None = None
 
     def check(self) -> None:
         """Refuse fields that do not fit each other: a kernel would read and write outside memory.
@@ -79,6 +82,8 @@ class Batch:
         for name in ("token_type_ids", "position_ids", "columns"):
             check_field("Batch", name, getattr(self, name), np.int32, tokens)
         check_field("Batch", "example_ids", self.example_ids, np.int64, sequences)
+        if self.task_type_ids is not None:
+            check_field("Batch", "task_type_ids", self.task_type_ids, np.int32, tokens)
         if self.cu_choices is not None:
             check_field("Batch", "cu_choices", self.cu_choices, np.int64)
             check_bounds("Batch", "cu_choices", self.cu_choices, sequences)

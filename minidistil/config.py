@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -99,11 +99,13 @@ class ModelConfig(metaclass=_Fields):
     aliases: ClassVar[Mapping[str, str]] = {}
     # Fields that are constants of the family and so not in its config.json.
     constants: ClassVar[Mapping[str, Any]] = {}
+    # Checks of fields that this family alone has, see `minidistil.config_fields`.
+    checks: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
     # Keys whose other values would change the arithmetic: {key: the only value we implement}.
     required: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        for name, check in CHECKS.items():
+        for name, check in {**CHECKS, **self.checks}.items():
             if hasattr(self, name) and (wanted := check(getattr(self, name))):
                 raise ConfigError(f"{self.key(name)} must be {wanted}, not {short(getattr(self, name))}")
         if self.hidden_size % self.num_attention_heads:

@@ -5,8 +5,8 @@ A kernel trusts what it is given, and reads and writes outside memory where that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,28 @@ import numpy.typing as npt
 from minidistil.arguments import check_names
 from minidistil.arrays import as_array
 from minidistil.batch import Batch
-from minidistil.config import ModelConfig
 from minidistil.errors import InputError, UsageError
 from minidistil.model.context import Cache
+from minidistil.model.modules import Table
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
+
+if TYPE_CHECKING:
+    from minidistil.model.packed_model import PackedModel
 
 Array = npt.NDArray[np.floating[Any]]
 
 
-def check_batch(batch: Batch, config: ModelConfig) -> None:
+# How messages speak of ids, and of their table.
+ID_NAMES = {
+    "input_ids": ("token id", "vocabulary"),
+    "position_ids": ("position", "positions"),
+    "token_type_ids": ("token type", "token types"),
+    "task_type_ids": ("task type", "task types"),
+}
+
+
+def check_batch(batch: Batch, tables: Iterable[Table]) -> None:
     """Refuse a batch whose fields do not fit, or whose ids lie outside a model's tables.
 
     Raises
@@ -39,19 +51,15 @@ def check_batch(batch: Batch, config: ModelConfig) -> None:
             "model(input_ids, attention_mask), and model.pack makes a Batch of them"
         )
     batch.check()
-    limits = [
-        ("token id", batch.input_ids, config.vocab_size, "vocabulary"),
-        ("position", batch.position_ids, config.max_position_embeddings, "positions"),
-    ]
-    if config.type_vocab_size:
-        limits.append(("token type", batch.token_type_ids, config.type_vocab_size, "token types"))
-    for what, values, limit, table in limits:
-        outside = values.view(np.uint32) >= limit  # as unsigned, what is negative is beyond it too
+    for table in tables:
+        ids = table.ids_of(batch)
+        outside = ids.view(np.uint32) >= table.rows  # as unsigned, what is negative is beyond it too
         if np.count_nonzero(outside):
             t = int(np.flatnonzero(outside)[0])
             where = f"sequence {batch.sequence_ids[t]}, token {batch.token_index[t]}"
+            what, those = ID_NAMES[table.ids]
             advice = "; truncate the text" if what == "position" else ""
-            raise InputError(f"{where}: {what} {values[t]} is outside the model's {limit} {table}{advice}")
+            raise InputError(f"{where}: {what} {ids[t]} is outside the model's {table.rows} {those}{advice}")
 
 
 def check_dropout(dropout: Dropout | None) -> None:
@@ -63,16 +71,15 @@ def check_dropout(dropout: Dropout | None) -> None:
         )
 
 
-def check_backward(
-    cache: Cache, kind: type, config: ModelConfig, params: Parameters, grads: Parameters
-) -> None:
+def check_backward(cache: Cache, model: PackedModel, grads: Parameters) -> None:
     """A UsageError unless a model can go back from `cache`, and add to `grads`."""
     if not isinstance(cache, Cache):
         raise UsageError(f"cache is what forward gave with keep_cache=True, not {type(cache).__name__}")
-    if cache.kind is not kind or cache.config != config or cache.dtype != params.dtype:
+    same = cache.kind is type(model) and cache.config == model.config
+    if not same or cache.dtype != model.params.dtype:
         raise UsageError("cache is from the forward pass of another model")
-    check_batch(cache.batch, config)  # its arrays may have changed since
-    params.check_like(grads)
+    check_batch(cache.batch, model.encoder.embeddings.tables)  # its arrays may have changed since
+    model.params.check_like(grads)
 
 
 def checked_douts(douts: Mapping[str, Any], cache: Cache) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.model.context import ATTENTION_SITE, EMBEDDING_SITE, Context
 from minidistil.parameters import ParameterSpec
 
 Array = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
 
 
 class Module(Protocol):
@@ -122,6 +124,11 @@ class Table:
     def specs(self) -> list[ParameterSpec]:
         return [ParameterSpec(self.name, (self.rows, self.width), "embedding", key=self.key)]
 
+    def ids_of(self, batch: Batch) -> IntArray:
+        """int32 [T]: the row of each token; the first where the batch does not say."""
+        ids: IntArray | None = getattr(batch, self.ids)
+        return np.zeros(batch.num_tokens, np.int32) if ids is None else ids
+
 
 @dataclass(frozen=True)
 class Embeddings:
@@ -149,7 +156,7 @@ class Embeddings:
         params, batch, others = ctx.params, ctx.batch, (*self.types, self.position)
         word, ids = params.rows(self.word.name, batch.input_ids)  # of a table left in its file, some rows
         tables = [word, *(params.array(table.name) for table in others)]
-        x, embedding = ctx.ops.embedding_forward(tables, [ids, *(getattr(batch, t.ids) for t in others)])
+        x, embedding = ctx.ops.embedding_forward(tables, [ids, *(t.ids_of(batch) for t in others)])
         x, norm = self.norm.forward(x, ctx)
         x, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, EMBEDDING_SITE))
         return x, (embedding, norm, drop)

@@ -161,7 +161,7 @@ class PackedModel:
         InputError
             Naming the field; or the sequence and the first bad value.
         """
-        check_batch(batch, self.config)
+        check_batch(batch, self.encoder.embeddings.tables)
 
     def forward(
         self,
@@ -263,7 +263,7 @@ class PackedModel:
         InputError
             A gradient of another shape than its output.
         """
-        check_backward(cache, type(self), self.config, self.params, grads)
+        check_backward(cache, self, grads)
         douts = checked_douts(douts, cache)
         ctx = Context(
             cache.batch, self.config, self.backend, self.params, grads=grads, dqkv=douts.get("qkv", {})

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_names
-from minidistil.arrays import as_array
+from minidistil.arrays import as_array, as_int32
 from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model.outputs import ModelOutput, unpack_attention
@@ -58,12 +58,12 @@ class RectangularModel(PackedModel):
         """
         targets = self._targets(targets, "output_hidden_states", "output_attentions")
         batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        counts = self.loss_counts(batch) if targets else {}
+        counts = self.loss_counts(batch) if batch.targets else {}
         outputs, _ = self.forward(
             batch, hidden_states=output_hidden_states, attentions=output_attentions, keep_cache=False
         )
         result = ModelOutput()
-        if targets:
+        if batch.targets:
             result["loss"] = sum(
                 value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
             )
@@ -95,11 +95,14 @@ class RectangularModel(PackedModel):
             As of calling the model.
         """
         targets = self._targets(targets)
+        more = {name: targets.pop(name) for name in self._more_ids() if name in targets}
         arrays = input_ids, attention_mask, token_type_ids, position_ids
         if self.over_choices and len(shape := as_array("input_ids", input_ids).shape) == 3:
             batch = _pack_choices(arrays, shape)
         else:
             batch = Batch.from_padded(*arrays)
+        extra: dict[str, Any] = {name: _packed_ids(batch, name, ids) for name, ids in more.items()}
+        batch = replace(batch, **extra)
         by_token = any(head.token_outputs for head in self.heads)
         packed = {name: as_array(name, value) for name, value in targets.items()}
         if by_token and "labels" in packed:
@@ -109,8 +112,13 @@ class RectangularModel(PackedModel):
     def _targets(self, targets: Mapping[str, npt.ArrayLike], *others: str) -> dict[str, Any]:
         """Targets that are given, if the heads take them; `others` are further arguments of the call."""
         names = [name for head in self.heads for name in head.target_names]
-        check_names(type(self).__name__, "argument", targets, [*INPUTS, *others, *names])
+        known = [*INPUTS, *self._more_ids(), *others, *names]
+        check_names(type(self).__name__, "argument", targets, known)
         return {name: value for name, value in targets.items() if value is not None}
+
+    def _more_ids(self) -> list[str]:
+        """Ids of tables that not every family has, which the model takes by name."""
+        return [table.ids for table in self.encoder.embeddings.types if table.ids not in INPUTS]
 
     def loss_and_grads(
         self,
@@ -152,6 +160,12 @@ class RectangularModel(PackedModel):
         terms = self.losses(outputs, batch, scales, grads)
         self.backward(terms.douts, cache, grads)
         return sum(scales[term] * value for term, value in terms.sums.items()), grads
+
+
+def _packed_ids(batch: Batch, name: str, ids: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """[B, L], or [B, C, L] of choices -> [T]."""
+    array = as_int32(name, ids)
+    return batch.pack(array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array, name)
 
 
 def _pack_choices(arrays: Sequence[npt.ArrayLike | None], shape: tuple[int, ...]) -> Batch:

@@ -24,10 +24,11 @@ from minidistil.weights.names import Names, without_prefix
 if TYPE_CHECKING:
     from minidistil.model.families.bert import *  # noqa: F403
     from minidistil.model.families.distilbert import *  # noqa: F403
+    from minidistil.model.families.ernie import *  # noqa: F403
     from minidistil.model.model import Model
 
 # `model_type` in config.json, which is the file here: what the names of the classes begin with.
-FAMILIES = {"bert": "Bert", "distilbert": "DistilBert"}
+FAMILIES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie"}
 
 UNIT = re.compile(r"cls\.\w+|\w+")  # what belongs together in the names of a head; `cls` holds several
 

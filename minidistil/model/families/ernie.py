@@ -1,0 +1,113 @@
+"""ERNIE (Sun et al. 2019, arXiv:1904.09223; ERNIE 2.0, arXiv:1907.12412): BERT with a table of task types.
+
+The heads are BERT's. The table is there if the config says `use_task_id`; type 0 is every token's unless
+`task_type_ids` say another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from minidistil.config import ModelConfig
+from minidistil.config_fields import integer, truth
+from minidistil.model.encoder import Encoder
+from minidistil.model.families import bert
+from minidistil.model.model import Model
+from minidistil.model.modules import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErnieConfig(bert.BertConfig):
+    """Sizes and rates of an ERNIE."""
+
+    model_type: ClassVar[str] = "ernie"
+    checks: ClassVar[Mapping[str, Callable[[Any], str]]] = {
+        "task_type_vocab_size": integer(1),
+        "use_task_id": truth,
+    }
+
+    task_type_vocab_size: int = 3
+    use_task_id: bool = False
+
+
+def encoder(c: ErnieConfig, at: str) -> Encoder:
+    """BERT's encoder, with one more table."""
+    encoder = bert.encoder(c, at)
+    if not c.use_task_id:
+        return encoder
+    name, size = f"{at}embeddings.task_type_embeddings.weight", c.task_type_vocab_size
+    table = Table(name, "task_type_vocab_size", size, c.hidden_size, "task_type_ids")
+    embeddings = encoder.embeddings
+    return replace(encoder, embeddings=replace(embeddings, types=(*embeddings.types, table)))
+
+
+class ErnieBase(Model):
+    """Base of ERNIE's classes."""
+
+    config_class: ClassVar[type[ModelConfig]] = ErnieConfig
+    base, title, layer_prefix = "ernie", "ERNIE", "encoder.layer."
+    build_encoder = staticmethod(encoder)
+
+
+class ErnieModel(ErnieBase):
+    """The bare encoder with its pooler, as `BertModel`."""
+
+    at = ""
+    build_heads = staticmethod(bert.BertModel.build_heads)
+
+
+class ErnieForMaskedLM(ErnieBase):
+    """Predicts masked words, as `BertForMaskedLM`."""
+
+    build_heads = staticmethod(bert.BertForMaskedLM.build_heads)
+
+
+class ErnieForSequenceClassification(ErnieBase):
+    """Classes, many labels, or a score for a text or a pair, as `BertForSequenceClassification`."""
+
+    build_heads = staticmethod(bert.BertForSequenceClassification.build_heads)
+
+
+class ErnieForMultipleChoice(ErnieBase):
+    """Multiple choice, as `BertForMultipleChoice`."""
+
+    build_heads = staticmethod(bert.BertForMultipleChoice.build_heads)
+
+
+class ErnieForTokenClassification(ErnieBase):
+    """A class for each token, as `BertForTokenClassification`."""
+
+    build_heads = staticmethod(bert.BertForTokenClassification.build_heads)
+
+
+class ErnieForQuestionAnswering(ErnieBase):
+    """Start and end of an answer, as `BertForQuestionAnswering`."""
+
+    build_heads = staticmethod(bert.BertForQuestionAnswering.build_heads)
+
+
+class ErnieForNextSentencePrediction(ErnieBase):
+    """Next sentence or not, as `BertForNextSentencePrediction`."""
+
+    build_heads = staticmethod(bert.BertForNextSentencePrediction.build_heads)
+
+
+class ErnieForPreTraining(ErnieBase):
+    """Both of BERT's objectives, as `BertForPreTraining`."""
+
+    build_heads = staticmethod(bert.BertForPreTraining.build_heads)
+
+
+__all__ = [
+    "ErnieConfig",
+    "ErnieForMaskedLM",
+    "ErnieForMultipleChoice",
+    "ErnieForNextSentencePrediction",
+    "ErnieForPreTraining",
+    "ErnieForQuestionAnswering",
+    "ErnieForSequenceClassification",
+    "ErnieForTokenClassification",
+    "ErnieModel",
+]
