@@ -34,6 +34,9 @@ def test_ernie(name, use_task_id, report):
         report.relative(f"{name}, float64", found, expected, TOLERANCE)
     if name == "ErnieModel":
         return
+    if name.endswith("QuestionAnswering"):  # their softmax is over padding too
+        inputs["attention_mask"][:] = 1
+        inputs["input_ids"] = np.maximum(inputs["input_ids"], 1)  # and PyTorch gives the pad row no gradient
     wanted = targets(name, inputs, 2, SIZES["vocab_size"])
     out = theirs(**tensors(inputs | wanted))
     out.loss.backward()
