@@ -45,7 +45,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "distilbert": {**SIZES, "dim": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": WIDE},
 }
-CONFIG_CLASSES = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}
+CONFIGS["ernie"] = {**CONFIGS["bert"], "use_task_id": True}
+PREFIXES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie"}
 
 LENGTHS = np.array([9, 3, 1, 6])
 B, L = len(LENGTHS), int(LENGTHS.max()) + 2  # two columns of nothing but padding
@@ -61,8 +62,10 @@ def rng(name: str) -> np.random.Generator:
 
 def inputs(family: str) -> Tensors:
     found = {"input_ids": rng("ids").integers(1, SIZES["vocab_size"], (B, L)) * MASK, "attention_mask": MASK}
-    if family == "bert":
+    if family != "distilbert":
         found["token_type_ids"] = rng("types").integers(0, 2, (B, L)) * MASK
+    if family == "ernie":
+        found["task_type_ids"] = rng("tasks").integers(0, 3, (B, L)) * MASK
     return found
 
 
@@ -79,7 +82,7 @@ FOLLOWS = np.array([0, 1, 1, 0])
 
 # file name: (family, class, changes to the config, targets)
 CASES: dict[str, tuple[str, str, dict[str, Any], Tensors]] = {}
-for _family, _prefix in (("bert", "Bert"), ("distilbert", "DistilBert")):
+for _family, _prefix in PREFIXES.items():
     for _name, _changes, _targets in (
         ("Model", {}, {}),
         ("ForMaskedLM", {}, {"labels": WORDS}),
@@ -102,19 +105,21 @@ for _family, _prefix in (("bert", "Bert"), ("distilbert", "DistilBert")):
             {"start_positions": np.array([4, 0, 0, 5]), "end_positions": np.array([8, 2, 0, 5])},
         ),
     ):
-        CASES[_prefix + _name] = (_family, (_prefix + _name).split(".")[0], _changes, _targets)
-CASES["BertForNextSentencePrediction"] = ("bert", "BertForNextSentencePrediction", {}, {"labels": FOLLOWS})
-CASES["BertForPreTraining"] = (
-    "bert",
-    "BertForPreTraining",
-    {},
-    {"labels": WORDS, "next_sentence_label": FOLLOWS},
-)
+        if _family != "ernie" or "." not in _name:  # its heads are BERT's
+            CASES[_prefix + _name] = (_family, (_prefix + _name).split(".")[0], _changes, _targets)
+for _family in ("bert", "ernie"):
+    for _name, _targets in (
+        ("ForNextSentencePrediction", {"labels": FOLLOWS}),
+        ("ForPreTraining", {"labels": WORDS, "next_sentence_label": FOLLOWS}),
+    ):
+        CASES[PREFIXES[_family] + _name] = (_family, PREFIXES[_family] + _name, {}, _targets)
 
 
 def build(family: str, class_name: str, changes: Mapping[str, Any]) -> torch.nn.Module:
     """A float64 model whose weights depend on their names only, so that classes share the encoder."""
-    config = CONFIG_CLASSES[family](**CONFIGS[family], **changes, attn_implementation="eager")
+    config = getattr(transformers, f"{PREFIXES[family]}Config")(
+        **CONFIGS[family], **changes, attn_implementation="eager"
+    )
     model = getattr(transformers, class_name)(config).double().eval()
     bare = class_name.endswith("Model")
     with torch.no_grad():
@@ -158,7 +163,7 @@ def in_encoder(name: str, family: str) -> bool:
 
 def family_file(family: str) -> Tensors:
     """The encoder: its parameters, and what comes out of each layer."""
-    class_name = "BertForTokenClassification" if family == "bert" else "DistilBertForTokenClassification"
+    class_name = f"{PREFIXES[family]}ForTokenClassification"
     model = build(family, class_name, {})
     given = inputs(family)
     out = model(**{k: tensor(v) for k, v in given.items()}, output_hidden_states=True, output_attentions=True)
@@ -189,7 +194,8 @@ def case_file(name: str) -> Tensors:
     model = build(family, class_name, changes)
     given = inputs(family)
     if class_name.endswith("MultipleChoice"):  # two examples with two choices each
-        given = {k: v.reshape(2, B // 2, L) for k, v in given.items()}
+        # transformers flattens all of them but the task types
+        given = {k: v if k == "task_type_ids" else v.reshape(2, B // 2, L) for k, v in given.items()}
     given = {k: tensor(v) for k, v in (given | targets).items()}
     out = model(**given, output_hidden_states=class_name.endswith("Model"))
     found = {f"parameters.{k}": v for k, v in parameters(model).items() if not in_encoder(k, family)}

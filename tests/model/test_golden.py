@@ -18,10 +18,13 @@ from minidistil.train.trainer import Trainer
 
 HEADS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice")
 VARIANTS = ("multi_label", "regression")
-CASES = [f"{family}For{head}" for family in ("Bert", "DistilBert") for head in HEADS]
+FAMILIES = ("Bert", "DistilBert", "Ernie")
+CASES = [f"{family}For{head}" for family in FAMILIES for head in HEADS]
 CASES += [f"{family}ForSequenceClassification.{v}" for family in ("Bert", "DistilBert") for v in VARIANTS]
-CASES += ["BertForNextSentencePrediction", "BertForPreTraining"]
-BARE = ["BertModel", "DistilBertModel"]
+CASES += [
+    f"{family}For{head}" for family in ("Bert", "Ernie") for head in ("NextSentencePrediction", "PreTraining")
+]
+BARE = [f"{family}Model" for family in FAMILIES]
 
 # The float64 bound asked for is 1e-9; these numbers are small, and far better is possible.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -40,7 +43,7 @@ def load(golden, case, backend, dtype):
     else:
         file = golden(case)
         family = golden(f"family.{file.about['family']}")
-    name = {"bert": "Bert", "distilbert": "DistilBert"}[file.about["family"]]
+    name = next(name for name in FAMILIES if name.lower() == file.about["family"])
     changes = file.about["changes"]
     config = config_from_dict({"model_type": name.lower(), **family.about["config"], **changes})
     model = MODELS[file.about["class"]](config, dtype=dtype, backend=backend)
