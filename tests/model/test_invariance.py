@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from minidistil import BertConfig, DistilBertConfig
 from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model import MODELS
@@ -31,7 +30,7 @@ every_class = pytest.mark.parametrize("name", MODELS)
 
 
 def build(name, backend="numpy", **changes):
-    config_class = DistilBertConfig if name.startswith("Distil") else BertConfig
+    config_class = MODELS[name].config_class
     return MODELS[name](config_class(**SIZES).replace(**changes), dtype="float64", backend=backend, seed=3)
 
 

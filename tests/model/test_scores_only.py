@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from tiny import CONFIG
 
-from minidistil import DistilBertConfig
 from minidistil.batch import Batch
 from minidistil.model import MODELS, BertForSequenceClassification, BertModel
 from minidistil.ops.dropout import Dropout
 
-DISTIL = DistilBertConfig(**{
+SIZES = {
     name: getattr(CONFIG, name)
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                  "max_position_embeddings", "initializer_range")
-})  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def batch():
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("backend", "dtype"), [("numpy", "float64"), ("numba", "float32")])
 def test_scores_are_the_same(name, backend, dtype, batch):
-    config = DISTIL if name.startswith("Distil") else CONFIG
+    config = MODELS[name].config_class(**SIZES)
     model = MODELS[name](config, seed=1, backend=backend, dtype=dtype).eval()
     whole, _ = model.forward(batch, keep_cache=False)
     alone, _ = model.forward(batch, keep_cache=False, scores_only=True)

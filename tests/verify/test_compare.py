@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from minidistil import BertConfig, DistilBertConfig
 from minidistil.cli import compare as verb
 from minidistil.errors import InputError, UsageError
 from minidistil.model import MODELS
@@ -29,7 +28,7 @@ GIVEN = {"input_ids": IDS, "attention_mask": (IDS > 0).astype(int)}
 
 
 def build(name, *, backend="numpy", dtype="float64", seed=1, **changes):
-    config = (DistilBertConfig if name.startswith("Distil") else BertConfig)(**SIZES).replace(**changes)
+    config = MODELS[name].config_class(**SIZES).replace(**changes)
     return MODELS[name](config, backend=backend, dtype=dtype, seed=seed)
 
 
