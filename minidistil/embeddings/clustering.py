@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Float64, Int64, as_vectors
+from minidistil.arrays import Float32, Float64, Int64, as_vectors
 from minidistil.embeddings.semantic_search import COLUMNS_AT_ONCE, blocks, duplicates
 from minidistil.embeddings.similarity import Similarity, cosines, directions
 from minidistil.errors import UsageError
@@ -36,9 +36,9 @@ class Clusters(NamedTuple):
     """
 
     labels: Int64
-    centroids: npt.NDArray[np.float32]
+    centroids: Float32
     nearest: Int64
-    cosines: npt.NDArray[np.float32]
+    cosines: Float32
 
 
 def cluster(vectors: npt.ArrayLike, k: int, *, seed: int = 0, max_rounds: int = MAX_ROUNDS) -> Clusters:

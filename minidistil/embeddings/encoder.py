@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil.arguments import check_type
-from minidistil.arrays import Array
+from minidistil.arrays import Array, Float32
 from minidistil.embeddings.directory import read_settings, write_settings
 from minidistil.embeddings.layers import Layer, Normalize
 from minidistil.embeddings.settings import EmbeddingSettings
@@ -100,7 +99,7 @@ class SentenceEncoder:
         """Numbers in a vector."""
         return self.settings.width(self.model.config.hidden_size)
 
-    def __call__(self, texts: str | Sequence[str], **options: Any) -> npt.NDArray[np.float32]:
+    def __call__(self, texts: str | Sequence[str], **options: Any) -> Float32:
         """Encode one text, float32 [H], or several, [N, H]; see `encode`."""
         vectors = self.encode([texts] if isinstance(texts, str) else texts, **options)
         return np.asarray(vectors[0] if isinstance(texts, str) else vectors)
@@ -112,7 +111,7 @@ class SentenceEncoder:
         prompt: str | None = None,
         prompt_name: str | None = None,
         quiet: bool = True,
-    ) -> npt.NDArray[np.float32]:
+    ) -> Float32:
         """Encode texts as vectors, float32 [N, H].
 
         A text's vector does not depend on the other texts or on their order: bit for bit where matrix

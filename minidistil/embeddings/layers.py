@@ -13,9 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidistil.arrays import Array
+from minidistil.arrays import Array, Float32
 from minidistil.embeddings.similarity import normalize_embeddings
 from minidistil.errors import ConfigError, WeightsError
 from minidistil.files import read_json, write_json
@@ -209,7 +208,7 @@ class _Weights:
             raise WeightsError(PICKLED.format(folder=folder, single=SINGLE, root=str(folder.parent)))
         self.path, self.file = path, SafetensorsFile(path)
 
-    def get(self, name: str, *shape: int) -> npt.NDArray[np.float32]:
+    def get(self, name: str, *shape: int) -> Float32:
         if name not in self.file:
             raise WeightsError(f"{self.path} lacks the tensor {name!r}; it holds: {', '.join(self.file)}")
         if self.file.shape_of(name) != shape:

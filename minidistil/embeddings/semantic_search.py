@@ -7,12 +7,12 @@ the square of the number of vectors. Vectors of other shapes, a NaN and an Inf a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Float32, Float64, Int64, as_vectors
+from minidistil.arrays import Array, Float32, Float64, Int64, as_vectors
 from minidistil.embeddings.similarity import COSINE_STEP, Similarity, check_threshold, prepare, similarities
 from minidistil.errors import InputError, UsageError
 
@@ -49,7 +49,7 @@ class Pairs(NamedTuple):
     """
 
     pairs: Int64
-    scores: npt.NDArray[np.floating[Any]]
+    scores: Array
 
 
 def search(
@@ -133,7 +133,7 @@ def duplicates(vectors: npt.ArrayLike, threshold: float, *, similarity: Similari
     return best_first(np.concatenate(pairs), np.concatenate(scores))
 
 
-def best_first(pairs: Int64, scores: npt.NDArray[np.floating[Any]]) -> Pairs:
+def best_first(pairs: Int64, scores: Array) -> Pairs:
     """Sort pairs by falling score, equal ones by their rows."""
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))
     return Pairs(pairs[order], scores[order])

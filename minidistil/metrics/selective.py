@@ -5,12 +5,12 @@ Inputs of other shapes or entries, and NaN, are an InputError.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Float64
+from minidistil.arrays import Array, Float64, Int64
 from minidistil.errors import InputError
 from minidistil.metrics.base import BoolArray, array, no_nan, same_length, zeros_and_ones
 from minidistil.metrics.classification import precision_recall_f1
@@ -83,9 +83,7 @@ def best_threshold(correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: 
     return Threshold(_between(values, best), float(right[best] / len(s)))
 
 
-def selective_scores(
-    labels: npt.NDArray[np.int64], scores: npt.NDArray[np.floating[Any]], threshold: float | None
-) -> dict[str, float]:
+def selective_scores(labels: Int64, scores: Array, threshold: float | None) -> dict[str, float]:
     """Ranking of the right classes, detection of out-of-scope examples, and accuracy with a threshold.
 
     Parameters

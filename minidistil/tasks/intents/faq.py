@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil import metrics
+from minidistil.arrays import Int64
 from minidistil.errors import DataError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE
 from minidistil.tasks.data import TABLE, DataSettings
@@ -137,12 +137,10 @@ class FaqTask(NearestTask):
     def cells(self, answer: FaqAnswer) -> list[object]:
         return [answer.answer or NONE, answer.score]
 
-    def class_metrics(
-        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def class_metrics(self, labels: Int64, predictions: Int64, names: tuple[str, ...]) -> dict[str, Any]:
         return {"accuracy": metrics.accuracy(labels, predictions)}
 
-    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+    def class_numbers(self, examples: Examples, entries: Examples) -> Int64:
         """Numbers [N] of the right answers among those of the entries, or `OUT_OF_SCOPE`.
 
         Raises

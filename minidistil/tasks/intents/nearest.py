@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer
-from minidistil.arrays import Float64
+from minidistil.arrays import Float64, Int64
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.similarity import prepare, similarities
 from minidistil.embeddings.vector_files import reuse_vectors
@@ -247,7 +247,7 @@ class NearestTask(PredictingTask):
         """Texts to compare with, and their labels; None is out of scope."""
 
     @abstractmethod
-    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+    def class_numbers(self, examples: Examples, entries: Examples) -> Int64:
         """Right classes [N] among the labels of the entries, or `OUT_OF_SCOPE`."""
 
     @abstractmethod
@@ -255,9 +255,7 @@ class NearestTask(PredictingTask):
         """Answer from the best labels; `accepted` if the first reaches the threshold."""
 
     @abstractmethod
-    def class_metrics(
-        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def class_metrics(self, labels: Int64, predictions: Int64, names: tuple[str, ...]) -> dict[str, Any]:
         """Metrics of the examples in scope."""
 
     def evaluate_saved(

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil import metrics
-from minidistil.arrays import Array
+from minidistil.arrays import Array, Int64
 from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE, selective_scores
@@ -169,12 +168,10 @@ class IntentTask(NearestTask, ClassificationTask):
         in_scope(entries)
         return entries.texts, [None if label == NONE else label for label in labels_of(entries)]
 
-    def class_numbers(self, examples: Examples, entries: Examples) -> npt.NDArray[np.int64]:
+    def class_numbers(self, examples: Examples, entries: Examples) -> Int64:
         return intent_numbers(examples, tuple(dict.fromkeys(labels_of(in_scope(entries)))))
 
-    def class_metrics(
-        self, labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], names: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def class_metrics(self, labels: Int64, predictions: Int64, names: tuple[str, ...]) -> dict[str, Any]:
         return class_scores(labels, predictions, names)
 
     def answer(self, neighbours: list[Neighbour], accepted: bool, texts: list[str]) -> Intent:
@@ -209,7 +206,7 @@ def in_scope(examples: Examples) -> Examples:
     return examples.subset(rows)
 
 
-def intent_numbers(examples: Examples, names: Sequence[str]) -> npt.NDArray[np.int64]:
+def intent_numbers(examples: Examples, names: Sequence[str]) -> Int64:
     """Class numbers [N], or `OUT_OF_SCOPE`.
 
     A model that has learnt "none" as a class gets that class.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Float64
 from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
 from minidistil.metrics.ranking import Block, ranking_scores, row_blocks
@@ -46,7 +46,7 @@ class Retrieval:
     def __len__(self) -> int:
         return len(self.queries)
 
-    def relevance(self, rows: slice) -> npt.NDArray[np.float64]:
+    def relevance(self, rows: slice) -> Float64:
         """Relevance of all texts to some queries, [., N]."""
         relevance = np.zeros((rows.stop - rows.start, len(self.corpus)))
         for row, grades in enumerate(self.relevant[rows]):
@@ -96,8 +96,8 @@ class RetrievalTask(EncoderTask):
 
 def _blocks(
     examples: Retrieval,
-    queries: npt.NDArray[np.float64],
-    corpus: npt.NDArray[np.float64],
+    queries: Float64,
+    corpus: Float64,
     similarity: Similarity,
     progress: Progress,
 ) -> Iterator[Block]:

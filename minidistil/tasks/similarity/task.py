@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from minidistil import metrics
+from minidistil.arrays import Float32
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.semantic_search import retrieval_accuracy
 from minidistil.embeddings.similarity import pairwise_similarities
@@ -96,7 +94,7 @@ class TranslationTask(EncoderTask):
 
 def encode_pairs(
     encoder: SentenceEncoder, first: list[str], second: list[str], *, quiet: bool
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[Float32, Float32]:
     """Encode both sides, [N, H] each; a text that occurs more than once is encoded once."""
     distinct = {text: i for i, text in enumerate(dict.fromkeys([*first, *second]))}
     vectors = encoder.encode(list(distinct), quiet=quiet)
