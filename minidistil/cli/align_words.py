@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import print_json, print_row
+from minidistil.cli import common
 
 HELP = "align the words of a sentence with those of its translation"
 EXAMPLES = """\
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         )
     for source, target, (source_words, target_words, links) in zip(sources, targets, alignments, strict=True):
         if args.json:
-            print_json(
+            common.print_json(
                 source=source,
                 target=target,
                 source_words=source_words,
@@ -76,6 +76,6 @@ def run(args: argparse.Namespace) -> int:
             )
             continue
         for i, j, similarity in links:
-            print_row(source[slice(*source_words[i])], target[slice(*target_words[j])], similarity)
+            common.print_row(source[slice(*source_words[i])], target[slice(*target_words[j])], similarity)
         print()
     return 0

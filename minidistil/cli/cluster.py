@@ -6,17 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from minidistil.cli.common import (
-    add_encoder_arguments,
-    add_text_arguments,
-    log_similarity,
-    nonempty_rows,
-    open_encoder,
-    print_json,
-    print_row,
-    read_texts,
-    shortest_decimals,
-)
+from minidistil.cli import common
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +28,9 @@ go by cosine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_encoder_arguments(parser)
+    common.add_encoder_arguments(parser)
     parser.add_argument("file", metavar="FILE", help="texts: txt, csv, tsv, jsonl, parquet; '-' is stdin")
-    add_text_arguments(parser)
+    common.add_text_arguments(parser)
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--duplicates", type=float, metavar="COSINE", help="pairs that are nearly alike")
     how.add_argument("--clusters", type=int, metavar="K", help="K groups, by spherical k-means")
@@ -57,32 +47,32 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.embeddings.similarity import check_threshold
     from minidistil.errors import UsageError
 
-    examples = read_texts(args, args.file)
-    examples = examples.subset(nonempty_rows(examples))
+    examples = common.read_texts(args, args.file)
+    examples = examples.subset(common.nonempty_rows(examples))
     texts, lines, ids = examples.texts, examples.lines, examples.ids
     if args.clusters is not None and not 1 <= args.clusters <= len(texts):
         raise UsageError(f"--clusters takes 1 to {len(texts)}, the number of texts, not {args.clusters}")
-    encoder = open_encoder(args)
+    encoder = common.open_encoder(args)
     similarity = encoder.settings.similarity
     for option in ("duplicates", "communities"):
         if (threshold := getattr(args, option)) is not None:
             check_threshold(threshold, similarity, f"--{option}")
-            log_similarity(encoder)
+            common.log_similarity(encoder)
     vectors = encoder.encode(texts, quiet=args.quiet)
     if args.duplicates is not None:
         pairs, scores = duplicates(vectors, args.duplicates, similarity=similarity)
-        for (i, j), score in zip(pairs.tolist(), shortest_decimals(scores), strict=True):
+        for (i, j), score in zip(pairs.tolist(), common.shortest_decimals(scores), strict=True):
             if args.json:
-                print_json(score=score, lines=[lines[i], lines[j]], texts=[texts[i], texts[j]])
+                common.print_json(score=score, lines=[lines[i], lines[j]], texts=[texts[i], texts[j]])
             else:
-                print_row(score, texts[i], texts[j])
+                common.print_row(score, texts[i], texts[j])
         return 0
     for group, (members, scores) in enumerate(_groups(args, vectors, similarity)):
-        for i, score in zip(members.tolist(), shortest_decimals(scores), strict=True):
+        for i, score in zip(members.tolist(), common.shortest_decimals(scores), strict=True):
             if args.json:
-                print_json(group=group, score=score, line=lines[i], **ids[i], text=texts[i])
+                common.print_json(group=group, score=score, line=lines[i], **ids[i], text=texts[i])
             else:
-                print_row(group, score, texts[i])
+                common.print_row(group, score, texts[i])
     return 0
 
 

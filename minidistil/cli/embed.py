@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import (
-    add_encoder_arguments,
-    add_text_arguments,
-    open_encoder,
-    print_json,
-    read_texts,
-    shortest_decimals,
-)
+from minidistil.cli import common
 
 HELP = "turn texts into vectors"
 EXAMPLES = """\
@@ -22,9 +15,9 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_encoder_arguments(parser)
+    common.add_encoder_arguments(parser)
     parser.add_argument("file", metavar="FILE", help="texts: txt, csv, tsv, jsonl, parquet; '-' is stdin")
-    add_text_arguments(parser)
+    common.add_text_arguments(parser)
     out = parser.add_mutually_exclusive_group(required=True)
     out.add_argument("--out", metavar="FILE", help=".npy or .safetensors: a row for each text, in order")
     out.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -60,13 +53,15 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out:
         check_format(args.out)  # before the work
-    examples = read_texts(args, args.file)
+    examples = common.read_texts(args, args.file)
     chosen = {"pooling": args.pooling, "normalize": args.normalize}
-    encoder = open_encoder(args, **{name: value for name, value in chosen.items() if value is not None})
+    encoder = common.open_encoder(
+        args, **{name: value for name, value in chosen.items() if value is not None}
+    )
     vectors = encoder.encode(examples.texts, quiet=args.quiet)
     if args.out:
         write_vectors(args.out, vectors, examples.texts)
         return 0
     for line, ids, text, vector in zip(examples.lines, examples.ids, examples.texts, vectors, strict=True):
-        print_json(line=line, **ids, text=text, vector=shortest_decimals(vector))
+        common.print_json(line=line, **ids, text=text, vector=common.shortest_decimals(vector))
     return 0

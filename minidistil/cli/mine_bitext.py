@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import (
-    add_encoder_arguments,
-    add_text_arguments,
-    nonempty_rows,
-    open_encoder,
-    print_json,
-    print_row,
-    read_texts,
-)
+from minidistil.cli import common
 
 HELP = "find translations between two files of sentences that are not aligned"
 EXAMPLES = """\
@@ -26,10 +18,10 @@ encoder. Cosines are used even if the model asks for another similarity."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_encoder_arguments(parser)
+    common.add_encoder_arguments(parser)
     parser.add_argument("source", metavar="SOURCE", help="sentences of one language")
     parser.add_argument("target", metavar="TARGET", help="sentences of the other")
-    add_text_arguments(parser)
+    common.add_text_arguments(parser)
     parser.add_argument("--threshold", type=float, metavar="X", help="least score (default: none)")
     parser.add_argument(
         "--strategy",
@@ -52,16 +44,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-k must be at least 1, not {args.k}")
     if args.source == args.target == "-":
         raise UsageError("standard input cannot be both files")
-    files = [read_texts(args, path) for path in (args.source, args.target)]
-    source, target = (examples.subset(nonempty_rows(examples)) for examples in files)
-    encoder = open_encoder(args)
+    files = [common.read_texts(args, path) for path in (args.source, args.target)]
+    source, target = (examples.subset(common.nonempty_rows(examples)) for examples in files)
+    encoder = common.open_encoder(args)
     x, y = (encoder.encode(side.texts, quiet=args.quiet) for side in (source, target))
     mined = mine_bitext(x, y, args.k, strategy=args.strategy, threshold=args.threshold)
     for (i, j), score in zip(mined.pairs.tolist(), mined.scores.tolist(), strict=True):
         text, translation = source.texts[i], target.texts[j]
         if args.json:
             lines = [source.lines[i], target.lines[j]]
-            print_json(score=score, lines=lines, text=text, text_pair=translation)
+            common.print_json(score=score, lines=lines, text=text, text_pair=translation)
         else:
-            print_row(score, text, translation)
+            common.print_row(score, text, translation)
     return 0

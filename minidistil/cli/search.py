@@ -4,17 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import (
-    add_encoder_arguments,
-    add_text_arguments,
-    log_similarity,
-    nonempty_rows,
-    open_encoder,
-    print_json,
-    print_row,
-    read_texts,
-    shortest_decimals,
-)
+from minidistil.cli import common
 
 HELP = "find the texts of a file that are nearest to a query"
 EXAMPLES = """\
@@ -26,15 +16,15 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_encoder_arguments(parser)
+    common.add_encoder_arguments(parser)
     parser.add_argument(
         "queries", nargs="+", metavar="QUERY", help="a text; '-' reads one a line from standard input"
     )
     parser.add_argument("--corpus", required=True, metavar="FILE", help="texts to search in")
-    add_text_arguments(parser)
-    parser.add_argument("--vectors", metavar="FILE", help="of the corpus, from `minidistil embed --out`")
+    common.add_text_arguments(parser)
+    parser.add_argument("--vectors", metavar="FILE", help="vectors of the corpus, of `embed --out`")
     parser.add_argument(
-        "--query-prompt", metavar="NAME_OR_TEXT", help="as --prompt, of the queries (default: the same)"
+        "--query-prompt", metavar="NAME_OR_TEXT", help="as --prompt, for the queries (default: the same)"
     )
     parser.add_argument("-k", type=int, default=5, metavar="N", help="how many to find (5)")
     parser.add_argument("--json", action="store_true", help="one JSON object a query")
@@ -58,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
         origins += [{}] if piped is None else [{"line": line} for line in piped.lines]
     if args.vectors is not None:
         check_format(args.vectors)
-    corpus = read_texts(args, args.corpus)
-    rows = nonempty_rows(corpus)
-    encoder = open_encoder(args)
+    corpus = common.read_texts(args, args.corpus)
+    rows = common.nonempty_rows(corpus)
+    encoder = common.open_encoder(args)
     prompt = None if args.query_prompt is None else encoder.settings.named_or_text(args.query_prompt)
-    log_similarity(encoder)
+    common.log_similarity(encoder)
     if args.vectors is None:
         vectors = encoder.encode(corpus.texts, quiet=args.quiet)
     else:
@@ -73,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     for query, origin, indices, scores in zip(queries, origins, *nearest, strict=True):
         hits = [
             {"score": score, "line": corpus.lines[i], **corpus.ids[i], "text": corpus.texts[i]}
-            for i, score in zip(indices.tolist(), shortest_decimals(scores), strict=True)
+            for i, score in zip(indices.tolist(), common.shortest_decimals(scores), strict=True)
         ]
         if args.json:
-            print_json(**origin, query=query, hits=hits)
+            common.print_json(**origin, query=query, hits=hits)
         else:
             for hit in hits:
-                print_row(query, hit["score"], hit["text"])
+                common.print_row(query, hit["score"], hit["text"])
     return 0
