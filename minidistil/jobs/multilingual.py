@@ -234,8 +234,9 @@ class PairsDistillation:
         held_out = None
         if self.held_out is not None:
             held_out = {"pairs": len(self.held_out[0]), "hash": json_hash(self.held_out)}
+        embedding = str(self.embedding).replace("EmbeddingSettings", "Embedding")  # as earlier runs have it
         return {
-            "teacher": {**content(resolve(self.source)), "embedding": str(self.embedding)},
+            "teacher": {**content(resolve(self.source)), "embedding": embedding},
             "pairs": json_hash(self.pairs),
             "held_out": held_out,
         }
