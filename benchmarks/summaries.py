@@ -25,7 +25,8 @@ from minidistil.metrics import rouge_scores
 from minidistil.settings import load_recipe
 from minidistil.tasks.summarization.documents import Documents
 from minidistil.tasks.summarization.oracle import words
-from minidistil.tasks.summarization.task import SummarizationTask, SummarySettings
+from minidistil.tasks.summarization.summary import SummarySettings
+from minidistil.tasks.summarization.task import SummarizationTask
 
 TRAINING = ("train.epochs=2", "train.lr=1e-4", "train.batch_size=16")
 MEASURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")

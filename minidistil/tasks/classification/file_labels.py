@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minidistil.text.labels import LabelMap, label_name, plain_name
+from minidistil.errors import ConfigError, DataError
+from minidistil.text.labels import LabelMap, class_labels, label_name, plain_name
+from minidistil.text.readers import Examples
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,26 @@ class FileLabels:
         """Name of a label of the files; the label itself if it is none of theirs."""
         name = label_name(label) if not isinstance(label, list) else ""
         return self.names.get(name, self.names.get(plain_name(name), label))
+
+    def check_first_line(self, examples: Examples, named_columns: bool) -> None:
+        """Raise a DataError if the first line names columns, where the authors' files have no such line."""
+        labels = examples.labels or []
+        if not named_columns and [label in self.all for label in labels[:2]] == [False, True]:
+            raise DataError(
+                f"unknown label {labels[0]!r:.60}; if this line names the columns,",
+                path=examples.path,
+                line=examples.lines[0],
+                remedy=(("header", "true"),),
+            )
+
+    def check_known(self, examples: Examples, ours: LabelMap) -> None:
+        """Raise a ConfigError if none of the labels in a file are the model's."""
+        theirs = LabelMap.fit(self.as_written(class_labels(examples), ours)).names
+        if theirs and all(ours.number(name) is None for name in theirs):
+            raise ConfigError(
+                f"the labels of {examples.path} are {', '.join(theirs[:8])}, the model's "
+                f"{', '.join(ours.names)}: rename them in id2label of its config.json"
+            )
 
     def as_written(self, labels: Sequence[Any], ours: LabelMap) -> list[Any]:
         """Labels as the model has them: others write the task's in capitals, or number them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
 
+Problem = Literal["single", "multi", "regression"]
+
+TYPES: dict[Problem, str] = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    "regression": "regression",
+}
+UNNAMED = ("score", "LABEL_0")  # names of a number that nobody named
 READABLE = 200  # classes of a matrix, or mistakes of a list, that somebody may look at
 
 

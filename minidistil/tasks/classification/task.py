@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,14 @@ from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress
-from minidistil.tasks.base import TrainableTask
+from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.classification.file_labels import FileLabels
+from minidistil.tasks.classification.inputs import read_pairs
 from minidistil.tasks.classification.scores import (
+    TYPES,
+    UNNAMED,
     Prediction,
+    Problem,
     answer_scores,
     class_scores,
     is_number,
@@ -28,31 +33,17 @@ from minidistil.tasks.classification.scores import (
     label_scores,
     stored_activation,
 )
-from minidistil.tasks.classification.show import ShownLabels
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.inference import predict_logits
+from minidistil.tasks.inputs import Input, Shown
 from minidistil.tasks.training_settings import NONE, TrainingRecord, stored_threshold
 from minidistil.text.dataset import Dataset
-from minidistil.text.labels import (
-    LabelMap,
-    check_classes,
-    class_labels,
-    encode_numbers,
-    label_name,
-)
+from minidistil.text.labels import LabelMap, check_classes, class_labels, encode_numbers, label_name
 from minidistil.text.readers import CLASSES, LABELS, Examples
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
 log = logging.getLogger("minidistil")
-
-Problem = Literal["single", "multi", "regression"]
-
-TYPES: dict[Problem, str] = {
-    "single": "single_label_classification",
-    "multi": "multi_label_classification",
-    "regression": "regression",
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class ClassificationSettings:
     positive: str | int | None = None
 
 
-class ClassificationTask(ShownLabels, TrainableTask):
+class ClassificationTask(TrainableTask):
     """One answer for a text or a pair of texts: here a label of several.
 
     Parameters
@@ -88,6 +79,8 @@ class ClassificationTask(ShownLabels, TrainableTask):
     head: ClassVar[str] = "ForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
     does: ClassVar[str] = "classify texts"
+    options: ClassVar[tuple[str, ...]] = ("no_truncation", "top_k", "threshold", "pair", "pair_column")
+    template: ClassVar[str] = "text-classification"
     lower_is_better: ClassVar[tuple[str, ...]] = ("mse", "calibration_error")
     problem: ClassVar[Problem] = "single"
     usual_metric: ClassVar[str] = "accuracy"
@@ -114,33 +107,19 @@ class ClassificationTask(ShownLabels, TrainableTask):
         examples = self.data.read(path, usual_labels=usual)
         if self.names and examples.labels is not None:
             examples = replace(examples, labels=[self.names.of_file(x) for x in examples.labels])
-            self._check_first(examples)
+            self.names.check_first_line(examples, self.data.named_columns)
         return examples
 
-    def _check_first(self, examples: Examples) -> None:
-        """A DataError for a first line that names the columns, where the authors' files have no such line."""
-        known = [label in self.names.all for label in (examples.labels or [])[:2]]
-        if not self.data.named_columns and known == [False, True]:
-            first = (examples.labels or [""])[0]
-            raise DataError(
-                f"unknown label {first!r:.60}; if this line names the columns,",
-                path=examples.path,
-                line=examples.lines[0],
-                remedy=(("header", "true"),),
-            )
-
     def config_overrides(self, examples: Examples) -> dict[str, Any]:
-        there = class_labels(examples, several=self.problem == "multi")
-        if self.problem == "multi":
-            found = labels = LabelMap.fit_sets(there, self.data.separator)
-        else:
-            found = labels = LabelMap.fit(there)
+        many = self.problem == "multi"
+        there = class_labels(examples, several=many)
+        found = labels = LabelMap.fit_sets(there, self.data.separator) if many else LabelMap.fit(there)
         check_classes(found.names, examples)
         if self.names:
             labels = LabelMap(self.names.all)
         elif self.data.label_columns:
             labels = LabelMap(self.data.label_columns)
-        if len(found.names) < (1 if self.problem == "multi" else 2):
+        if len(found.names) < (1 if many else 2):
             only = f"only one class, {found.names[0]!r}" if found.names else "no label"
             raise DataError(f"{only}: there is nothing to tell apart", path=examples.path)
         return {"problem_type": self.problem_type, "id2label": dict(enumerate(labels.names))}
@@ -241,6 +220,7 @@ class ClassificationTask(ShownLabels, TrainableTask):
         ]
 
     def is_number(self, config: ModelConfig) -> bool:
+        """True if an answer is a number, and no probability."""
         return self.problem == "regression" and stored_activation(config) != "Sigmoid"
 
     def _warn_of_pairs(self, config: ModelConfig, pairs: bool) -> None:
@@ -261,11 +241,40 @@ class ClassificationTask(ShownLabels, TrainableTask):
             label = NONE if threshold is not None and row[best] < threshold else names[best]
         return Prediction(label, row[best], dict(zip(names, row, strict=True)))
 
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        return read_pairs(args)
+
+    def show(
+        self,
+        predictor: Predictor,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        top_k: int | None = None,
+        no_truncation: bool = False,
+        **options: Any,
+    ) -> Iterator[Shown]:
+        model, tokenizer = predictor.model, predictor.tokenizer
+        found = self.predict(model, tokenizer, texts, pairs, truncation=not no_truncation, **options)
+        for i, (text, prediction) in enumerate(zip(texts, found, strict=True)):
+            given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
+            if self.is_number(model.config):
+                called = {} if prediction.label in UNNAMED else {"label": prediction.label}
+                number = {**given, **called, "score": prediction.score}
+                yield Shown([[*called.values(), prediction.score, *given.values()]], number)
+                continue
+            facts = {**given, **prediction._asdict()}
+            chosen: list[tuple[str, float]] = [(prediction.label or "none", prediction.score)]
+            if top_k is not None:
+                chosen = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k]
+                facts["top"] = [{"label": label, "score": score} for label, score in chosen]
+            yield Shown([[label, score, *given.values()] for label, score in chosen], facts)
+
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
     ) -> dict[str, Any]:
         if self.problem == "single":
-            self._check_labels(model.config, examples)
+            self.names.check_known(examples, LabelMap(label_names(model.config)))
         labels = self.targets(examples, model.config)
         parts = self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet)
         return self.score(np.concatenate(list(parts)), labels, model.config)
@@ -311,16 +320,6 @@ class ClassificationTask(ShownLabels, TrainableTask):
                 f"{examples.path} has {kinds[not learnt.pairs]}, and {what} learnt from {kinds[learnt.pairs]}"
                 + (f", named {columns}" if columns else ""),
                 remedy=(("pair", "NAME"),) if learnt.pairs else (("text", "NAME"),),
-            )
-
-    def _check_labels(self, config: ModelConfig, examples: Examples) -> None:
-        """A ConfigError if none of the labels in a file are the model's."""
-        ours = LabelMap(label_names(config))
-        theirs = LabelMap.fit(self.names.as_written(class_labels(examples), ours)).names
-        if theirs and all(ours.number(name) is None for name in theirs):
-            raise ConfigError(
-                f"the labels of {examples.path} are {', '.join(theirs[:8])}, the model's "
-                f"{', '.join(ours.names)}: rename them in id2label of its config.json"
             )
 
     def score(

@@ -202,7 +202,9 @@ class MultipleChoiceTask(TrainableTask):
             given = [choices_of(text) for text in texts]
         else:
             given = [ChoiceRow(text, "", list(choices), None) for text in texts]
-        found = predictor(
+        found = self.predict(
+            predictor.model,
+            predictor.tokenizer,
             [row.context for row in given],
             [row.choices for row in given],
             starts=[row.start for row in given],

@@ -215,7 +215,8 @@ class QuestionAnsweringTask(TrainableTask):
     ) -> Iterator[Shown]:
         """Answers to one question for all texts, or `pairs`, one for each."""
         questions = [question] * len(texts) if pairs is None else pairs
-        found = predictor(questions, texts, n_best=n_best, **options)
+        model, tokenizer = predictor.model, predictor.tokenizer
+        found = self.predict(model, tokenizer, questions, texts, n_best=n_best, **options)
         for question, text, answer in zip(questions, texts, found, strict=True):
             best = answer.candidates if n_best > 1 and answer.best.text else [answer.best]
             yield Shown(

@@ -1,25 +1,26 @@
 """Extractive summaries: the sentences of a document that say most of it.
 
-With any encoder: `centroid` and `mmr`, which compare vectors of sentences (`selection`);
-`lead`, the first sentences, is what they are held against. With a model that has learnt it: a token
-classifier says of every token whether its sentence belongs to the summary, and a sentence has the mean of its
-tokens' log-odds. So a document is read once, in windows, each sentence with all that is around it, as in
-BERTSUM (Liu and Lapata 2019, arXiv:1908.08345), but without tokens that mark the sentences.
+Any encoder can do it: `centroid` and `mmr` compare vectors of sentences (`selection`); `lead`, the first
+sentences, is the baseline. A trained model is a token classifier: it says of every token whether its sentence
+belongs to the summary, and the score of a sentence is the mean of its tokens' log-odds. A document is read
+once, in windows, each sentence in its context, as in BERTSUM (Liu and Lapata 2019, arXiv:1908.08345), but
+without tokens that mark the sentences.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.embeddings.encoder import SentenceEncoder
-from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.metrics import rouge_scores
 from minidistil.model.model import Model
@@ -27,118 +28,22 @@ from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
+from minidistil.tasks.inputs import Input, Shown, with_origins
 from minidistil.tasks.summarization.documents import Documents, read_documents
 from minidistil.tasks.summarization.oracle import oracle, words
-from minidistil.tasks.summarization.selection import Limits, best, centroid, mmr
-from minidistil.tasks.summarization.show import ShownSummaries
+from minidistil.tasks.summarization.selection import best, centroid, mmr
+from minidistil.tasks.summarization.summary import Extract, Method, Summary, SummarySettings
 from minidistil.text.dataset import Dataset
-from minidistil.text.sentences import Sentence, split_lines, split_sentences
+from minidistil.text.sentences import Sentence
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_texts
 
-Method = Literal["trained", "centroid", "mmr", "lead"]
-Unit = Literal["sentence", "line"]
-
-LABELS = {0: "rest", 1: "summary"}  # what a model that has learnt it calls them
+LABELS = {0: "rest", 1: "summary"}  # of a model that was trained for it
 CHARACTERS_AT_ONCE = 2_000_000  # of documents: bounds the tokens and vectors that exist at a time
 
 
-@dataclass(frozen=True)
-class SummarySettings:
-    """Settings of extractive summarization.
-
-    Attributes
-    ----------
-    method : {"trained", "centroid", "mmr", "lead"} or None
-        None: "trained" with a model that has learnt it, else "mmr".
-    sentences, words : int or None
-        At most so many. Without either, three sentences.
-    unit : {"sentence", "line"}
-        What is taken or left. Lines are for dialogues: a turn keeps the name of who says it.
-    mmr_lambda : float
-        From 0 to 1, see `minidistil.tasks.summarization.selection.mmr`.
-    block_trigrams : bool
-        With "trained": no three words in a row twice.
-
-    Raises
-    ------
-    UsageError
-        Something out of its range.
-    """
-
-    method: Method | None = None
-    sentences: int | None = None
-    words: int | None = None
-    unit: Unit = "sentence"
-    mmr_lambda: float = 0.7
-    block_trigrams: bool = False
-
-    def __post_init__(self) -> None:
-        for name, kinds in (("method", Method), ("unit", Unit)):
-            value = getattr(self, name)
-            if value not in get_args(kinds) and not (name == "method" and value is None):
-                raise UsageError(f"{name} is {value!r}, which is none of {', '.join(get_args(kinds))}")
-        for name in ("sentences", "words"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        if not 0 <= self.mmr_lambda <= 1:
-            raise UsageError(f"mmr_lambda is from 0 to 1, not {self.mmr_lambda}")
-
-    @property
-    def limits(self) -> Limits:
-        if self.sentences is None and self.words is None:
-            return Limits()
-        return Limits(self.sentences, self.words)
-
-    def split(self, text: str) -> list[Sentence]:
-        """Split a document into the units that are taken or left."""
-        return split_lines(text) if self.unit == "line" else split_sentences(text)
-
-
-@dataclass(frozen=True)
-class Extract:
-    """A sentence of a summary.
-
-    Attributes
-    ----------
-    text : str
-        `document[start:end]`.
-    start, end : int
-    index : int
-        Which sentence of the document it is, from 0.
-    score : float
-        Why it was taken: its probability ("trained"), its cosine with the mean of the document ("centroid"),
-        the marginal relevance it had ("mmr"), how much of the document comes after it ("lead").
-    """
-
-    text: str
-    start: int
-    end: int
-    index: int
-    score: float
-
-
-class Summary(NamedTuple):
-    """Summary of a document.
-
-    Attributes
-    ----------
-    text : str
-        The sentences, one a line.
-    sentences : list of Extract
-        In the document's order.
-    method : str
-        How they were chosen.
-    """
-
-    text: str
-    sentences: list[Extract]
-    method: Method
-
-
-class SummarizationTask(ShownSummaries, TrainableTask):
+class SummarizationTask(TrainableTask):
     """Extractive summarization: the sentences of a document that summarise it.
 
     It learns the sentences that a greedy choice by ROUGE would take for the summaries that were
@@ -158,6 +63,10 @@ class SummarizationTask(ShownSummaries, TrainableTask):
     head = "ForTokenClassification"
     pipeline_tag = "summarization"
     does = "summarise"
+    setup: ClassVar[tuple[str, ...]] = ()
+    options = ("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams")
+    whole_documents = True
+    template = "summarization"
     default_training_length = 512
 
     def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
@@ -278,6 +187,21 @@ class SummarizationTask(ShownSummaries, TrainableTask):
             text, start, end = sentences[i]
             extracts.append(Extract(text, start, end, i, score))
         return Summary(joined([extract.text for extract in extracts]), extracts, method)
+
+    def read_inputs(self, args: argparse.Namespace) -> list[Input]:
+        """Documents of a table, or a line each."""
+        found = read_documents(
+            args.data, text=args.text_column, format=args.format, header=not args.no_header, empty=True
+        )
+        return with_origins(found, found.texts)
+
+    def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
+        for text, found in zip(texts, predictor(texts, **options), strict=True):
+            facts = {"text": text, "summary": found.text, "method": found.method}
+            yield Shown(
+                [[sentence.text] for sentence in found.sentences],
+                {**facts, "sentences": [asdict(sentence) for sentence in found.sentences]},
+            )
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Documents, *, quiet: bool = True

@@ -280,7 +280,8 @@ class TokenClassificationTask(TrainableTask):
     def show(
         self, predictor: Predictor, texts: Sequence[str], *, aggregation: Aggregation | None = None
     ) -> Iterator[Shown]:
-        for text, found in zip(texts, predictor(texts, aggregation=aggregation), strict=True):
+        answers = self.predict(predictor.model, predictor.tokenizer, texts, aggregation=aggregation)
+        for text, found in zip(texts, answers, strict=True):
             rows: list[list[object]] = [[e.type, e.score, e.start, e.end, e.text] for e in found]
             yield Shown(rows, {"text": text, "entities": [e._asdict() for e in found]})
 

@@ -15,7 +15,8 @@ from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.philox import random_order
 from minidistil.tasks.registry import named_task, pipeline_of
 from minidistil.tasks.summarization.oracle import oracle
-from minidistil.tasks.summarization.task import SummarizationTask, SummarySettings
+from minidistil.tasks.summarization.summary import SummarySettings
+from minidistil.tasks.summarization.task import SummarizationTask
 from minidistil.tasks.token_classification.task import TokenClassificationTask
 from minidistil.text.sentences import split_sentences
 
