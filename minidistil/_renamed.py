@@ -15,7 +15,8 @@ RENAMED = {
     "minidistil.ops.rng": "minidistil.ops.philox",
     "minidistil.packing": "minidistil.batch",
     "minidistil.recipes": "minidistil.settings",
-    "minidistil.runs": "minidistil.jobs",
+    "minidistil.runs": "minidistil.jobs (finetuning: finetune, general: distill, pretraining: pretrain, "
+    "pairs: multilingual, probe: estimate, reviews: demo.demo)",
     "minidistil.tasks.bitext": "minidistil.embeddings",
     "minidistil.tasks.clustering": "minidistil.embeddings",
     "minidistil.tasks.embeddings": "minidistil.embeddings (unit: normalize_embeddings)",
