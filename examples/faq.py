@@ -1,7 +1,7 @@
-"""Answers to questions that were asked before: python examples/faq.py [ENCODER]
+"""FAQ retrieval: python examples/faq.py [ENCODER]
 
-On a terminal it is a conversation: a question a line, until Ctrl-D. The vectors of the entries can be kept in
-a file; what is made with them begins at once.
+On a terminal it answers a question a line, until Ctrl-D. With the vectors of the entries in a file the next
+start is immediate.
 """
 
 import sys

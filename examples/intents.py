@@ -1,4 +1,4 @@
-"""What a user wants, by examples and without training: python examples/intents.py [ENCODER] [TEXT ...]
+"""Intent classification by examples, without training: python examples/intents.py [ENCODER] [TEXT ...]
 
 `intents.jsonl`, beside this file, has six examples of each of five intents, and six texts out of scope.
 """

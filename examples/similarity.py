@@ -1,11 +1,11 @@
-"""How alike texts are, and whether an encoder and people agree: python examples/similarity.py [ENCODER]"""
+"""Semantic similarity of pairs, compared with scores of people: python examples/similarity.py [ENCODER]"""
 
 import sys
 
 from minidistil import SentenceEncoder
 from minidistil.metrics import spearman
 
-# Pairs, and how alike someone found them, from 0 to 5.
+# Pairs with the score of a person, from 0 to 5.
 PAIRS = [
     ("A man is playing a guitar.", "Someone plays the guitar.", 4.6),
     ("A woman is slicing an onion.", "A woman cuts an onion.", 4.9),

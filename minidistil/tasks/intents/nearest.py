@@ -136,6 +136,8 @@ class NearestPredictor(Predictor):
     vectors : float [E, H]
     classifier : NearestNeighbours
         Of the entries in scope.
+    texts : list of str
+        Texts of the entries in scope.
     threshold : float or None
         Lowest score of an answer. By default the best on the entries, if some of them are out of scope.
     """
