@@ -54,6 +54,8 @@ class Distillation:
 
     Attributes
     ----------
+    teacher, labels : Model or None, LabelLoss
+        The trainer checks that the teacher can read the data, and writes down the weights of the classes.
     teacher_cache : callable, optional
         Gives the teacher's outputs for a batch in the teacher's place: a `TeacherCache`.
 
@@ -76,9 +78,8 @@ class Distillation:
         check_type("the student", student, Model)
         check_type("the teacher", teacher, (Model, type(None)))
         check_type("the weights of the terms", weights, Mapping)
-        labels = LabelLoss(student, class_weights)
-        self.teacher = teacher  # the trainer checks that it can read the data
-        self.pair = pair = Pair(student, teacher, labels, temperature, soft_on)
+        self.teacher, self.labels = teacher, LabelLoss(student, class_weights)
+        self.pair = pair = Pair(student, teacher, self.labels, temperature, soft_on)
         self.teacher_cache: Callable[[Batch], dict[str, Any]] | None = None
         self.terms = _terms(weights)
         self.weights = {name: self.terms[name].weight for name in weights if name in self.terms}

@@ -132,9 +132,9 @@ def fingerprint(
 ) -> dict[str, Any]:
     """What must be the same for a checkpoint to be of the same run: settings, data, first weights."""
     params = model.params
-    classes = getattr(objective, "classes", None)
-    if classes is not None:
-        identity = {"class weights": classes.weights.tolist(), **identity}
+    labels = getattr(objective, "labels", None)
+    if labels is not None and labels.class_weights is not None:
+        identity = {"class weights": labels.class_weights.tolist(), **identity}
     return {
         "settings": {k: v for k, v in dataclasses.asdict(settings).items() if k not in BOOKKEEPING},
         "objective": {"kind": type(objective).__name__, "weights": dict(objective.weights)},

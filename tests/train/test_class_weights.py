@@ -20,6 +20,7 @@ from minidistil.settings import load_recipe
 from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
+from minidistil.train.state import fingerprint
 from minidistil.train.trainer import Trainer
 
 NAMES = ["a", "b", "c"]
@@ -119,6 +120,16 @@ def test_micro_batches_are_one_batch(kind):
 def test_they_are_for_one_class_of_several(model):
     with pytest.raises(ConfigError, match="classifiers that choose one of several classes"):
         ModelLoss(model, class_weights=WEIGHTS)
+
+
+@pytest.mark.parametrize("make", [ModelLoss, lambda m, **w: Distillation(m, {"hard": 1.0}, **w)])
+def test_weights_are_part_of_the_identity_of_a_run(make):
+    model, settings = SEQUENCES(SMALL, seed=1), TrainSettings()
+    with_weights, without = (
+        fingerprint(settings, make(model, class_weights=weights), labelled(SEQUENCES), model, {})
+        for weights in (WEIGHTS, None)
+    )
+    assert with_weights == {**without, "class weights": list(WEIGHTS)}
 
 
 @pytest.fixture(scope="module")
