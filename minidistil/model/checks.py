@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_names
-from minidistil.arrays import as_array
+from minidistil.arrays import Array, as_array
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.model.context import Cache
@@ -22,8 +22,6 @@ from minidistil.parameters import Parameters
 
 if TYPE_CHECKING:
     from minidistil.model.packed_model import PackedModel
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 # How messages speak of ids, and of their table.

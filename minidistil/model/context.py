@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.parameters import Parameters
-
-Array = npt.NDArray[np.floating[Any]]
 
 # Sites of dropout; with (seed, step, layer) they name a mask.
 EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)

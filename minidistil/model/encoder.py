@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.model.context import ATTENTION_OUTPUT_SITE, OUTPUT_SITE, Context
 from minidistil.model.modules import Embeddings, FeedForward, Linear, Norm, Residual, SelfAttention, unique
 from minidistil.parameters import ParameterSpec
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

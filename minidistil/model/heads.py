@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
@@ -24,7 +25,6 @@ from minidistil.model.modules import Linear
 from minidistil.model.targets import class_target, integer_target, output_of, problem_type, target
 from minidistil.parameters import ParameterSpec
 
-Array = npt.NDArray[np.floating[Any]]
 Outputs = dict[str, Array]
 Scales = Mapping[str, float]
 

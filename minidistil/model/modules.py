@@ -20,14 +20,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.batch import Batch
 from minidistil.model.context import ATTENTION_SITE, EMBEDDING_SITE, Context
 from minidistil.parameters import ParameterSpec
-
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 
 
 class Module(Protocol):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 class ModelOutput(dict[str, Any]):

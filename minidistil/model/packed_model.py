@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer, check_names
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, UsageError
@@ -24,8 +25,6 @@ from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
 from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.precision import precision_of
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 def get_backend(name: str) -> ModuleType:

@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import did_you_mean
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 def target(batch: Batch, name: str) -> npt.NDArray[Any]:
