@@ -1,4 +1,4 @@
-"""Distillation: a student from a teacher's layers, what it minimises, and the teacher's outputs on disk."""
+"""Distillation: initial weights of a student, its objective, and the teacher's outputs on disk."""
 
 from minidistil.distill.objective import Distillation
 from minidistil.distill.prune import head_scores, prune_width

@@ -53,7 +53,7 @@ def prune_width(
         spans the directions in which they are largest. Without them the embeddings decide, each word counting
         the same, which knows nothing of what layers write. At full width nothing is projected.
     head_importance : float [L, A], optional
-        Each layer keeps the heads with the highest values; `head_scores` by default, which runs nothing.
+        Each layer keeps the heads with the highest values; by default those of `head_scores`.
         Michel et al. 2019 (arXiv:1905.10650) measure importance on data: the mean over examples of
         |dLoss/dgate| for a gate, at 1, that multiplies the head's output.
     fresh : collection of str

@@ -121,7 +121,7 @@ class DistillationTrainer(Trainer):
                 raise ConfigError("a teacher's outputs need a directory to be kept in")
             cache = TeacherCache(teacher, inputs, directory, names, dtype=keep_dtype, quiet=quiet)
             objective.teacher_cache = cache
-            if keep_dtype is not None or top_k is not None:  # it is another objective then
+            if cache.dtype != teacher.params.dtype or top_k is not None:  # it is another objective then
                 identity["kept"] = [keep_dtype or keep, top_k]
         super().__init__(
             student,
@@ -140,5 +140,6 @@ def _fixed_inputs(dataset: TrainingData) -> Dataset | MaskedDataset | None:
     """Sequences that are the same in every epoch; None if they are not."""
     if isinstance(dataset, MultipleChoiceDataset):
         return dataset.sequences
-    fixed = isinstance(dataset, Dataset) or (isinstance(dataset, MaskedDataset) and dataset.epoch is None)
-    return dataset if fixed else None  # type: ignore[return-value]
+    if isinstance(dataset, MaskedDataset) and dataset.epoch is not None:
+        return None
+    return dataset if isinstance(dataset, Dataset | MaskedDataset) else None
