@@ -12,7 +12,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -31,6 +30,7 @@ from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer_files import TokenizerFiles, library_errors, read_tokenizer
 from minidistil.text.tokenizer_saving import render
 from minidistil.text.truncation import CutEncoding, Side, cut
+from minidistil.text.vocabulary import Vocabulary
 
 log = logging.getLogger("minidistil")
 
@@ -44,26 +44,25 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
 
 
-class Tokenizer:
-    """A tokenizer of the BERT family.
+class Tokenizer(Vocabulary):
+    """Tokenizer of the BERT family.
 
     Several threads may use it at once, and so may forked children: nothing of it changes.
 
     Parameters
     ----------
     rust : tokenizers.Tokenizer
-        Any pipeline. Its post-processor decides what stands around a text, and so which tokens are cls_token
-        and sep_token; its model decides which is unk_token.
+        Any pipeline. Its post-processor decides cls_token and sep_token, its model unk_token.
     special_tokens : mapping, optional
         {"mask_token": "[MASK]", ...}; roles left out keep BERT's names.
     model_max_length : int, optional
-        Longest sequence that its files allow, special tokens included; None where they do not say.
+        Longest sequence that its files allow, special tokens included; None if they do not say.
     truncation_side : {"right", "left"}
-        At which end a text that is too long is cut.
+        The end at which a text that is too long is cut.
     token_type_ids : bool
-        Whether the second text of a pair has token type 1. Without, all are 0.
+        Give the second text of a pair token type 1; else all are 0.
     saved : TokenizerFiles, optional
-        What it was read from, whose other settings are kept when it is saved.
+        Files it was read from, whose other settings are kept when it is saved.
 
     Raises
     ------
@@ -81,16 +80,14 @@ class Tokenizer:
         token_type_ids: bool = True,
         saved: TokenizerFiles | None = None,
     ) -> None:
-        self._rust = rust
         # A tokenizer.json may carry the padding and truncation its author last used.
         rust.no_padding()
         rust.no_truncation()
-        self.special_tokens = {**SPECIAL_TOKENS, **(special_tokens or {})}
+        super().__init__(rust, {**SPECIAL_TOKENS, **(special_tokens or {})})
         self.model_max_length = model_max_length
         self.truncation_side: Side = truncation_side
         self.takes_token_types = token_type_ids
         self._saved = saved
-        self._rows: int | None = None  # of the model it is for, if those are fewer than its ids
         self.frames = {pair: frame_of(rust, pair, token_type_ids) for pair in (False, True)}
         unknown = getattr(rust.model, "unk_token", None)
         ids = {"unk_token": None if unknown is None else rust.token_to_id(unknown)}
@@ -104,14 +101,12 @@ class Tokenizer:
 
     @classmethod
     def from_pretrained(cls, path_or_id: str | Path, *, revision: str | None = None) -> Self:
-        """Load from a directory or a hub id.
-
-        What its files say is followed as by transformers 5.24; see `read_tokenizer`.
+        """Load a directory or a hub id, as transformers 5.24 does; see `read_tokenizer`.
 
         Raises
         ------
         ConfigError
-            No tokenizer files, files that cannot be read, or a kind of tokenizer that this is not.
+            No tokenizer files, files that cannot be read, or another kind of tokenizer.
         MissingAssetError
             A hub id that cannot be fetched.
         """
@@ -130,10 +125,7 @@ class Tokenizer:
         )
 
     def lowered(self) -> Self:
-        """The same tokenizer, to which upper case is lower case; itself if it is that anyway.
-
-        As sentence-transformers has it: special tokens in a text stay, accents too.
-        """
+        """Copy that lowers texts first, as sentence-transformers does: special tokens and accents stay."""
         if _lowers(json.loads(self._rust.to_str()).get("normalizer")):
             return self
         rust = tokenizers.Tokenizer.from_str(self._rust.to_str())
@@ -145,126 +137,10 @@ class Tokenizer:
         return other
 
     def with_max_length(self, model_max_length: int | None) -> Self:
-        """The same tokenizer, which cuts elsewhere."""
+        """Copy with another `model_max_length`."""
         other = copy.copy(self)
         other.model_max_length = model_max_length
         return other
-
-    # Vocabulary
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, added ones included."""
-        return int(self._rust.get_vocab_size())
-
-    @cached_property
-    def num_ids(self) -> int:
-        """One more than the largest id: `vocab_size`, unless the vocabulary has gaps or a model has fewer."""
-        most = 1 + int(max(self._rust.get_vocab().values(), default=-1))
-        return most if self._rows is None else min(most, self._rows)
-
-    def for_model(self, vocab_size: int) -> Self:
-        """The same tokenizer, for a model whose table of words has so many rows.
-
-        It may have tokens beyond; transformers allows them too. A text that holds one of them is an
-        InputError that names it, and `num_ids` counts those of the model.
-        """
-        if self.num_ids <= vocab_size:
-            return self
-        other = copy.copy(self)
-        other._rows = vocab_size
-        del other.num_ids
-        return other
-
-    def check_rows(self, vocab_size: int, path: object) -> Self:
-        """The same tokenizer, if a model with so many rows in its table of words can learn with it.
-
-        Parameters
-        ----------
-        vocab_size : int
-        path : object
-            Where both are from, for the message.
-
-        Raises
-        ------
-        ConfigError
-            A token beyond, which a text may hold. (One that is only there to have a role, as [PAD], is none.)
-        """
-        roles = set(self.special_tokens.values())
-        beyond = [
-            (i, token)
-            for token, i in (self._rust.get_vocab().items() if self.num_ids > vocab_size else ())
-            if i >= vocab_size and token not in roles
-        ]
-        if beyond:
-            some = ", ".join(repr(token) for _, token in sorted(beyond)[:3])
-            more = f" and {len(beyond) - 3} more" if len(beyond) > 3 else ""
-            raise ConfigError(
-                f"{path}: its tokenizer has {self.num_ids} ids, but the model's table of words has "
-                f"{vocab_size} rows: there is none for {some}{more}. Take the tokenizer that the model was "
-                "trained with, or a model whose table was enlarged for these tokens"
-            )
-        return self.for_model(vocab_size)
-
-    def _refuse_beyond(self, ids: Int32, lengths: npt.NDArray[np.int64], first: int = 0) -> None:
-        """An InputError if a text holds a token that the model has no row for."""
-        if self._rows is None or int(ids.max(initial=0)) < self._rows:
-            return
-        place = int(np.argmax(ids >= self._rows))
-        text = first + int(np.searchsorted(np.cumsum(lengths), place, side="right"))
-        raise InputError(
-            f"text {text} holds the token {self.id_to_token(int(ids[place]))!r}, whose id is {ids[place]}, "
-            f"but the model's table of words has {self._rows} rows: fewer than the tokenizer has ids"
-        )
-
-    def token_to_id(self, token: str) -> int | None:
-        """Id of a token, or None if the vocabulary lacks it."""
-        check_type("a token", token, str)
-        found: int | None = self._rust.token_to_id(token)
-        return found
-
-    def id_to_token(self, token_id: int) -> str | None:
-        """Token of an id, or None if there is none."""
-        check_integer("the id of a token", token_id)
-        found: str | None = self._rust.id_to_token(int(token_id)) if 0 <= token_id < 2**32 else None
-        return found
-
-    def _special_id(self, role: str) -> int:
-        token = self.special_tokens[role]
-        found = self.token_to_id(token)
-        if found is None:
-            raise ConfigError(f"the tokenizer's {role} {token!r} is not in its vocabulary")
-        if self._rows is not None and found >= self._rows:
-            raise ConfigError(
-                f"the tokenizer's {role} {token!r} has id {found}, beyond the model's {self._rows} rows"
-            )
-        return found
-
-    @property
-    def cls_token_id(self) -> int:
-        return self._special_id("cls_token")
-
-    @property
-    def sep_token_id(self) -> int:
-        return self._special_id("sep_token")
-
-    @property
-    def pad_token_id(self) -> int:
-        return self._special_id("pad_token")
-
-    @property
-    def unk_token_id(self) -> int:
-        return self._special_id("unk_token")
-
-    @property
-    def mask_token_id(self) -> int:
-        return self._special_id("mask_token")
-
-    @property
-    def special_ids(self) -> frozenset[int]:
-        """Ids of [CLS], [SEP], [PAD], [UNK] and [MASK], as far as the vocabulary has them."""
-        ids = (self.token_to_id(token) for token in self.special_tokens.values())
-        return frozenset(i for i in ids if i is not None and i < self.num_ids)
 
     def num_special_tokens(self, pair: bool) -> int:
         """Number of [CLS], [SEP] and the like around a text, or around two."""
@@ -287,7 +163,7 @@ class Tokenizer:
         texts, pairs : sequences of str
             `pairs[i]` is the second sentence of `texts[i]`.
         max_length : int, optional
-            Longest result in tokens; by default `model_max_length`. Where neither is known nothing is cut.
+            Longest result in tokens; by default `model_max_length`. Without either nothing is cut.
         truncation : bool or "error"
             True: cut what is longer (of a pair, the longer sentence first), at the end that
             `truncation_side` says, and log one warning that says how many. False or "error": raise.
@@ -313,7 +189,7 @@ class Tokenizer:
         return Encodings(ids, types, raw, sum(isinstance(e, CutEncoding) for e in raw))
 
     def types_of(self, encoding: Any) -> Int32:
-        """Token types of an encoding, as the model is fed them: int32 [length]."""
+        """Token types of an encoding for the model, int32 [length]."""
         if self.takes_token_types:
             return np.array(encoding.type_ids, np.int32)
         return np.zeros(len(encoding), np.int32)
@@ -326,7 +202,7 @@ class Tokenizer:
         max_length: int | None = None,
         truncation: Truncation = True,
     ) -> Iterator[Any]:
-        """As `encode`, one tokenizers.Encoding after the other, in bounded memory."""
+        """Encode as `encode`, one tokenizers.Encoding after the other, in bounded memory."""
         texts = as_texts("texts", texts)
         if pairs is not None:
             pairs = as_texts("pairs", pairs)
@@ -355,7 +231,7 @@ class Tokenizer:
             if self._rows is not None:
                 for i, encoding in enumerate(encodings):
                     ids = np.array(encoding.ids, np.int32)
-                    self._refuse_beyond(ids, np.array([len(ids)]), start + i)
+                    self.refuse_beyond(ids, np.array([len(ids)]), start + i)
             for i, encoding in enumerate(encodings):
                 if limit is None or len(encoding) <= limit:
                     yield encoding
@@ -373,25 +249,16 @@ class Tokenizer:
             )
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[Int32, npt.NDArray[np.int64]]:
-        """Ids of texts laid end to end, without special tokens, never cut: the fast way, for a corpus.
+        """Encode texts end to end, without special tokens and without truncation: the fast way, for a corpus.
 
-        Spans in the text are not worked out, which saves a fifth of the time and more. Several threads may
+        Without spans in the text it saves a fifth of the time and more. Several threads may
         call this at once: while one makes an array of its result, the Rust library encodes for another.
-
-        Parameters
-        ----------
-        texts : sequence of str
 
         Returns
         -------
         ids : int32 [T]
         lengths : int64 [N]
-            Tokens of each text; 0 where nothing is left of it.
-
-        Raises
-        ------
-        InputError
-            Something that is not text.
+            Tokens of each text; 0 if nothing is left of it.
         """
         texts = as_items("texts", texts)
         if not {str}.issuperset(map(type, texts)):  # the library takes a list for a pair
@@ -406,21 +273,11 @@ class Tokenizer:
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         flat = chain.from_iterable(encoding.ids for encoding in encodings)
         ids = np.fromiter(flat, np.int32, int(lengths.sum()))
-        self._refuse_beyond(ids, lengths)
+        self.refuse_beyond(ids, lengths)
         return ids, lengths
 
     def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
-        """As `encode_flat`, with each token's characters and word.
-
-        Parameters
-        ----------
-        texts : sequence of str
-
-        Raises
-        ------
-        InputError
-            Something that is not text.
-        """
+        """Encode as `encode_flat`, with the characters and the word of each token."""
         texts = as_texts("texts", texts)
         with library_errors("the tokenizer cannot encode"):
             encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
@@ -428,7 +285,7 @@ class Tokenizer:
         total = int(lengths.sum())
         flat = chain.from_iterable(encoding.ids for encoding in encodings)
         ids = np.fromiter(flat, np.int32, total)
-        self._refuse_beyond(ids, lengths)
+        self.refuse_beyond(ids, lengths)
         ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         return TokenSpans(
@@ -455,7 +312,7 @@ class Tokenizer:
     # Saving
 
     def content_hash(self) -> str:
-        """SHA-256 of all that decides which ids a text gets: vocabulary, pipeline, special tokens."""
+        """SHA-256 of all that decides the ids of a text: vocabulary, pipeline, special tokens."""
         state = json.loads(self._rust.to_str())
         parts = {key: state.get(key) for key in ("model", "normalizer", "pre_tokenizer", "post_processor")}
         parts["added_tokens"] = sorted(state.get("added_tokens", ()), key=lambda token: int(token["id"]))
