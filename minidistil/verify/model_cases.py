@@ -46,7 +46,9 @@ SCORES = np.array([0.3, -1.2, 2.5])
 
 def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
     """A float64 model of two layers, with weights so large that every part of it is far from linear."""
-    config = model_class(name).config_class(
+    kind = model_class(name)
+    optional = {"use_task_id": True}  # tables that a family has only if its config says so
+    config = kind.config_class(
         **{
             "vocab_size": 11,
             "max_position_embeddings": 6,
@@ -55,10 +57,11 @@ def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
             "num_attention_heads": 2,
             "intermediate_size": 12,
             "id2label": {0: "a", 1: "b", 2: "c"},
+            **{name: value for name, value in optional.items() if hasattr(kind.config_class, name)},
             **changes,
         }
     )
-    model = model_class(name)(config, dtype="float64", backend=backend.name)
+    model = kind(config, dtype="float64", backend=backend.name)
     for i, (parameter, value) in enumerate(model.params.items()):
         gain = 1 if model.params.spec(parameter).role == "norm" and parameter.endswith("weight") else 0
         value[...] = gain + 0.4 * normal(value.shape, SEED, i)
