@@ -64,7 +64,7 @@ class PackedModel:
     title: ClassVar[str]
     layer_prefix: ClassVar[str]
     build_encoder: Callable[[Any, str], Encoder]
-    build_heads: Callable[[Any, str], tuple[Head, ...]]
+    build_heads: ClassVar[tuple[Callable[[Any, str], Head], ...]]
     at: ClassVar[str | None] = None  # what the names of the encoder begin with, `base` and a dot by default
 
     def __init__(
@@ -135,7 +135,8 @@ class PackedModel:
     @classmethod
     def heads_of(cls, config: ModelConfig) -> tuple[Head, ...]:
         """The modules on top of the encoder."""
-        return cls.build_heads(config, cls.base + "." if cls.at is None else cls.at)
+        at = cls.base + "." if cls.at is None else cls.at
+        return tuple(build(config, at) for build in cls.build_heads)
 
     @classmethod
     def copies(cls, config: ModelConfig) -> dict[str, str]:

@@ -62,7 +62,7 @@ def test_the_last_layer_is_computed_for_first_tokens_only(batch, monkeypatch):
 
 def test_models_without_a_head_or_without_layers(batch):
     class Bare(BertModel):
-        build_heads = staticmethod(lambda config, at: ())
+        build_heads = ()
 
     assert Bare(CONFIG, seed=1).forward(batch, keep_cache=False, scores_only=True)[0] == {}
     model = BertForSequenceClassification(CONFIG.replace(num_hidden_layers=0), seed=1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from minidistil.config import ModelConfig
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
-from minidistil.model.heads import ChoiceHead, Head, NextSentenceHead, Pooler, SequenceHead
+from minidistil.model.heads import ChoiceHead, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.modules import Embeddings, Linear, Norm, Table
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
@@ -73,7 +74,7 @@ def encoder(c: ModelConfig, at: str) -> Encoder:
     return Encoder(embeddings(c, f"{at}embeddings."), tuple(layers))
 
 
-# Heads. `at` is what the names of the encoder below begin with.
+# Heads, each a function of the config and of what the names of the encoder below begin with.
 
 
 def pooler(c: ModelConfig, at: str) -> Pooler:
@@ -93,15 +94,31 @@ def masked_lm(c: ModelConfig, at: str, output: str = "logits") -> MaskedLMHead:
     )
 
 
-def next_sentence(
-    c: ModelConfig, at: str, output: str = "logits", labels: str = "labels"
-) -> NextSentenceHead:
-    classifier = Linear("cls.seq_relationship", 2, c.hidden_size)
-    return NextSentenceHead(c, pooler(c, at), classifier, 0.0, output, labels)
+def next_sentence(c: ModelConfig, at: str, **names: str) -> NextSentenceHead:
+    return NextSentenceHead(c, pooler(c, at), Linear("cls.seq_relationship", 2, c.hidden_size), 0.0, **names)
 
 
-def classifier(c: ModelConfig, outputs: int) -> Linear:
-    return Linear("classifier", outputs, c.hidden_size)
+def sequence(c: ModelConfig, at: str) -> SequenceHead:
+    classifier = Linear("classifier", c.num_labels, c.hidden_size)
+    return SequenceHead(c, pooler(c, at), classifier, c.classifier_dropout_prob)
+
+
+def choice(c: ModelConfig, at: str) -> ChoiceHead:
+    return ChoiceHead(c, pooler(c, at), Linear("classifier", 1, c.hidden_size), c.classifier_dropout_prob)
+
+
+def token(c: ModelConfig, at: str) -> TokenHead:
+    return TokenHead(c, Linear("classifier", c.num_labels, c.hidden_size), c.token_dropout_prob)
+
+
+def span(c: ModelConfig, at: str) -> SpanHead:
+    return SpanHead(Linear("qa_outputs", 2, c.hidden_size), c.qa_dropout_prob)
+
+
+PRETRAINING = (
+    partial(masked_lm, output="prediction_logits"),
+    partial(next_sentence, output="seq_relationship_logits", labels="next_sentence_label"),
+)
 
 
 class BertBase(Model):
@@ -115,68 +132,49 @@ class BertBase(Model):
 class BertModel(BertBase):
     """The bare encoder with its pooler: `last_hidden_state` [B, L, H], `pooler_output` [B, H]."""
 
-    at = ""
-
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (pooler(c, at),)
+    at, build_heads = "", (pooler,)
 
 
 class BertForMaskedLM(BertBase):
     """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (masked_lm(c, at),)
+    build_heads = (masked_lm,)
 
 
 class BertForSequenceClassification(BertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (SequenceHead(c, pooler(c, at), classifier(c, c.num_labels), c.classifier_dropout_prob),)
+    build_heads = (sequence,)
 
 
 class BertForMultipleChoice(BertBase):
     """Multiple choice: `logits` [B, C], from input of shape [B, C, L]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (ChoiceHead(c, pooler(c, at), classifier(c, 1), c.classifier_dropout_prob),)
+    build_heads = (choice,)
 
 
 class BertForTokenClassification(BertBase):
     """A class for each token: `logits` [B, L, C]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (TokenHead(c, classifier(c, c.num_labels), c.token_dropout_prob),)
+    build_heads = (token,)
 
 
 class BertForQuestionAnswering(BertBase):
     """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (SpanHead(Linear("qa_outputs", 2, c.hidden_size), c.qa_dropout_prob),)
+    build_heads = (span,)
 
 
 class BertForNextSentencePrediction(BertBase):
     """Next sentence or not: `logits` [B, 2]; class 0 says that the second follows the first."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (next_sentence(c, at),)
+    build_heads = (next_sentence,)
 
 
 class BertForPreTraining(BertBase):
     """Both of BERT's objectives: `prediction_logits` [B, L, V], `seq_relationship_logits` [B, 2]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        sentences = next_sentence(c, at, "seq_relationship_logits", "next_sentence_label")
-        return masked_lm(c, at, "prediction_logits"), sentences
+    build_heads = PRETRAINING
 
 
 __all__ = [

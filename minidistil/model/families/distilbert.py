@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from minidistil.config import ModelConfig
@@ -11,7 +11,7 @@ from minidistil.errors import ConfigError
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.families import bert
 from minidistil.model.families.bert import BertConfig
-from minidistil.model.heads import ChoiceHead, Head, Pooler, SequenceHead
+from minidistil.model.heads import ChoiceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.modules import Linear, Norm
 from minidistil.model.token_heads import MaskedLMHead
@@ -90,6 +90,29 @@ def encoder(c: ModelConfig, at: str) -> Encoder:
     return Encoder(bert.embeddings(c, f"{at}embeddings."), tuple(layers))
 
 
+def pooler(c: ModelConfig) -> Pooler:
+    return Pooler(Linear("pre_classifier", c.hidden_size, c.hidden_size), activation="relu")
+
+
+def masked_lm(c: ModelConfig, at: str) -> MaskedLMHead:
+    return MaskedLMHead(
+        c,
+        dense=Linear("vocab_transform", c.hidden_size, c.hidden_size),
+        norm=Norm("vocab_layer_norm", c.hidden_size, c.layer_norm_eps),
+        decoder="vocab_projector.weight",
+        bias="vocab_projector.bias",
+        word=f"{at}embeddings.word_embeddings.weight",
+    )
+
+
+def sequence(c: ModelConfig, at: str) -> SequenceHead:
+    return replace(bert.sequence(c, at), pooler=pooler(c))
+
+
+def choice(c: ModelConfig, at: str) -> ChoiceHead:
+    return replace(bert.choice(c, at), pooler=pooler(c))
+
+
 class DistilBertBase(Model):
     """Base of DistilBERT's classes."""
 
@@ -98,62 +121,40 @@ class DistilBertBase(Model):
     build_encoder = staticmethod(encoder)
 
 
-def pooler(c: ModelConfig) -> Pooler:
-    return Pooler(Linear("pre_classifier", c.hidden_size, c.hidden_size), activation="relu")
-
-
 class DistilBertModel(DistilBertBase):
     """The bare encoder: `last_hidden_state` [B, L, H]."""
 
-    at = ""
-
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return ()
+    at, build_heads = "", ()
 
 
 class DistilBertForMaskedLM(DistilBertBase):
     """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        head = MaskedLMHead(
-            c,
-            dense=Linear("vocab_transform", c.hidden_size, c.hidden_size),
-            norm=Norm("vocab_layer_norm", c.hidden_size, c.layer_norm_eps),
-            decoder="vocab_projector.weight",
-            bias="vocab_projector.bias",
-            word=f"{at}embeddings.word_embeddings.weight",
-        )
-        return (head,)
+    build_heads = (masked_lm,)
 
 
 class DistilBertForSequenceClassification(DistilBertBase):
     """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (SequenceHead(c, pooler(c), bert.classifier(c, c.num_labels), c.classifier_dropout_prob),)
+    build_heads = (sequence,)
 
 
 class DistilBertForMultipleChoice(DistilBertBase):
     """Multiple choice: `logits` [B, C], from input of shape [B, C, L]."""
 
-    @staticmethod
-    def build_heads(c: ModelConfig, at: str) -> tuple[Head, ...]:
-        return (ChoiceHead(c, pooler(c), bert.classifier(c, 1), c.classifier_dropout_prob),)
+    build_heads = (choice,)
 
 
 class DistilBertForTokenClassification(DistilBertBase):
     """A class for each token: `logits` [B, L, C]."""
 
-    build_heads = staticmethod(bert.BertForTokenClassification.build_heads)
+    build_heads = (bert.token,)
 
 
 class DistilBertForQuestionAnswering(DistilBertBase):
     """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
 
-    build_heads = staticmethod(bert.BertForQuestionAnswering.build_heads)
+    build_heads = (bert.span,)
 
 
 __all__ = [

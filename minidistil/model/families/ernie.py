@@ -54,50 +54,49 @@ class ErnieBase(Model):
 class ErnieModel(ErnieBase):
     """The bare encoder with its pooler, as `BertModel`."""
 
-    at = ""
-    build_heads = staticmethod(bert.BertModel.build_heads)
+    at, build_heads = "", (bert.pooler,)
 
 
 class ErnieForMaskedLM(ErnieBase):
     """Predicts masked words, as `BertForMaskedLM`."""
 
-    build_heads = staticmethod(bert.BertForMaskedLM.build_heads)
+    build_heads = (bert.masked_lm,)
 
 
 class ErnieForSequenceClassification(ErnieBase):
     """Classes, many labels, or a score for a text or a pair, as `BertForSequenceClassification`."""
 
-    build_heads = staticmethod(bert.BertForSequenceClassification.build_heads)
+    build_heads = (bert.sequence,)
 
 
 class ErnieForMultipleChoice(ErnieBase):
     """Multiple choice, as `BertForMultipleChoice`."""
 
-    build_heads = staticmethod(bert.BertForMultipleChoice.build_heads)
+    build_heads = (bert.choice,)
 
 
 class ErnieForTokenClassification(ErnieBase):
     """A class for each token, as `BertForTokenClassification`."""
 
-    build_heads = staticmethod(bert.BertForTokenClassification.build_heads)
+    build_heads = (bert.token,)
 
 
 class ErnieForQuestionAnswering(ErnieBase):
     """Start and end of an answer, as `BertForQuestionAnswering`."""
 
-    build_heads = staticmethod(bert.BertForQuestionAnswering.build_heads)
+    build_heads = (bert.span,)
 
 
 class ErnieForNextSentencePrediction(ErnieBase):
     """Next sentence or not, as `BertForNextSentencePrediction`."""
 
-    build_heads = staticmethod(bert.BertForNextSentencePrediction.build_heads)
+    build_heads = (bert.next_sentence,)
 
 
 class ErnieForPreTraining(ErnieBase):
     """Both of BERT's objectives, as `BertForPreTraining`."""
 
-    build_heads = staticmethod(bert.BertForPreTraining.build_heads)
+    build_heads = bert.PRETRAINING
 
 
 __all__ = [
