@@ -57,7 +57,7 @@ def test_nothing_and_next_to_nothing(encoder):
 
 
 def test_vectors_of_an_encoder_that_diverged(encoder_directory, tmp_path):
-    model = load_model(encoder_directory)
+    model = load_model(encoder_directory).train()
     model.params["encoder.layer.0.output.dense.bias"][...] = 1e38  # finite, but not its square
     model.save_pretrained(tmp_path, tokenizer=Tokenizer.from_pretrained(encoder_directory))
     with pytest.raises(InputError, match="hold a NaN or an Inf: its weights are damaged"):
