@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import contract
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
@@ -28,7 +28,7 @@ GRAIN = 16  # least rows of a thread's share
 def _gelu(z: Array) -> None:
     half, root = z.dtype.type(0.5), z.dtype.type(math.sqrt(0.5))
     for c in range(z.shape[0]):
-        z[c] = half * z[c] + half * z[c] * scalar.erf(z[c] * root)
+        z[c] = half * z[c] + half * z[c] * vector_math.erf(z[c] * root)
 
 
 @contract
@@ -36,8 +36,8 @@ def _dgelu(g: Array, z: Array, dz: Array, y: Array) -> None:
     half, one, root = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(math.sqrt(0.5))
     norm = z.dtype.type(1 / math.sqrt(2 * math.pi))
     for c in range(z.shape[0]):
-        cdf = half * (one + scalar.erf(z[c] * root))
-        dz[c] = g[c] * (cdf + z[c] * (norm * scalar.exp(-half * z[c] * z[c])))
+        cdf = half * (one + vector_math.erf(z[c] * root))
+        dz[c] = g[c] * (cdf + z[c] * (norm * vector_math.exp(-half * z[c] * z[c])))
         y[c] = z[c] * cdf
 
 
@@ -45,7 +45,7 @@ def _dgelu(g: Array, z: Array, dz: Array, y: Array) -> None:
 def _gelu_tanh(z: Array) -> None:
     half, one, a, b = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(SQRT_2_OVER_PI), z.dtype.type(CUBIC)
     for c in range(z.shape[0]):
-        z[c] = half * z[c] * (one + scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c])))
+        z[c] = half * z[c] * (one + vector_math.tanh(a * (z[c] + b * z[c] * z[c] * z[c])))
 
 
 @contract
@@ -53,7 +53,7 @@ def _dgelu_tanh(g: Array, z: Array, dz: Array, y: Array) -> None:
     half, one, a, b = z.dtype.type(0.5), z.dtype.type(1), z.dtype.type(SQRT_2_OVER_PI), z.dtype.type(CUBIC)
     three_b = z.dtype.type(3 * CUBIC)
     for c in range(z.shape[0]):
-        t = scalar.tanh(a * (z[c] + b * z[c] * z[c] * z[c]))
+        t = vector_math.tanh(a * (z[c] + b * z[c] * z[c] * z[c]))
         slope = (one - t * t) * (a * (one + three_b * z[c] * z[c]))
         dz[c] = g[c] * (half * (one + t) + half * z[c] * slope)
         y[c] = half * z[c] * (one + t)

@@ -14,7 +14,8 @@ column of scores fits into a CPU's cache, so the running maximum of that paper i
 The rows of one head lie far apart, a page or so each, where the processor does not look ahead by itself. For
 short sequences waiting for them took as long as computing with them, so each job asks for the next one's, and
 that is the next head of the same sequence: in the same pages, and with luck in a cache. Threads get equal
-shares of the work, not of the jobs.
+shares of the work, not of the jobs. Queries, keys and values are each an array, an offset and a step between
+rows: they lie side by side in one array, but need not.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
-from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.native import LANES, MR, NR, VECTORS
@@ -62,8 +63,9 @@ def _shares(pool: Any, cu: Any, heads: int) -> Any:
     return shares
 
 
-@reassociate
-def _up(n: int, step: int) -> int:
+@strict
+def _round_up(n: int, step: int) -> int:
+    """The next multiple of `step`."""
     return (n + step - 1) // step * step
 
 
@@ -71,12 +73,12 @@ def _up(n: int, step: int) -> int:
 def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at: int, out_step: int) -> None:
     """out[i, :D] = x[i, :D], each with its own place and step between rows."""
     for i in range(L):
-        given, place = (
+        row, copy = (
             x[at + i * step : at + i * step + D],
             out[out_at + i * out_step : out_at + i * out_step + D],
         )
         for d in range(D):
-            place[d] = given[d]
+            copy[d] = row[d]
 
 
 @reassociate
@@ -146,7 +148,7 @@ def _repeat(x: Array, width: int) -> None:
 
 
 @reassociate
-def _factors(
+def _dropout_factors(
     drop: Drop, query: int, count: int, width: int, head: int, L: int, rows: Array, out: Array
 ) -> None:
     """Dropout factors [L, width] of a block of queries: drawn a query a row, then turned."""
@@ -165,7 +167,7 @@ def _softmax_down(
 
     These three have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is 0.
     """
-    size = _up(n, GROUP)
+    size = _round_up(n, GROUP)
     p[n:size] = -np.inf
     column_maxima(p, size, width, top)
     subtract_row(p, size, top)
@@ -180,7 +182,7 @@ def _softmax_down(
 def _exp(x: Array, scale: Any) -> None:
     """x = exp(scale x)."""
     for i in range(x.shape[0]):
-        x[i] = scalar.exp(x[i] * scale)
+        x[i] = vector_math.exp(x[i] * scale)
 
 
 @reassociate
@@ -198,9 +200,9 @@ def _forward(
 ) -> None:  # fmt: skip
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
-    P = _up(D, LANES)
-    keys, queries = np.empty(_up(longest, MR) // MR * P * LANES, dtype), np.empty(P * NR, dtype)
-    p = np.empty(_up(longest * NR, GROUP), dtype)
+    P = _round_up(D, LANES)
+    keys, queries = np.empty(_round_up(longest, MR) // MR * P * LANES, dtype), np.empty(P * NR, dtype)
+    p = np.empty(_round_up(longest * NR, GROUP), dtype)
     top, total, inverse = np.empty(GROUP, dtype), np.empty(GROUP, dtype), np.empty(GROUP, dtype)
     drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
     factors = np.empty(longest * NR if drop.on else 0, dtype)
@@ -225,14 +227,14 @@ def _forward(
             _prefetch_job(flat, 3, H, D, cu, job + 1)
         for first in range(0, L, NR):
             count = min(NR, L - first)
-            width = _up(count, LANES)
+            width = _round_up(count, LANES)
             _pack_queries(q, q_at + first * step, step, count, P, width, queries)
             _times_queries(keys, L, P, queries, width, p)
             _softmax_down(p, L * width, width, scale, top, total, inverse)
             for j in range(count):
                 row_maxima[h, begin + first + j], row_sums[h, begin + first + j] = top[j] * scale, total[j]
             if drop.on:
-                _factors(drop, begin + first, count, width, h, L, drawn, factors)
+                _dropout_factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
             _sum_over_keys(p, width, count, L, v, v_at, step, P, to, to_at + first * to_step, to_step)
         if P > D:
@@ -251,20 +253,20 @@ def _backward(
     """
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
-    P = _up(D, LANES)
-    panels = _up(longest, MR) // MR * P * LANES
+    P = _round_up(D, LANES)
+    panels = _round_up(longest, MR) // MR * P * LANES
     keys, values, packed = np.empty(panels, dtype), np.empty(panels, dtype), np.empty(NR * LANES, dtype)
     queries, outs, douts = (
         np.empty(P * NR, dtype),
         np.empty(P * NR, dtype),
         np.empty(P * NR, dtype),
     )
-    room = _up(longest * NR, GROUP)
-    p, ds = np.empty(room, dtype), np.empty(room, dtype)
+    numbers = _round_up(longest * NR, GROUP)
+    p, ds = np.empty(numbers, dtype), np.empty(numbers, dtype)
     dk, dv = np.empty(longest * P, dtype), np.empty(longest * P, dtype)
     total, along = np.zeros(GROUP, dtype), np.zeros(GROUP, dtype)
     drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
-    factors = np.empty(room if drop.on else 0, dtype)
+    factors = np.empty(numbers if drop.on else 0, dtype)
     flat, out_flat, dout_flat, dqkv_flat = (
         qkv.reshape(-1),
         out.reshape(-1),
@@ -297,9 +299,9 @@ def _backward(
         dv[: L * P] = 0
         for first in range(0, L, NR):
             count = min(NR, L - first)
-            width = _up(count, LANES)
+            width = _round_up(count, LANES)
             n, o_here = L * width, o_at + first * o_step
-            size = _up(n, GROUP)
+            size = _round_up(n, GROUP)
             _pack_queries(q, q_at + first * step, step, count, P, width, queries)
             _pack_queries(do, o_here, o_step, count, P, width, douts)
             _pack_queries(o, o_here, o_step, count, P, width, outs)
@@ -314,7 +316,7 @@ def _backward(
             _multiply(outs, douts, P * width)
             column_sums(outs, P * width, width, along)
             if drop.on:
-                _factors(drop, begin + first, count, width, h, L, drawn, factors)
+                _dropout_factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(ds, factors, n)
             subtract_row(p, size, total)
             _exp(p[:size], scale)
@@ -374,7 +376,7 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
 
 
 def _shared(qkv: Array, cu: IntArray, num_heads: int) -> tuple[IntArray, int, int, Any]:
-    """What both kernels are told of the sequences: where they are, the longest, heads, 1 / sqrt(D)."""
+    """Arguments of both kernels: where sequences begin, the longest, heads, 1 / sqrt(D)."""
     longest = int((cu[1:] - cu[:-1]).max(initial=0))
     D = qkv.shape[1] // 3 // num_heads
     return cu, longest, num_heads, qkv.dtype.type(1 / math.sqrt(D))

@@ -1,4 +1,4 @@
-"""Attention from the first token of each sequence: all that a classifier needs of its last layer.
+"""Attention of the [CLS] token: the one query that a classifier needs in its last layer.
 
 A job is one head of one sequence. What it computes is so little, four passes over a head's rows of the
 weights and the sequence's vectors, that plain loops in vector lanes serve it.
@@ -59,7 +59,7 @@ def _weighted_sum(x: Array, weights: Array, out: Array) -> None:
 
 
 @reassociate
-def _first_token(
+def _cls_attention(
     x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array, heads: int,
     out: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
@@ -81,12 +81,12 @@ def _first_token(
 
 
 @reassociate
-def _run_first_token(
+def _run_cls_attention(
     pool: Any, x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array,
     heads: int, out: Array,
 ) -> None:  # fmt: skip
     arguments = (x, cu, longest, query, key, value, bias, heads, out)
-    run(pool, _first_token, arguments, heads * (cu.shape[0] - 1), 2)
+    run(pool, _cls_attention, arguments, heads * (cu.shape[0] - 1), 2)
 
 
 def cls_attention(
@@ -99,7 +99,7 @@ def cls_attention(
     query *= x.dtype.type(1 / math.sqrt(H // num_heads))
     out = empty((len(cu_seqlens) - 1, H), x.dtype)
     longest = int((cu_seqlens[1:] - cu_seqlens[:-1]).max(initial=0))
-    _run_first_token(
+    _run_cls_attention(
         awake_pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :],
         num_heads, out,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Philox in the loop: dropout factors of one row, the same bits as `minidistil.ops.dropout.keep`."""
+"""Philox in the loop: dropout factors of one row, the same bits as `minidistil.ops.dropout.keep_mask`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
-from minidistil.ops import philox as rng
+from minidistil.ops import philox
 from minidistil.ops.dropout import Mask, threshold
 from minidistil.precision import PRECISIONS
 
 Array = npt.NDArray[np.floating[Any]]
 
-M0, M1, LOW, WORD = rng.M0, rng.M1, rng.LOW, np.uint64(32)
-W0, W1 = np.uint64(rng.W0), np.uint64(rng.W1)
-ROUNDS = rng.ROUNDS
+M0, M1, LOW, WORD = philox.M0, philox.M1, philox.LOW, np.uint64(32)
+W0, W1 = np.uint64(philox.W0), np.uint64(philox.W1)
+ROUNDS = philox.ROUNDS
 
 
 class Drop(NamedTuple):
@@ -42,7 +42,7 @@ NO_DROP = {
 
 
 def drop_of(mask: Mask | None, dtype: np.dtype[Any]) -> Drop:
-    """What a kernel needs of a mask, or of its absence, for arrays of `dtype`."""
+    """A mask, or none, as kernels take it for arrays of `dtype`."""
     if mask is None:
         return NO_DROP[dtype]
     return Drop(
@@ -86,9 +86,9 @@ def _dropout(x: Array, out: Array, drop: Drop, start: int, stop: int) -> None:
     factors = np.empty(columns + 3, x.dtype)
     for t in range(start, stop):
         fill_factors(factors, columns, drop, t, 0)
-        given, row = x[t], out[t]
+        x_row, row = x[t], out[t]
         for c in range(columns):
-            row[c] = given[c] * factors[c]
+            row[c] = x_row[c] * factors[c]
 
 
 @strict

@@ -22,22 +22,22 @@ IntArray = npt.NDArray[np.integer[Any]]
 def _gather(rows: Any, table: Array, add: bool, out: Array, start: int, stop: int) -> None:
     """out[t] = table[rows[t]], or += that."""
     for t in range(start, stop):
-        total, given = out[t], table[rows[t]]
+        total, row = out[t], table[rows[t]]
         if add:
             for c in range(total.shape[0]):
-                total[c] += given[c]
+                total[c] += row[c]
         else:
             for c in range(total.shape[0]):
-                total[c] = given[c]
+                total[c] = row[c]
 
 
 @strict
 def _scatter(dout: Array, rows: Any, table: Array, start: int, stop: int) -> None:
     """table[rows[t]] += dout[t], tokens in order; threads share the columns, so none ever waits."""
     for t in range(dout.shape[0]):
-        given, total = dout[t, start:stop], table[rows[t], start:stop]
-        for c in range(given.shape[0]):
-            total[c] += given[c]
+        row, total = dout[t, start:stop], table[rows[t], start:stop]
+        for c in range(row.shape[0]):
+            total[c] += row[c]
 
 
 @strict

@@ -28,11 +28,11 @@ def _normalise(
 ) -> None:  # fmt: skip
     """out = layernorm(residual + dropout(x)); `normed` and `rstd` are for the backward pass, if not empty."""
     H = x.shape[1]
-    kept, own = normed.shape[0] > 0, np.empty(x.shape[1], x.dtype)
+    keep, scratch = normed.shape[0] > 0, np.empty(x.shape[1], x.dtype)
     size, one = x.dtype.type(H), x.dtype.type(1)
     factors = np.empty(H + 3, x.dtype)
     for t in range(start, stop):
-        x_row, row, out_row = x[t], normed[t] if kept else own, out[t]
+        x_row, row, out_row = x[t], normed[t] if keep else scratch, out[t]
         if drop.on:
             fill_factors(factors, H, drop, t, 0)
             for c in range(H):
@@ -53,7 +53,7 @@ def _normalise(
             deviation = row[c] - mean
             variance += deviation * deviation
         r = one / np.sqrt(variance / size + eps)
-        if kept:
+        if keep:
             rstd[t] = r
         for c in range(H):
             row[c] = (row[c] - mean) * r

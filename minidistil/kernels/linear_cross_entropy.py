@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.kernels.activations import BIAS
-from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
@@ -52,15 +52,15 @@ def _sum(x: Array) -> Any:
 def _exp(x: Array, scale: Any, top: Any, out: Array) -> None:
     """out = exp(scale (x - top))."""
     for c in range(x.shape[0]):
-        out[c] = scalar.exp((x[c] - top) * scale)
+        out[c] = vector_math.exp((x[c] - top) * scale)
 
 
 @reassociate
 def _gradients(
-    z: Array, given: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any, temperature: Any,
-    hard_sums: Array, soft_sums: Array, start: int, stop: int,
+    z: Array, teacher_logits: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any,
+    temperature: Any, hard_sums: Array, soft_sums: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Replace each row of logits z [C, V] by the gradient of the losses; `given` are the teacher's logits.
+    """Replace each row of logits z [C, V] by the gradient of the losses; `teacher_logits` go with them.
 
     With p = exp(z / T) / sum exp(z / T): d cross-entropy = p - [label] (T = 1), d soft = T (p - p_teacher).
     """
@@ -81,7 +81,7 @@ def _gradients(
                 p[c] *= share
             p[label] -= label_scale
         if soft:
-            other = given[t]
+            other = teacher_logits[t]
             other_top = _largest(other)
             _exp(row, inverse, top, q)
             share = dtype.type(1 / _sum(q))
@@ -108,10 +108,10 @@ def _gradients(
 
 @reassociate
 def _run(
-    pool: Any, z: Array, given: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any,
+    pool: Any, z: Array, teacher_logits: Array, soft: bool, labels: Any, label_scale: Any, soft_scale: Any,
     temperature: Any, hard_sums: Array, soft_sums: Array,
 ) -> None:  # fmt: skip
-    arguments = (z, given, soft, labels, label_scale, soft_scale, temperature, hard_sums, soft_sums)
+    arguments = (z, teacher_logits, soft, labels, label_scale, soft_scale, temperature, hard_sums, soft_sums)
     run(pool, _gradients, arguments, z.shape[0], 1)
 
 
@@ -140,18 +140,21 @@ def linear_cross_entropy(
     words = np.full(n, IGNORE_INDEX, np.int64) if labels is None else np.asarray(labels[rows], np.int64)
     hard, soft = np.zeros(n), np.zeros(n)
     scales = number(label_scale), number(soft_scale), number(temperature)
-    room = [empty((min(CHUNK, n), len(weight)), features.dtype) for _ in range(1 + (teacher is not None))]
+    buffers = [empty((min(CHUNK, n), len(weight)), features.dtype) for _ in range(1 + (teacher is not None))]
     for begin in range(0, n, CHUNK):
         part = slice(begin, min(begin + CHUNK, n))
         x = chosen[part]
-        z, given = room[0][: len(x)], room[-1][: len(x)]
+        z, teacher_logits = buffers[0][: len(x)], buffers[-1][: len(x)]
         matmul(x, weight, transpose_b=True, epilogue=BIAS, bias=bias, out=z)  # [C, H] -> [C, V]
         if isinstance(teacher, TopKLogits):
-            teacher.fill(given, part)
+            teacher.fill(teacher_logits, part)
         elif teacher is not None:
-            theirs = teacher.features[part]
-            matmul(theirs, teacher.weight, transpose_b=True, epilogue=BIAS, bias=teacher.bias, out=given)
-        _run(awake_pool(), z, given, teacher is not None, words[part], *scales, hard[part], soft[part])
+            matmul(
+                teacher.features[part], teacher.weight,
+                transpose_b=True, epilogue=BIAS, bias=teacher.bias, out=teacher_logits,
+            )  # fmt: skip
+        sums = hard[part], soft[part]
+        _run(awake_pool(), z, teacher_logits, teacher is not None, words[part], *scales, *sums)
         matmul(z, weight, out=dchosen[part])  # [C, V] -> [C, H]
         matmul(z, x, transpose_a=True, out=dweight, accumulate=True)  # [V, C] @ [C, H] -> [V, H]
         add_column_sums(awake_pool(), z, dbias)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.kernels.engine import vector_math as scalar
+from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
@@ -29,7 +29,7 @@ def softmax_row(row: Array) -> None:
         top = row[j] if row[j] > top else top
     total = row.dtype.type(0)
     for j in range(row.shape[0]):
-        row[j] = scalar.exp(row[j] - top)
+        row[j] = vector_math.exp(row[j] - top)
         total += row[j]
     share = row.dtype.type(1) / total
     for j in range(row.shape[0]):

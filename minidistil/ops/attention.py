@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.ops.dropout import Mask, keep
+from minidistil.ops.dropout import Mask, keep_mask
 from minidistil.ops.softmax import softmax_backward, softmax_forward
 
 Array = npt.NDArray[np.floating[Any]]
@@ -98,9 +98,9 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
         q, k, v = (split_heads(x, num_heads) for x in np.split(qkv[start:stop], 3, axis=1))  # each [A, L, D]
         scale = qkv.dtype.type(1 / math.sqrt(q.shape[-1]))
         do = split_heads(dout[start:stop], num_heads)  # [A, L, D]
-        keep_mask = scaled_keep_mask(mask, start, p)  # [A, L, L] or 1
-        dv = (p * keep_mask).transpose(0, 2, 1) @ do
-        dp = (do @ v.transpose(0, 2, 1)) * keep_mask
+        factors = scaled_keep_mask(mask, start, p)  # [A, L, L] or 1
+        dv = (p * factors).transpose(0, 2, 1) @ do
+        dp = (do @ v.transpose(0, 2, 1)) * factors
         ds = softmax_backward(dp, p) * scale
         dq = ds @ k
         dk = ds.transpose(0, 2, 1) @ q
@@ -119,5 +119,5 @@ def scaled_keep_mask(mask: Mask | None, start: int, p: Array) -> Array | float:
     rows = mask._replace(
         example=mask.example[start : start + length], position=mask.position[start : start + length]
     )
-    planes = np.stack([keep(rows, length, plane=head) for head in range(heads)])  # [A, L, L]
+    planes = np.stack([keep_mask(rows, length, plane=head) for head in range(heads)])  # [A, L, L]
     return planes * p.dtype.type(1 / (1 - mask.rate))

@@ -61,7 +61,7 @@ def threshold(rate: float) -> int:
     return min(round(rate * 2**32), 2**32 - 1)
 
 
-def keep(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:
+def keep_mask(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:
     """bool [T, columns]: which elements survive.
 
     Each counter (i, position, example, plane) yields four words. With n = ceil(columns / 4) counters a
@@ -83,7 +83,7 @@ def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
     """
     if mask is None:
         return x, None
-    return x * (keep(mask, x.shape[-1]) * x.dtype.type(1 / (1 - mask.rate))), mask
+    return x * (keep_mask(mask, x.shape[-1]) * x.dtype.type(1 / (1 - mask.rate))), mask
 
 
 def dropout_backward(dout: Array, cache: Mask | None) -> Array:

@@ -79,9 +79,9 @@ def residual_layernorm_forward(
     Parameters
     ----------
     x : [T, H]
-        What the sub-layer computed.
+        Output of the sub-layer.
     residual : [T, H]
-        What went into it.
+        Its input.
     weight, bias : [H]
     mask : Mask, optional
         Dropout of `x`.

@@ -70,5 +70,5 @@ def add_to(total: Array | None, part: Array) -> Array:
 
 
 def pack_weight(weight: Array) -> Array:
-    """What `linear_forward` may be given for a weight that is used many times: here the weight itself."""
+    """A weight as `linear_forward` may take it if it is used many times: here the array itself."""
     return weight

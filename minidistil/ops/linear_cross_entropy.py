@@ -29,7 +29,7 @@ class VocabularySums(NamedTuple):
 
 
 class LinearHead(NamedTuple):
-    """What logits are computed from: features W^T + b."""
+    """Operands of logits: features W^T + b."""
 
     features: Any  # [T, H]
     weight: Any  # [V, H]
@@ -119,11 +119,11 @@ def linear_cross_entropy(
         hard, dlogits = loss.sum, dlogits + label_scale * loss.grad
     if teacher is not None:
         if isinstance(teacher, TopKLogits):
-            theirs = np.empty_like(logits)
-            teacher.fill(theirs)
+            teacher_logits = np.empty_like(logits)
+            teacher.fill(teacher_logits)
         else:
-            theirs = linear_forward(*teacher)[0]
-        loss = soft_label_kl(logits, theirs, temperature=temperature)
+            teacher_logits = linear_forward(*teacher)[0]
+        loss = soft_label_kl(logits, teacher_logits, temperature=temperature)
         soft, dlogits = loss.sum, dlogits + soft_scale * loss.grad
     dchosen, dweight, dbias = linear_backward(dlogits, cache, dweight, dbias)
     dfeatures = np.zeros_like(features)

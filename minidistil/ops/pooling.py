@@ -39,29 +39,29 @@ class _Tokens(NamedTuple):
 
     Attributes
     ----------
-    kept : bool [T], or None if all are
+    keep : bool [T], or None if all are
     rows : int [T']
         The sequence of each.
     first, lengths : int [B]
-    places : int [T']
+    positions : int [T']
         Of each in its sequence, the prompt counted.
     """
 
-    kept: npt.NDArray[np.bool_] | None
+    keep: npt.NDArray[np.bool_] | None
     rows: IntArray
     first: IntArray
     lengths: IntArray
-    places: IntArray
+    positions: IntArray
 
 
 def _tokens(batch: Batch, skip: int) -> _Tokens:
     if not skip:
         return _Tokens(None, batch.sequence_ids, batch.cls_rows, batch.lengths, batch.token_index)
     left_out = np.minimum(skip, batch.lengths - 1)
-    kept = batch.token_index >= left_out[batch.sequence_ids]
+    keep = batch.token_index >= left_out[batch.sequence_ids]
     lengths = batch.lengths - left_out
     return _Tokens(
-        kept, batch.sequence_ids[kept], np.cumsum(lengths) - lengths, lengths, batch.token_index[kept]
+        keep, batch.sequence_ids[keep], np.cumsum(lengths) - lengths, lengths, batch.token_index[keep]
     )
 
 
@@ -93,8 +93,8 @@ def pool_forward(x: Array, batch: Batch, pooling: str = "mean", *, skip: int = 0
         An unknown pooling.
     """
     kinds, tokens = pooling_kinds(pooling), _tokens(batch, skip)
-    given = x if tokens.kept is None else x[tokens.kept]
-    parts = [_pool(given, tokens, kind) for kind in kinds]
+    rows = x if tokens.keep is None else x[tokens.keep]
+    parts = [_pool(rows, tokens, kind) for kind in kinds]
     cache = [(kind, largest) for kind, (_, largest) in zip(kinds, parts, strict=True)]
     pooled = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts], axis=1)
     return pooled, (cache, tokens, len(x))
@@ -113,11 +113,11 @@ def pool_backward(dout: Array, cache: Any) -> Array:
     kinds, tokens, count = cache
     parts = zip(np.split(dout, len(kinds), axis=1), kinds, strict=True)
     first, *more = (_unpool(part, tokens, *kind) for part, kind in parts)
-    given = sum(more, start=first)
-    if tokens.kept is None:
-        return given
-    dx = np.zeros((count, given.shape[1]), dout.dtype)
-    dx[tokens.kept] = given
+    drows = sum(more, start=first)
+    if tokens.keep is None:
+        return drows
+    dx = np.zeros((count, drows.shape[1]), dout.dtype)
+    dx[tokens.keep] = drows
     return dx
 
 
@@ -155,6 +155,6 @@ def _weights(tokens: _Tokens, kind: str, dtype: np.dtype[Any]) -> tuple[Array | 
     """Of a kind of mean: weights [T', 1], None if all are 1, and what their sum is divided by, [B, 1]."""
     lengths = tokens.lengths[:, None].astype(dtype)
     if kind == "weightedmean":
-        weights = (tokens.places + 1)[:, None].astype(dtype)
+        weights = (tokens.positions + 1)[:, None].astype(dtype)
         return weights, np.add.reduceat(weights, tokens.first) if len(lengths) else lengths
     return None, np.sqrt(lengths) if kind == "mean_sqrt_len_tokens" else lengths

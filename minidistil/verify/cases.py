@@ -1,4 +1,4 @@
-"""What the gradient check checks: every forward/backward pair and every loss, on small random input."""
+"""Cases of the gradient check: every forward/backward pair and every loss, on small random input."""
 
 from __future__ import annotations
 

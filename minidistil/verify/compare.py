@@ -41,7 +41,7 @@ SEED = 20191002  # of cotangents; any number would do
 
 @dataclass(frozen=True)
 class TensorComparison:
-    """How far one tensor of A is from that of B.
+    """Distance of one tensor of A from that of B.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: 
 
 
 def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) -> dict[str, Array]:
-    """What a model predicts, as targets of its own loss: a gradient that needs no labelled data.
+    """Predictions of a model, as targets of its own loss: a gradient that needs no labelled data.
 
     Texts are no choices of one another, so there are none for multiple choice.
     """
@@ -302,7 +302,7 @@ def order(name: str) -> tuple[int, int]:
 
 
 def part_of(name: str) -> str:
-    """What a gradient belongs to: "layer 3", "embeddings" or "head". Other tensors stand for themselves."""
+    """Part of the model that a gradient belongs to: "layer 3", "embeddings", "head". Others are their own."""
     if not name.startswith(GRADIENT):
         return name
     if match := re.search(r"\.layer\.(\d+)\.", name):

@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came out for one tensor.
+    """Result for one tensor.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the gradient check checks of whole models: every parameter of every class, at two layers."""
+"""Cases of the gradient check, whole models: every parameter of every class, at two layers."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minidistil.ops.dropout import Dropout, keep
+from minidistil.ops.dropout import Dropout, keep_mask
 from minidistil.ops.philox import philox
 
 
@@ -42,7 +42,7 @@ def test_by_hand(backend):
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
 def test_rate(rate):
-    kept = keep(mask(rate), 64)
+    kept = keep_mask(mask(rate), 64)
     assert kept.shape == (1000, 64)
     deviation = (rate * (1 - rate) / kept.size) ** 0.5
     assert abs(kept.mean() - (1 - rate)) < 5 * deviation
@@ -86,7 +86,7 @@ def test_an_example_has_its_mask_whatever_batch_it_is_in(backend):
 
 def test_masks_differ_by_seed_step_layer_site_and_plane():
     masks = [mask(), mask(seed=2), mask(step=3), mask(layer=1), mask(site=1)]
-    kept = [keep(m, 20) for m in masks] + [keep(masks[0], 20, plane=1)]
+    kept = [keep_mask(m, 20) for m in masks] + [keep_mask(masks[0], 20, plane=1)]
     for i, a in enumerate(kept):
         for b in kept[:i]:
             assert 0.3 < (a ^ b).mean() < 0.55  # 2 * 0.3 * 0.7 for independent ones

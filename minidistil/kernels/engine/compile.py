@@ -1,4 +1,4 @@
-"""How kernels are compiled: without the GIL, cached, and with fast-math flags that lose no NaN.
+"""Compilation of kernels: without the GIL, cached, and with fast-math flags that lose no NaN.
 
 - `nogil`: kernels run side by side on the threads of `engine.pool`.
 - `error_model="numpy"`: dividing by zero gives infinity. Python's ZeroDivisionError would put a branch

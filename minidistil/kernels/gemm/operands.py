@@ -44,7 +44,7 @@ def _fma(builder: ir.IRBuilder, a: Any, b: Any, sums: Any) -> Any:
 
 OPERANDS = {"float32": Operands(lane=F32, sums=F32, multiply_add=_fma)}
 
-# dtypes whose products are ours; those of the others are BLAS's.
+# dtypes that the micro-kernel multiplies; BLAS multiplies the others.
 TILED = {
     np.dtype(precision.stored)
     for precision in PRECISIONS.values()
