@@ -19,6 +19,8 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+AnyArray = npt.NDArray[Any]
 INT32 = np.dtype(np.int32)
 
 

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import as_array, as_int32, as_mask, check_bounds, check_field
+from minidistil.arrays import IntArray, as_array, as_int32, as_mask, check_bounds, check_field
 from minidistil.errors import InputError
-
-IntArray = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import did_you_mean
+from minidistil.arrays import IntArray
 from minidistil.errors import MemoryLimitError, UsageError
 from minidistil.memory import available_memory
 
-Ids = npt.NDArray[np.integer[Any]]
 Reader = Callable[[int, npt.NDArray[Any]], None]  # fills an array from an element's number on
 Role = Literal["weight", "bias", "norm", "embedding"]
 
@@ -165,7 +165,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
             self._rows.add(name)
         self._views.pop(name, None)
 
-    def rows(self, name: str, ids: Ids) -> tuple[npt.NDArray[Any], Ids]:
+    def rows(self, name: str, ids: IntArray) -> tuple[npt.NDArray[Any], IntArray]:
         """A table that holds the rows `ids` of a parameter, and where they are in it.
 
         The whole parameter, unless it is left in a file; of a model that predicts many times it is read whole

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import AnyArray
 from minidistil.batch import Batch
 from minidistil.errors import InputError, StorageError
 from minidistil.files import only_writer, read_json, storage_error, write_json
@@ -36,8 +37,6 @@ from minidistil.model.model import Model
 from minidistil.ops.pooling import pool_forward
 from minidistil.progress import Progress
 from minidistil.text.dataset import Dataset
-
-Array = npt.NDArray[Any]
 
 PART = 2048  # examples that an interruption can cost
 TOKENS_AT_ONCE = 2048  # in a batch for the teacher
@@ -149,7 +148,7 @@ class TeacherCache:
             outputs["top_k"] = outputs.pop("words"), outputs.pop("scores")
         return outputs
 
-    def whole(self, output: str) -> Array:
+    def whole(self, output: str) -> AnyArray:
         """One output for all examples, in their order, in the teacher's dtype."""
         return np.asarray(self._arrays[output]).astype(self.output_dtype)
 
@@ -189,7 +188,7 @@ class TeacherCache:
         with Progress(total, "running the teacher", "example", done=begin, quiet=quiet) as progress:
             while begin < total:
                 stop = min(begin - begin % PART + PART, total)
-                parts: dict[str, list[Array]] = {name: [] for name in self._columns}
+                parts: dict[str, list[AnyArray]] = {name: [] for name in self._columns}
                 for rows in _in_order(data.lengths, begin, stop):
                     for name, values in self._run(teacher, data.batch(rows), outputs).items():
                         parts[name].append(values)
@@ -205,7 +204,7 @@ class TeacherCache:
                 write_json(self.home / "done.json", known)
                 begin = stop
 
-    def _run(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, Array]:
+    def _run(self, teacher: Model, batch: Batch, outputs: list[str]) -> dict[str, AnyArray]:
         """Columns for one batch."""
         kinds = {output.partition(".")[0] for output in outputs}
         given, _ = teacher.forward(
@@ -215,7 +214,7 @@ class TeacherCache:
             logits=not kinds & {"features", "top_k"},
             keep_cache=False,
         )
-        columns: dict[str, Array] = {}
+        columns: dict[str, AnyArray] = {}
         for output in outputs:
             kind, _, which = output.partition(".")
             source = {"pooled": "last_hidden_state", "top_k": "features"}.get(kind, kind)
@@ -233,7 +232,7 @@ class TeacherCache:
             columns[output] = self._kept(output, values)
         return columns
 
-    def _kept(self, output: str, values: Array) -> Array:
+    def _kept(self, output: str, values: AnyArray) -> AnyArray:
         """In the dtype of the files."""
         with np.errstate(over="ignore"):
             kept = values.astype(self.dtype)
@@ -242,7 +241,7 @@ class TeacherCache:
             raise InputError(f"{output} reaches {worst:.3g}: too large for {self.dtype.name}")
         return kept
 
-    def _check_room(self, first: Mapping[str, Array]) -> None:
+    def _check_room(self, first: Mapping[str, AnyArray]) -> None:
         """Refuse outputs that the disk cannot hold, before hours of work. `first`: of the first part."""
         needed = 0
         for name, values in first.items():
@@ -283,7 +282,7 @@ class _Column:
             case {"examples": int(examples), "bytes": int(size)} if 0 < size <= there:
                 self.examples, self.size = examples, size
 
-    def append(self, values: Array, rows: int, examples: int) -> None:
+    def append(self, values: AnyArray, rows: int, examples: int) -> None:
         """Add rows, `rows` being those of the whole array; written with plain writes, not through the map.
 
         On a full disk a write fails, whereas touching a mapped page would kill the process.
@@ -315,7 +314,7 @@ def by_token(teacher: Model, output: str) -> bool:
     return not output.startswith("pooled.")
 
 
-def top_words(teacher: Model, features: Array, k: int) -> tuple[Array, Array]:
+def top_words(teacher: Model, features: AnyArray, k: int) -> tuple[AnyArray, AnyArray]:
     """The k likeliest words of each token, int32 [T, K], the likeliest first, and their logits [T, K]."""
     head: Any = teacher.heads[0]
     weight, bias = teacher.params.linear(*head.decoder_names)
@@ -338,7 +337,7 @@ def _columns(output: str) -> tuple[str, ...]:
     return (f"words.{which}", f"scores.{which}") if kind == "top_k" else (output,)
 
 
-def _in_order(lengths: npt.NDArray[np.integer[Any]], begin: int, stop: int) -> Iterator[Array]:
+def _in_order(lengths: npt.NDArray[np.integer[Any]], begin: int, stop: int) -> Iterator[AnyArray]:
     """Examples begin to stop, in their order, as batches of about `TOKENS_AT_ONCE` tokens."""
     sums = np.cumsum(lengths[begin:stop])
     cuts = np.flatnonzero(np.diff(sums // TOKENS_AT_ONCE)) + 1

@@ -6,14 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.ops.adamw import CHUNK
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 # No fast-math flag: memory is the limit here, and each element then rounds exactly as in the textbook.

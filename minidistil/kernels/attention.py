@@ -24,8 +24,8 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
@@ -38,8 +38,6 @@ from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.pack import pack_transposed, prefetch_rows
 from minidistil.ops.dropout import Mask
 
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
 
 SCORES = 64  # what a query costs besides its scores, in scores: packing, and waiting for memory

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
@@ -19,9 +19,6 @@ from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm.matmul import PackedWeight
 from minidistil.kernels.linear import linear_forward
 from minidistil.kernels.softmax import softmax_row
-
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 
 
 @reassociate

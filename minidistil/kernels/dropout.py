@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
@@ -14,8 +15,6 @@ from minidistil.kernels.engine.workspace import empty_like
 from minidistil.ops import philox
 from minidistil.ops.dropout import Mask, threshold
 from minidistil.precision import PRECISIONS
-
-Array = npt.NDArray[np.floating[Any]]
 
 M0, M1, LOW, WORD = philox.M0, philox.M1, philox.LOW, np.uint64(32)
 W0, W1 = np.uint64(philox.W0), np.uint64(philox.W1)

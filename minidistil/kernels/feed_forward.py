@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import ACTIVATIONS, activation_backward
 from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm.matmul import matmul
-from minidistil.kernels.linear import Array, Weight, linear_backward, linear_forward, parameter_gradients
+from minidistil.kernels.linear import Weight, linear_backward, linear_forward, parameter_gradients
 
 
 def linear_activation_forward(

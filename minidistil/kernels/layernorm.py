@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
@@ -14,7 +14,6 @@ from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty, empty_like
 from minidistil.ops.dropout import Mask
 
-Array = npt.NDArray[np.floating[Any]]
 Cache = tuple[Array, Array, Array]
 
 GRAIN = 16  # least rows of a thread's share

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import BIAS, NOTHING
 from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.gemm.matmul import PackedWeight, matmul
 
-Array = npt.NDArray[np.floating[Any]]
 Weight = Array | PackedWeight
 Cache = tuple[Array, Weight]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import BIAS
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import reassociate
@@ -19,8 +20,6 @@ from minidistil.kernels.linear import Weight, add_column_sums
 from minidistil.losses.cross_entropy import IGNORE_INDEX
 from minidistil.losses.soft_labels import check_temperature
 from minidistil.ops.linear_cross_entropy import LinearHead, TopKLogits, VocabularySums, rows_with_loss
-
-Array = npt.NDArray[np.floating[Any]]
 
 # Tokens whose logits exist at a time. Each chunk reads the whole weight and adds to its gradient; for more
 # rows than this a product would pack a copy of the weight.

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import reassociate, strict
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
 from minidistil.kernels.engine.workspace import empty_like
-
-Array = npt.NDArray[np.floating[Any]]
 
 GRAIN = 16  # least rows of a thread's share
 

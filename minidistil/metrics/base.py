@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
-from minidistil.arrays import Float64, Int64
+from minidistil.arrays import Bool, Float64, Int64
 from minidistil.errors import InputError
 
-BoolArray = npt.NDArray[np.bool_]
 Average = Literal["macro", "micro", "weighted"]
 
 
@@ -172,7 +171,7 @@ def class_labels(name: str, x: npt.ArrayLike, num_labels: int | None = None) -> 
     return y.astype(np.int64)
 
 
-def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> BoolArray:
+def zeros_and_ones(name: str, x: npt.ArrayLike, ndim: int) -> Bool:
     """Convert an array of 0 and 1, of any dtype, to bool.
 
     Raises

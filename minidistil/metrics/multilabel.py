@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.metrics.base import Average, BoolArray, ClassScores, Counts, same_shape, zeros_and_ones
+from minidistil.arrays import Bool
+from minidistil.metrics.base import Average, ClassScores, Counts, same_shape, zeros_and_ones
 
 
 def subset_accuracy(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
@@ -63,7 +64,7 @@ def multilabel_f1(labels: npt.ArrayLike, predictions: npt.ArrayLike, average: Av
     return _counts(labels, predictions).f1(average)
 
 
-def _matrices(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> tuple[BoolArray, BoolArray]:
+def _matrices(labels: npt.ArrayLike, predictions: npt.ArrayLike) -> tuple[Bool, Bool]:
     y, p = zeros_and_ones("labels", labels, 2), zeros_and_ones("predictions", predictions, 2)
     same_shape(("labels", "predictions"), y, p)
     return y, p

@@ -14,17 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Float64
+from minidistil.arrays import Bool, Float64
 from minidistil.errors import InputError
-from minidistil.metrics.base import (
-    BoolArray,
-    array,
-    average_ranks,
-    no_nan,
-    same_length,
-    same_shape,
-    zeros_and_ones,
-)
+from minidistil.metrics.base import array, average_ranks, no_nan, same_length, same_shape, zeros_and_ones
 
 
 def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
@@ -194,7 +186,7 @@ def _by_score(relevance: Float64, scores: npt.ArrayLike) -> Float64:
     return np.take_along_axis(relevance, order, 1)
 
 
-def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, Float64]:
+def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bool, Float64]:
     y, s = zeros_and_ones("labels", labels, 1), no_nan("scores", array("scores", scores, 1, "biuf"))
     same_length(("labels", "scores"), y, s)
     return y, s

@@ -14,13 +14,12 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Int32
 from minidistil.errors import InputError
 from minidistil.metrics.base import Counts
 
 Tokenizer = Callable[[str], Sequence[str]]
-Row = npt.NDArray[np.int32]
 
 
 class RougeScore(NamedTuple):
@@ -145,13 +144,13 @@ def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 
-def _numbers(a: Sequence[str], b: Sequence[str]) -> tuple[Row, Row]:
+def _numbers(a: Sequence[str], b: Sequence[str]) -> tuple[Int32, Int32]:
     """Both as arrays of numbers, equal where the tokens are."""
     ids = {token: i for i, token in enumerate({*a, *b})}
     return np.array([ids[t] for t in a], np.int32), np.array([ids[t] for t in b], np.int32)
 
 
-def _lcs_lengths(a: Row, b: Row) -> Iterator[Row]:
+def _lcs_lengths(a: Int32, b: Int32) -> Iterator[Int32]:
     """Rows of the table L[i, j], the length of the longest common subsequence of a[:i] and b[:j].
 
     Yields N + 1 rows [M + 1] for a [N] and b [M].
@@ -170,7 +169,7 @@ def _lcs_lengths(a: Row, b: Row) -> Iterator[Row]:
         yield row
 
 
-def _lcs(a: Row, b: Row) -> list[int]:
+def _lcs(a: Int32, b: Int32) -> list[int]:
     """Positions in `a` of a longest common subsequence of the two.
 
     There may be several. As in rouge-score it is followed from the ends back: equal words are taken, else the

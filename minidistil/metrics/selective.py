@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Array, Float64, Int64
+from minidistil.arrays import Array, Bool, Float64, Int64
 from minidistil.errors import InputError
-from minidistil.metrics.base import BoolArray, array, no_nan, same_length, zeros_and_ones
+from minidistil.metrics.base import array, no_nan, same_length, zeros_and_ones
 from minidistil.metrics.classification import precision_recall_f1
 from minidistil.metrics.ranking import auroc, ranking_scores, row_blocks
 
@@ -144,7 +144,7 @@ def _between(values: Float64, i: int) -> float:
 
 def _samples(
     correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: npt.ArrayLike
-) -> tuple[BoolArray, BoolArray, Float64]:
+) -> tuple[Bool, Bool, Float64]:
     hits, none = zeros_and_ones("correct", correct, 1), zeros_and_ones("out_of_scope", out_of_scope, 1)
     s = no_nan("scores", array("scores", scores, 1, "biuf"))
     same_length(("correct", "out_of_scope"), hits, none)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating[Any]]
+from minidistil.arrays import Array
 
 CHUNK = 65_536  # elements summed in one go; fixed, so that a sum never depends on who computed it
 

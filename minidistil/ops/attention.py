@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.ops.dropout import Mask, keep_mask
 from minidistil.ops.softmax import softmax_backward, softmax_forward
 
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 Cache = tuple[Array, IntArray, int, Mask | None, list[Array]]
 
 

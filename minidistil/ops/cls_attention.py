@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.ops.softmax import softmax_forward
-
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 
 
 def cls_attention(x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, num_heads: int) -> Array:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array, IntArray
 from minidistil.errors import UsageError
 from minidistil.ops.philox import derive_key, philox
-
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 
 
 class Mask(NamedTuple):

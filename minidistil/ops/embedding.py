@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
+from minidistil.arrays import Array, IntArray
+
 Cache = tuple[Sequence[IntArray], list[tuple[int, ...]], np.dtype[Any]]
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from minidistil.arrays import Array
 from minidistil.ops.activations import ACTIVATIONS
 from minidistil.ops.linear import linear_backward, linear_forward
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 def linear_activation_forward(

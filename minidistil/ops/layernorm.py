@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.ops.dropout import Mask, dropout_backward, dropout_forward
 from minidistil.ops.linear import add_to
 
-Array = npt.NDArray[np.floating[Any]]
 Cache = tuple[Array, Array, Array]
 
 

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.errors import InputError
 from minidistil.losses.base import integer_labels
 from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy
 from minidistil.losses.soft_labels import soft_label_kl
 from minidistil.ops.linear import linear_backward, linear_forward
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 class VocabularySums(NamedTuple):

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_type
-from minidistil.batch import Batch, IntArray
+from minidistil.arrays import Array, IntArray
+from minidistil.batch import Batch
 from minidistil.errors import UsageError
 
-Array = npt.NDArray[np.floating[Any]]
 Pooling = Literal["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 KINDS: tuple[str, ...] = get_args(Pooling)
 

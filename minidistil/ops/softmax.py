@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating[Any]]
+from minidistil.arrays import Array
 
 
 def softmax_forward(x: Array) -> tuple[Array, Array]:

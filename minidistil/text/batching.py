@@ -15,10 +15,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.errors import UsageError
 from minidistil.ops.philox import random_order
-
-Indices = npt.NDArray[np.int64]
 
 PURPOSE = 0xBA7C4  # sets these random numbers apart from dropout's and masking's under the same seed
 EXAMPLES, BATCHES = 0, 1
@@ -34,7 +33,7 @@ def epoch_batches(
     epoch: int,
     group_by_length: bool = False,
     drop_last: bool = False,
-) -> list[Indices]:
+) -> list[Int64]:
     """The batches of one epoch; each example appears once. Depends on the arguments only.
 
     Shuffle; with `group_by_length`, sort every run of 50 batches by length, cut, and shuffle the batches.
@@ -61,14 +60,14 @@ def epoch_batches(
     return batches
 
 
-def sorted_batches(lengths: npt.ArrayLike, max_tokens: int) -> list[Indices]:
+def sorted_batches(lengths: npt.ArrayLike, max_tokens: int) -> list[Int64]:
     """Batches for inference: longest first, as many examples as fit into `max_tokens`, at least one.
 
     The longest come first so that memory peaks at once. The caller restores the order: results of
     `batch` belong at `out[batch]`.
     """
     sizes = np.asarray(lengths)
-    batches: list[Indices] = []
+    batches: list[Int64] = []
     order = np.argsort(-sizes, kind="stable")
     start = tokens = 0
     for i, index in enumerate(order):

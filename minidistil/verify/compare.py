@@ -11,19 +11,17 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import AnyArray
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.model import Model
 from minidistil.ops.philox import normal
 
-Array = npt.NDArray[Any]
-Activations = dict[str, Array]
+Activations = dict[str, AnyArray]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 # The target that the loss compares each output with.
@@ -90,7 +88,9 @@ class Comparison:
         return self.first_divergence is None
 
 
-def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | None = None) -> Activations:
+def capture(
+    model: Model, given: Mapping[str, AnyArray], *, label: Sequence[int] | None = None
+) -> Activations:
     """Run a model forward and backward in evaluation mode and name all there is to see.
 
     Of a bare encoder whose file has no pooler, what comes from the pooler is left out.
@@ -148,7 +148,7 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
         targets = predicted_targets(model, outputs, batch)
         if not targets:
             cotangents = {k: normal(found[k].shape, SEED, OUTPUTS.index(k)) for k in outputs}
-    douts: dict[str, Array] = {}
+    douts: dict[str, AnyArray] = {}
     if targets:
         batch = model.pack(**inputs, **targets)
         scales = {term: 1 / max(count, 1) for term, count in model.loss_counts(batch).items()}
@@ -166,7 +166,7 @@ def capture(model: Model, given: Mapping[str, Array], *, label: Sequence[int] | 
     return found | {GRADIENT + name: grads[name] for name in reversed(list(grads)) if name not in untrained}
 
 
-def _as_output(given: Array, batch: Batch, by_token: bool) -> Array:
+def _as_output(given: AnyArray, batch: Batch, by_token: bool) -> AnyArray:
     """Rectangular values as the rows of an output."""
     if by_token:
         return batch.pack(given)
@@ -178,7 +178,7 @@ def token_outputs(model: Model) -> set[str]:
     return {"last_hidden_state"}.union(*(head.token_outputs for head in model.heads))
 
 
-def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: Sequence[int]) -> Array:
+def labels_for(model: Model, outputs: Mapping[str, AnyArray], batch: Batch, label: Sequence[int]) -> AnyArray:
     """[B] labels from the command line: one for each sequence, or one for all."""
     logits = outputs.get("logits")
     if logits is None or "logits" in token_outputs(model) or model.over_choices:
@@ -191,7 +191,7 @@ def labels_for(model: Model, outputs: Mapping[str, Array], batch: Batch, label: 
     return np.broadcast_to(np.array(label, np.int64), batch.num_sequences).copy()
 
 
-def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) -> dict[str, Array]:
+def predicted_targets(model: Model, outputs: Mapping[str, AnyArray], batch: Batch) -> dict[str, AnyArray]:
     """Predictions of a model, as targets of its own loss: a gradient that needs no labelled data.
 
     Texts are no choices of one another, so there are none for multiple choice.
@@ -200,7 +200,7 @@ def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) 
         return {}
     spans = [slice(a, b) for a, b in zip(batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True)]
     by_token = token_outputs(model)
-    targets: dict[str, Array] = {}
+    targets: dict[str, AnyArray] = {}
     for name, target in TARGETS.items():
         if name not in outputs:
             continue
@@ -218,13 +218,13 @@ def predicted_targets(model: Model, outputs: Mapping[str, Array], batch: Batch) 
     return targets
 
 
-def questions(activations: Mapping[str, Array]) -> Activations:
+def questions(activations: Mapping[str, AnyArray]) -> Activations:
     """The part of `capture`'s result that another side must be given to compute the same."""
     wanted = (*INPUTS, *TARGETS.values())
     return {k: v for k, v in activations.items() if k in wanted or k.startswith(COTANGENT)}
 
 
-def compare(a: Mapping[str, Array], b: Mapping[str, Array], *, tolerance: float) -> Comparison:
+def compare(a: Mapping[str, AnyArray], b: Mapping[str, AnyArray], *, tolerance: float) -> Comparison:
     """Compare all tensors that both sides have, except the inputs.
 
     Parameters
@@ -248,7 +248,7 @@ def compare(a: Mapping[str, Array], b: Mapping[str, Array], *, tolerance: float)
         name not in a or name not in b or not np.array_equal(a[name], b[name]) for name in asked - {*INPUTS}
     )
 
-    def comparable(side: Mapping[str, Array]) -> list[str]:
+    def comparable(side: Mapping[str, AnyArray]) -> list[str]:
         names = [name for name in side if name not in asked]
         if other_loss:
             names = [name for name in names if name != "loss" and not name.startswith(GRADIENT)]
@@ -311,7 +311,7 @@ def part_of(name: str) -> str:
 
 
 def compare_tensor(
-    name: str, a: Array, b: Array, mask: Array | None, tolerance: float, largest: float
+    name: str, a: AnyArray, b: AnyArray, mask: AnyArray | None, tolerance: float, largest: float
 ) -> TensorComparison:
     """One row of the comparison; `largest` is the norm of the largest gradient."""
     if a.shape != b.shape:

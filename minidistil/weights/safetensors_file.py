@@ -33,10 +33,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from minidistil.arrays import AnyArray
 from minidistil.errors import WeightsError
 from minidistil.files import atomic_write
-
-Array = npt.NDArray[Any]
 
 MAX_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 MAX_DIMS = 32  # what every NumPy can reshape to
@@ -78,7 +77,7 @@ class _Entry:
     stop: int
 
 
-class SafetensorsFile(Mapping[str, Array]):
+class SafetensorsFile(Mapping[str, AnyArray]):
     """The tensors of one file: a mapping of name to array that reads only what is asked for.
 
     The file stays open, so that replacing it by another changes nothing here.
@@ -127,7 +126,7 @@ class SafetensorsFile(Mapping[str, Array]):
         self._entries = self._parse(self._bytes(8, length))
         self._check_layout(size - self._start)
 
-    def __getitem__(self, name: str) -> Array:
+    def __getitem__(self, name: str) -> AnyArray:
         raw = self._raw(name)
         array = decode_bfloat16(raw) if self.dtype_of(name) == BFLOAT16 else raw
         array.flags.writeable = False
@@ -153,7 +152,7 @@ class SafetensorsFile(Mapping[str, Array]):
         """True if a tensor is stored in this very dtype."""
         return STORED.get(self.dtype_of(name)) == dtype
 
-    def read_into(self, name: str, out: Array) -> None:
+    def read_into(self, name: str, out: AnyArray) -> None:
         """Copy a floating-point tensor into `out` (same shape, float32 or float64), converting as it goes."""
         if self.holds(name, out.dtype) and out.flags.c_contiguous:
             self.read_part(name, 0, out)
@@ -165,7 +164,7 @@ class SafetensorsFile(Mapping[str, Array]):
             with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
                 np.copyto(out, self[name], casting="same_kind")
 
-    def read_part(self, name: str, first: int, out: Array) -> None:
+    def read_part(self, name: str, first: int, out: AnyArray) -> None:
         """Copy elements of a tensor, in row-major order from number `first` on, into `out` of its dtype."""
         self._read(self._start + self._entries[name].start + first * out.itemsize, _bytes_of(out), name)
 
@@ -176,7 +175,7 @@ class SafetensorsFile(Mapping[str, Array]):
         self._read(self._start + entry.start, array.data, name)
         return array
 
-    def _raw(self, name: str) -> Array:
+    def _raw(self, name: str) -> AnyArray:
         """A tensor as an array of what it is stored as."""
         entry = self._entries[name]
         if entry.dtype not in STORED:
@@ -280,7 +279,7 @@ class SafetensorsFile(Mapping[str, Array]):
             self._fail(f"has {available - position} bytes after {previous}, its last")
 
 
-def _bytes_of(array: Array) -> memoryview:
+def _bytes_of(array: AnyArray) -> memoryview:
     """The memory of a contiguous array."""
     return array.reshape(-1).view(np.uint8).data
 
@@ -302,7 +301,7 @@ def decode_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
 
 
 def write_safetensors(
-    path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+    path: str | Path, tensors: Mapping[str, AnyArray], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write one file, atomically.
 

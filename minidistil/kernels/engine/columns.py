@@ -11,12 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 
 from minidistil.kernels.engine.native import I64, LANES, back_edge, blocks, native, vector_at
-
-Array = npt.NDArray[np.floating[Any]]
 
 REGISTERS = 8
 GROUP = REGISTERS * LANES  # the matrix is filled up to a multiple of it, with what changes no result

@@ -6,17 +6,13 @@ threads. Used in float64, and where there is no micro-kernel for the processor.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import NOTHING, activate, add_bias
 from minidistil.kernels.engine.pool import parallel_for
 from minidistil.kernels.engine.workspace import empty_like
 from minidistil.threads import single_threaded_blas
-
-Array = npt.NDArray[np.floating[Any]]
 
 PANELS = 4
 SMALL = 1 << 21  # multiply-adds below which waking a second thread costs more than it gives

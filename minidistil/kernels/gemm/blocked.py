@@ -20,16 +20,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import NOTHING, activate
 from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.native import LANES, MR, NR, VECTORS
 from minidistil.kernels.engine.parallel import THREADS, run
 from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.pack import pack_contiguous, pack_panel, pack_transposed
-
-Array = npt.NDArray[np.float32]
 
 MC = 8 * MR  # rows of A in a work item: 112 rows of 768 numbers are 344 KB of a level-2 cache
 KC = 1024  # longest stretch of k between two visits of C

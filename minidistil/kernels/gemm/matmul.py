@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.kernels.activations import NOTHING
 from minidistil.kernels.engine.native import NR
 from minidistil.kernels.engine.pool import awake_pool
@@ -15,8 +14,6 @@ from minidistil.kernels.gemm import blas, blocked
 from minidistil.kernels.gemm.operands import TILED
 from minidistil.kernels.gemm.pack import pack_panels
 from minidistil.precision import PRECISIONS
-
-Array = npt.NDArray[np.floating[Any]]
 
 _NOTHING = {np.dtype(precision.stored): np.zeros(0, precision.stored) for precision in PRECISIONS.values()}
 _NO_PRE_ACTIVATION = {dtype: nothing.reshape(0, 0) for dtype, nothing in _NOTHING.items()}

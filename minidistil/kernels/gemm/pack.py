@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 
+from minidistil.arrays import Array
 from minidistil.kernels.engine.compile import strict
 from minidistil.kernels.engine.native import (
     CACHE_LINE,
@@ -34,8 +33,6 @@ from minidistil.kernels.engine.native import (
 )
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.gemm.operands import OPERANDS, Operands
-
-Array = npt.NDArray[np.floating[Any]]
 
 
 def transpose_blocks(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_integer
-from minidistil.arrays import Array
+from minidistil.arrays import Array, Int64
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model.model import Model
@@ -26,7 +26,6 @@ from minidistil.text.tokenizer import Tokenizer
 UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
 TOP_K = 5
 
-Ids = npt.NDArray[np.int64]
 Guess = tuple[int, float]  # an id and its probability
 
 
@@ -139,7 +138,7 @@ class FillMask(Predictor):
             for text, where, found, final in zip(texts, spans, guesses, together, strict=True)
         ]
 
-    def _ids_of(self, targets: Sequence[str]) -> Ids:
+    def _ids_of(self, targets: Sequence[str]) -> Int64:
         """Of each target its id, once, [n]."""
         found: list[int] = []
         for word in as_texts("targets", targets, one=True):
@@ -157,7 +156,7 @@ class FillMask(Predictor):
             raise UsageError("no targets: give at least one, or leave them out")
         return np.array(list(dict.fromkeys(found)), np.int64)
 
-    def _read(self, texts: Sequence[str]) -> tuple[list[list[Span]], list[Ids], list[Ids]]:
+    def _read(self, texts: Sequence[str]) -> tuple[list[list[Span]], list[Int64], list[Int64]]:
         """Of each text where its masks are, its ids, and which of them are masks."""
         own = self.tokenizer.special_tokens["mask_token"]
         found = [find_masks(self.tokenizer, text) for text in texts]
@@ -182,7 +181,7 @@ class FillMask(Predictor):
         return [spans for spans, _ in found], ids, places
 
     def _guess(
-        self, ids: Sequence[Ids], places: Sequence[Ids], among: Ids, k: int
+        self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, k: int
     ) -> list[list[list[Guess]]]:
         """For each text and each of its places the k likeliest, the likeliest first."""
         found: list[list[list[Guess]]] = [[] for _ in ids]
@@ -200,7 +199,7 @@ class FillMask(Predictor):
         return found
 
     def _one_after_the_other(
-        self, ids: Sequence[Ids], places: Sequence[Ids], among: Ids, first: list[list[Guess]]
+        self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, first: list[list[Guess]]
     ) -> list[list[Guess]]:
         """For each text what each mask is filled with, the surest first; `first` are guesses for all."""
         filled = [row.copy() for row in ids]
