@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -84,38 +84,6 @@ class WordTags(NamedTuple):
     tags: Int64
     scores: Float64
     spans: Int64
-
-
-def decode_entities(
-    text: str,
-    probabilities: npt.ArrayLike,
-    spans: npt.ArrayLike,
-    word_ids: npt.ArrayLike,
-    id2label: Mapping[int, str],
-    *,
-    aggregation: Aggregation = "first",
-    scheme: str | None = None,
-) -> list[Entity]:
-    """Entities of one text, in its order.
-
-    Parameters
-    ----------
-    text : str
-    probabilities, spans, word_ids, aggregation
-        As of `choose_tags`.
-    id2label : mapping of int to str
-        The C tags.
-    scheme : {"IOB1", "IOB2", "BIOES", "BILOU", "plain"}, optional
-        By default guessed from all tags; see `TagSet`.
-
-    Raises
-    ------
-    InputError, UsageError
-        As of `choose_tags`; or an unknown scheme.
-    """
-    tags = TagSet([id2label[i] for i in range(len(id2label))], scheme)
-    found = choose_tags(text, probabilities, spans, word_ids, len(id2label), aggregation=aggregation)
-    return tagged_entities(text, found, tags, apart=aggregation == "none")
 
 
 def choose_tags(

@@ -11,12 +11,25 @@ from window_toy import make_tokenizer, texts, tokenizers
 
 from minidistil import metrics
 from minidistil.errors import InputError, UsageError
-from minidistil.tasks.token_classification.entities import Entity, EntitySpan, decode_entities, place_entities
+from minidistil.tasks.token_classification.entities import (
+    Entity,
+    EntitySpan,
+    choose_tags,
+    place_entities,
+    tagged_entities,
+)
 from minidistil.tasks.token_classification.schemes import SCHEMES, TagSet
 from minidistil.text.whitespace import whitespace_words
 from minidistil.text.windows import cut_windows
 
 quick = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+def decode_entities(text, probabilities, spans, word_ids, id2label, *, aggregation="first", scheme=None):
+    """Entities of one text, from the probabilities of its tokens' tags."""
+    tags = TagSet([id2label[i] for i in range(len(id2label))], scheme)
+    found = choose_tags(text, probabilities, spans, word_ids, len(id2label), aggregation=aggregation)
+    return tagged_entities(text, found, tags, apart=aggregation == "none")
 
 
 class Tagging(NamedTuple):
