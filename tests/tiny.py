@@ -28,6 +28,17 @@ CONFIG = BertConfig(
     initializer_range=0.1,
 )
 
+# Of models that read `random_dataset`.
+RANDOM = BertConfig(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=12,
+    initializer_range=0.3,
+)
+
 
 def make_tokenizer(directory: Path) -> Tokenizer:
     """Write vocab.txt into `directory` and load it."""
@@ -63,6 +74,11 @@ def random_dataset(n: int = 20, *, seed: int = 0, words: int = 60, longest: int 
         example_ids=rng.permutation(100 * n)[:n].astype(np.int64),
         targets=targets,
     )
+
+
+def random_labelled(n: int = 20, seed: int = 0) -> Dataset:
+    """Such examples with labels of two classes."""
+    return random_dataset(n, seed=seed, labels=np.random.default_rng(seed).integers(0, 2, n))
 
 
 def make_split(train: int = 60, test: int = 20) -> Split:

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from tiny import random_dataset
+from tiny import RANDOM, random_dataset, random_labelled
 
-from minidistil import BertConfig
 from minidistil.batch import Batch
 from minidistil.distill import Distillation, init_student
 from minidistil.distill.terms import needs_labels
@@ -19,32 +18,6 @@ from minidistil.model import (
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.pooling import pool_forward
 
-CONFIG = BertConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=12,
-    initializer_range=0.3,
-)
-
-
-@pytest.fixture
-def teacher():
-    return BertForSequenceClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
-
-
-@pytest.fixture
-def student(teacher):
-    student = init_student(teacher, [0, 2])
-    student.params.flat[:] += 0.05 * np.random.default_rng(0).standard_normal(student.params.flat.shape)
-    return student
-
-
-def dataset(n=20, seed=0):
-    return random_dataset(n, seed=seed, labels=np.random.default_rng(seed).integers(0, 2, n))
-
 
 def gradient(objective, student, batch, dropout=None):
     grads = student.params.like()
@@ -54,7 +27,7 @@ def gradient(objective, student, batch, dropout=None):
 
 
 def test_terms_are_what_they_say(teacher, student):
-    batch = dataset().batch(np.arange(7))
+    batch = random_labelled().batch(np.arange(7))
     objective = Distillation(
         student, {"soft": 0.5, "hard": 2.0, "cosine": 3.0}, teacher=teacher, temperature=4.0
     )
@@ -75,7 +48,7 @@ def test_terms_are_what_they_say(teacher, student):
     "weights", [{"soft": 1.0}, {"hard": 1.0}, {"cosine": 1.0}, {"soft": 2, "hard": 3, "cosine": 5}]
 )
 def test_gradient_against_finite_differences(teacher, student, weights):
-    batch = dataset().batch(np.arange(5))
+    batch = random_labelled().batch(np.arange(5))
     objective = Distillation(student, weights, teacher=teacher)
 
     def loss():
@@ -99,14 +72,16 @@ def test_gradient_against_finite_differences(teacher, student, weights):
 def test_the_teacher_is_never_trained(teacher, student):
     before = teacher.params.flat.copy()
     gradient(
-        Distillation(student, {"soft": 1, "cosine": 1}, teacher=teacher), student, dataset().batch([0, 1])
+        Distillation(student, {"soft": 1, "cosine": 1}, teacher=teacher),
+        student,
+        random_labelled().batch([0, 1]),
     )
     np.testing.assert_array_equal(teacher.params.flat, before)
 
 
 def test_what_a_batch_carries_stands_in_for_the_teacher(teacher, student):
     weights = {"soft": 1, "logits": 0.5, "embedding": 2}
-    batch = dataset().batch(np.arange(6))
+    batch = random_labelled().batch(np.arange(6))
     said = teacher.forward(batch)[0]
     pooled, _ = pool_forward(said["last_hidden_state"], batch, "mean")
     carrying = batch.with_targets(teacher_logits=said["logits"], teacher_pooled=pooled)
@@ -119,13 +94,13 @@ def test_what_a_batch_carries_stands_in_for_the_teacher(teacher, student):
 
 
 def test_triplets_need_no_teacher(student):
-    batch = dataset().batch(np.arange(6))
+    batch = random_labelled().batch(np.arange(6))
     values, _ = gradient(Distillation(student, {"triplet": 1.0}), student, batch)
     assert values["triplet"] > 0
 
 
 def test_a_token_classifier_learns_from_every_token():
-    teacher = BertForTokenClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
+    teacher = BertForTokenClassification(RANDOM, dtype="float64", backend="numpy", seed=1)
     student = init_student(teacher, [0])
     batch = Batch.from_sequences([[1, 2, 3], [4, 5]])
     objective = Distillation(student, {"soft": 1}, teacher=teacher)
@@ -158,18 +133,18 @@ def test_bad_weights(student, weights, match):
 def test_bad_combinations(teacher, student):
     with pytest.raises(ConfigError, match="temperature"):
         Distillation(student, {"soft": 1}, teacher=teacher, temperature=0)
-    other = BertForSequenceClassification(CONFIG.replace(vocab_size=61), dtype="float64", backend="numpy")
+    other = BertForSequenceClassification(RANDOM.replace(vocab_size=61), dtype="float64", backend="numpy")
     with pytest.raises(ConfigError, match="tokenizer"):
         Distillation(student, {"soft": 1}, teacher=other)
-    wide = BertForSequenceClassification(CONFIG.replace(hidden_size=32), dtype="float64", backend="numpy")
+    wide = BertForSequenceClassification(RANDOM.replace(hidden_size=32), dtype="float64", backend="numpy")
     with pytest.raises(ConfigError, match="widths"):
         Distillation(student, {"cosine": 1}, teacher=wide)
-    small = CONFIG.replace(num_hidden_layers=1)
+    small = RANDOM.replace(num_hidden_layers=1)
     both = BertForPreTraining(small, backend="numpy")
     one = BertForSequenceClassification(small.replace(id2label={0: "score"}), backend="numpy")
     with pytest.raises(ConfigError, match="for a regression use the term logits"):
         Distillation(one, {"soft": 1}, teacher=one)
-    some = CONFIG.replace(problem_type="multi_label_classification")
+    some = RANDOM.replace(problem_type="multi_label_classification")
     several = BertForSequenceClassification(some, backend="numpy")
     with pytest.raises(ConfigError, match="for several labels use the term logits"):
         Distillation(several, {"soft": 1}, teacher=several)
@@ -178,11 +153,11 @@ def test_bad_combinations(teacher, student):
     with pytest.raises(ConfigError, match="one task head"):
         Distillation(both, {"hard": 1})
     with pytest.raises(InputError, match="teacher_logits"):
-        gradient(Distillation(student, {"soft": 1}), student, dataset().batch([0]))
+        gradient(Distillation(student, {"soft": 1}), student, random_labelled().batch([0]))
 
 
 def test_a_loss_of_two_outputs_is_counted_once():
-    student = BertForQuestionAnswering(CONFIG, dtype="float64", backend="numpy", seed=1)
+    student = BertForQuestionAnswering(RANDOM, dtype="float64", backend="numpy", seed=1)
     inputs, answers = [[3, 5, 7]], {"start_positions": np.array([0]), "end_positions": np.array([2])}
     batch = student.pack(inputs, **answers)
     objective = Distillation(student, {"hard": 1.0})
@@ -197,7 +172,7 @@ def test_a_loss_of_two_outputs_is_counted_once():
 @pytest.mark.parametrize("weights", [{"soft": 1.0}, {"logits": 1.0}, {"soft": 1.0, "hard": 0.5}])
 def test_labels_in_another_order_are_the_same_labels(kind, weights):
     names, order = ["a", "b", "c"], [2, 0, 1]
-    config = CONFIG.replace(id2label=dict(enumerate(names)))
+    config = RANDOM.replace(id2label=dict(enumerate(names)))
     teacher = kind(config, dtype="float64", backend="numpy", seed=1)
     same = kind(config, dtype="float64", backend="numpy", seed=2)
     turned = kind(
@@ -221,9 +196,9 @@ def test_labels_in_another_order_are_the_same_labels(kind, weights):
 
 def test_the_order_of_labels_is_part_of_what_is_learnt(teacher):
     turned = BertForSequenceClassification(
-        CONFIG.replace(id2label={0: "pos", 1: "neg"}), dtype="float64", backend="numpy"
+        RANDOM.replace(id2label={0: "pos", 1: "neg"}), dtype="float64", backend="numpy"
     )
-    teacher.config = CONFIG.replace(id2label={0: "neg", 1: "pos"})
+    teacher.config = RANDOM.replace(id2label={0: "neg", 1: "pos"})
     assert Distillation(turned, {"soft": 1}, teacher=teacher).settings()["labels"] == [1, 0]
     teacher.config = turned.config
     assert "labels" not in Distillation(turned, {"soft": 1}, teacher=teacher).settings()
@@ -240,8 +215,8 @@ def test_the_order_of_labels_is_part_of_what_is_learnt(teacher):
 )
 @pytest.mark.parametrize("term", ["soft", "logits"])
 def test_labels_of_other_names_are_refused(teacher, names, refused, term):
-    teacher.config = CONFIG.replace(id2label={0: "neg", 1: "pos"})
-    config = CONFIG.replace(id2label=dict(enumerate(names)))
+    teacher.config = RANDOM.replace(id2label={0: "neg", 1: "pos"})
+    config = RANDOM.replace(id2label=dict(enumerate(names)))
     student = BertForSequenceClassification(config, dtype="float64", backend="numpy")
     Distillation(student, {"cosine": 1.0, "hard": 1.0}, teacher=teacher)  # compares no scores
     if refused is None:
@@ -253,7 +228,7 @@ def test_labels_of_other_names_are_refused(teacher, names, refused, term):
 
 def test_terms_of_scores_are_added_up_in_one_order(teacher, student):
     """Rounding depends on the order of three: that of a recipe must not matter."""
-    batch, weights = dataset().batch(np.arange(9)), {"hard": 0.3, "logits": 0.7, "soft": 1.1}
+    batch, weights = random_labelled().batch(np.arange(9)), {"hard": 0.3, "logits": 0.7, "soft": 1.1}
     turned = dict(reversed(weights.items()))
     one, other = (
         gradient(Distillation(student, terms, teacher=teacher), student, batch) for terms in (weights, turned)

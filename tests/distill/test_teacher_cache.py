@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import random_dataset
+from tiny import RANDOM, random_dataset
 
-from minidistil import BertConfig
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache, init_student
 from minidistil.errors import ConfigError, InputError, StorageError
 from minidistil.files import only_writer
@@ -20,20 +19,11 @@ from minidistil.model import (
 )
 from minidistil.train.settings import TrainSettings
 
-CONFIG = BertConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=12,
-    initializer_range=0.3,
-)
 QUIET = {"quiet": True}
 
 
 def teacher_of(cls, **options):
-    return cls(CONFIG, **{"dtype": "float64", "backend": "numpy", "seed": 1, **options})
+    return cls(RANDOM, **{"dtype": "float64", "backend": "numpy", "seed": 1, **options})
 
 
 @pytest.fixture

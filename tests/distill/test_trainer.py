@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from tiny import make_tokenizer, random_dataset
+from tiny import RANDOM, make_tokenizer, random_labelled
 
-from minidistil import BertConfig
 from minidistil.distill import DistillationTrainer, init_student
 from minidistil.errors import ConfigError, InputError
 from minidistil.losses import soft_label_kl
@@ -17,35 +16,9 @@ from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 
-CONFIG = BertConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=12,
-    initializer_range=0.3,
-)
-
-
-@pytest.fixture
-def teacher():
-    return BertForSequenceClassification(CONFIG, dtype="float64", backend="numpy", seed=1)
-
-
-@pytest.fixture
-def student(teacher):
-    student = init_student(teacher, [0, 2])
-    student.params.flat[:] += 0.05 * np.random.default_rng(0).standard_normal(student.params.flat.shape)
-    return student
-
-
-def dataset(n=20, seed=0):
-    return random_dataset(n, seed=seed, labels=np.random.default_rng(seed).integers(0, 2, n))
-
 
 def test_a_student_comes_closer_to_its_teacher(teacher, tmp_path):
-    data = dataset(64)
+    data = random_labelled(64)
     student = init_student(teacher, [0, 2])
     theirs = teacher.forward(data.batch(np.arange(64)))[0]["logits"]
 
@@ -74,7 +47,7 @@ def test_the_best_student_is_handed_back_beside_what_the_objective_learnt(teache
         return {"score": next(scores)}
 
     DistillationTrainer(
-        student, teacher, dataset(), settings=settings, weights={"soft": 1, "hidden": 1},
+        student, teacher, random_labelled(), settings=settings, weights={"soft": 1, "hidden": 1},
         out=tmp_path, evaluate=evaluate, quiet=True,
     ).train()  # fmt: skip
     np.testing.assert_array_equal(student.params["bert.encoder.layer.0.output.dense.weight"], seen[1])
@@ -89,16 +62,16 @@ def test_tokenizers_that_give_other_ids_are_refused(teacher, student, tmp_path):
     (tmp_path / "other" / "vocab.txt").write_text("\n".join(words) + "\n")
     theirs, settings = Tokenizer.from_pretrained(tmp_path / "other"), TrainSettings(max_steps=1)
     arguments = {"settings": settings, "quiet": True}
-    DistillationTrainer(student, teacher, dataset(), tokenizers=(ours, ours), **arguments)
+    DistillationTrainer(student, teacher, random_labelled(), tokenizers=(ours, ours), **arguments)
     with pytest.raises(ConfigError, match=f"token {len(words) - 2} is '{words[-2]}' there, '{words[-1]}'"):
-        DistillationTrainer(student, teacher, dataset(), tokenizers=(ours, theirs), **arguments)
+        DistillationTrainer(student, teacher, random_labelled(), tokenizers=(ours, theirs), **arguments)
 
 
 def test_texts_that_a_teacher_cannot_read_are_refused_at_once(student):
     short = BertForSequenceClassification(
-        CONFIG.replace(max_position_embeddings=5), dtype="float64", backend="numpy"
+        RANDOM.replace(max_position_embeddings=5), dtype="float64", backend="numpy"
     )
     with pytest.raises(InputError, match="the teacher takes 5 tokens, and the texts have up to 11"):
-        DistillationTrainer(student, short, dataset(), settings=TrainSettings(max_steps=1))
+        DistillationTrainer(student, short, random_labelled(), settings=TrainSettings(max_steps=1))
     with pytest.raises(InputError, match="the model takes 5 tokens"):
-        Trainer(short, ModelLoss(short), dataset(), settings=TrainSettings(max_steps=1))
+        Trainer(short, ModelLoss(short), random_labelled(), settings=TrainSettings(max_steps=1))
