@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidistil.arrays import Array
+from minidistil.arrays import Array, IntArray
 from minidistil.kernels.activations import BIAS
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.compile import reassociate
@@ -119,7 +118,7 @@ def linear_cross_entropy(
     weight: Weight,
     bias: Array,
     *,
-    labels: npt.NDArray[np.integer[Any]] | None = None,
+    labels: IntArray | None = None,
     label_scale: float = 1.0,
     teacher: LinearHead | TopKLogits | None = None,
     soft_scale: float = 1.0,

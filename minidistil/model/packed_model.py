@@ -349,7 +349,15 @@ class PackedModel:
         return self
 
     def train(self) -> Self:
-        """Undo `eval`, and bring parameters that were left in a file into memory: they may change now."""
+        """Undo `eval`, and bring parameters that were left in a file into memory: they may change now.
+
+        Raises
+        ------
+        UsageError
+            A precision for prediction alone.
+        """
+        if not self.precision.trains:
+            raise UsageError(f"{self.precision.name} is for prediction; train with dtype='float32'")
         self.params.unpack()
         return self
 

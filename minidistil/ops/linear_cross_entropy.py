@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from minidistil.arrays import Array
+from minidistil.arrays import Array, IntArray
 from minidistil.errors import InputError
 from minidistil.losses.base import integer_labels
 from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy
@@ -66,7 +65,7 @@ def linear_cross_entropy(
     weight: Array,
     bias: Array,
     *,
-    labels: npt.NDArray[np.integer[Any]] | None = None,
+    labels: IntArray | None = None,
     label_scale: float = 1.0,
     teacher: LinearHead | TopKLogits | None = None,
     soft_scale: float = 1.0,
@@ -133,7 +132,7 @@ def linear_cross_entropy(
 def rows_with_loss(
     tokens: int,
     words: int,
-    labels: npt.NDArray[np.integer[Any]] | None,
+    labels: IntArray | None,
     teacher: LinearHead | TopKLogits | None,
 ) -> Any:
     """Index of the tokens that need logits: with a teacher all, else those with a label. Checks its input."""
