@@ -45,7 +45,7 @@ class _Fields(type):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(metaclass=_Fields):
-    """What every family has; each has its own class, such as `BertConfig`.
+    """Config of a model: the fields of every family, of which each has a class, such as `BertConfig`.
 
     Attributes
     ----------

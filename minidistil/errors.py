@@ -94,7 +94,7 @@ class CheckpointError(MinidistilError):
 
 
 class MemoryLimitError(MinidistilError):
-    """What was asked for needs more memory than there is."""
+    """A request that needs more memory than there is."""
 
 
 class MissingAssetError(MinidistilError):

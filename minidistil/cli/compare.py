@@ -156,7 +156,7 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
 def activate(
     side: Side, given: Mapping[str, npt.NDArray[Any]], label: list[int] | None
 ) -> Mapping[str, npt.NDArray[Any]]:
-    """What a side has to show: what it computes, or what was saved of it."""
+    """Outputs of a side, computed or saved."""
     from minidistil.verify.compare import capture
 
     return side.saved if side.model is None else capture(side.model, given, label=label)

@@ -114,7 +114,7 @@ class Term:
         return ()
 
     def check(self, pair: Pair) -> None:
-        """Raises ConfigError where the two models do not fit."""
+        """Raise a ConfigError if the two models do not fit."""
 
     def specs(self, pair: Pair) -> list[ParameterSpec]:
         """Parameters of the term's own, trained beside the student's. There is a teacher."""

@@ -48,7 +48,7 @@ class Cache(NamedTuple):
 
 @dataclass(slots=True)
 class Context:
-    """What modules compute on, and how.
+    """Forward context: the batch, the backend, and the settings of a pass.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What calling a model returns."""
+"""Outputs of a model that is called with arrays."""
 
 from __future__ import annotations
 

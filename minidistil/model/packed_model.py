@@ -334,7 +334,7 @@ class PackedModel:
         return Losses(sums, douts)
 
     def loss_counts(self, batch: Batch) -> dict[str, int]:
-        """How many items each term of `losses` averages over, known before the forward pass."""
+        """Number of items that each term of `losses` averages over, known before the forward pass."""
         return {name: n for head in self.heads for name, n in head.counts(batch).items()}
 
     # Predicting and training

@@ -308,7 +308,7 @@ def draw_words(
 
 
 def _rings(weights: Float64, uniform: Float64) -> Float64:
-    """When each clock rings, [T]: never where there is no weight."""
+    """Time at which each clock rings, [T]: never without a weight."""
     rings = np.full(len(weights), np.inf)
     np.divide(-np.log(uniform), weights, out=rings, where=weights > 0)
     return rings

@@ -142,10 +142,6 @@ class Tokenizer(Vocabulary):
         other.model_max_length = model_max_length
         return other
 
-    def num_special_tokens(self, pair: bool) -> int:
-        """Number of [CLS], [SEP] and the like around a text, or around two."""
-        return len(self.frames[pair].ids)
-
     # Encoding
 
     def encode(

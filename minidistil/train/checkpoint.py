@@ -44,7 +44,7 @@ _LEFTOVER = re.compile(r"\.(checkpoint-[\d-]+|best|metrics)-[0-9a-f]{8}(\.jsonl)
 
 
 class Position(NamedTuple):
-    """How far a run is: optimiser steps done, and micro-batches since."""
+    """Progress of a run: optimiser steps done, and micro-batches since."""
 
     step: int
     micro: int = 0
@@ -181,7 +181,7 @@ def _checkpoints(run_dir: Path) -> list[tuple[Position, Path]]:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Defect of a checkpoint, or None."""
     try:
         expected = read_json(path / MANIFEST, CheckpointError).get("sha256")
         if not isinstance(expected, dict) or set(expected) != {MODEL, OPTIMIZER, STATE}:

@@ -1,4 +1,4 @@
-"""Where a run is, what it came to, and what makes it this run."""
+"""State, results and identity of a training run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Interval:
 
 @dataclass
 class TrainState:
-    """Where a run is: all that a checkpoint holds besides arrays. Counts begin at 0.
+    """Progress of a run: all that a checkpoint holds besides arrays. Counts begin at 0.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class TrainState:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """Results of a run.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ def fingerprint(
     model: Trainable,
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be of the same run: settings, data, first weights."""
+    """Identity of a run, equal for all its checkpoints: settings, data, first weights."""
     params = model.params
     labels = getattr(objective, "labels", None)
     if labels is not None and labels.class_weights is not None:

@@ -1,4 +1,4 @@
-"""Where a model lies: a directory here, or a repository of the Hugging Face hub, fetched and cached."""
+"""Location of a model: a directory, or a repository of the Hugging Face hub, fetched and cached."""
 
 from __future__ import annotations
 

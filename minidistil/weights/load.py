@@ -283,7 +283,7 @@ def _refuse_not_finite(
 
 
 def _equal(params: Parameters, name: str, checkpoint: Checkpoint, stored: str) -> bool:
-    """Whether a stored copy of a tied tensor says the same as the parameter that was loaded."""
+    """Compare a stored copy of a tied tensor with the loaded parameter."""
     with np.errstate(over="ignore"):
         return np.array_equal(params[name], np.asarray(checkpoint[stored], params.dtype))
 

@@ -30,7 +30,7 @@ WORDS = "embeddings.word_embeddings.weight"
 
 @dataclass(frozen=True)
 class Names:
-    """What a family calls its parts, in files.
+    """Names of the parts of a family in files.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What became of each tensor when a checkpoint was loaded."""
+"""Load report: the fate of each tensor of a checkpoint."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of each tensor. `str(report)` is for people, `report.to_dict()` for machines.
+    """Load report. `str(report)` is for people, `report.to_dict()` for machines.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class LoadReport:
 
 
 def same_dtype(stored: str, dtype: str) -> bool:
-    """Whether a dtype in the words of safetensors ("F32") is NumPy's ("float32")."""
+    """Compare a dtype of safetensors ("F32") with NumPy's ("float32")."""
     return dtype == stored.replace("F", "float")
 
 

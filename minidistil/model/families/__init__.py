@@ -121,14 +121,14 @@ def title_of(layers: Collection[str]) -> str | None:
 
 
 def names_of(kind: type[Model], config: ModelConfig) -> Names:
-    """What a class calls its parts, for files."""
+    """Names of the parts of a class, for files."""
     encoder = kind.encoder_of(config.replace(num_hidden_layers=1))
     first = {without_prefix(spec.name, kind.base).partition(".")[0] for spec in encoder.specs()}
     return Names(kind.title, kind.base, first, kind.layer_prefix, title_of, head_units, config.key)
 
 
 def unit_of(name: str, base: str) -> str:
-    """What a head's parameter belongs to, such as "classifier": a file holds all of a unit or nothing."""
+    """Unit of a head's parameter, such as "classifier": a file holds all of a unit or nothing."""
     match = UNIT.match(name.removeprefix(base + "."))
     return "" if match is None else match[0]
 

@@ -201,7 +201,7 @@ def _cut(offsets: Int64, size: int) -> tuple[Int64, npt.NDArray[np.int32], Int64
 
 
 def _count(corpus: Corpus, starts: Int64, sizes: npt.NDArray[np.int32], token: int) -> Int64:
-    """How often a token occurs in each of some stretches that adjoin, [c]."""
+    """Count a token in each of some adjoining stretches, [c]."""
     counts = np.zeros(len(starts), np.int64)
     for i in range(0, len(starts), CHUNKS):
         begin, last = starts[i], min(i + CHUNKS, len(starts)) - 1

@@ -269,7 +269,7 @@ class SourceReader:
 
 
 def _cut(raw: bytes) -> int:
-    """Where to cut a line that goes on: before its last space, else between two characters. At least 1."""
+    """Position to cut a line that goes on: before its last space, else between characters. At least 1."""
     space = max(raw.rfind(b" ", 1), raw.rfind(b"\t", 1))
     if space > 0:
         return space

@@ -111,7 +111,7 @@ def encode_corpus(
 
 @dataclass
 class _State:
-    """What progress.json holds besides the plan: how much is safely written, and where to go on."""
+    """Content of progress.json besides the plan: what is safely written, and where to go on."""
 
     tokens: int = 0
     documents: int = 0
@@ -275,7 +275,7 @@ def _blocks(path: Path, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def _difference(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """Which part of the plan has changed, in words."""
+    """Name the part of the plan that has changed."""
     for part, words in (("version", "its format is another"), ("tokenizer", "the tokenizer was another")):
         if before.get(part) != plan[part]:
             return words
