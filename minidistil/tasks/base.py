@@ -62,6 +62,12 @@ class Predictor:
 class Task(ABC):
     """A task that a model can be evaluated on. One object stands for one: a kind, its columns and names.
 
+    Parameters
+    ----------
+    data : DataSettings
+    settings : settings_type
+        Of this task alone, if it has some.
+
     Attributes
     ----------
     kind : str
@@ -69,7 +75,7 @@ class Task(ABC):
     data_settings : tuple of str
         The fields of `DataSettings` that count for it; `named_task` refuses others.
     settings_type : type or None
-        A dataclass of settings that only this task has; the class then takes one after the data's.
+        A dataclass of settings that only this task has.
     files : int
         Most files that a set of examples may be in.
     main_metric : str
@@ -84,6 +90,13 @@ class Task(ABC):
     files: ClassVar[int] = 1
     main_metric: str
     lower_is_better: ClassVar[tuple[str, ...]] = ()
+    data: DataSettings
+    settings: Any
+
+    def __init__(self, data: DataSettings | None = None, settings: Any = None) -> None:
+        self.data, self.settings = data or DataSettings(), settings
+        if settings is None and self.settings_type is not None:
+            self.settings = self.settings_type()
 
     @abstractmethod
     def read(self, path: str | Path) -> Any:
@@ -165,8 +178,6 @@ class TrainableTask(PredictingTask):
         Most tokens of an example in training, unless `data` says.
     default_length : int or None
         Most tokens of an example for a model whose training is not known; None: all that it takes.
-    data : DataSettings
-        Of which `max_length` counts for all.
     """
 
     head: ClassVar[str]
@@ -175,7 +186,6 @@ class TrainableTask(PredictingTask):
     default_training_length: ClassVar[int] = 128
     problem_type: str | None = None
     default_length: ClassVar[int | None] = None
-    data: DataSettings
 
     setup: ClassVar[tuple[str, ...]] = ("max_length",)
 
@@ -218,7 +228,7 @@ class TrainableTask(PredictingTask):
     @classmethod
     def of_model(cls, model: Model, data: DataSettings) -> TrainableTask:
         """The task that a model's config says it has learnt."""
-        return cls(data)  # type: ignore[call-arg]
+        return cls(data)
 
     def predictor(self, model: Model, tokenizer: Tokenizer) -> Predictor:
         """The task with a model."""

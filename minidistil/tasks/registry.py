@@ -200,9 +200,10 @@ def named_task(
     kind = entry.load()
     if kind.settings_type is None and settings:
         raise ConfigError(f"there is no setting task.{next(iter(settings))}: {name} has none of its own")
-    own = [] if kind.settings_type is None else [build(kind.settings_type, settings or {}, "", "task")]
-    found = NamedData(**{**values, **known}, known=tuple(known))
-    task = kind(found, *own, **entry.options)  # type: ignore[call-arg]
+    own = {}
+    if kind.settings_type is not None:
+        own["settings"] = build(kind.settings_type, settings or {}, "", "task")
+    task = kind(NamedData(**{**values, **known}, known=tuple(known)), **own, **entry.options)
     for key in said:
         if key not in task.data_settings:
             counts = ", ".join(f"data.{key}" for key in task.data_settings) or "none"

@@ -93,8 +93,8 @@ class ClassificationTask(TrainableTask):
         names: Mapping[str, str] | None = None,
         main_metric: str | None = None,
     ) -> None:
-        self.data, self.names = data or DataSettings(), FileLabels(names or {})
-        self.settings = settings or ClassificationSettings()
+        super().__init__(data, settings or ClassificationSettings())
+        self.names = FileLabels(names or {})
         self.main_metric, self.problem_type = main_metric or self.usual_metric, TYPES[self.problem]
         self._warned = False
         if not self.data.separator:

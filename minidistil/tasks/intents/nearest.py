@@ -208,7 +208,7 @@ class NearestTask(PredictingTask):
         if entries is None:
             raise UsageError(f"{cls.kind} needs entries, texts to compare with: --entries FILE")
         own = {key: options.pop(key) for key in cls.own if key in options}
-        task = cls(settings=cls.settings_type(**own))  # type: ignore[call-arg]
+        task = cls(settings=cls.settings_type(**own))
         read = task.read_entries if isinstance(entries, (str, Path)) else task.examples_of
         examples = read(entries)
         encoder = SentenceEncoder.from_pretrained(path_or_id, **options)

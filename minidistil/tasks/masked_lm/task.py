@@ -16,7 +16,6 @@ from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
-from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inputs import Shown
 from minidistil.tasks.masked_lm.fill import Filling, FillMask, word_scores
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -65,10 +64,8 @@ class MaskedLMTask(TrainableTask):
     template = "fill-mask"
     default_length = 128
     lower_is_better = ("masked_lm", "perplexity")
-
-    def __init__(self, data: DataSettings | None = None, settings: MaskedLMSettings | None = None) -> None:
-        self.data, self.settings = data or DataSettings(), settings or MaskedLMSettings()
-        self.main_metric = "perplexity"
+    main_metric = "perplexity"
+    settings: MaskedLMSettings
 
     def read(self, path: str | Path) -> Examples:
         return replace(self.data.read(path), pairs=None, labels=None)

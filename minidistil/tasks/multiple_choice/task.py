@@ -19,7 +19,6 @@ from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
-from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
 from minidistil.tasks.multiple_choice.swag import ChoiceRow, Choices, choice_row, read_choices
@@ -69,10 +68,7 @@ class MultipleChoiceTask(TrainableTask):
     does = "choose"
     options = ("choices", "no_truncation")
     template = "multiple-choice"
-
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data = data or DataSettings()
-        self.main_metric = "accuracy"
+    main_metric = "accuracy"
 
     def read(self, path: str | Path) -> Choices:
         d = self.data

@@ -16,7 +16,6 @@ from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.model import Model
 from minidistil.tasks.base import Predictor, TrainableTask
-from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import read_windows
 from minidistil.tasks.inputs import Input, Shown, read_table, with_origins
 from minidistil.tasks.question_answering.spans import Answers, answer_positions, decode_answers
@@ -51,10 +50,8 @@ class QuestionAnsweringTask(TrainableTask):
     template = "question-answering"
     default_training_length = 384
     default_length = 384
-
-    def __init__(self, data: DataSettings | None = None) -> None:
-        self.data = data or DataSettings()
-        self.main_metric, self._labelled, self._empty = "f1", True, False
+    main_metric = "f1"
+    _labelled, _empty = True, False
 
     def read(self, path: str | Path) -> Questions:
         return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)

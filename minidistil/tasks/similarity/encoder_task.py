@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.tasks.base import Task
-from minidistil.tasks.data import DataSettings
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,3 @@ class EncoderTask(Task):
     """
 
     settings_type: ClassVar[type[Any]] = EncoderSettings
-
-    def __init__(self, data: DataSettings | None = None, settings: Any = None) -> None:
-        self.data, self.settings = data or DataSettings(), settings or self.settings_type()

@@ -26,7 +26,6 @@ from minidistil.metrics import rouge_scores
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
-from minidistil.tasks.data import DataSettings
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.inputs import Input, Shown, with_origins
 from minidistil.tasks.summarization.documents import Documents, read_documents
@@ -68,11 +67,8 @@ class SummarizationTask(TrainableTask):
     whole_documents = True
     template = "summarization"
     default_training_length = 512
-
-    def __init__(self, data: DataSettings | None = None, settings: SummarySettings | None = None) -> None:
-        self.data = data or DataSettings()
-        self.settings = settings or SummarySettings()
-        self.main_metric = "rouge1"
+    main_metric = "rouge1"
+    settings: SummarySettings
 
     @classmethod
     def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:

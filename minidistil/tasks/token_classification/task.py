@@ -66,10 +66,11 @@ class TokenClassificationTask(TrainableTask):
     setup = ("max_length", "scheme")
     options = ("aggregation",)
     template = "token-classification"
+    main_metric = "f1"
+    _labelled = True
 
     def __init__(self, data: DataSettings | None = None) -> None:
-        self.data = data or DataSettings()
-        self.main_metric, self._labelled = "f1", True
+        super().__init__(data)
         if self.data.scheme is not None:
             check_scheme(self.data.scheme)
 
