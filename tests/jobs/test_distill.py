@@ -246,31 +246,6 @@ def test_a_narrower_student_by_what_the_text_shows(place, tmp_path):
     assert not np.array_equal(student.params.flat, other.params.flat)
 
 
-def test_a_plan_is_of_the_run_itself(place, tmp_path, capsys):
-    teacher, text = str(place / "teacher" / "model"), str(place / "text")
-    changes = [x for change in (*DISTIL, "train.epochs=40") for x in ("--set", change)]
-    arguments = ["plan", "-q", "--teacher", teacher, "--corpus", text, *changes]
-    assert main([*arguments, "--json"]) == 0
-    plan = json.loads(capsys.readouterr().out)
-    job = distil(place, tmp_path / "run")
-    assert plan["sequences"] == len(job.text.split.train)
-    assert plan["steps"] == 40 * -(-plan["sequences"] // 16)
-    assert plan["tokens"] == pytest.approx(job.text.corpus.num_tokens, rel=0.01)
-    assert plan["training"] == pytest.approx(plan["steps"] * plan["seconds_per_step"])
-    assert plan["memory"]["total"] > 0
-    parameters = job.first_model().params.nbytes
-    assert plan["disk"] > 10 * parameters
-    assert main(arguments) == 0
-    assert "steps   " in capsys.readouterr().out
-    for bad in (
-        ["plan"],
-        ["plan", teacher, "--corpus", text],
-        ["plan", "--corpus", text],
-        ["plan", teacher, "--set", "a.b=1"],
-    ):
-        assert main(bad) == 2
-
-
 @pytest.mark.parametrize("content", ["[]", "{", '{"layers": 6}', '{"layers": "x", "parameters": []}', None])
 def test_a_damaged_measurement_is_made_again(student, place, tmp_path, content):
     shutil.copytree(place / "student", tmp_path / "run")
