@@ -259,7 +259,7 @@ class PackedModel:
         Raises
         ------
         UsageError
-            An output that there is not; a cache or an arena of another model.
+            An output that there is not; a cache or gradients of another model.
         InputError
             A gradient of another shape than its output.
         """
@@ -313,7 +313,7 @@ class PackedModel:
         Raises
         ------
         UsageError
-            A model without a loss, an unknown term, an arena of another model.
+            A model without a loss, an unknown term, gradients of another model.
         InputError
             Targets that are missing, or of another shape, dtype or range; outputs of another batch.
         """

@@ -1,4 +1,4 @@
-"""AdamW over an arena: which ranges of the flat array decay, which do not, which stand still."""
+"""AdamW over the flat array of parameters: ranges that decay, that do not, and that stand still."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Segment(NamedTuple):
 
 
 def segments(params: Parameters, frozen: Set[str] = frozenset()) -> list[Segment]:
-    """The arena cut into as few ranges as possible, padding included."""
+    """The flat array cut into as few ranges as possible, padding included."""
     found: list[Segment] = []
     for spec in params.specs:
         start = params.offsets[spec.name]
@@ -112,7 +112,9 @@ class AdamW:
 
     def state(self) -> dict[str, Array]:
         """Both moments of every trained parameter, as "m.NAME" and "v.NAME" (views)."""
-        return {f"{key}.{name}": arena[name] for key, arena in self._moments() for name in self.trained}
+        return {
+            f"{key}.{name}": parameters[name] for key, parameters in self._moments() for name in self.trained
+        }
 
     def load_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take over what `state` gave, after `steps` updates.
@@ -122,9 +124,9 @@ class AdamW:
         CheckpointError
             A moment is missing or has another shape.
         """
-        for key, arena in self._moments():
+        for key, parameters in self._moments():
             for name in self.trained:
-                copy_into(arena[name], state, f"{key}.{name}")
+                copy_into(parameters[name], state, f"{key}.{name}")
         self.steps = steps
 
     def _moments(self) -> tuple[tuple[str, Parameters], tuple[str, Parameters]]:

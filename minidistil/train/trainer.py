@@ -362,14 +362,14 @@ class Trainer:
         state = self.state
         if state.position == self._saved_at:
             return
-        arenas = {
+        state_of = {
             "parameter": self.model.params,
             "moment m of": self.optimizer.m,
             "moment v of": self.optimizer.v,
         }
-        for what, arena in arenas.items():
-            if not math.isfinite(self.model.backend.global_norm(arena.flat)):
-                raise TrainingError(self._trouble(f"{what} {_first_not_finite(arena)} is not finite"))
+        for what, parameters in state_of.items():
+            if not math.isfinite(self.model.backend.global_norm(parameters.flat)):
+                raise TrainingError(self._trouble(f"{what} {_first_not_finite(parameters)} is not finite"))
         optimizer = self.optimizer.state()
         if state.micro:
             optimizer |= {f"grad.{name}": self.grads[name] for name in self.optimizer.trained}
@@ -426,8 +426,8 @@ class Trainer:
         )
         clues = [
             f"the first {kind} that is not finite: {name}"
-            for kind, arena in (("parameter", self.model.params), ("gradient", self.grads))
-            if (name := _first_not_finite(arena)) is not None
+            for kind, parameters in (("parameter", self.model.params), ("gradient", self.grads))
+            if (name := _first_not_finite(parameters)) is not None
         ]
         kept = (
             f"The last good checkpoint is {self._saved}"
@@ -437,5 +437,5 @@ class Trainer:
         return f"{where}: {'; '.join([what, *clues])}. {kept}; try a smaller learning rate, or clipping"
 
 
-def _first_not_finite(arena: Parameters) -> str | None:
-    return next((name for name, values in arena.items() if not np.isfinite(values).all()), None)
+def _first_not_finite(parameters: Parameters) -> str | None:
+    return next((name for name, values in parameters.items() if not np.isfinite(values).all()), None)

@@ -193,9 +193,9 @@ def test_projections_learn_beside_the_student_and_are_not_saved_with_it(tmp_path
     assert added == {"distillation.hidden.1.weight", "distillation.hidden.2.weight"}
     assert all(student.params[name].shape == (12, 8) and student.params[name].any() for name in added)
     assert all((student.params[name] == values).all() for name, values in before.items())
-    arena = student.params
+    parameters = student.params
     Distillation(student, {"hidden": 1.0}, teacher=teacher)  # a second objective finds them there
-    assert student.params is arena, "nothing is copied without need"
+    assert student.params is parameters, "nothing is copied without need"
     student.save_pretrained(tmp_path / "student")
     again = BertForSequenceClassification.from_pretrained(tmp_path / "student", strict=True)
     assert set(again.params) == set(before)

@@ -165,9 +165,10 @@ def test_a_file_that_changes_while_it_is_loaded(directory, change, monkeypatch):
 
 
 def test_asking_whether_a_parameter_exists_makes_nothing():
-    arena = Parameters(MODELS["BertModel"].specs(BertConfig(**SIZES)), allocate=False)
+    parameters = Parameters(MODELS["BertModel"].specs(BertConfig(**SIZES)), allocate=False)
     assert (
-        "encoder.layer.0.output.dense.weight" in arena or "bert.encoder.layer.0.output.dense.weight" in arena
+        "encoder.layer.0.output.dense.weight" in parameters
+        or "bert.encoder.layer.0.output.dense.weight" in parameters
     )
-    assert "nothing" not in arena
-    assert not arena._views
+    assert "nothing" not in parameters
+    assert not parameters._views

@@ -1,4 +1,4 @@
-"""AdamW over an arena: who decays, who stands still, and what is saved."""
+"""AdamW over an parameters: who decays, who stands still, and what is saved."""
 
 import numpy as np
 import pytest
@@ -20,10 +20,10 @@ SPECS = [
 
 
 def ones():
-    arena = Parameters(SPECS, "float64")
-    for name in arena:
-        arena[name][...] = 1
-    return arena
+    parameters = Parameters(SPECS, "float64")
+    for name in parameters:
+        parameters[name][...] = 1
+    return parameters
 
 
 def test_weights_and_embeddings_decay_and_nothing_else():
@@ -35,11 +35,11 @@ def test_weights_and_embeddings_decay_and_nothing_else():
 
 
 def test_neighbours_with_the_same_settings_are_one_segment():
-    arena = ones()
-    parts = segments(arena)
+    parameters = ones()
+    parts = segments(parameters)
     assert [(s.trained, s.decays) for s in parts] == [(True, True), (True, False), (True, True)]
-    assert parts[0] == (0, arena.offsets["table"] + 12, True, True)
-    parts = segments(arena, {"table", "a.bias"})
+    assert parts[0] == (0, parameters.offsets["table"] + 12, True, True)
+    parts = segments(parameters, {"table", "a.bias"})
     assert [(s.trained, s.decays) for s in parts] == [
         (True, True),
         (False, False),
@@ -61,7 +61,7 @@ def test_frozen_parameters_stand_still_and_do_not_count_in_the_norm():
     assert not any("table" in name for name in optimizer.state())
 
 
-def test_padding_of_the_arena_stays_zero():
+def test_padding_of_the_flat_array_stays_zero():
     params = ones()
     optimizer = AdamW(params, ops, lr=0.1, weight_decay=0.5)
     optimizer.step(ones())

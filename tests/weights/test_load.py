@@ -1,4 +1,4 @@
-"""Loading into an arena: what is filled, what is reported, what is refused."""
+"""Loading into an parameters: what is filled, what is reported, what is refused."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def encoder(layers=2):
     return shapes
 
 
-def arena_of(shapes, dtype="float32"):
+def parameters_of(shapes, dtype="float32"):
     keys = {WORD: "vocab_size", "bert.embeddings.position_embeddings.weight": "max_position_embeddings"}
     specs = [ParameterSpec(name, shape, "weight", key=keys.get(name)) for name, shape in shapes.items()]
-    arena = Parameters(specs, dtype)
-    for view in arena.values():
+    parameters = Parameters(specs, dtype)
+    for view in parameters.values():
         view[...] = -7  # what a parameter that is not loaded keeps
-    return arena
+    return parameters
 
 
 def tensors_of(shapes, dtype=np.float32):
@@ -54,9 +54,9 @@ def tensors_of(shapes, dtype=np.float32):
     return {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def load(tmp_path, arena, tensors, *, names=BERT, tied=TIED, **options):
+def load(tmp_path, parameters, tensors, *, names=BERT, tied=TIED, **options):
     write_raw(tmp_path / "model.safetensors", tensors)
-    return load_into(arena, open_checkpoint(tmp_path), names=names, tied=tied, **options)
+    return load_into(parameters, open_checkpoint(tmp_path), names=names, tied=tied, **options)
 
 
 def bare(tensors):
@@ -69,10 +69,10 @@ def absences(items):
 
 def test_everything_fits(tmp_path):
     shapes = encoder() | MLM
-    arena, tensors = arena_of(shapes), tensors_of(shapes)
-    report = load(tmp_path, arena, tensors, strict=True)
+    parameters, tensors = parameters_of(shapes), tensors_of(shapes)
+    report = load(tmp_path, parameters, tensors, strict=True)
     for name, array in tensors.items():
-        np.testing.assert_array_equal(arena[name], array)
+        np.testing.assert_array_equal(parameters[name], array)
     assert report.loaded == tuple(shapes)
     assert report.ok
     assert report.complete
@@ -80,14 +80,14 @@ def test_everything_fits(tmp_path):
     assert str(report) == f"{tmp_path / 'model.safetensors'}: {len(shapes)} tensors loaded"
 
 
-def test_the_arena_is_a_copy_and_its_padding_stays_zero(tmp_path):
-    arena = arena_of(encoder())
-    load(tmp_path, arena, tensors_of(encoder()))
-    assert arena.flat.flags.writeable
-    used = sum(np.count_nonzero(view) for view in arena.values())
-    assert np.count_nonzero(arena.flat) == used
+def test_the_flat_array_is_a_copy_and_its_padding_stays_zero(tmp_path):
+    parameters = parameters_of(encoder())
+    load(tmp_path, parameters, tensors_of(encoder()))
+    assert parameters.flat.flags.writeable
+    used = sum(np.count_nonzero(view) for view in parameters.values())
+    assert np.count_nonzero(parameters.flat) == used
     before = (tmp_path / "model.safetensors").read_bytes()
-    arena.flat[...] += 1
+    parameters.flat[...] += 1
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
@@ -95,10 +95,10 @@ def test_the_arena_is_a_copy_and_its_padding_stays_zero(tmp_path):
 @pytest.mark.parametrize("model_is_bare", [True, False])
 def test_base_prefix_on_either_side(tmp_path, file_is_bare, model_is_bare):
     shapes, tensors = encoder() | POOLER, tensors_of(encoder() | POOLER)
-    arena = arena_of(bare(shapes) if model_is_bare else shapes)
-    report = load(tmp_path, arena, bare(tensors) if file_is_bare else tensors, tied={}, strict=True)
+    parameters = parameters_of(bare(shapes) if model_is_bare else shapes)
+    report = load(tmp_path, parameters, bare(tensors) if file_is_bare else tensors, tied={}, strict=True)
     for name, array in (bare(tensors) if model_is_bare else tensors).items():
-        np.testing.assert_array_equal(arena[name], array)
+        np.testing.assert_array_equal(parameters[name], array)
     assert report.converted == ()
 
 
@@ -109,10 +109,10 @@ def test_legacy_names_and_buffers(tmp_path):
         for name, array in tensors.items()
     }
     legacy["bert.embeddings.position_ids"] = np.arange(5)[None]
-    arena = arena_of(encoder() | MLM)
-    report = load(tmp_path, arena, legacy, strict=True)
+    parameters = parameters_of(encoder() | MLM)
+    report = load(tmp_path, parameters, legacy, strict=True)
     for name, array in tensors.items():
-        np.testing.assert_array_equal(arena[name], array)
+        np.testing.assert_array_equal(parameters[name], array)
     assert {c.stored_name for c in report.converted} == {n for n in legacy if n.endswith(("gamma", "beta"))}
     assert "renamed: 5 tensors with old names, such as bert.embeddings.LayerNorm.gamma -> " in str(report)
 
@@ -127,23 +127,25 @@ def test_dtypes_convert(tmp_path, stored, ours):
     else:
         dtype = {"F64": np.float64, "F32": np.float32, "F16": np.float16}[stored]
         expected = tensors = {name: array.astype(dtype) for name, array in values.items()}
-    arena = arena_of(encoder(), ours)
-    report = load(tmp_path, arena, tensors)
+    parameters = parameters_of(encoder(), ours)
+    report = load(tmp_path, parameters, tensors)
     for name, array in expected.items():
-        np.testing.assert_array_equal(arena[name], array.astype(ours))
+        np.testing.assert_array_equal(parameters[name], array.astype(ours))
     same = stored == "F" + ours[-2:]
     assert len(report.converted) == (0 if same else len(tensors))
     assert (f"converted: {len(tensors)} tensors from {stored} to {ours}" in str(report)) is not same
 
 
 def test_new_head_on_a_pretrained_encoder(tmp_path):
-    arena = arena_of(encoder() | POOLER | CLASSIFIER)
-    report = load(tmp_path, arena, tensors_of(encoder() | MLM | {"cls.seq_relationship.bias": (2,)}), tied={})
+    parameters = parameters_of(encoder() | POOLER | CLASSIFIER)
+    report = load(
+        tmp_path, parameters, tensors_of(encoder() | MLM | {"cls.seq_relationship.bias": (2,)}), tied={}
+    )
     assert absences(report.missing) == dict.fromkeys(POOLER | CLASSIFIER, True)
     assert absences(report.unexpected) == dict.fromkeys([*MLM, "cls.seq_relationship.bias"], True)
     assert report.ok
     assert not report.complete
-    assert (arena["classifier.weight"] == -7).all()
+    assert (parameters["classifier.weight"] == -7).all()
     text = str(report)
     assert "  newly initialised: classifier.weight, classifier.bias (the file has no classifier)" in text
     assert "  not used: cls.seq_relationship.bias (this model has no cls.seq_relationship)" in text
@@ -151,9 +153,9 @@ def test_new_head_on_a_pretrained_encoder(tmp_path):
 
 
 def test_half_a_head_and_a_stranger_are_not_expected(tmp_path):
-    arena = arena_of(encoder() | CLASSIFIER)
+    parameters = parameters_of(encoder() | CLASSIFIER)
     strangers = {"mystery.scale": (1,), "classifier.scale": (1,)}
-    report = load(tmp_path, arena, tensors_of(encoder() | {"classifier.weight": (2, 4)} | strangers))
+    report = load(tmp_path, parameters, tensors_of(encoder() | {"classifier.weight": (2, 4)} | strangers))
     assert absences(report.missing) == {"classifier.bias": False}
     assert absences(report.unexpected) == dict.fromkeys(strangers, False)
     assert not report.ok
@@ -166,56 +168,56 @@ def test_strict_takes_nothing_less_than_an_exact_match(tmp_path):
     with pytest.raises(
         WeightsError, match=r"strict loading asks for an exact match, but\n.*\n  not used: bert.pooler"
     ):
-        load(tmp_path, arena_of(encoder()), tensors_of(encoder() | POOLER), strict=True)
+        load(tmp_path, parameters_of(encoder()), tensors_of(encoder() | POOLER), strict=True)
     with pytest.raises(WeightsError, match=r"strict loading .*\n.*\n  newly initialised: bert.pooler"):
-        load(tmp_path, arena_of(encoder() | POOLER), tensors_of(encoder()), strict=True)
+        load(tmp_path, parameters_of(encoder() | POOLER), tensors_of(encoder()), strict=True)
 
 
 def test_tied_copy_that_agrees_is_ignored(tmp_path):
     tensors = tensors_of(encoder() | MLM)
     tensors["cls.predictions.decoder.weight"] = tensors[WORD].astype(np.float64)
     tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"]
-    report = load(tmp_path, arena_of(encoder() | MLM), tensors, strict=True)
+    report = load(tmp_path, parameters_of(encoder() | MLM), tensors, strict=True)
     assert report.overridden == ()
 
 
 def test_tied_copy_is_compared_after_conversion(tmp_path):
     tensors = tensors_of(encoder() | MLM, np.float64)
     tensors["cls.predictions.decoder.weight"] = tensors[WORD]
-    assert load(tmp_path, arena_of(encoder() | MLM), tensors).overridden == ()
+    assert load(tmp_path, parameters_of(encoder() | MLM), tensors).overridden == ()
 
 
 def test_tied_copy_that_differs_is_reported(tmp_path):
     tensors = tensors_of(encoder() | MLM)
     tensors["cls.predictions.decoder.weight"] = tensors[WORD] + np.float32(1e-3)
-    arena = arena_of(encoder() | MLM)
-    report = load(tmp_path, arena, tensors)
-    np.testing.assert_array_equal(arena[WORD], tensors[WORD])
+    parameters = parameters_of(encoder() | MLM)
+    report = load(tmp_path, parameters, tensors)
+    np.testing.assert_array_equal(parameters[WORD], tensors[WORD])
     assert report.overridden == ("cls.predictions.decoder.weight",)
     assert not report.ok
     assert "! not used: cls.predictions.decoder.weight (differs from the parameter it is tied to)" in str(
         report
     )
     with pytest.raises(WeightsError, match="strict"):
-        load(tmp_path, arena, tensors, strict=True)
+        load(tmp_path, parameters, tensors, strict=True)
 
 
 def test_tied_copy_stands_in_for_a_parameter_that_is_not_stored(tmp_path):
     tensors = tensors_of(encoder() | MLM)
     renamed = {source: alias for alias, source in TIED.items()}
-    arena = arena_of(encoder() | MLM)
-    report = load(tmp_path, arena, {renamed.get(n, n): a for n, a in tensors.items()}, strict=True)
+    parameters = parameters_of(encoder() | MLM)
+    report = load(tmp_path, parameters, {renamed.get(n, n): a for n, a in tensors.items()}, strict=True)
     for name, array in tensors.items():
-        np.testing.assert_array_equal(arena[name], array)
+        np.testing.assert_array_equal(parameters[name], array)
     assert {c.stored_name for c in report.converted} == set(TIED)
 
 
 def test_untied_decoder_is_a_parameter(tmp_path):
     shapes = encoder() | MLM | {"cls.predictions.decoder.weight": (7, 4)}
-    arena, tensors = arena_of(shapes), tensors_of(shapes)
-    load(tmp_path, arena, tensors, strict=True)
+    parameters, tensors = parameters_of(shapes), tensors_of(shapes)
+    load(tmp_path, parameters, tensors, strict=True)
     np.testing.assert_array_equal(
-        arena["cls.predictions.decoder.weight"], tensors["cls.predictions.decoder.weight"]
+        parameters["cls.predictions.decoder.weight"], tensors["cls.predictions.decoder.weight"]
     )
 
 
@@ -232,13 +234,13 @@ def test_another_number_of_layers(tmp_path, in_file, in_config):
 def test_hole_in_the_encoder(tmp_path):
     tensors = tensors_of(encoder())
     del tensors["bert.encoder.layer.1.output.LayerNorm.weight"], tensors[WORD]
-    arena = arena_of(encoder())
+    parameters = parameters_of(encoder())
     message = (
         "lacks 2 tensors of the encoder: bert.embeddings.word_embeddings.weight, bert.encoder.layer.1.output"
     )
     with pytest.raises(WeightsError, match=message):
-        load(tmp_path, arena, tensors, tied={})
-    assert (arena[WORD] == -7).all()
+        load(tmp_path, parameters, tensors, tied={})
+    assert (parameters[WORD] == -7).all()
 
 
 def test_encoder_tensor_without_a_place(tmp_path):
@@ -246,7 +248,7 @@ def test_encoder_tensor_without_a_place(tmp_path):
     with pytest.raises(
         WeightsError, match=r"holds 1 that the model has no place for: bert.embeddings.token_type"
     ):
-        load(tmp_path, arena_of(encoder()), tensors)
+        load(tmp_path, parameters_of(encoder()), tensors)
 
 
 def test_other_families_are_named(tmp_path):
@@ -261,9 +263,9 @@ def test_other_families_are_named(tmp_path):
     strange = {f"roberta.{name}": array for name, array in bare(tensors_of(encoder())).items()}
     message = "lacks 8 tensors of the encoder: .* and holds 8 .*: roberta.embeddings"
     with pytest.raises(WeightsError, match=message):
-        load(tmp_path, arena_of(encoder()), strange)
+        load(tmp_path, parameters_of(encoder()), strange)
     with pytest.raises(WeightsError, match="lacks 8 tensors of the encoder"):
-        load(tmp_path, arena_of(encoder()), {})
+        load(tmp_path, parameters_of(encoder()), {})
 
 
 @pytest.mark.parametrize(
@@ -291,22 +293,22 @@ def test_other_families_are_named(tmp_path):
 )
 def test_shapes_that_do_not_fit(tmp_path, name, shape, hint):
     tensors = tensors_of(encoder() | CLASSIFIER) | tensors_of({name: shape})
-    arena = arena_of(encoder() | CLASSIFIER)
+    parameters = parameters_of(encoder() | CLASSIFIER)
     with pytest.raises(WeightsError, match=f"tensor '{name}' has shape .*{hint}"):
-        load(tmp_path, arena, tensors)
-    assert (arena[WORD] == -7).all()  # nothing was copied
+        load(tmp_path, parameters, tensors)
+    assert (parameters[WORD] == -7).all()  # nothing was copied
 
 
 def test_a_classifier_for_other_labels_may_start_anew(tmp_path):
-    arena = arena_of(encoder() | CLASSIFIER)
+    parameters = parameters_of(encoder() | CLASSIFIER)
     tensors = tensors_of(encoder() | {"classifier.weight": (3, 4), "classifier.bias": (3,)})
-    report = load(tmp_path, arena, tensors, ignore_mismatched=True)
+    report = load(tmp_path, parameters, tensors, ignore_mismatched=True)
     assert absences(report.missing) == dict.fromkeys(CLASSIFIER, True)
     assert report.missing[0].reason == "its shape in the file is [3, 4], here [2, 4]"
     assert report.ok
-    assert (arena["classifier.bias"] == -7).all()
+    assert (parameters["classifier.bias"] == -7).all()
     with pytest.raises(WeightsError, match="vocab_size"):
-        load(tmp_path, arena, tensors | tensors_of({WORD: (9, 4)}), ignore_mismatched=True)
+        load(tmp_path, parameters, tensors | tensors_of({WORD: (9, 4)}), ignore_mismatched=True)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -316,7 +318,7 @@ def test_nan_and_inf_are_refused(tmp_path, bad):
     with pytest.raises(
         WeightsError, match=rf"'{WORD}' \(F32\) holds 1 values that are NaN or Inf .*\[3, 1\]"
     ):
-        load(tmp_path, arena_of(encoder()), tensors)
+        load(tmp_path, parameters_of(encoder()), tensors)
 
 
 def test_overflow_on_the_way_to_float32_is_refused(tmp_path):
@@ -325,27 +327,27 @@ def test_overflow_on_the_way_to_float32_is_refused(tmp_path):
     with pytest.raises(
         WeightsError, match=r"\(F64\) holds 1 values that are NaN or Inf in float32, .*\[0, 2\]"
     ):
-        load(tmp_path, arena_of(encoder()), tensors)
-    load(tmp_path, arena_of(encoder(), "float64"), tensors)
+        load(tmp_path, parameters_of(encoder()), tensors)
+    load(tmp_path, parameters_of(encoder(), "float64"), tensors)
 
 
 def test_integers_are_refused(tmp_path):
     tensors = tensors_of(encoder()) | {WORD: np.zeros((7, 4), np.int64)}
     with pytest.raises(WeightsError, match=f"tensor '{WORD}' is I64; .*quantised"):
-        load(tmp_path, arena_of(encoder()), tensors)
+        load(tmp_path, parameters_of(encoder()), tensors)
 
 
 def test_two_claims_to_one_parameter(tmp_path):
     tensors = tensors_of(encoder())
     tensors["bert.embeddings.LayerNorm.gamma"] = tensors["bert.embeddings.LayerNorm.weight"]
     with pytest.raises(WeightsError, match=r"both claim to be bert.embeddings.LayerNorm.weight"):
-        load(tmp_path, arena_of(encoder()), tensors)
+        load(tmp_path, parameters_of(encoder()), tensors)
 
 
 def test_report_is_json(tmp_path):
-    arena = arena_of(encoder() | CLASSIFIER)
+    parameters = parameters_of(encoder() | CLASSIFIER)
     tensors = {name: bfloat16_bits(array) for name, array in tensors_of(encoder() | POOLER).items()}
-    report = load(tmp_path, arena, tensors, source="teacher")
+    report = load(tmp_path, parameters, tensors, source="teacher")
     values = json.loads(json.dumps(report.to_dict()))
     assert values["source"] == "teacher"
     assert (values["ok"], values["complete"]) == (True, False)
