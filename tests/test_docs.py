@@ -2,6 +2,8 @@
 
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,12 @@ def test_every_operation_has_a_test_by_hand():
         first = re.search(r"^def (test_\w+)\(.*\):\n    (.*)", text, re.MULTILINE)
         assert first[1].endswith("by_hand"), name
         assert first[2].startswith('"""'), name
+
+
+def test_imports_go_one_way():
+    """The command on the page of the house runs, and prints what stands there."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    command, printed = re.search(r"python - <<'END'\n(.*?)\nEND\n(.*?)\n```", page, re.DOTALL).groups()
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.rstrip() for line in done.stdout.splitlines()] == printed.splitlines()
