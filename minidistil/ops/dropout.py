@@ -70,6 +70,9 @@ def keep_mask(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]
     return np.concatenate(words, axis=1)[:, :columns] >= np.uint32(threshold(mask.rate))  # [T, columns]
 
 
+keep = keep_mask  # the name of before
+
+
 def dropout_forward(x: Array, mask: Mask | None) -> tuple[Array, Mask | None]:
     """Zero a random `rate` of the elements and scale the others by 1 / (1 - rate).
 
