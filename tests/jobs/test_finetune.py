@@ -113,7 +113,7 @@ def test_a_student_learns_from_a_teacher_without_labels(place, tuned, tmp_path):
 
 @pytest.mark.parametrize("teacher", [False, True])
 def test_a_head_keeps_what_it_learnt_when_its_labels_are_sorted_otherwise(place, tuned, tmp_path, teacher):
-    other = load_model(tuned[0])
+    other = load_model(tuned[0]).train()
     for name in ("classifier.weight", "classifier.bias"):
         other.params[name][:] = other.params[name][::-1]
     other.config = other.config.replace(id2label={0: "positive", 1: "negative"})
