@@ -97,7 +97,7 @@ def native(
     Notes
     -----
     The writer gets a function without a body, and writes it. Its arguments are those of `plain` as int64: an
-    array is its address, `x_at` included, and None is 0. It returns nothing.
+    array is its address, `x_at` included, and what a caller leaves out at the end is 0. It returns nothing.
     """
     parameters = list(inspect.signature(plain).parameters)
     arguments = [name for name in parameters if not name.endswith("_at")]
@@ -127,24 +127,22 @@ def _caller(name: str, parameters: list[str], arguments: int) -> Any:
     @intrinsic
     def call(typingctx: Any, given: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            passed: dict[str, Any] = {}
-            for parameter, type_, value in zip(
-                parameters, given, cgutils.unpack_tuple(builder, values[0]), strict=False
-            ):
+            passed, size = [], 0
+            unpacked = cgutils.unpack_tuple(builder, values[0])
+            for parameter, type_, value in zip(parameters, given, unpacked, strict=False):
                 if isinstance(type_, types.Array):
-                    array = arrayobj.make_array(type_)(context, builder, value)
-                    passed[parameter] = builder.ptrtoint(array.data, I64)
+                    data = arrayobj.make_array(type_)(context, builder, value).data
+                    passed.append(builder.ptrtoint(data, I64))
+                    size = type_.dtype.bitwidth // 8
                     continue
                 number = context.cast(builder, value, type_, types.int64)
-                if parameter.endswith("_at"):
-                    array, size = parameter.removesuffix("_at"), given[parameters.index(parameter) - 1].dtype
-                    offset = builder.mul(number, I64(size.bitwidth // 8))
-                    passed[array] = builder.add(passed[array], offset)
+                if parameter.endswith("_at"):  # of the array before it
+                    passed[-1] = builder.add(passed[-1], builder.mul(number, I64(size)))
                 else:
-                    passed[parameter] = number
-            rest = [I64(0)] * (arguments - len(passed))
+                    passed.append(number)
+            passed += [I64(0)] * (arguments - len(passed))
             function = cgutils.get_or_insert_function(builder.module, signature_of(arguments), name)
-            builder.call(function, [*passed.values(), *rest])
+            builder.call(function, passed)
             return context.get_dummy_value()
 
         return types.void(given), generate
