@@ -193,7 +193,7 @@ def _files_of(task: GlueTask, place: Path) -> GlueFiles:
 
 
 def _with_diagnostic(files: GlueFiles, folder: Path, folders: Mapping[str, Path]) -> GlueFiles:
-    """With AX, in a folder of its own or beside the tasks; it can be measured if it has labels."""
+    """Add AX, in a folder of its own or beside the tasks; it can be evaluated if it has labels."""
     own = [folders[name] for name in ("ax", "diagnostic") if name in folders]
     paths = [place / "test.tsv" for place in own]
     paths += [place / name for place in (*own, folders["mnli"], folder) for name in DIAGNOSTICS]

@@ -200,6 +200,8 @@ def test_other_files_are_read_as_the_training_file_was(tmp_path):
     task = named_task("classification")
     assert task.read(dev).texts == ["x", "y"]
     assert task.with_columns_of(task.read(train)).read(dev).texts == ["a", "b"]
+    chosen = named_task("classification", DataSettings(text="text"))
+    assert chosen.with_columns_of(task.read(train)).read(dev).texts == ["x", "y"], "settings go first"
     pairs = written(tmp_path / "pairs.csv", "text,text_pair,label\na,b,1\nc,d,0\n")
     with pytest.raises(DataError, match="no column 'text_pair'"):
         task.with_columns_of(task.read(pairs)).read(written(tmp_path / "c.csv", "text,label\na,1\n"))

@@ -52,6 +52,17 @@ def test_each_class_is_where_the_table_says(entry):
     assert entry.path == f"{kind.__module__.removeprefix('minidistil.tasks.')}.{kind.__name__}"
 
 
+def test_the_metric_that_a_task_is_judged_by():
+    metrics = {name: named_task(name).main_metric for name in TASKS}
+    others = {"cola": "matthews", "ax": "matthews", "mrpc": "f1", "qqp": "f1", "sms": "f1"}
+    others |= dict.fromkeys(("regression", "stsb"), "pearson")
+    others |= {"multi-label": "f1_micro", "moderation": "auroc_macro", "masked-lm": "perplexity"}
+    others |= dict.fromkeys(("token-classification", "conll2003", "question-answering", "squad"), "f1")
+    others |= dict.fromkeys(("similarity", "stsb-similarity"), "spearman")
+    others |= {"summarization": "rouge1", "translations": "to_translation", "retrieval": "ndcg_at_10"}
+    assert {name: metric for name, metric in metrics.items() if metric != "accuracy"} == others
+
+
 def test_a_class_is_imported_when_it_is_asked_for():
     """The table itself imports no model and no task."""
     script = (

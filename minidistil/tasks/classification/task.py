@@ -233,7 +233,7 @@ class ClassificationTask(TrainableTask):
     def _prediction(
         self, names: Sequence[str], row: list[float], best: int, threshold: float | None
     ) -> Prediction:
-        """Of one text, from the scores of its labels, `best` the highest."""
+        """Answer to one text, from the scores of its labels; `best` is the highest."""
         if self.problem == "multi":
             least = 0.5 if threshold is None else threshold
             label = ", ".join(name for name, value in zip(names, row, strict=True) if value >= least)

@@ -139,7 +139,7 @@ class FillMask(Predictor):
         ]
 
     def _ids_of(self, targets: Sequence[str]) -> Int64:
-        """Of each target its id, once, [n]."""
+        """Ids of the targets, each once, [n]."""
         found: list[int] = []
         for word in as_texts("targets", targets, one=True):
             token_id = self.tokenizer.token_to_id(word)  # pieces such as ##ing too
@@ -157,7 +157,7 @@ class FillMask(Predictor):
         return np.array(list(dict.fromkeys(found)), np.int64)
 
     def _read(self, texts: Sequence[str]) -> tuple[list[list[Span]], list[Int64], list[Int64]]:
-        """Of each text where its masks are, its ids, and which of them are masks."""
+        """Masks of each text by their characters, its ids, and the positions of masks among them."""
         own = self.tokenizer.special_tokens["mask_token"]
         found = [find_masks(self.tokenizer, text) for text in texts]
         for i, (spans, _) in enumerate(found):
@@ -183,7 +183,7 @@ class FillMask(Predictor):
     def _guess(
         self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, k: int
     ) -> list[list[list[Guess]]]:
-        """For each text and each of its places the k likeliest, the likeliest first."""
+        """The k most probable words for each place of each text, best first."""
         found: list[list[list[Guess]]] = [[] for _ in ids]
         asked = [i for i, where in enumerate(places) if len(where)]  # an empty text has no mask
         for some in sorted_batches([len(ids[i]) for i in asked], TOKENS_AT_ONCE):
@@ -201,7 +201,7 @@ class FillMask(Predictor):
     def _one_after_the_other(
         self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, first: list[list[Guess]]
     ) -> list[list[Guess]]:
-        """For each text what each mask is filled with, the surest first; `first` are guesses for all."""
+        """Fill the masks of each text in turn, the most probable first; `first` are guesses for all."""
         filled = [row.copy() for row in ids]
         final: list[dict[int, Guess]] = [{} for _ in ids]
         open_places = [row.tolist() for row in places]

@@ -237,7 +237,7 @@ def right_choices(examples: Choices) -> npt.NDArray[np.int64]:
 
 
 def choice_probabilities(model: Model, data: MultipleChoiceDataset, *, quiet: bool = True) -> list[Array]:
-    """Of each example the probabilities of its choices, float64 [C_i]. Batches are made by length inside.
+    """Probabilities of the choices of each example, float64 [C_i]. Batches are made by length inside.
 
     Raises
     ------

@@ -144,8 +144,8 @@ class QuestionAnsweringTask(TrainableTask):
         *,
         quiet: bool = True,
     ) -> Iterator[tuple[slice, Windows, list[Array]]]:
-        """Of some questions at a time: which, their windows, and for every token the scores [T] of starts and
-        of ends."""
+        """Scores of starts and of ends, [T] each, with the windows whose tokens they are, some questions at a
+        time."""
 
         def cut(part: slice) -> Windows:
             return self.windows(tokenizer, questions[part], contexts[part], model.config)

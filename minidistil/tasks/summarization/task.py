@@ -150,7 +150,7 @@ class SummarizationTask(TrainableTask):
     def _scores(
         self, method: Method, encoder: SentenceEncoder, texts: list[str], documents: list[list[Sentence]]
     ) -> list[npt.NDArray[Any]]:
-        """For each document what `method` chooses by: a number for each sentence, or a vector."""
+        """Numbers, or vectors, of the sentences of each document, by which `method` chooses."""
         if method == "lead":
             return [1 - np.arange(len(s)) / max(len(s), 1) for s in documents]
         if method == "trained":
@@ -250,7 +250,7 @@ def mean_rouge(examples: Documents, summaries: Sequence[str], prefix: str = "") 
 
 
 def _sentence_of(sentences: Sequence[Sentence], spans: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """In which sentence each token begins; `spans` [T, 2] are their characters."""
+    """Sentence in which each token begins; `spans` [T, 2] are their characters."""
     begins = np.array([sentence.start for sentence in sentences], np.int64)
     found: npt.NDArray[np.int64] = np.searchsorted(begins, spans[:, 0], "right") - 1
     return found
@@ -259,7 +259,7 @@ def _sentence_of(sentences: Sequence[Sentence], spans: npt.NDArray[np.int64]) ->
 def _probabilities(
     odds: npt.NDArray[np.float64], sentence: npt.NDArray[np.int64], n: int
 ) -> npt.NDArray[np.float64]:
-    """Of n sentences, from the log-odds of their tokens. One without any, as of signs alone, has 0."""
+    """Probabilities of n sentences, from the log-odds of their tokens; 0 for one without tokens."""
     counts = np.bincount(sentence, minlength=n)
     means = np.bincount(sentence, odds, minlength=n) / np.maximum(counts, 1)
     return np.where(counts > 0, 1 / (1 + np.exp(-means)), 0.0)

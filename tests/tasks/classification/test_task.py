@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from tiny import CONFIG, make_encoder, make_split
+from tiny import CONFIG, make_classifier, make_encoder, make_split
 
 from minidistil import pipeline
 from minidistil.cli.main import main
@@ -77,6 +77,16 @@ def test_labels_are_scored_as_by_scikit_learn():
     assert all("auroc" not in found["classes"][name] for name in "cd"), "there is nothing to tell apart"
     assert found["auroc_macro"] == pytest.approx(sk.roc_auc_score(right[:, :2], logits[:, :2]))
     assert "auroc_macro" not in label_scores(right[:, 2:], sigmoid(logits[:, 2:]), NAMES[2:])
+
+
+def test_of_several_labels_those_from_one_half_on_are_given(tmp_path):
+    names = dict(enumerate("abcdefgh"))
+    kind = {"problem_type": "multi_label_classification", "id2label": names}
+    found = pipeline("text-classification", make_classifier(tmp_path, **kind))(["a warm film", "a dull plot"])
+    assert any(0.4 < score < 0.5 for one in found for score in one.scores.values())
+    for one in found:
+        assert one.label == ", ".join(name for name, score in one.scores.items() if score >= 0.5)
+        assert one.score == max(one.scores.values())
 
 
 def test_moderation_from_files_to_labels(tmp_path, capsys):
