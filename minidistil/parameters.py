@@ -105,6 +105,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         self._asked: set[str] = set()  # for rows, at least once
         self._pack: Callable[[npt.NDArray[Any]], Any] | None = None
         self._resolved: dict[str, npt.NDArray[Any]] = {}  # views and groups, once there is a flat array
+        self._several: dict[tuple[str, ...], list[npt.NDArray[Any]]] = {}  # of them, as they are asked for
         self._linear: dict[str, tuple[Any, npt.NDArray[Any]]] = {}  # weight and bias, if they stay
         self._used: set[str] = set()  # weights, at least once since `pack`
         if allocate:
@@ -257,7 +258,12 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
 
     def arrays(self, *names: str) -> list[npt.NDArray[Any]]:
         """Several of them."""
-        return [self.array(name) for name in names]
+        found = self._several.get(names)
+        if found is None:
+            found = [self.array(name) for name in names]
+            if self._flat is not None:
+                self._several[names] = found
+        return found
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         if name in self._groups and self._flat is None:

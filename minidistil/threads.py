@@ -16,7 +16,7 @@ from typing import Any
 from minidistil.arguments import check_integer
 from minidistil.errors import UsageError
 
-_count: int | None = None
+count: int | None = None  # threads in use, once somebody has asked
 
 
 def available_cores() -> int:
@@ -36,20 +36,20 @@ def available_cores() -> int:
 
 def get_num_threads() -> int:
     """Threads in use: `set_num_threads`, else MINIDISTIL_THREADS, else the cores available."""
-    global _count
-    if _count is None:
+    global count
+    if count is None:
         wanted = os.environ.get("MINIDISTIL_THREADS", "")
         if wanted and not (wanted.isdigit() and int(wanted) >= 1):
             raise UsageError(f"MINIDISTIL_THREADS must be a positive integer, not {wanted!r}")
-        _count = int(wanted) if wanted else available_cores()
-    return _count
+        count = int(wanted) if wanted else available_cores()
+    return count
 
 
 def set_num_threads(n: int) -> None:
     """Use `n` threads from now on. Results do not depend on it, bit for bit."""
-    global _count
+    global count
     check_integer("the number of threads", n, 1)
-    _count = int(n)
+    count = int(n)
 
 
 class _SingleThreadedBlas:

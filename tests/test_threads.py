@@ -26,14 +26,14 @@ def test_blas_gets_its_threads_back():
 
 
 def test_environment_sets_the_number(monkeypatch):
-    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setattr(threads, "count", None)
     monkeypatch.setenv("MINIDISTIL_THREADS", "3")
     assert threads.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
-    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setattr(threads, "count", None)
     monkeypatch.setenv("MINIDISTIL_THREADS", value)
     with pytest.raises(UsageError, match="MINIDISTIL_THREADS"):
         threads.get_num_threads()

@@ -47,7 +47,7 @@ class Layer:
         goes. There is no way back.
         """
         first, *others = self.sublayers
-        x = first.forward_cls(x, ctx)
+        x, _ = first.forward(x, ctx, cls=True)
         for sublayer in others:
             x, _ = sublayer.forward(x, ctx)
         return x

@@ -257,9 +257,18 @@ class Residual:
     def specs(self) -> list[ParameterSpec]:
         return self.f.specs() + self.norm.specs()
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y, inner = self.f.forward(x, ctx)
-        return self._add(y, x, inner, ctx)
+    def forward(self, x: Array, ctx: Context, *, cls: bool = False) -> tuple[Array, Any]:
+        """[T, H] -> [T, H]; with `cls` the rows of the first token of each sequence alone, [B, H]."""
+        if cls:
+            assert isinstance(self.f, SelfAttention)
+            y, inner, x = self.f.forward_cls(x, ctx), None, x[ctx.batch.cls_rows]
+        else:
+            y, inner = self.f.forward(x, ctx)
+        out, norm = ctx.ops.residual_layernorm_forward(
+            y, x, *ctx.params.arrays(*self.norm.names), self.norm.eps,
+            ctx.token_mask(self.dropout, self.site), keep_cache=ctx.needs_backward,
+        )  # fmt: skip
+        return out, (inner, norm)
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
         """x is used twice, by `f` and by the sum: its gradients add.
@@ -271,18 +280,6 @@ class Residual:
         dy, dx, _, _ = ctx.ops.residual_layernorm_backward(dout, norm, *ctx.gradients(*self.norm.names))
         dx += self.f.backward(dy, inner, ctx)
         return np.asarray(dx)
-
-    def forward_cls(self, x: Array, ctx: Context) -> Array:
-        """The rows of `forward` for the first token of each sequence: [T, H] -> [B, H]."""
-        assert isinstance(self.f, SelfAttention)
-        return self._add(self.f.forward_cls(x, ctx), x[ctx.batch.cls_rows], None, ctx)[0]
-
-    def _add(self, y: Array, x: Array, inner: Any, ctx: Context) -> tuple[Array, Any]:
-        out, norm = ctx.ops.residual_layernorm_forward(
-            y, x, *ctx.params.arrays(*self.norm.names), self.norm.eps,
-            ctx.token_mask(self.dropout, self.site), keep_cache=ctx.needs_backward,
-        )  # fmt: skip
-        return out, (inner, norm)
 
 
 def unique(specs: Sequence[ParameterSpec]) -> list[ParameterSpec]:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil import threads
 from minidistil.kernels.engine import native, parallel
 from minidistil.threads import available_cores, get_num_threads
 
@@ -144,8 +145,11 @@ def get_pool() -> Pool:
 
 def awake_pool() -> npt.NDArray[np.int64]:
     """State of the pool, for `parallel.run`; wakes the workers."""
-    here = get_pool()
-    here.wake()
+    here = _pool
+    if here is None or here.count != threads.count:
+        here = get_pool()
+    if here._asleep:
+        here.wake()
     return here.state
 
 
