@@ -22,7 +22,8 @@ from minidistil.files import read_json, write_json
 from minidistil.jobs.masked_text import MEASURED, DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content, origin
-from minidistil.model import DistilBertForMaskedLM, load_model
+from minidistil.model import load_model
+from minidistil.model.families import class_with
 from minidistil.model.model import Model
 from minidistil.tasks.masked_lm.fill import masked_lm_head
 from minidistil.tasks.masked_lm.task import MaskedLMTask
@@ -40,8 +41,8 @@ class StudentSettings:
 
     Attributes
     ----------
-    family : {"same", "distilbert"}
-        The teacher's architecture, or DistilBERT's: without token types and pooler.
+    family : str
+        "same": the teacher's. "distilbert" may begin with the layers of a BERT, less token types and pooler.
     layers : str
         Teacher layers it starts from, see `choose_layers`.
     width, heads, intermediate : int or None
@@ -53,13 +54,17 @@ class StudentSettings:
         Parameters that do not learn: "positions", or patterns of names.
     """
 
-    family: Literal["same", "distilbert"] = "same"
+    family: str = "same"
     layers: str = "alternate"
     width: int | None = None
     heads: int | None = None
     intermediate: int | None = None
     importance: Literal["weights", "data"] = "weights"
     freeze: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.family != "same":
+            class_with("ForMaskedLM", self.family)
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class GeneralDistillation:
         student = init_student(
             self.teacher,
             s.layers,
-            DistilBertForMaskedLM if s.family == "distilbert" else None,
+            None if s.family == "same" else class_with("ForMaskedLM", s.family),
             width=s.width,
             heads=s.heads,
             intermediate=s.intermediate,

@@ -39,7 +39,7 @@ from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, json_hash, origin
 from minidistil.model import load_model
-from minidistil.model.families import load_config, sibling
+from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, to_dict
 from minidistil.text.dataset import Dataset
@@ -169,7 +169,7 @@ class PairsDistillation:
     def teacher(self) -> Model:
         """The encoder, left in its file: no gradient ever changes it."""
         path = resolve(self.source)
-        kind = sibling(load_config(path), "Model")
+        kind = class_with("Model", load_config(path).model_type)
         return kind.from_pretrained(path, mapped=True, quiet=True)
 
     @cached_property

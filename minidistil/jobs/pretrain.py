@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from minidistil.jobs.masked_text import DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
-from minidistil.model.families import FAMILIES, load_config, model_class, sibling
+from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import Masking
@@ -31,7 +31,8 @@ class ModelSettings:
 
     Attributes
     ----------
-    family : {"bert", "distilbert"}
+    family : str
+        One of `minidistil.model.families.FAMILIES`: "bert", "distilbert", ...
     layers, width, heads, intermediate, positions : int
     vocabulary : int
         Size of the new WordPiece vocabulary, with its special tokens.
@@ -41,7 +42,7 @@ class ModelSettings:
         Parameters that do not learn: "positions", or patterns of names.
     """
 
-    family: Literal["bert", "distilbert"] = "bert"
+    family: str = "bert"
     layers: int = 6
     width: int = 384
     heads: int = 12
@@ -50,6 +51,9 @@ class ModelSettings:
     vocabulary: int = 30_522
     lowercase: bool = True
     freeze: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        class_with("ForMaskedLM", self.family)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class Pretraining:
         model: Model
         if self.source is not None:
             path = resolve(self.source)
-            model = sibling(load_config(path), "ForMaskedLM").from_pretrained(path, seed=seed)
+            model = class_with("ForMaskedLM", load_config(path).model_type).from_pretrained(path, seed=seed)
         else:
             shape: dict[str, Any] = {
                 "vocab_size": self.text.tokenizer.vocab_size,
@@ -149,7 +153,7 @@ class Pretraining:
                 "max_position_embeddings": m.positions,
                 "pad_token_id": self.text.tokenizer.pad_token_id,
             }
-            kind = model_class(FAMILIES[m.family] + "ForMaskedLM")
+            kind = class_with("ForMaskedLM", m.family)
             model = kind(kind.config_class(**shape), seed=seed)
         freeze(model, m.freeze)
         return model

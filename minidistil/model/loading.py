@@ -9,12 +9,12 @@ from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
 from minidistil.model.families import (
     FAMILIES,
+    class_with,
     head_in,
     load_config,
     model_classes,
     names_of,
     public,
-    sibling,
     unit_of,
 )
 from minidistil.model.model import Model
@@ -77,7 +77,7 @@ def class_of(config: ModelConfig, path: Path, head: str | None = None) -> type[M
     if head is None:
         head = _head_in(path, config)
     if head is not None:
-        return sibling(config, head)
+        return class_with(head, config.model_type)
     what = "names no architecture" if named is None else f"names the architecture {named!r}, unknown here"
     classes = ", ".join(name for name in model_classes() if name.startswith(FAMILIES[config.model_type]))
     raise ConfigError(
@@ -99,7 +99,7 @@ def _head_in(path: Path, config: ModelConfig) -> str | None:
     from minidistil.weights.checkpoint import open_checkpoint
     from minidistil.weights.names import is_buffer
 
-    kind = sibling(config, "Model")
+    kind = class_with("Model", config.model_type)
     names, base = names_of(kind, config), kind.base
     outside = [n for n in open_checkpoint(path).without_wrapper(base) if not names.in_encoder(n)]
     return head_in({unit_of(name, base) for name in outside if not is_buffer(name, base)}, config)

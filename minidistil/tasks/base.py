@@ -24,7 +24,7 @@ from minidistil.arguments import check_type
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError
 from minidistil.model import load_to_answer
-from minidistil.model.families import load_config, sibling
+from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.inputs import Input, Shown, read_texts
@@ -311,7 +311,7 @@ class TrainableTask(PredictingTask):
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""
-        return sibling(config, self.head)
+        return class_with(self.head, config.model_type)
 
     def check_model(self, model: Model, what: object) -> None:
         """Refuse a model, called `what`, that is not for this kind of task, or not yet trained.

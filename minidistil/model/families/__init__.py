@@ -69,9 +69,17 @@ def model_class(architecture: str) -> type[Model]:
     return found
 
 
-def sibling(config: ModelConfig, head: str) -> type[Model]:
-    """The class of a config's family with a head: "ForMaskedLM", or "Model" for the bare encoder."""
-    return model_class(FAMILIES[config.model_type] + head)
+def class_with(head: str, family: str) -> type[Model]:
+    """The class of a family with a head: "ForMaskedLM", or "Model" for the bare encoder.
+
+    Raises
+    ------
+    ConfigError
+        No such family.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(f"there is no family {family!r}; there are: {', '.join(FAMILIES)}")
+    return model_class(FAMILIES[family] + head)
 
 
 def config_from_dict(values: Mapping[str, Any], source: object = "config.json") -> ModelConfig:
