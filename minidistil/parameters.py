@@ -329,6 +329,11 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         """Bytes of the flat array, whether there is one or not."""
         return self._size * self.dtype.itemsize
 
+    def check_writable(self) -> None:
+        """A UsageError if values cannot change, see `pack`."""
+        if self.packed:
+            raise UsageError(READ_ONLY)
+
     def check_like(self, other: Parameters) -> None:
         """A UsageError unless others are laid out as these, as gradients and moments are."""
         if not isinstance(other, Parameters) or other.specs != self.specs or other.dtype != self.dtype:

@@ -95,7 +95,7 @@ class Answers(TextJob):
 class Training(TrainJob):
     def __init__(self, workload: Workload, model: Model, objective: Objective) -> None:
         super().__init__(workload, workload.batches())
-        self.model, self.objective = model, objective
+        self.model, self.objective = model.train(), objective
         self.optimizer = AdamW(model.params, model.backend, frozen=model.frozen, **ADAMW)
         self.grads = model.params.like()
         self.scale = 1.0

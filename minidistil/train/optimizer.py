@@ -90,9 +90,10 @@ class AdamW:
         Raises
         ------
         UsageError
-            Gradients of another layout.
+            Gradients of another layout; parameters of a model that predicts.
         """
         self.params.check_like(grads)
+        self.params.check_writable()
         self.steps += 1
         for start, stop, trained, decays in self.segments:
             if trained:

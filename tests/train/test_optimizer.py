@@ -1,10 +1,11 @@
-"""AdamW over an parameters: who decays, who stands still, and what is saved."""
+"""AdamW over the flat array of parameters: who decays, who stands still, and what is saved."""
 
 import numpy as np
 import pytest
 from train_toy import ToyModel
 
 import minidistil.ops as ops
+from minidistil import kernels
 from minidistil.errors import CheckpointError, UsageError
 from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.train.optimizer import AdamW, segments
@@ -116,3 +117,24 @@ def test_gradients_of_another_layout_are_refused():
             with pytest.raises(UsageError, match="laid out as the model's params"):
                 call(other)
     assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("backend", [ops, kernels])
+def test_parameters_that_predict_are_not_changed(backend):
+    """In one sentence, and not from within a kernel."""
+    params = Parameters([ParameterSpec("a", (4, 4), "weight")])
+    optimizer, grads = AdamW(params, backend, lr=0.1), params.like()
+    grads.flat[:] = 1
+    params.pack(backend.pack_weight)
+    with pytest.raises(UsageError, match="call its train"):
+        optimizer.step(grads)
+    with pytest.raises(UsageError, match="call its train"):
+        params["a"][0] = 1
+    with pytest.raises(UsageError, match="call its train"):
+        params["a"][...] += 1
+    with pytest.raises(UsageError, match="call its train"):
+        params.flat[...] -= grads.flat
+    assert type(params["a"] * 2) is np.ndarray
+    params.unpack()
+    optimizer.step(grads)
+    assert (params["a"] != 0).all()

@@ -1,4 +1,4 @@
-"""Loading into an parameters: what is filled, what is reported, what is refused."""
+"""Loading into parameters: what is filled, what is reported, what is refused."""
 
 from __future__ import annotations
 
