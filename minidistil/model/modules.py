@@ -202,7 +202,7 @@ class SelfAttention:
             ctx.qkv.append(qkv)
         context, attention = ctx.ops.attention_forward(qkv, ctx.batch.cu_seqlens, self.heads, mask)
         y, out = self.out.forward(context, ctx)  # [T, H] -> [T, H]
-        return y, (linear, attention, out)
+        return y, (linear, attention, out) if ctx.needs_backward else None
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
         linear, attention, out = cache
