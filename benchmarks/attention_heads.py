@@ -28,7 +28,7 @@ reassociate = numba.njit(fastmath={"contract", "reassoc", "nsz"}, **OPTIONS)  # 
 
 
 class Arrays(NamedTuple):
-    """What the steps read and write: T tokens in B sequences end to end, A heads of D columns."""
+    """Arrays that the steps read and write: T tokens in B sequences end to end, A heads of D columns."""
 
     cu: npt.NDArray[np.int32]  # [B + 1]: sequence b has rows cu[b] to cu[b + 1]
     qkv: Array  # [T, 3, A, D]
@@ -204,7 +204,7 @@ def across(a: Arrays, begin: int, end: int, h: int) -> None:
 
 @reassociate
 def place(x: Array, part: int, h: int) -> tuple[int, int]:
-    """Where x[0, part, h] lies in the flat array, and how far it is to the next token."""
+    """Offset of x[0, part, h] in the flat array, and the distance to the next token."""
     return (part * x.shape[2] + h) * x.shape[3], x.shape[1] * x.shape[2] * x.shape[3]
 
 

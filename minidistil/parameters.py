@@ -99,7 +99,6 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         self._size = -(-position // step) * step
         self._flat: npt.NDArray[Any] | None = None
         self._views: dict[str, npt.NDArray[Any]] = {}
-        self._fused: dict[str, npt.NDArray[Any]] = {}
         self._left: dict[str, Reader] = {}  # in a file: what reads them
         self._rows: set[str] = set()  # tables among them
         self._asked: set[str] = set()  # for rows, at least once
@@ -128,18 +127,19 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
             s.name: self._flat[self.offsets[s.name] : self.offsets[s.name] + s.size].reshape(s.shape)
             for s in self.specs
         }
+        fused = {}
         for group, names in self._groups.items():
             members = [self._by_name[name] for name in names]
             start, size = self.offsets[names[0]], sum(s.size for s in members)
             rows = sum(s.shape[0] for s in members)
-            self._fused[group] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
+            fused[group] = self._flat[start : start + size].reshape(rows, *members[0].shape[1:])
         for name, values in before.items():
             self._views[name][...] = values
         for name, read in self._left.items():
             read(0, self._views[name])
         self._left.clear()
         self._rows.clear()
-        self._resolved = self._views | self._fused
+        self._resolved = self._views | fused
 
     def _check_room(self) -> None:
         """Refuse what cannot be had: where it can be promised, touching it would end the process."""
@@ -266,9 +266,8 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return found
 
     def _array(self, name: str) -> npt.NDArray[Any]:
-        if name in self._groups and self._flat is None:
-            return self._from_file(self._groups[name])
-        return self._fused[name] if name in self._fused else self._view(name)
+        """One that `materialize` has not resolved."""
+        return self._from_file(self._groups[name]) if name in self._groups else self._view(name)
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:
         """Weight and bias as a linear layer reads them: the weight packed, see `pack`."""

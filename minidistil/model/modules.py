@@ -38,7 +38,18 @@ class Module(Protocol):
 
 
 @dataclass(frozen=True)
-class Linear:
+class _Named:
+    """A module with two parameters, `name.weight` and `name.bias`."""
+
+    name: str
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        return f"{self.name}.weight", f"{self.name}.bias"
+
+
+@dataclass(frozen=True)
+class Linear(_Named):
     """x W^T + b, [T, I] -> [T, O].
 
     Attributes
@@ -49,13 +60,8 @@ class Linear:
         O and I.
     """
 
-    name: str
     outputs: int
     inputs: int
-
-    @cached_property
-    def names(self) -> tuple[str, str]:
-        return f"{self.name}.weight", f"{self.name}.bias"
 
     def specs(self) -> list[ParameterSpec]:
         weight, bias = self.names
@@ -74,16 +80,11 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Norm:
+class Norm(_Named):
     """Layer normalisation of each row, with gain and bias [H]; alone, or of a sum with a residual."""
 
-    name: str
     width: int
     eps: float
-
-    @cached_property
-    def names(self) -> tuple[str, str]:
-        return f"{self.name}.weight", f"{self.name}.bias"
 
     def specs(self) -> list[ParameterSpec]:
         return [ParameterSpec(name, (self.width,), "norm") for name in self.names]

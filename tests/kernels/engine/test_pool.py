@@ -127,7 +127,7 @@ def test_work_is_shared():
 
 
 def in_time(work, seconds=30):
-    """Whether `work` comes to its end, on a thread of its own."""
+    """True if `work` comes to its end, on a thread of its own."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
