@@ -108,6 +108,7 @@ class Encoder:
         """
         x, cache = self.embeddings.forward(ctx)
         caches = [cache] if ctx.needs_backward else None
+        del cache  # nothing that only a backward pass needs may outlive its module
         for ctx.layer, layer in enumerate(self.layers):
             if states is not None:
                 states.append(x)

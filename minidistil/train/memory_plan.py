@@ -170,5 +170,10 @@ def _over_words(model: type[Model], config: ModelConfig) -> bool:
 
 
 def _width(config: ModelConfig) -> int:
-    """Numbers a token while one layer runs: all it computes is there until it ends."""
-    return 10 * config.hidden_size + config.intermediate_size
+    """Numbers a token at the peak of a layer of which nothing is kept.
+
+    In attention its input, query, key and value, context and output [6H]; in the feed-forward block the
+    layer's input and its own, the activations and its output [3H + I]. The workspace has one more [H] ready.
+    """
+    H = config.hidden_size
+    return H + max(6 * H, 3 * H + config.intermediate_size)
