@@ -4,7 +4,7 @@ import sys
 
 
 def run() -> int:
-    """The command, with an answer to Ctrl-C from its first import on."""
+    """Run the command; Ctrl-C is answered from its first import on."""
     try:
         from minidistil.cli.main import main
 

@@ -22,7 +22,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def check_names(taker: str, what: str, names: Iterable[str], known: Collection[str], more: str = "") -> None:
-    """A UsageError for the first name that is not known: `taker` takes no `what` of this name."""
+    """Raise a UsageError for the first unknown name: `taker` takes no `what` of this name."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1, 0.5)
@@ -32,14 +32,14 @@ def check_names(taker: str, what: str, names: Iterable[str], known: Collection[s
 
 
 def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
-    """Raise a UsageError unless `value` is one of some words."""
+    """Raise a UsageError unless `value` is one of `choices`."""
     words = tuple(choices)
     if value not in words:
         raise UsageError(f"{what} is {value!r}: expected one of {', '.join(words)}")
 
 
 def check_type(what: str, value: object, kind: type | tuple[type, ...]) -> None:
-    """A UsageError unless `value` is of a type, or of one of several."""
+    """Raise a UsageError unless `value` is of a type, or of one of several."""
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join("None" if k is type(None) else k.__name__ for k in kinds)
@@ -47,7 +47,7 @@ def check_type(what: str, value: object, kind: type | tuple[type, ...]) -> None:
 
 
 def check_integer(what: str, value: object, least: int | None = None) -> None:
-    """A UsageError unless `value` is an integer, NumPy's too but no bool, and of at least `least`."""
+    """Raise a UsageError unless `value` is an integer (Python's or NumPy's, no bool) of at least `least`."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or (least is not None and value < least):  # type: ignore[operator]
         bound = "" if least is None else f" of at least {least}"
@@ -55,7 +55,7 @@ def check_integer(what: str, value: object, least: int | None = None) -> None:
 
 
 def check_number(what: str, value: object, least: float, most: float) -> None:
-    """A UsageError unless `value` is a number from `least` to `most`."""
+    """Raise a UsageError unless `value` is a number from `least` to `most`."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not (number and least <= value <= most):  # type: ignore[operator]
         raise UsageError(f"{what} must be a number from {least:g} to {most:g}, not {value!r:.60}")

@@ -145,7 +145,7 @@ def finite_matrix(name: str, values: npt.ArrayLike, shape: tuple[int | None, int
 
 
 def check_field(owner: str, name: str, array: Any, dtype: npt.DTypeLike, length: int | None = None) -> None:
-    """An InputError unless `array` is one-dimensional, contiguous, of this dtype and of this length."""
+    """Raise an InputError unless `array` is one-dimensional, contiguous, of this dtype and of this length."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
         found = (
             f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -158,7 +158,7 @@ def check_field(owner: str, name: str, array: Any, dtype: npt.DTypeLike, length:
 
 
 def check_bounds(owner: str, name: str, bounds: npt.NDArray[Any], total: int, *, empty: bool = False) -> None:
-    """An InputError unless `bounds` rise from 0 to `total`; with `empty` they may also stay."""
+    """Raise an InputError unless `bounds` rise from 0 to `total`; with `empty` they may also stay."""
     before, after = bounds[:-1], bounds[1:]
     falls = after < before if empty else after <= before  # a difference could overflow
     if not len(bounds) or bounds[0] != 0 or bounds[-1] != total or np.count_nonzero(falls):

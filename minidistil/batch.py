@@ -96,7 +96,7 @@ class Batch:
 
     @property
     def num_examples(self) -> int:
-        """Examples: those that the choices belong to, or each sequence."""
+        """Number of examples: each has its choices, or is one sequence."""
         return self.num_sequences if self.cu_choices is None else len(self.cu_choices) - 1
 
     @property
@@ -111,12 +111,12 @@ class Batch:
 
     @cached_property
     def sequence_ids(self) -> IntArray:
-        """int64 [T]: which sequence each token belongs to."""
+        """int64 [T]: sequence of each token."""
         return np.repeat(np.arange(self.num_sequences), self.lengths)
 
     @cached_property
     def token_index(self) -> IntArray:
-        """int32 [T]: which token of its sequence each token is, whatever its `position_ids`."""
+        """int32 [T]: index of each token in its sequence, whatever its `position_ids`."""
         return np.arange(self.num_tokens, dtype=np.int32) - self.cu_seqlens[:-1][self.sequence_ids]
 
     @classmethod

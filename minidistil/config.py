@@ -30,7 +30,7 @@ _NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")
 
 
 class _Fields(type):
-    """Makes a config from its fields, and says which one does not exist."""
+    """Metaclass of configs: `num_labels` as an argument, and an error that names an unknown field."""
 
     def __call__(cls, *args: Any, **values: Any) -> Any:
         known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]

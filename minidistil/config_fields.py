@@ -58,7 +58,7 @@ def truth(value: Any) -> str:
 
 
 def optional(check: Callable[[Any], str]) -> Callable[[Any], str]:
-    """As `check`, but null will do."""
+    """The same check, but null is allowed."""
 
     def either(value: Any) -> str:
         wanted = "" if value is None else check(value)
@@ -68,7 +68,7 @@ def optional(check: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def one_of(choices: Collection[str]) -> Callable[[Any], str]:
-    """A check for one of some words."""
+    """A check for one of `words`."""
 
     def check(value: Any) -> str:
         return "" if isinstance(value, str) and value in choices else f"one of {', '.join(choices)}"
@@ -129,7 +129,7 @@ def checked_labels(labels: Any) -> dict[int, str]:
 
 
 def numbered_labels(count: Any) -> dict[int, str]:
-    """Names for so many labels, as transformers gives them.
+    """Default names of `count` labels, as in transformers.
 
     Raises
     ------

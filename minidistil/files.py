@@ -164,7 +164,7 @@ def read_json(
 
 
 def to_json(value: object, **options: Any) -> str:
-    """JSON as everybody reads it, null where a number is not defined; options as of `json.dumps`."""
+    """Strict JSON, with null for NaN and infinity; options as of `json.dumps`."""
     return json.dumps(_defined(value), ensure_ascii=False, allow_nan=False, **options)
 
 
@@ -249,7 +249,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_directory(prefix: str = "minidistil-") -> Iterator[Path]:
-    """A directory for what is needed while the block lasts.
+    """A directory that exists while the block lasts.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def temporary_directory(prefix: str = "minidistil-") -> Iterator[Path]:
 
 @contextmanager
 def only_writer(directory: Path) -> Iterator[None]:
-    """Keep a second process out of a directory, which is made.
+    """Lock a directory, made if it is missing, against a second process.
 
     The lock goes with its process, however that ends. Its file, and directories that were made and are
     still empty, are removed.

@@ -1,4 +1,4 @@
-"""Forking a process while its other threads are busy: a child has none of them, but the locks they held.
+"""Forks while other threads are busy: the child has none of these threads, but the locks they held.
 
 A fork waits until no other thread is inside the locks that are named here, nor importing a module (as numba
 and NumPy do on first use): so the child finds what they guard whole, and can enter. Other locks are renewed

@@ -142,7 +142,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         self._resolved = self._views | fused
 
     def _check_room(self) -> None:
-        """Refuse what cannot be had: where it can be promised, touching it would end the process."""
+        """Refuse more than there is: the system may promise it, and end the process at the first write."""
         if self.nbytes < LARGE:
             return
         room = available_memory()
@@ -167,7 +167,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         self._views.pop(name, None)
 
     def rows(self, name: str, ids: IntArray) -> tuple[npt.NDArray[Any], IntArray]:
-        """A table that holds the rows `ids` of a parameter, and where they are in it.
+        """A table with the rows `ids` of a parameter, and their indices in it.
 
         The whole parameter, unless it is left in a file; of a model that predicts many times it is read whole
         when it is asked for a second time.
@@ -238,7 +238,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return UnknownParameterError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
 
     def _from_file(self, names: Sequence[str]) -> npt.NDArray[Any]:
-        """Matrices that are left in a file, or are not, one below the other."""
+        """Matrices one below the other, each from its file or from memory."""
         shapes = [self._by_name[name].shape for name in names]
         out = np.empty((sum(shape[0] for shape in shapes), *shapes[0][1:]), self.dtype)
         start = 0
@@ -266,7 +266,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return found
 
     def _array(self, name: str) -> npt.NDArray[Any]:
-        """One that `materialize` has not resolved."""
+        """A parameter or fused group that is not resolved yet."""
         return self._from_file(self._groups[name]) if name in self._groups else self._view(name)
 
     def linear(self, weight: str, bias: str) -> tuple[Any, npt.NDArray[Any]]:

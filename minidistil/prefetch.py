@@ -1,4 +1,4 @@
-"""Work that is done ahead, by threads.
+"""Prefetching: work that threads do in advance.
 
 Not by those of `concurrent.futures`: they refuse work once the main thread has ended, and in handlers of
 atexit, when other threads of the program may still have some. Where no thread can be started at all, as
@@ -58,7 +58,7 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> I
 
 
 class _Task:
-    """A call that somebody makes, and somebody waits for."""
+    """A call that one thread makes, and another may wait for."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call, self._done = call, threading.Event()

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Shows how far a piece of work is, how fast it goes, and how long it will still take.
+    """Display of a piece of work: how far it is, how fast it goes, and how long it will still take.
 
     On a terminal a tqdm bar, otherwise a plain line every 10 seconds and one at the end. Always on
     standard error: standard output is for data. Where there is no standard error, or it takes nothing,

@@ -90,7 +90,7 @@ def to_dict(recipe: Any) -> dict[str, Any]:
 
 
 def changes(recipe: Any) -> list[str]:
-    """The settings in which a recipe is not the default one, as `load_recipe` takes them."""
+    """Settings of a recipe that differ from the defaults, as `load_recipe` takes them."""
     ours, usual = flat(recipe), flat(type(recipe)())
     return [
         f"{key}={literal(value)}" for key, value in ours.items() if key not in usual or usual[key] != value
@@ -200,7 +200,7 @@ def build(schema: type[T], values: Any, where: str, path: str = "") -> T:
 
 
 def _elsewhere(key: str, schema: Any, path: str) -> str:
-    """The right table of a key, or a name like it, or all there are."""
+    """Hint for an unknown key: its right table, a name like it, or all there are."""
     names = [field.name for field in dataclasses.fields(schema)]
     inside = [
         f"{field.name}.{inner.name}"

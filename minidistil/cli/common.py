@@ -101,7 +101,7 @@ def print_json(**values: object) -> None:
 
 
 def shortest_decimals(values: Any) -> list[float]:
-    """The shortest decimals that are these float32, for JSON."""
+    """Shortest decimals that round to these float32 numbers, for JSON."""
     return [float(str(value)) for value in values]
 
 

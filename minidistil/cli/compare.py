@@ -39,7 +39,7 @@ Padding is left out. Gradients need targets or cotangents in the file: --save sh
 
 @dataclass(frozen=True)
 class Side:
-    """A or B: a model to run, or tensors that were saved."""
+    """A or B: a model to run, or saved tensors."""
 
     title: str
     dtype: str
@@ -128,7 +128,7 @@ def open_side(source: str, backend: str, dtype: str) -> Side:
 
 
 def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]) -> dict[str, Any]:
-    """The inputs that a file brought along, or else those made from texts."""
+    """Inputs stored in a file, else made from texts."""
     if "input_ids" in given or all(side.model is None for side in sides):
         if texts is not None:
             raise UsageError("the saved activations have inputs of their own; leave --text away")
@@ -163,7 +163,7 @@ def activate(
 
 
 def as_json(result: Comparison, sides: list[Side]) -> str:
-    """One object. What is infinite or not a number is null, which JSON lacks words for."""
+    """The result as one object; null for NaN and infinity, which JSON does not have."""
 
     def plain(value: Any) -> Any:
         return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -186,7 +186,7 @@ def as_json(result: Comparison, sides: list[Side]) -> str:
 
 
 def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[Any]]) -> str:
-    """A line a tensor; of gradients a line a part of the model, and each where the first divergence is."""
+    """A line for each tensor; gradients by part of the model, and one by one at the first divergence."""
     from minidistil.verify.compare import GRADIENT, part_of, with_nearest
 
     lines = [f"{name}  {side.source}: {side.title}" for name, side in zip("AB", sides, strict=True)]
@@ -231,5 +231,5 @@ def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[
 
 
 def badness(t: TensorComparison) -> float:
-    """For finding the worst tensor: NaN is worse than anything."""
+    """Sort key of the worst tensor: NaN is worse than any number."""
     return math.inf if math.isnan(t.relative) else t.relative

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def chosen(words: list[str], cases: list[str]) -> list[str]:
-    """The cases in whose names one of `words` occurs; all of them for no words."""
+    """Cases with one of `words` in their names; all of them without words."""
     for word in words:
         if not any(word in case for case in cases):
             kinds = dict.fromkeys(".".join(case.split(".")[:2]) for case in cases)
@@ -61,7 +61,7 @@ def chosen(words: list[str], cases: list[str]) -> list[str]:
 
 
 def as_json(results: list[CheckResult], backend: str, tolerance: float) -> str:
-    """One object. What is infinite or not a number is null, which JSON lacks words for."""
+    """The result as one object; null for NaN and infinity, which JSON does not have."""
     rows = [
         {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -78,7 +78,7 @@ def as_json(results: list[CheckResult], backend: str, tolerance: float) -> str:
 
 
 def as_table(results: list[CheckResult], tolerance: float) -> str:
-    """A line a case with its worst tensor, a line for each tensor that failed, and the sum of it."""
+    """A line for each case with its worst tensor, a line for each tensor that failed, and the total."""
     width = max(len(result.name) for result in results)
     lines = [f"{'case':{width}}  tensors  relative error  worst tensor"]
     for name, group in groupby(results, key=lambda result: result.name):

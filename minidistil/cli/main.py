@@ -133,7 +133,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
-    """Option by which a verb takes a parameter of reading data."""
+    """Spelling of a parameter of reading data as an option of the verb."""
     if hasattr(args, "set"):
         return "--set data.{}={}".format
     if not hasattr(args, "format"):
@@ -148,7 +148,7 @@ def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
 
 
 class _Once(logging.Filter):
-    """Lets a warning pass once: a text that is read several times is as long each time."""
+    """Filter that lets each warning pass once, such as of a long text that is read several times."""
 
     def __init__(self) -> None:
         super().__init__()

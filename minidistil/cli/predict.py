@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """A UsageError for texts from two places, or options that contradict each other."""
+    """Raise a UsageError for texts from two places, or options that contradict each other."""
     from minidistil.errors import UsageError
 
     if sum(map(bool, (args.texts, args.document, args.data))) > 1:
@@ -162,7 +162,7 @@ def _of_arguments(args: argparse.Namespace, task: PredictingTask) -> Iterator[In
 
 
 def _whole_file(path: str) -> str:
-    """A file that is one text."""
+    """Read a whole file as one text."""
     from minidistil.errors import DataError
     from minidistil.text.sources import read_text, shown_name
 
@@ -192,7 +192,7 @@ def _typed(args: argparse.Namespace) -> Iterator[list[Input]]:
 
 
 def _predictor(args: argparse.Namespace) -> Predictor:
-    """The predictor of the task that is asked for, or that the model's head is for."""
+    """Predictor of the task in `--task`, else of the model's head."""
     from minidistil.cli.common import log_similarity
     from minidistil.tasks.base import load
     from minidistil.tasks.registry import predicting_task, task_of
@@ -219,7 +219,7 @@ def _predictor(args: argparse.Namespace) -> Predictor:
 
 
 def _check_setup(given: Iterable[str], taken: Collection[str]) -> None:
-    """A UsageError for an option that a predictor is not made with."""
+    """Raise a UsageError for an option that the predictor is not made with."""
     from minidistil.errors import UsageError
     from minidistil.tasks.registry import PREDICTED, predicting_task
 
@@ -229,7 +229,7 @@ def _check_setup(given: Iterable[str], taken: Collection[str]) -> None:
 
 
 def _options(args: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
-    """Options of answering that were given.
+    """Options of answering on the command line.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def _options(args: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
 
 
 def _on_its_line(error: MinidistilError, some: Sequence[Input], file: str | None) -> MinidistilError:
-    """The error, with the line of the text that it is about if texts have lines."""
+    """The error with the line of its text, if texts have lines."""
     from minidistil.errors import DataError, InputError
     from minidistil.text.sources import STDIN, shown_name
 
@@ -263,7 +263,7 @@ def _on_its_line(error: MinidistilError, some: Sequence[Input], file: str | None
 def _attention(
     args: argparse.Namespace, predictor: Predictor, facts: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The attention asked for in one text, as part of a page."""
+    """Attention map of one text, for a page."""
     from minidistil.report.attention import attention_map
 
     if args.attention is None:

@@ -1,4 +1,4 @@
-"""Standard streams of the command, whatever they are joined to, and its last words."""
+"""Standard streams of the command: their encoding and their failures, and the reason for an exit code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def prepare() -> None:
 
 
 def as_utf_8(argument: str) -> str:
-    """A text of the command line, whatever the system took its bytes for; as it is if they are no UTF-8."""
+    """Decode an argument of the command line as UTF-8; unchanged if its bytes are not UTF-8."""
     try:
         return argument if argument.isascii() else os.fsencode(argument).decode()
     except UnicodeError:
@@ -53,12 +53,12 @@ def as_utf_8(argument: str) -> str:
 
 
 def complain(text: str) -> None:
-    """The reason for an exit code, on standard error."""
+    """Print the reason for an exit code to standard error."""
     if not say(text):
         abandon(sys.stderr)
 
 
 def abandon(stream: Any) -> None:
-    """Leave Python nothing to flush, when it ends, into a stream that takes nothing."""
+    """Redirect a broken stream to the null device, so that the flush at exit cannot fail."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

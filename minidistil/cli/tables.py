@@ -43,7 +43,7 @@ def confusion_table(found: Mapping[str, Any]) -> list[str]:
 
 
 def _fit(name: str, width: int) -> str:
-    """A name in so many columns, one of them left free."""
+    """A name padded or cut to some columns, one of them left free."""
     name = " ".join(name.split())
     return name if len(name) < width else name[: width - 2] + "…"
 

@@ -92,7 +92,7 @@ def gradient_norms(model: Model, grads: Parameters) -> dict[str, float]:
 
 
 def mask_some(batch: Batch, mask_id: int, never: list[int]) -> Batch:
-    """A batch whose every seventh word is masked, with labels: enough to look at, the same every time."""
+    """Mask every seventh word of a batch, with labels; the same ones every time."""
     words = np.flatnonzero(~np.isin(batch.input_ids, never))
     chosen = words[::EVERY]
     labels = np.full(batch.num_tokens, IGNORE_INDEX, np.int64)

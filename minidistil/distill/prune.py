@@ -258,7 +258,7 @@ def _head(model: Model, head: Head, stream: ResidualStream) -> Values:
 
 
 def _pooler(model: Model, pooler: Pooler, stream: ResidualStream, use: Array) -> tuple[Indices, Values]:
-    """Units of a pooler that are kept, and their parameters; `use` [H] is how much reads each of them."""
+    """Units of a pooler that are kept, and their parameters; `use` [H] is the weight of what reads each."""
     weight, bias = _linear(model, pooler.dense)
     kept = _highest(np.linalg.norm(weight, axis=1) * use, stream.projection.shape[1])
     return kept, _named(pooler.dense, stream.read(weight[kept]), bias[kept])

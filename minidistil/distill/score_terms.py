@@ -144,7 +144,7 @@ def word_terms(
 
 
 def _teacher_words(inputs: TermInputs, rows: npt.NDArray[np.intp] | slice) -> LinearHead | TopKLogits:
-    """The teacher's scores over words: those kept, or what they are computed from."""
+    """The teacher's scores over words: stored ones, or the operands that give them."""
     if "top_k" in inputs.teacher:
         words, scores = inputs.teacher["top_k"]
         return TopKLogits(words[rows], scores[rows], inputs.pair.student.config.vocab_size)

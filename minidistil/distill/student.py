@@ -94,7 +94,7 @@ def choose_layers(choice: str | Sequence[int], depth: int) -> list[int] | list[N
 
 
 def _checked(choice: object, numbers: Sequence[int], depth: int) -> list[int]:
-    """Numbers of layers that are there, at least one."""
+    """Check numbers of layers: each must exist, and there must be one."""
     try:
         chosen = [operator.index(i) for i in numbers]  # NumPy's integers too, but no 2.0
     except TypeError:

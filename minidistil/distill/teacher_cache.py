@@ -45,7 +45,7 @@ SMALL = ("logits", "start_logits", "end_logits", "pooled")  # a few numbers a to
 
 
 class FixedInputs(Protocol):
-    """Examples that are the same whenever they are asked for: a `Dataset`, or one with fixed masks."""
+    """Examples that do not change between epochs: a `Dataset`, or one with fixed masks."""
 
     @property
     def lengths(self) -> npt.NDArray[np.integer[Any]]: ...
@@ -166,13 +166,13 @@ class TeacherCache:
     # Running the teacher
 
     def _fill(self, teacher: Model, data: FixedInputs, outputs: list[str], quiet: bool) -> None:
-        """Compute the outputs that are not there yet."""
+        """Compute the missing outputs."""
         if self._restore()[0] < len(data):  # what is whole can be read beside those who write
             with only_writer(self.home):
                 self._run_rest(teacher, data, outputs, quiet)
 
     def _restore(self) -> tuple[int, dict[str, Any]]:
-        """Number of examples for which every output is there, and the record of each file."""
+        """Number of examples whose outputs are all on disk, and the record of each file."""
         state = self.home / "done.json"
         known: dict[str, Any] = {}
         with suppress(StorageError):  # a damaged one: its outputs are computed again
@@ -233,7 +233,7 @@ class TeacherCache:
         return columns
 
     def _kept(self, output: str, values: AnyArray) -> AnyArray:
-        """In the dtype of the files."""
+        """Convert to the dtype of the files."""
         with np.errstate(over="ignore"):
             kept = values.astype(self.dtype)
         if not np.isfinite(kept).all():
@@ -276,7 +276,7 @@ class _Column:
     size: int = 0
 
     def restore(self, known: Any) -> None:
-        """Go on from the record, if the file has that much."""
+        """Continue from the record, if the file is long enough."""
         there = self.path.stat().st_size if self.path.is_file() else 0
         match known:
             case {"examples": int(examples), "bytes": int(size)} if 0 < size <= there:
@@ -332,13 +332,13 @@ def top_words(teacher: Model, features: AnyArray, k: int) -> tuple[AnyArray, Any
 
 
 def _columns(output: str) -> tuple[str, ...]:
-    """Names of the arrays that an output is kept in."""
+    """Names of the arrays that hold an output."""
     kind, _, which = output.partition(".")
     return (f"words.{which}", f"scores.{which}") if kind == "top_k" else (output,)
 
 
 def _in_order(lengths: npt.NDArray[np.integer[Any]], begin: int, stop: int) -> Iterator[AnyArray]:
-    """Examples begin to stop, in their order, as batches of about `TOKENS_AT_ONCE` tokens."""
+    """Examples `begin` to `stop` in order, in batches of about `TOKENS_AT_ONCE` tokens."""
     sums = np.cumsum(lengths[begin:stop])
     cuts = np.flatnonzero(np.diff(sums // TOKENS_AT_ONCE)) + 1
     yield from np.split(np.arange(begin, stop), cuts)

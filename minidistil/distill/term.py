@@ -40,7 +40,7 @@ class Pair:
         return self.student.config.hidden_size, self.teacher.config.hidden_size
 
     def check_same_width(self, term: str) -> None:
-        """A ConfigError unless hidden states of the two can be compared entry by entry."""
+        """Raise a ConfigError unless hidden states of the two can be compared entry by entry."""
         ours, theirs = self.widths()
         if ours != theirs:
             raise ConfigError(
@@ -117,7 +117,7 @@ class Term:
         """Raise a ConfigError if the two models do not fit."""
 
     def specs(self, pair: Pair) -> list[ParameterSpec]:
-        """Parameters of the term's own, trained beside the student's. There is a teacher."""
+        """Parameters of the term itself, trained beside the student's; called only with a teacher."""
         return []
 
     def carried(self, pair: Pair) -> tuple[str, ...]:

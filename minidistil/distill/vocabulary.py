@@ -44,7 +44,7 @@ def check_same_ids(
 
 
 def saved_tokenizer(directory: Path) -> Tokenizer | None:
-    """The tokenizer of a model's directory; None of one that was saved without."""
+    """The tokenizer of a model's directory; None if there is none."""
     there = any((directory / name).exists() for name in ("tokenizer.json", "vocab.txt"))
     return Tokenizer.from_pretrained(directory) if there else None
 

@@ -96,7 +96,7 @@ class SentenceEncoder:
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Width of a vector."""
         return self.settings.width(self.model.config.hidden_size)
 
     def __call__(self, texts: str | Sequence[str], **options: Any) -> Float32:

@@ -88,7 +88,7 @@ class Dense:
         return out + added
 
     def width(self, width: int) -> int:
-        """Numbers of an output vector, of those of an input vector."""
+        """Width of the output, given that of the input."""
         return len(self.weight)
 
 

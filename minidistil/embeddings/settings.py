@@ -66,7 +66,7 @@ class EmbeddingSettings(NamedTuple):
         self.prompt()
 
     def width(self, hidden_size: int) -> int:
-        """Numbers of a vector."""
+        """Width of a vector."""
         width = len(pooling_kinds(self.pooling)) * hidden_size
         for layer in self.layers:
             width = layer.width(width)

@@ -68,7 +68,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class TeachingSettings:
-    """Part of a teacher, if there is one; see `minidistil.distill.Distillation`.
+    """Settings of a teacher, if there is one; see `minidistil.distill.Distillation`.
 
     By default half of the loss are the labels, half the teacher's soft ones; of a regression, and of labels
     of which any number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
@@ -333,7 +333,7 @@ class FineTuning:
         return Trainer(model, objective, data, identity=identity, **options)
 
     def calibrate(self, model: Model) -> None:
-        """Add to the config what held-out examples say, such as a threshold."""
+        """Add values from held-out examples, such as a threshold, to the config."""
         if self.held_out is not None:
             facts = self.task.as_trained().calibrate(model, self.tokenizer, self.held_out)
             model.config = model.config.replace(extra={**model.config.extra, **facts})

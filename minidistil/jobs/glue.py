@@ -253,7 +253,7 @@ def _measure_also(path: Path, *, files: GlueFiles, data: DataSettings, quiet: bo
 
 
 def _other_half(suffix: str, path: Path, data: DataSettings) -> Any:
-    """The task of a file beside MNLI's own."""
+    """Task of a file that MNLI's model is also measured on."""
     return diagnostic_task(path, data) if suffix == DIAGNOSTIC else sequence_task("mnli", data)
 
 

@@ -103,7 +103,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Metrics that any model has, in order."""
+    """Metrics that at least one model has, in order."""
     keys: dict[str, None] = {}
     for facts in models.values():
         keys |= dict.fromkeys(k for k, v in facts.items() if k in numbers(facts) or _is_spread(v))

@@ -60,7 +60,7 @@ def _weights(directory: Path) -> str:
 
 
 class Origin(NamedTuple):
-    """Known facts of a model that another was made from."""
+    """Known facts about a model that another was made from."""
 
     name: str
     base_model: str | None = None

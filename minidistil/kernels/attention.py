@@ -140,7 +140,7 @@ def _add_outer(
 
 @reassociate
 def _repeat(x: Array, width: int) -> None:
-    """The first `width` numbers again and again, up to GROUP."""
+    """Repeat the first `width` numbers up to GROUP."""
     for j in range(width, GROUP):
         x[j] = x[j - width]
 

@@ -77,6 +77,6 @@ def soft_label_kl(
 
 
 def check_temperature(temperature: float) -> None:
-    """A UsageError for one that is not positive and finite."""
+    """Raise a UsageError unless the temperature is positive and finite."""
     if not (temperature > 0 and np.isfinite(temperature)):
         raise UsageError(f"temperature must be positive and finite, not {temperature!r}")

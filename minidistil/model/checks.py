@@ -61,7 +61,7 @@ def check_batch(batch: Batch, tables: Iterable[Table]) -> None:
 
 
 def check_dropout(dropout: Dropout | None) -> None:
-    """A UsageError for what names no masks, such as a rate."""
+    """Raise a UsageError unless `dropout` names masks; a rate does not."""
     if not isinstance(dropout, Dropout | None):
         raise UsageError(
             f"dropout is a Dropout(seed, step), which names the masks, or None, not {dropout!r:.40}; "
@@ -70,7 +70,7 @@ def check_dropout(dropout: Dropout | None) -> None:
 
 
 def check_backward(cache: Cache, model: PackedModel, grads: Parameters) -> None:
-    """A UsageError unless a model can go back from `cache`, and add to `grads`."""
+    """Raise a UsageError unless a model can go back from `cache`, and add to `grads`."""
     if not isinstance(cache, Cache):
         raise UsageError(f"cache is what forward gave with keep_cache=True, not {type(cache).__name__}")
     same = cache.kind is type(model) and cache.config == model.config

@@ -80,11 +80,11 @@ class Head:
 
     @property
     def signature(self) -> tuple[object, ...]:
-        """Of two heads with the same one, parameters of the same shape mean the same."""
+        """Key of a head's meaning: with equal keys, parameters of the same shape mean the same."""
         return (type(self),)
 
     def copies(self) -> dict[str, str]:
-        """Names in a file for what is no parameter of its own: {name: the parameter that it equals}."""
+        """Tied tensors in a file: {name: the parameter that it equals}."""
         return {}
 
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
@@ -131,7 +131,7 @@ class Head:
         return []
 
     def num_score_rows(self, batch: Batch) -> int:
-        """Distributions that the scores of a batch are: rows of `score_rows` of all outputs."""
+        """Number of distributions in the scores of a batch: rows of `score_rows` of all outputs."""
         return batch.num_tokens if self.by_token else batch.num_examples
 
     def score_rows(self, scores: Array, batch: Batch) -> Array:
@@ -272,7 +272,7 @@ class SequenceHead(PooledHead):
 
 @dataclass(frozen=True)
 class NextSentenceHead(SequenceHead):
-    """Two scores, without dropout: does the second sentence follow the first?"""
+    """Next-sentence prediction: two scores, without dropout."""
 
     def counts(self, batch: Batch) -> dict[str, int]:
         return {"next_sentence": int((self._classes(batch) != IGNORE_INDEX).sum())}

@@ -32,7 +32,7 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
 
 
 def load_to_answer(path_or_id: str | Path, head: str | None = None, **options: Any) -> Model:
-    """Load a model that predicts or measures, and say nothing about new parameters.
+    """Load a model for prediction or evaluation, without a warning about new parameters.
 
     Whoever asks a head checks that it was trained, see `Model.check_trained`.
 

@@ -126,16 +126,16 @@ class Model(RectangularModel):
         return tuple(self._new)
 
     def mark_trained(self) -> None:
-        """Take all parameters for trained, as a trainer does, however little they change."""
+        """Mark all parameters as trained, as a trainer does, however little they change."""
         self._new = {}
 
     def check_trained(self, heads: Iterable[Head] | None = None) -> None:
-        """Refuse to answer from numbers that nobody learnt.
+        """Refuse to answer from parameters that were never trained.
 
         Parameters
         ----------
         heads : iterable of Head, optional
-            Those that the answer comes from; all of the model's by default.
+            Heads that the answer comes from; all of the model's by default.
 
         Raises
         ------

@@ -28,7 +28,7 @@ from minidistil.precision import precision_of
 
 
 def get_backend(name: str) -> ModuleType:
-    """The module that computes: "numpy" (the textbook) or "numba" (the kernels)."""
+    """The backend module: "numpy" (the textbook) or "numba" (the kernels)."""
     if name == "numpy":
         import minidistil.ops as backend
     elif name == "numba":
@@ -100,7 +100,7 @@ class PackedModel:
         self._config, self.encoder, self.heads = config, self.encoder_of(config), self.heads_of(config)
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
-        """Fresh values for some parameters. What one gets does not depend on which others do."""
+        """Initialise some parameters. The values of one do not depend on which others there are."""
         check_integer("the seed", seed)
         for i, spec in enumerate(self.params.specs):
             if spec.name not in names:
@@ -280,7 +280,7 @@ class PackedModel:
             grads[name][...] = 0
 
     def _lowest_learning(self) -> int:
-        """The lowest part of the encoder of which a parameter is not frozen; beyond all if there is none."""
+        """Lowest part of the encoder with a parameter that is not frozen; beyond all if there is none."""
         if not self.frozen:
             return 0
         parts = list(self.encoder.parts().values())
@@ -340,7 +340,7 @@ class PackedModel:
     # Predicting and training
 
     def eval(self) -> Self:
-        """Ready to predict, as a model is that was loaded: matrices are kept in the order of the kernels.
+        """Make the model ready to predict, as a loaded one is: matrices are kept in the kernels' order.
 
         Each is packed when it is used a second time. The parameters cannot be changed until `train`, since
         what was packed would not follow.
@@ -362,7 +362,7 @@ class PackedModel:
         return self
 
     def freeze(self, *patterns: str) -> int:
-        """Keep parameters whose names match a shell pattern, e.g. "*.embeddings.*", as they are.
+        """Freeze parameters whose names match a shell pattern, e.g. "*.embeddings.*".
 
         Returns
         -------
@@ -386,5 +386,5 @@ class PackedModel:
         return new
 
     def unfreeze(self) -> None:
-        """Let everything learn again."""
+        """Undo every `freeze`."""
         self.frozen.clear()

@@ -55,12 +55,12 @@ class Dropout:
 
 
 def threshold(rate: float) -> int:
-    """A random 32-bit word below this drops its element."""
+    """Threshold: a random 32-bit word below it drops its element."""
     return min(round(rate * 2**32), 2**32 - 1)
 
 
 def keep_mask(mask: Mask, columns: int, plane: int = 0) -> npt.NDArray[np.bool_]:
-    """bool [T, columns]: which elements survive.
+    """bool [T, columns]: True where an element survives.
 
     Each counter (i, position, example, plane) yields four words. With n = ceil(columns / 4) counters a
     row, word w of counter i decides on column w n + i. `plane` tells attention heads apart.

@@ -1,4 +1,4 @@
-"""One vector for a sequence from those of its tokens, as sentence encoders have it."""
+"""Pooling: one vector for a sequence from the vectors of its tokens, as in sentence encoders."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class MultipleChoiceDataset:
         return np.diff(ends[self.offsets])
 
     def batch(self, indices: npt.ArrayLike) -> Batch:
-        """The examples at `indices`, packed, in groups, with their rows of every target."""
+        """The examples at `indices`, packed, with `cu_choices` and their rows of every target."""
         rows = rows_at(indices, len(self))
         sizes = np.diff(self.offsets)[rows]
         cu = np.append(0, np.cumsum(sizes))  # int64

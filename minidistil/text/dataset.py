@@ -118,7 +118,7 @@ class Dataset:
 
     @classmethod
     def _of(cls, tokenizer: Tokenizer, encodings: Iterable[Any], first: int = 0) -> Self:
-        """Of what the tokenizer gives; the examples are numbered from `first`."""
+        """A dataset of the tokenizer's encodings, numbered from `first`."""
         ids: list[npt.NDArray[np.int32]] = []
         types: list[npt.NDArray[np.int32]] = []
         for encoding in encodings:

@@ -168,7 +168,7 @@ def plain_name(name: str) -> str:
 
 
 def check_classes(names: Sequence[str], examples: Examples) -> None:
-    """Look at the names of classes that are to be learnt; a warning tells those that probably mean the same.
+    """Check the names of classes to be learnt; warn of names that probably mean the same.
 
     Raises
     ------

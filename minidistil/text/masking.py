@@ -1,4 +1,4 @@
-"""Masked language modelling's data: which tokens of a batch must be guessed, and what stands in their place.
+"""Masking for masked language modelling: the tokens of a batch to be predicted, and their replacements.
 
 DistilBERT's way (distiller.py of its authors): of all T tokens of a batch, ceil(0.15 T) are drawn without
 replacement, a token that occurs c times in the corpus with weight max(c, 1)^-0.7, special tokens never.
@@ -155,7 +155,7 @@ class MaskedDataset:
 
     @property
     def example_ids(self) -> Int64:
-        """int64 [N]: who each sequence is."""
+        """int64 [N]: stable id of each sequence."""
         return self.sequences.example_ids
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Bytes and lines of files of text, of what is piped in, and of what is packed in a .gz, in bounded memory.
+"""Bytes and lines of text files, of standard input and of .gz files, in bounded memory.
 
 A line, and a file that must be read whole, have a largest size; so has what a packed file may unpack to.
 Every complaint names the file and the line.
@@ -33,7 +33,7 @@ def shown_name(path: str | Path) -> str:
 
 @contextmanager
 def opened(path: str | Path, name: str) -> Iterator[IO[bytes]]:
-    """The bytes of a file, with everything that can go wrong beneath turned into a DataError."""
+    """Open a file for reading bytes; errors of the system and of unpacking become a DataError."""
     try:
         if name != str(path):
             with _piped(_stdin(), name) as piped:
@@ -80,7 +80,7 @@ class _Counted:
 
 
 class _Unpacked(io.RawIOBase):
-    """Reads a gzip file, and compares what comes out with what goes in."""
+    """Reader of a gzip file that bounds the ratio of output to input."""
 
     def __init__(self, packed: IO[bytes], name: str) -> None:
         self.packed, self._name, self._out = packed, name, 0

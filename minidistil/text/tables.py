@@ -73,7 +73,7 @@ def read_rows(
 
 
 def format_of(path: str | Path, format: str | None, also: str = "") -> str:
-    """The format of a file: what is said, or what its name tells; `also` are other words to suggest."""
+    """Format of a file: the given one, or that of its name; `also` are other words to suggest."""
     if format is not None:
         if format not in NAMES:
             raise UsageError(f"format {format!r} is none of {', '.join(dict.fromkeys(NAMES.values()))}")

@@ -11,7 +11,7 @@ from minidistil.train.settings import TrainSettings
 
 
 def check_training(dataset: Any, settings: TrainSettings, out: Any, evaluate: Any) -> None:
-    """A UsageError for an argument of a trainer that is of another type."""
+    """Raise a UsageError for an argument of a trainer that is of another type."""
     check_type("settings", settings, TrainSettings)
     if not (hasattr(dataset, "lengths") and hasattr(dataset, "batch")):
         raise UsageError(
@@ -24,7 +24,7 @@ def check_training(dataset: Any, settings: TrainSettings, out: Any, evaluate: An
 
 
 def check_learner(model: Any, objective: Any) -> None:
-    """A UsageError for what is no model, or no objective."""
+    """Raise a UsageError unless these are a model and an objective."""
     if not hasattr(model, "params"):
         raise UsageError(f"the model to train must be a Model, not {type(model).__name__}: {model!r:.60}")
     if not callable(objective) or not callable(getattr(objective, "counts", None)):

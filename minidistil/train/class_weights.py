@@ -1,4 +1,4 @@
-"""Loss against labels, in which a rare class can count for more than its examples would."""
+"""Class weights: a loss against labels in which rare classes count for more."""
 
 from __future__ import annotations
 

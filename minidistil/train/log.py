@@ -1,4 +1,4 @@
-"""metrics.jsonl: what happened, one JSON object a line."""
+"""Log of a training, metrics.jsonl: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def parse_records(content: bytes) -> list[dict[str, Any]]:
 
 
 def iter_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a metrics.jsonl, one at a time; none of a file that is missing."""
+    """The records of a metrics.jsonl, one at a time; none if the file is missing."""
     if path.is_file():
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:

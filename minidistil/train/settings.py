@@ -1,4 +1,4 @@
-"""Everything one can choose about a training run."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class TrainSettings:
             raise ConfigError("patience needs keep_best: the name of the metric that must get better")
 
     def check_best(self, lower_is_better: Sequence[str]) -> None:
-        """A ConfigError if the worst would be kept: the most of what less is better of, or the least."""
+        """Raise a ConfigError if `best_is` contradicts the metric, so that the worst would be kept."""
         best, lower = self.keep_best, self.keep_best in lower_is_better
         if best is not None and lower != (self.best_is == "min"):
             known = f" (less is of {', '.join(lower_is_better)})" if lower_is_better else ""

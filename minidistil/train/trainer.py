@@ -49,7 +49,7 @@ USUAL = 20  # losses that say what is usual
 
 
 class Trainer:
-    """Trains a model; stopped and started again, goes on from where it was.
+    """Resumable training of a model: it goes on where it was stopped.
 
     Parameters
     ----------
@@ -419,7 +419,7 @@ class Trainer:
         self.log = MetricsLog(self.out / "metrics.jsonl", step=self.state.step)
 
     def _trouble(self, what: str) -> str:
-        """The message for a NaN, an Inf or what leads there, with all that helps to find its cause."""
+        """Error message for a NaN, an Inf or a divergence, with what helps to find its cause."""
         state = self.state
         where = (
             f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {state.batch + state.micro + 1})"

@@ -91,7 +91,7 @@ class Comparison:
 def capture(
     model: Model, given: Mapping[str, AnyArray], *, label: Sequence[int] | None = None
 ) -> Activations:
-    """Run a model forward and backward in evaluation mode and name all there is to see.
+    """Run a model forward and backward in evaluation mode and collect every tensor by name.
 
     Of a bare encoder whose file has no pooler, what comes from the pooler is left out.
 
@@ -219,7 +219,7 @@ def predicted_targets(model: Model, outputs: Mapping[str, AnyArray], batch: Batc
 
 
 def questions(activations: Mapping[str, AnyArray]) -> Activations:
-    """The part of `capture`'s result that another side must be given to compute the same."""
+    """Inputs, targets and cotangents in `capture`'s result, from which another side computes the same."""
     wanted = (*INPUTS, *TARGETS.values())
     return {k: v for k, v in activations.items() if k in wanted or k.startswith(COTANGENT)}
 

@@ -149,7 +149,7 @@ def _fetch(name: str, revision: str | None) -> Path:
 
 
 def _bounded_bar() -> Any:
-    """Class of a progress bar that ends a download of which more comes than was announced."""
+    """Class of a progress bar that ends a download larger than announced."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
     class BoundedBar(tqdm):

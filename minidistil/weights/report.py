@@ -80,12 +80,12 @@ class LoadReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing but what a change of head explains."""
+        """True if a change of head explains all that is missing or left over."""
         return not self.overridden and all(item.expected for item in (*self.missing, *self.unexpected))
 
     @property
     def complete(self) -> bool:
-        """Every parameter was loaded and every tensor used: what `strict=True` demands."""
+        """True if every parameter was loaded and every tensor used, as `strict=True` demands."""
         return not (self.overridden or self.missing or self.unexpected)
 
     def to_dict(self) -> dict[str, Any]:

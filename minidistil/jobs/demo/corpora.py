@@ -19,7 +19,7 @@ HELD_OUT = 1500
 
 @dataclass(frozen=True)
 class Rating:
-    """A sentence and what people made of it.
+    """A sentence and its ratings.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ TIMED, ROUNDS = 256, 3  # sentences and rounds of the speed measurement
 
 @dataclass(frozen=True)
 class ReviewSettings:
-    """Settings of the job; by default those in which distillation earns its keep.
+    """Settings of the job; the defaults are those where distillation gains most.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class ReviewSettings:
 
 
 class ReviewDistillation:
-    """The job, training by training, in one directory. `run()` does all that is not yet done.
+    """The job, training by training, in one directory. `run()` does what is missing.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ DIGEST = hashlib.sha256().digest_size
 
 
 def _stamp() -> str:
-    """Changes whenever a file of the kernels does, or what compiles them.
+    """Hash of the kernels' files and of the compiler with its settings.
 
     Numba itself looks only at the file of the kernel, not at those of the kernels that it calls, which are
     part of it.
@@ -125,7 +125,7 @@ class _Files(caching.IndexDataCacheFile):
 
 
 class KernelCache(caching.FunctionCache):
-    """The compiled code of one kernel, for each types of arguments."""
+    """Cache of one kernel's compiled code, by types of arguments."""
 
     _impl_class = _Places
 
@@ -135,7 +135,7 @@ class KernelCache(caching.FunctionCache):
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Content that was kept, or None."""
+        """Stored code, or None."""
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever reading another's bytes may raise
@@ -143,7 +143,7 @@ class KernelCache(caching.FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep it, if there is a place."""
+        """Store code, if a directory can be written."""
         try:
             super().save_overload(sig, data)
         except OSError as error:

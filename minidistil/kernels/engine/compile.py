@@ -33,7 +33,7 @@ OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 class _Notice(event.Listener):
-    """Says that kernels are being compiled, if it takes time, and now and then how many are done."""
+    """Notice that kernels are being compiled, if it takes long, and now and then how many are done."""
 
     def __init__(self) -> None:
         self.done, self.next, self.note = 0, 0.0, FIRST_NOTE

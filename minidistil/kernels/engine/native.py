@@ -82,7 +82,7 @@ _functions: dict[str, tuple[int, Callable[[ir.Function, Any], None], Any]] = {}
 def native(
     plain: Callable[..., None], numbers: Mapping[str, Any] | None = None, **options: Any
 ) -> Callable[[Callable[[ir.Function, Any], None]], None]:
-    """Decorator: what a writer writes is called by compiled code in place of `plain`, where it can be.
+    """Decorator: compiled code calls the written function in place of `plain`, where there is one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Compiling ahead what training and prediction in float32 will call."""
+"""Compilation in advance of the kernels of training and prediction in float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory that is used again: every training step needs the same buffers as the one before.
+"""Reusable memory: every training step needs the same buffers as the one before.
 
 Memory fresh from the system is mapped page by page on first touch, which cost a tenth of a fine-tuning step.
 `empty` hands out arrays whose memory comes back here when the last view of them is gone.

@@ -83,7 +83,7 @@ def class_with(head: str, family: str) -> type[Model]:
 
 
 def config_from_dict(values: Mapping[str, Any], source: object = "config.json") -> ModelConfig:
-    """The config of whichever family `values["model_type"]` names.
+    """Config of the family that `values["model_type"]` names.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def head_units() -> frozenset[str]:
 
 
 def head_in(names: Iterable[str], config: ModelConfig) -> str | None:
-    """The head, such as "ForMaskedLM", of the only class that a file's parameters outside the encoder fit.
+    """Head, such as "ForMaskedLM", of the only class that fits a file's parameters outside the encoder.
 
     A pooler that no class asks for does not count: many files keep one. "Model" where there is no head.
     None if several fit, as a pooler and a classifier do: sequences or choices; or none.

@@ -136,13 +136,13 @@ class BertModel(BertBase):
 
 
 class BertForMaskedLM(BertBase):
-    """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
+    """Masked language model: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
     build_heads = (masked_lm,)
 
 
 class BertForSequenceClassification(BertBase):
-    """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
+    """Sequence classification with one label or many, or regression: `logits` [B, C]."""
 
     build_heads = (sequence,)
 
@@ -154,25 +154,25 @@ class BertForMultipleChoice(BertBase):
 
 
 class BertForTokenClassification(BertBase):
-    """A class for each token: `logits` [B, L, C]."""
+    """Token classification: `logits` [B, L, C]."""
 
     build_heads = (token,)
 
 
 class BertForQuestionAnswering(BertBase):
-    """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
+    """Extractive question answering: `start_logits` and `end_logits` [B, L]."""
 
     build_heads = (span,)
 
 
 class BertForNextSentencePrediction(BertBase):
-    """Next sentence or not: `logits` [B, 2]; class 0 says that the second follows the first."""
+    """Next-sentence prediction: `logits` [B, 2]; class 0: the second follows the first."""
 
     build_heads = (next_sentence,)
 
 
 class BertForPreTraining(BertBase):
-    """Both of BERT's objectives: `prediction_logits` [B, L, V], `seq_relationship_logits` [B, 2]."""
+    """Masked LM and next sentence: `prediction_logits` [B, L, V], `seq_relationship_logits` [B, 2]."""
 
     build_heads = PRETRAINING
 

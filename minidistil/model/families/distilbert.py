@@ -128,13 +128,13 @@ class DistilBertModel(DistilBertBase):
 
 
 class DistilBertForMaskedLM(DistilBertBase):
-    """Predicts masked words: `logits` [B, L, V]; the decoder is the word table (tied)."""
+    """Masked language model: `logits` [B, L, V]; the decoder is the word table (tied)."""
 
     build_heads = (masked_lm,)
 
 
 class DistilBertForSequenceClassification(DistilBertBase):
-    """Classes, many labels, or a score for a text or a pair: `logits` [B, C]."""
+    """Sequence classification with one label or many, or regression: `logits` [B, C]."""
 
     build_heads = (sequence,)
 
@@ -146,13 +146,13 @@ class DistilBertForMultipleChoice(DistilBertBase):
 
 
 class DistilBertForTokenClassification(DistilBertBase):
-    """A class for each token: `logits` [B, L, C]."""
+    """Token classification: `logits` [B, L, C]."""
 
     build_heads = (bert.token,)
 
 
 class DistilBertForQuestionAnswering(DistilBertBase):
-    """Start and end of an answer: `start_logits`, `end_logits` [B, L]."""
+    """Extractive question answering: `start_logits` and `end_logits` [B, L]."""
 
     build_heads = (bert.span,)
 

@@ -58,13 +58,13 @@ class ErnieModel(ErnieBase):
 
 
 class ErnieForMaskedLM(ErnieBase):
-    """Predicts masked words, as `BertForMaskedLM`."""
+    """Masked language model, as `BertForMaskedLM`."""
 
     build_heads = (bert.masked_lm,)
 
 
 class ErnieForSequenceClassification(ErnieBase):
-    """Classes, many labels, or a score for a text or a pair, as `BertForSequenceClassification`."""
+    """Sequence classification or regression, as `BertForSequenceClassification`."""
 
     build_heads = (bert.sequence,)
 
@@ -76,25 +76,25 @@ class ErnieForMultipleChoice(ErnieBase):
 
 
 class ErnieForTokenClassification(ErnieBase):
-    """A class for each token, as `BertForTokenClassification`."""
+    """Token classification, as `BertForTokenClassification`."""
 
     build_heads = (bert.token,)
 
 
 class ErnieForQuestionAnswering(ErnieBase):
-    """Start and end of an answer, as `BertForQuestionAnswering`."""
+    """Extractive question answering, as `BertForQuestionAnswering`."""
 
     build_heads = (bert.span,)
 
 
 class ErnieForNextSentencePrediction(ErnieBase):
-    """Next sentence or not, as `BertForNextSentencePrediction`."""
+    """Next-sentence prediction, as `BertForNextSentencePrediction`."""
 
     build_heads = (bert.next_sentence,)
 
 
 class ErnieForPreTraining(ErnieBase):
-    """Both of BERT's objectives, as `BertForPreTraining`."""
+    """Masked LM and next sentence, as `BertForPreTraining`."""
 
     build_heads = bert.PRETRAINING
 

@@ -60,7 +60,7 @@ class ClassificationSettings:
 
 
 class ClassificationTask(TrainableTask):
-    """One answer for a text or a pair of texts: here a label of several.
+    """Classification of a text or a pair of texts: one label of several.
 
     Parameters
     ----------
@@ -361,7 +361,7 @@ class ClassificationTask(TrainableTask):
 
 
 class MultiLabelTask(ClassificationTask):
-    """Any number of labels for a text or a pair of texts."""
+    """Multi-label classification: any number of labels for a text or a pair of texts."""
 
     settings_type: ClassVar[type[Any] | None] = None
     problem: ClassVar[Problem] = "multi"
@@ -374,7 +374,7 @@ class MultiLabelTask(ClassificationTask):
 
 
 class RegressionTask(ClassificationTask):
-    """A number for a text or a pair of texts."""
+    """Regression: a number for a text or a pair of texts."""
 
     settings_type: ClassVar[type[Any] | None] = None
     problem: ClassVar[Problem] = "regression"

@@ -76,7 +76,7 @@ class Filling(NamedTuple):
 
 
 class FillMask(Predictor):
-    """Guesses masked words: `FillMask(model, tokenizer)("Paris is the [MASK] of France.")`.
+    """Predictor of masked words: `FillMask(model, tokenizer)("Paris is the [MASK] of France.")`.
 
     A mask is written as the tokenizer's own mask token, or as [MASK]. Special tokens and those that the
     vocabulary keeps free ([unused0], ...) are never guessed; what they have of the probability is not shared

@@ -1,4 +1,4 @@
-"""Masked language modelling: what a model makes of masked words, and how well it guesses them."""
+"""Masked language modelling: prediction of masked words, and its evaluation."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class MaskedLMTask(TrainableTask):
         return data
 
     def tokenizer_to_save(self, tokenizer: Tokenizer, config: ModelConfig) -> Tokenizer:
-        """The same: pieces are how a text is learnt and measured, and no bound to what is filled in."""
+        """The same tokenizer: a text to fill in may be longer than the pieces of training."""
         return tokenizer
 
     def evaluate(

@@ -51,7 +51,7 @@ class Choice(NamedTuple):
 
 
 class MultipleChoiceTask(TrainableTask):
-    """One of several texts that goes with a context.
+    """Multiple choice: the one of several texts that goes with a context.
 
     The context is the first text of a pair, each choice the second (Zellers et al. 2018, section 5).
 

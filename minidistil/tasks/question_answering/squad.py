@@ -114,7 +114,7 @@ def _questions(path: str | Path, name: str, format: str | None) -> Iterator[tupl
 
 
 def _answers(question: dict[str, Any], context: str, name: str) -> list[tuple[int, str]]:
-    """The right ones; none of a question that says that it has none."""
+    """Right answers; none for a question that is marked as impossible."""
 
     def bad(message: str) -> DataError:
         return DataError(f"question {question['id']}{message}", path=name)

@@ -29,7 +29,7 @@ LONGEST_ANSWER, CANDIDATES = 30, 20  # tokens, and answers that are looked at, a
 
 
 class QuestionAnsweringTask(TrainableTask):
-    """The span of a context that answers a question.
+    """Extractive question answering: the span of a context that answers a question.
 
     Contexts longer than `max_length` allows are cut into windows that overlap. BERT's recipe for SQuAD has
     384 and 256 (run_squad.py's `doc_stride` of 128 is the step, not the overlap); here 384 overlap by 128.

@@ -280,7 +280,7 @@ def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 class Summarizer(Predictor):
-    """Picks sentences: `pipeline("summarization", "encoder/")(document, sentences=3)`.
+    """Extractive summarizer: `pipeline("summarization", "encoder/")(document, sentences=3)`.
 
     Any encoder will do, also one that has not learnt it; one that has is taken for it without being told.
     """

@@ -67,7 +67,7 @@ class Tagged:
         return len(self.texts)
 
     def named(self, names: Mapping[int, str]) -> Self:
-        """The same with entities, if its tags are numbers: those of a model, whose names are given.
+        """The same with entities, if tags are numbers: `names` are those of a model's tags.
 
         Raises
         ------

@@ -19,7 +19,7 @@ Aggregation = Literal["none", "simple", "first", "average", "max", "whitespace"]
 
 
 class Entity(NamedTuple):
-    """An entity a model found.
+    """An entity that a model found.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Entity(NamedTuple):
 
 
 class EntitySpan(NamedTuple):
-    """An entity somebody marked: characters from and up to, a type, and, to be checked, the text there."""
+    """A marked entity: characters from and up to, a type, and, to be checked, the text there."""
 
     start: int
     end: int

@@ -64,7 +64,7 @@ class Sequences:
 
     @property
     def example_ids(self) -> Int64:
-        """int64 [N]: who each sequence is, which is where it begins in the corpus."""
+        """int64 [N]: stable id of each sequence, its first token's index in the corpus."""
         return self.starts
 
     @property
@@ -72,7 +72,7 @@ class Sequences:
         return int(self.sizes.sum(dtype=np.int64)) + 2 * len(self)
 
     def batch(self, indices: npt.ArrayLike) -> Batch:
-        """The sequences at `indices` (integers, or a mask), packed. Takes no time in how many there are."""
+        """The sequences at `indices` (integers, or a mask), packed, in a time that does not grow with N."""
         rows = np.asarray(indices)
         rows = rows if rows.size else np.zeros(0, np.int64)
         starts, lengths = self.starts[rows], self.sizes[rows] + np.int32(2)
@@ -109,7 +109,7 @@ class Sequences:
 
 
 class Split(NamedTuple):
-    """Sequences to learn from, and others to measure by."""
+    """Sequences for training, and others held out."""
 
     train: Sequences
     held_out: Sequences
