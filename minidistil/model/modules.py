@@ -171,9 +171,8 @@ class Embeddings:
 class SelfAttention:
     """Multi-head attention of every token to its own sequence, and the output projection.
 
-    Query, key and value lie side by side, so that one product makes all three. Attention that is causal, or
-    has a bias on its scores, hands that on to the same operation; attention to another sequence is a module
-    of its own, with a `Linear` for queries and one for keys and values.
+    Query, key and value lie side by side, so that one product makes all three. `docs/architecture.md` says
+    where causal attention and attention to another sequence go.
     """
 
     query: Linear
