@@ -1,0 +1,1 @@
+"""Tasks: a folder for each kind, and `registry`, the table of their names."""

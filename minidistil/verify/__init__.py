@@ -1,0 +1,1 @@
+"""Verification: gradients against finite differences, and two models tensor by tensor."""

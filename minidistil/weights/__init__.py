@@ -1,0 +1,1 @@
+"""Weights on disk: safetensors, checkpoints, names, the hub, the model card."""
