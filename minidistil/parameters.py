@@ -180,7 +180,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         Returns
         -------
         table : [R, H]
-        places : int32 [T]
+        indices : int32 [T]
         """
         if name in self._rows and name in self._asked and self.packed:
             self._views[name] = self._from_file([name])
@@ -190,11 +190,11 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         if read is None:
             return self.array(name), ids
         self._asked.add(name)
-        some, places = np.unique(ids, return_inverse=True)
+        some, indices = np.unique(ids, return_inverse=True)
         table = np.empty((len(some), *self._by_name[name].shape[1:]), self.dtype)
         for out, row in zip(table, some.tolist(), strict=True):
             read(row * out.size, out)
-        return table, places.astype(np.int32)
+        return table, indices.astype(np.int32)
 
     @property
     def mapped(self) -> bool:

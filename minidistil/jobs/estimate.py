@@ -168,10 +168,10 @@ def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tu
             reader = SourceReader(source, key)
             for piece in reader:
                 file.write(" ".join(piece.text.split()) + ("\n" if piece.ends else " "))
-                if piece.ends and reader.consumed >= size * source.size / total:
+                if piece.ends and reader.bytes_read >= size * source.size / total:
                     break
             file.write("\n")
-            read += min(reader.consumed, source.size)
+            read += min(reader.bytes_read, source.size)
     if path.stat().st_size <= len(sources):
         raise DataError("there is no text in these files")
     return path, total, total / max(read, 1)

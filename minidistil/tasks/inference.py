@@ -94,7 +94,7 @@ def token_outputs(model: Model, dataset: Dataset, *names: str) -> list[Array]:
         require_finite(*given)
         if not found:
             found = [np.zeros((dataset.num_tokens, *rows.shape[1:]), rows.dtype) for rows in given]
-        # Token t of the batch is token places[t] of its example.
+        # Index in the dataset of each token of the batch.
         where = np.repeat(dataset.offsets[indices], batch.lengths) + batch.token_index
         for rows, part in zip(found, given, strict=True):
             rows[where] = part

@@ -52,12 +52,12 @@ def _stamp() -> str:
 
 
 STAMP = _stamp()
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
-def _tell_once(what: str, message: str, *values: object) -> None:
-    if what not in _told:
-        _told.add(what)
+def _warn_once(what: str, message: str, *values: object) -> None:
+    if what not in _warned:
+        _warned.add(what)
         logger.warning(message, *values)
 
 
@@ -139,7 +139,7 @@ class KernelCache(caching.FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # whatever reading another's bytes may raise
-            _tell_once("damaged", "a compiled kernel cannot be used and is compiled again: %s", error)
+            _warn_once("damaged", "a compiled kernel cannot be used and is compiled again: %s", error)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -147,7 +147,7 @@ class KernelCache(caching.FunctionCache):
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            _tell_once(
+            _warn_once(
                 "unkept",
                 "compiled kernels cannot be kept in %s (%s), and every process compiles its own: set "
                 "NUMBA_CACHE_DIR to a directory that can be written",

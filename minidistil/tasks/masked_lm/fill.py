@@ -23,7 +23,7 @@ from minidistil.text.mask_filling import Span, fill, find_masks
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 
-UNUSED = re.compile(r"\[unused\d+\]")  # places that BERT's vocabularies keep free
+UNUSED = re.compile(r"\[unused\d+\]")  # entries that BERT's vocabularies keep free
 TOP_K = 5
 
 Guess = tuple[int, float]  # an id and its probability
@@ -130,9 +130,10 @@ class FillMask(Predictor):
             check_integer("top_k", top_k, 1)
         among = self._words if targets is None else self._ids_of(targets)
         k = min(len(among), top_k or (TOP_K if targets is None else len(among)))
-        spans, ids, places = self._read(texts)
-        guesses = self._guess(ids, places, among, k)
-        together = self._one_after_the_other(ids, places, among, [[g[0] for g in some] for some in guesses])
+        spans, ids, positions = self._read(texts)
+        guesses = self._guess(ids, positions, among, k)
+        first = [[g[0] for g in some] for some in guesses]
+        together = self._one_after_the_other(ids, positions, among, first)
         return [
             self._filling(text, where, found, final)
             for text, where, found, final in zip(texts, spans, guesses, together, strict=True)
@@ -169,8 +170,8 @@ class FillMask(Predictor):
         limit = sequence_length(self.tokenizer, self.model.config)
         encoded = self.tokenizer.encode([marked for _, marked in found], max_length=limit)
         ids = [row.astype(np.int64) for row in encoded.input_ids]
-        places = [np.flatnonzero(row == self._mask_id) for row in ids]
-        for i, ((spans, _), seen) in enumerate(zip(found, places, strict=True)):
+        positions = [np.flatnonzero(row == self._mask_id) for row in ids]
+        for i, ((spans, _), seen) in enumerate(zip(found, positions, strict=True)):
             if len(seen) < len(spans):
                 start = spans[len(seen)][0]
                 raise InputError(
@@ -178,20 +179,20 @@ class FillMask(Predictor):
                     f"the {own} at character {start} is cut off",
                     index=i,
                 )
-        return [spans for spans, _ in found], ids, places
+        return [spans for spans, _ in found], ids, positions
 
     def _guess(
-        self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, k: int
+        self, ids: Sequence[Int64], positions: Sequence[Int64], among: Int64, k: int
     ) -> list[list[list[Guess]]]:
         """The k most probable words for each place of each text, best first."""
         found: list[list[list[Guess]]] = [[] for _ in ids]
-        asked = [i for i, where in enumerate(places) if len(where)]  # an empty text has no mask
+        asked = [i for i, where in enumerate(positions) if len(where)]  # an empty text has no mask
         for some in sorted_batches([len(ids[i]) for i in asked], TOKENS_AT_ONCE):
             rows = [asked[i] for i in some]
             batch = Batch.from_sequences([ids[i] for i in rows])
-            where = np.concatenate([batch.cu_seqlens[j] + places[i] for j, i in enumerate(rows)])
+            where = np.concatenate([batch.cu_seqlens[j] + positions[i] for j, i in enumerate(rows)])
             scores = word_scores(self.model, batch, where)
-            owners = np.repeat(rows, [len(places[i]) for i in rows])
+            owners = np.repeat(rows, [len(positions[i]) for i in rows])
             for i, row in zip(owners.tolist(), scores, strict=True):
                 probabilities = softmax_forward(row[None].astype(np.float64))[0][0][among]
                 best = np.argsort(-probabilities, kind="stable")[:k]
@@ -199,25 +200,25 @@ class FillMask(Predictor):
         return found
 
     def _one_after_the_other(
-        self, ids: Sequence[Int64], places: Sequence[Int64], among: Int64, first: list[list[Guess]]
+        self, ids: Sequence[Int64], positions: Sequence[Int64], among: Int64, first: list[list[Guess]]
     ) -> list[list[Guess]]:
         """Fill the masks of each text in turn, the most probable first; `first` are guesses for all."""
         filled = [row.copy() for row in ids]
         final: list[dict[int, Guess]] = [{} for _ in ids]
-        open_places = [row.tolist() for row in places]
-        under_way = [i for i, row in enumerate(places) if len(row)]
+        open_positions = [row.tolist() for row in positions]
+        under_way = [i for i, row in enumerate(positions) if len(row)]
         latest = [first[i] for i in under_way]
         while under_way:
             for i, guesses in zip(under_way, latest, strict=True):
                 surest = int(np.argmax([score for _, score in guesses]))
-                place = open_places[i].pop(surest)
+                place = open_positions[i].pop(surest)
                 final[i][place] = guesses[surest]
                 filled[i][place] = guesses[surest][0]
-            under_way = [i for i in under_way if open_places[i]]
-            left = [np.array(open_places[i]) for i in under_way]
+            under_way = [i for i in under_way if open_positions[i]]
+            left = [np.array(open_positions[i]) for i in under_way]
             again = self._guess([filled[i] for i in under_way], left, among, 1)
             latest = [[guesses[0] for guesses in some] for some in again]
-        return [[final[i][place] for place in row.tolist()] for i, row in enumerate(places)]
+        return [[final[i][place] for place in row.tolist()] for i, row in enumerate(positions)]
 
     def _filling(self, text: str, spans: list[Span], found: list[list[Guess]], final: list[Guess]) -> Filling:
         def candidate(span: Span, guess: Guess) -> Candidate:

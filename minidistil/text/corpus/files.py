@@ -174,12 +174,12 @@ class SourceReader:
         self.byte, self.line, self.within = 0, 1, False
         self._on_disk: IO[bytes] | None = None
 
-    def go_to(self, byte: int, line: int, within: bool) -> None:
+    def seek(self, byte: int, line: int, within: bool) -> None:
         """Begin where an earlier piece said; `within` a document if that piece was not the end of one."""
         self.byte, self.line, self.within = byte, line, within
 
     @property
-    def consumed(self) -> int:
+    def bytes_read(self) -> int:
         """Bytes on the disk that have been read; of a packed file, a little more than was unpacked."""
         return self.byte if self._on_disk is None else min(self._on_disk.tell(), self.source.size)
 

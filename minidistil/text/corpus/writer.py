@@ -130,7 +130,7 @@ class _Batch:
     file: int = 0
     byte: int | None = 0
     line: int = 1
-    consumed: int = 0  # bytes of all files
+    bytes_read: int = 0  # bytes of all files
 
 
 class _Writer:
@@ -209,7 +209,7 @@ class _Writer:
                 self.state = _State(written, documents, batch.file, batch.byte, batch.line, within)
                 self._commit(tokens, offsets)
                 since = 0
-            progress.update(max(batch.consumed // 10**6 - progress.done, 0))
+            progress.update(max(batch.bytes_read // 10**6 - progress.done, 0))
         self.state = _State(written, documents, len(self.sources))
         self._commit(tokens, offsets)
 
@@ -236,19 +236,19 @@ class _Writer:
             if number >= state.file:
                 reader = SourceReader(source, self.key)
                 if number == state.file:
-                    reader.go_to(state.byte, state.line, state.within)
+                    reader.seek(state.byte, state.line, state.within)
                 for piece in reader:
                     batch.texts.append(piece.text)
                     batch.ends.append(piece.ends)
                     size += len(piece.text)
                     if size >= BATCH or len(batch.texts) >= BATCH_PIECES:
                         batch.file, batch.byte, batch.line = number, piece.byte, piece.line
-                        batch.consumed = before + reader.consumed
+                        batch.bytes_read = before + reader.bytes_read
                         yield batch
                         batch, size = _Batch(), 0
             before += source.size
         if batch.texts:
-            batch.byte, batch.consumed = None, before  # what follows is the last commit
+            batch.byte, batch.bytes_read = None, before  # what follows is the last commit
             yield batch
 
     def _finish(self) -> None:

@@ -36,7 +36,7 @@ X = np.arange(5.0, dtype=np.float32)
 def place(tmp_path, monkeypatch):
     """An empty cache, in a process that has said nothing so far."""
     monkeypatch.setattr(CONFIG, "CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "_told", set())
+    monkeypatch.setattr(cache, "_warned", set())
     (tmp_path / "toy.py").write_text(SOURCE)
     return tmp_path / "cache"
 

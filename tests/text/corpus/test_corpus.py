@@ -175,7 +175,7 @@ def test_pieces_put_together_are_the_lines(tmp_path_factory, texts, size, ending
         pieces = list(SourceReader(source, "text"))
         for i, piece in enumerate(pieces):
             reader = SourceReader(source, "text")
-            reader.go_to(piece.byte, piece.line, not piece.ends)
+            reader.seek(piece.byte, piece.line, not piece.ends)
             assert list(reader) == pieces[i + 1 :]
     finally:
         corpus_files.PIECE = before
