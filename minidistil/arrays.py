@@ -1,7 +1,7 @@
 """Types of arrays, and checks of those that a caller hands over.
 
-NumPy converts almost anything to an array, and an array to almost any dtype, without a word. Here a value is
-taken if it says the same afterwards, and refused otherwise.
+NumPy silently converts almost anything to an array, and an array to almost any dtype. Here a value is
+accepted if the conversion does not change it, and refused otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every error a user can cause, each with the exit code the command line gives it.
+"""Errors that users can cause, each with its exit code on the command line.
 
 Messages name the file, line, key or tensor at fault, say what was expected, and what to do.
 Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,

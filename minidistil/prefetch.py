@@ -1,8 +1,8 @@
 """Prefetching: work that threads do in advance.
 
-Not by those of `concurrent.futures`: they refuse work once the main thread has ended, and in handlers of
-atexit, when other threads of the program may still have some. Where no thread can be started at all, as
-there since Python 3.12, the work is done by whoever waits for it.
+The threads of `concurrent.futures` refuse work once the main thread has ended, and in handlers of atexit,
+when other threads of the program may still have some. If no thread can be started at all, as there since
+Python 3.12, the caller does the work.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A recipe is a dataclass of dataclasses, a table of the file for each. Its values come, the later over the
 earlier, from the defaults, a recipe shipped with the package, a file of the user's, and single changes such
 as `train.lr=3e-5`. A key that does not exist is an error, with a suggestion; so is a value of another kind.
-What was resolved can be written as TOML again (`dump`), and gives the same recipe.
+A resolved recipe can be written as TOML again (`dump`), and reads as the same recipe.
 
 TOML has no word for None: "none" stands for it where a setting may be left out. Where any word may be meant,
 as the name of a column or of a label (`ANY_TEXT`), "none" is that word, and None is said by leaving it out.

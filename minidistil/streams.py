@@ -1,6 +1,6 @@
 """Standard streams as they are found: a terminal, a pipe, a full disk, closed, or none at all.
 
-What is said on standard error is never worth a run: where it cannot be said, it is not. (`print` to a stream
+A failing standard error never ends a run: its messages are lost. (`print` to a stream
 that is None would print to standard output, among the data.)
 """
 

@@ -1,4 +1,4 @@
-"""A narrower copy of a model: fewer attention heads, a thinner residual stream, fewer intermediate neurons.
+"""Structured pruning: fewer attention heads, a thinner residual stream, fewer intermediate neurons.
 
 Heads and neurons that matter least are left out. The residual stream has no such units: every layer reads all
 of it and writes to all of it. So it is projected, everywhere by one matrix P [H, W] with orthonormal columns:

@@ -1,6 +1,6 @@
 """Distilling a masked LM over text without labels.
 
-Beside what every run leaves (`minidistil.jobs.run`) there are
+Files beside those of every run (`minidistil.jobs.run`):
 
     corpus/                   the text, encoded once
     teacher.json              the teacher's metrics on held-out text

@@ -2,15 +2,15 @@
 
 Reimers and Gurevych 2020 ("Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation",
 arXiv:2004.09813): a teacher embeds the sentence; a student must come to the same vector from the sentence and
-from its translation. So translations end up where the teacher, who need not know their language, put their
-originals:
+from its translation. So translations get the vectors of their originals, and the teacher need not know their
+language:
 
     L = mean_i d(s(x_i), t(x_i)) + d(s(y_i), t(x_i))
 
 with d the squared difference in the paper, or here by default 1 - cosine, which is what a search looks at.
 The student may have a vocabulary of its own, made of both languages.
 
-Beside what every run leaves (`minidistil.jobs.run`) there is, for a new vocabulary, `tokenizer/`.
+Beside the files of every run (`minidistil.jobs.run`) there is, for a new vocabulary, `tokenizer/`.
 `model/` is also a directory for sentence-transformers.
 """
 

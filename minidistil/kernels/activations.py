@@ -1,7 +1,7 @@
 """Activations: one pass over memory, forward and backward of each side by side.
 
 They work on a row or a part of one, so that a matrix product can apply them to each block of its result. The
-backward of each gives the activation again too, y = a(z): that costs a store, and nobody need keep y.
+backward of each also returns y = a(z), for the price of a store, so that y need not be kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses over the vocabulary without the logits: a chunk of tokens at a time, for student and teacher."""
+"""Fused linear cross-entropy: logits of student and teacher for a chunk of tokens at a time."""
 
 from __future__ import annotations
 

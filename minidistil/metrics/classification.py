@@ -1,4 +1,4 @@
-"""Metrics of predictions that name one class for each example.
+"""Metrics of single-label classification.
 
 Labels and predictions are integers [N], N > 0, from 0 up; others are an InputError.
 """

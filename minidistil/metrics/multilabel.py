@@ -1,4 +1,4 @@
-"""Metrics of predictions that name any number of classes for each example.
+"""Metrics of multi-label classification.
 
 Labels and predictions are matrices [N, C] of 0 and 1 in any dtype, 1 for each class of an example; others are
 an InputError.

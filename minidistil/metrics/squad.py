@@ -1,4 +1,4 @@
-"""Question answering as the official scripts of SQuAD score it.
+"""Metrics of question answering, as in the official scripts of SQuAD.
 
 evaluate-v1.1.py (Rajpurkar et al. 2016, arXiv:1606.05250) and evaluate-v2.0.py (Rajpurkar, Jia and Liang
 2018, arXiv:1806.03822). Both compare answers as text, so a right answer taken from elsewhere in the passage

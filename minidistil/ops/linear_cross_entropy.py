@@ -1,4 +1,4 @@
-"""The losses over the vocabulary, from the vectors that the logits are computed from.
+"""Fused linear cross-entropy: losses over the vocabulary, from the input of the last layer.
 
 A row of logits has as many numbers as there are words: for BERT forty times the width of the vector it is
 computed from. A kernel takes tokens in chunks, projects, takes the losses and their gradient, and projects

@@ -11,7 +11,7 @@ The leaderboard: of a task with several metrics first their mean (Wang et al.), 
 and accuracy, of STS-B of Pearson's and Spearman's correlation, of MNLI of its two halves; then the mean over
 tasks. AX is shown beside it.
 
-A correlation that is not defined, since a model says the same of everything, counts as 0.
+A correlation that is not defined, because a model gives one answer to everything, counts as 0.
 """
 
 from __future__ import annotations

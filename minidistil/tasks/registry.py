@@ -1,4 +1,4 @@
-"""Tasks by the names that the field knows them by: their files' columns, labels and metrics.
+"""Table of tasks by name, with the columns, labels and metrics of their files.
 
 The files are those that the tasks' authors hand out. GLUE (Wang et al. 2018, arXiv:1804.07461): tables with
 tabs, in which quotes are ordinary characters; CoLA's has no first line of names. SNLI (Bowman et al. 2015,

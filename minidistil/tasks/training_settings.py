@@ -1,6 +1,6 @@
 """Settings of a model's training, kept in its config.json, so that every verb reads texts as training did.
 
-The key "minidistil" holds an object; transformers keeps it and makes nothing of it.
+The key "minidistil" holds an object, which transformers keeps and ignores.
 """
 
 from __future__ import annotations

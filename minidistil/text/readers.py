@@ -1,6 +1,6 @@
 """Texts, pairs and labels out of CSV, TSV, JSON, Parquet and plain text, from files, .gz or stdin.
 
-Every complaint names the file and the line.
+Every error names the file and the line.
 """
 
 from __future__ import annotations

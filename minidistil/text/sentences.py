@@ -1,7 +1,7 @@
 """Sentences of a text, split by rules.
 
-What ends a sentence is mostly plain; what is hard is the full stop, which also ends abbreviations, initials
-and ordinals, and how much to believe a capital letter after it. The cases are those of Grefenstette and
+Most ends of sentences are plain. The hard case is the full stop, which also ends abbreviations, initials
+and ordinals, even before a capital letter. The cases are those of Grefenstette and
 Tapanainen 1994 ("What is a word, what is a sentence?") and of Kiss and Strunk 2006 ("Unsupervised
 multilingual sentence boundary detection"), who learn abbreviations from the text; here short lists do, so
 that a sentence does not depend on what stands far from it. The stops of other scripts are those of Unicode's

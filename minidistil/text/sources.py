@@ -1,7 +1,7 @@
 """Bytes and lines of text files, of standard input and of .gz files, in bounded memory.
 
 A line, and a file that must be read whole, have a largest size; so has what a packed file may unpack to.
-Every complaint names the file and the line.
+Every error names the file and the line.
 """
 
 from __future__ import annotations

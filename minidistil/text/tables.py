@@ -1,6 +1,6 @@
 """Rows out of CSV, TSV, JSON, Parquet and plain text, and their columns.
 
-Every complaint names the file and the line.
+Every error names the file and the line.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 BERT's pipeline (Devlin et al. 2018, arXiv:1810.04805): clean the text, lower its case, split at spaces and
 punctuation, cut every word into the longest pieces the vocabulary has.
 
-What the files say of special tokens is put into the pipeline, and nothing else is asked later: what stands
-around a text, around a window and under `cls_token_id` is one thing.
+The special tokens of the files are put into the pipeline, which is the only source afterwards: the tokens
+around a text, around a window and under `cls_token_id` cannot differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Tokenised texts that are longer than they may be, cut.
+"""Truncation of tokenised texts.
 
-The library `tokenizers` can cut while it encodes, but how is a state of its object, which several threads,
-and children of a fork, may use at once. Cutting afterwards needs no state. Of a pair the longer text is cut
-first ("longest_first" of that library, whose rule for halves this is).
+The library `tokenizers` can cut while it encodes, but the setting is a state of its object, which several
+threads, and children of a fork, may use at once. Cutting afterwards needs no state. Of a pair the longer text
+is cut first ("longest_first" of that library, whose rule for halves this is).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Words as files of words have them, found again in running text.
+"""Words of running text, split as in files of words.
 
 In such files, as CoNLL's, a mark of punctuation is a word of its own, and so is 's; the full stop of an
 abbreviation is part of its word. A text that is made of such words, with a space between them, gives the same
-words. It is told by a full stop or a comma that stands alone.
+words. A full stop or a comma that stands alone is its mark.
 """
 
 from __future__ import annotations

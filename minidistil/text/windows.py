@@ -1,8 +1,8 @@
 """Texts longer than a model takes, cut into windows that overlap.
 
 A text is tokenised once, whole, and the row of its tokens is cut: [CLS] window [SEP], or with a question
-before it [CLS] question [SEP] window [SEP]. A token that several windows hold belongs to the one that shows
-most of what stands around it, so that putting the windows' answers together counts every token once.
+before it [CLS] question [SEP] window [SEP]. A token that several windows hold belongs to the one with
+the most context around it, so that putting the windows' answers together counts every token once.
 
 The windows, the cut of the question and the rule of most context are those of BERT's run_squad.py (Devlin et
 al. 2018, arXiv:1810.04805; github.com/google-research/bert), but for two things. What it calls `doc_stride`

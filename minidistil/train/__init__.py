@@ -1,3 +1,3 @@
-"""Training: `settings` (what one can choose), `objective` (what is minimised), `trainer` (the loop), and
-what they stand on: `optimizer`, `schedule`, `checkpoint`, `state`, `interrupt`, `log`, `progress`.
+"""Training: `settings`, `objective` (what is minimised), `trainer` (the loop), and below them `optimizer`,
+`schedule`, `checkpoint`, `state`, `interrupt`, `log`; `memory_plan` is computed before a run.
 """

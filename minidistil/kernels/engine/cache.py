@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: Numba's places and contents, in files of our own that cannot deceive.
+"""Cache of compiled kernels: Numba's directories and code, in files of our own that are checked.
 
 Numba keeps an index for each kernel, of the files that have its code for which types of arguments. Two
 processes that write at once, or one that is killed in between, may leave an index that names a file of other
@@ -8,7 +8,7 @@ code; a damaged file is a traceback at every call; where nothing can be written,
   agree, whether cut, damaged or foreign, counts as absent: the kernel is compiled again, and written over it;
 - what cannot be written is compiled by each process for itself.
 
-One line tells of either, once in a process.
+A warning reports either, once in a process.
 """
 
 from __future__ import annotations

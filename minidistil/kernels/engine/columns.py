@@ -1,4 +1,4 @@
-"""Down the columns of a narrow matrix, as a softmax over keys runs: its maxima, its sums, a row off each row.
+"""Columns of a narrow matrix, as in a softmax over keys: maxima, sums, each row combined with another.
 
 A column is a lane: a row is LANES or NR numbers, one vector register or two. GROUP numbers, the rows of
 eight registers, are taken at a time, so that no register waits for the result before. No compiler keeps

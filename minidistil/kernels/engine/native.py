@@ -1,4 +1,4 @@
-"""Functions written in LLVM's own language, for what no compiler makes of a loop.
+"""Functions written in LLVM's own language, which no compiler makes from a loop.
 
 Numba compiles through LLVM, and an intrinsic may write LLVM code directly. The few functions that do, the
 micro-kernel and the transposition of a block in registers, are compiled once and called by name: as part of

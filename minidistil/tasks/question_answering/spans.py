@@ -1,6 +1,6 @@
 """Extractive question answering: from scores of starts and ends to answers, and from answers to positions.
 
-An answer is a stretch of the context; its score is the logit of its first token as a start plus that of its
+An answer is a span of the context; its score is the logit of its first token as a start plus that of its
 last as an end. The rules are those of BERT's run_squad.py (github.com/google-research/bert) for SQuAD 1.1
 and 2.0 (Rajpurkar et al. 2016, arXiv:1606.05250, and 2018, arXiv:1806.03822): an answer's first token must
 have its most context in the window, no answer has more than `max_answer_length` tokens, and "no answer"
@@ -11,10 +11,10 @@ every pair is looked at, so the best answers are never missed. It takes answers 
 alike; here, if they are the same characters of the context. And "no answer" takes no place among the
 `n_best`.
 
-The probability of an answer is a softmax over all that could be given: every stretch of the context that is
-not too long, and no answer where that is allowed. So it depends neither on how many answers are asked for nor
-on how the context was cut. The pipeline of transformers 4 gives less: its softmax has a place for pairs of an
-end before its start, or too far behind it, and always for [CLS].
+The probability of an answer is a softmax over all possible answers: every span of the context that is not too
+long, and "no answer" where that is allowed. So it depends neither on how many answers are asked for nor
+on how the context was cut. The probabilities of transformers 4's pipeline are lower: its softmax
+includes pairs of an end before its start, or too far behind it, and always [CLS].
 """
 
 from __future__ import annotations

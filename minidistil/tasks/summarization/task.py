@@ -1,8 +1,8 @@
-"""Extractive summaries: the sentences of a document that say most of it.
+"""Extractive summarization: a choice of sentences of a document.
 
 Any encoder can do it: `centroid` and `mmr` compare vectors of sentences (`selection`); `lead`, the first
-sentences, is the baseline. A trained model is a token classifier: it says of every token whether its sentence
-belongs to the summary, and the score of a sentence is the mean of its tokens' log-odds. A document is read
+sentences, is the baseline. A trained model is a token classifier: each token has the class of its sentence,
+in the summary or not, and the score of a sentence is the mean of its tokens' log-odds. A document is read
 once, in windows, each sentence in its context, as in BERTSUM (Liu and Lapata 2019, arXiv:1908.08345), but
 without tokens that mark the sentences.
 """

@@ -1,4 +1,4 @@
-"""Tags of words: how they mark what is an entity, where it begins, and where it ends.
+"""Tagging schemes of named entities: IOB1, IOB2, BIOES, BILOU and plain tags.
 
 A tag is "O", outside of every entity, or a type, mostly behind a prefix that says which part of an entity the
 word is: B-egin, I-nside, E-nd, S-ingle. The schemes:

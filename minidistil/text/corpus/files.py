@@ -1,4 +1,4 @@
-"""Documents out of any number of text files, one bounded piece at a time.
+"""Documents of any number of text files, in pieces of bounded size.
 
 Plain text has a document a line, JSONL a document an object; blank ones are skipped. Nothing here holds more
 than a piece (of JSONL, a line) in memory, and every piece says where reading can begin again after it.

@@ -1,4 +1,4 @@
-"""Makes a corpus out of text files: streams them through the tokenizer, and can be stopped anywhere.
+"""Encoding of text files into a corpus: streamed through the tokenizer, and resumable at any point.
 
 Lines stream through `Tokenizer.encode_flat` into tokens.bin and offsets.bin, which only grow. After every
 8 MiB of text they are flushed to the disk, and then `progress.json` is replaced by one that says how long
