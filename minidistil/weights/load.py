@@ -10,10 +10,10 @@ All checks come before memory is allocated: the sizes in a config or a header ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,37 +81,12 @@ def load_into(
         The encoder is not covered exactly, a shape or dtype does not fit, a value is NaN or Inf, two
         stored tensors claim one parameter, or `strict` and the match is not complete.
     """
-    source = str(checkpoint.path if source is None else source)
-    match = _match_names(params, checkpoint, names, tied, source)
-    _check_encoder(params, checkpoint, match, names, source)
-    mismatched = _check_shapes(params, checkpoint, match, names, ignore_mismatched, source)
-    if not mapped:
-        params.materialize()
-    for name, stored in match.stored_as.items():
-        here = not (mapped and checkpoint.holds(stored, params.dtype))
-        if not here and params.spec(name).role == "weight":
-            params.leave(name, partial(checkpoint.read_part, stored))
-        elif not here and name.endswith(WORDS) and name not in tied.values():  # a decoder reads all of it
-            params.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
-        else:
-            here = True
-            checkpoint.read_into(stored, params[name])
-        parts = [params[name]] if here else _in_parts(params, name, checkpoint, stored)
-        if not all(_finite(part) for part in parts):
-            _refuse_not_finite(params, name, checkpoint, stored, source)
-    report = LoadReport(
-        source=source,
-        loaded=tuple(name for name in params if name in match.stored_as),
-        missing=tuple(_missing(params, match, names, mismatched)),
-        unexpected=tuple(_unexpected(params, match, names)),
-        converted=tuple(_conversions(params, checkpoint, match, names)),
-        overridden=tuple(
-            stored
-            for alias, stored in match.copies.items()
-            if not _equal(params, tied[alias], checkpoint, stored)
-        ),
-        prefix=checkpoint.prefix,
-    )
+    loading = _Loading(params, checkpoint, names, tied, str(checkpoint.path if source is None else source))
+    loading.match_names()
+    loading.check_encoder()
+    loading.check_shapes(ignore_mismatched)
+    loading.fill(mapped)
+    report = loading.report()
     if strict and not report.complete:
         raise WeightsError(f"strict loading asks for an exact match, but\n{report}")
     return report
@@ -154,52 +129,149 @@ def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: objec
 
 
 @dataclass
-class _Match:
+class _Loading:
+    """The steps of `load_into`, in their order, and what they found."""
+
+    params: Parameters
+    checkpoint: Checkpoint
+    names: Names
+    tied: Mapping[str, str]
+    source: str
     stored_as: dict[str, str] = field(default_factory=dict)  # parameter -> name in the file
     copies: dict[str, str] = field(default_factory=dict)  # tied name -> name in the file
     unused: list[str] = field(default_factory=list)  # names in the file
+    mismatched: dict[str, str] = field(default_factory=dict)  # parameter -> its two shapes, in words
 
+    def match_names(self) -> None:
+        base, wanted = self.names.base, {*self.params, *self.tied}
+        for stored in self.checkpoint:
+            name = resolve_name(stored, wanted, base)
+            if name not in wanted:
+                if not is_buffer(stored, base):
+                    self.unused.append(stored)
+                continue
+            claims = self.stored_as if name in self.params else self.copies
+            if name in claims:
+                raise WeightsError(f"{self.source}: {claims[name]!r} and {stored!r} both claim to be {name}")
+            claims[name] = stored
+        for alias in list(self.copies):
+            if self.tied[alias] not in self.stored_as:
+                self.stored_as[self.tied[alias]] = self.copies.pop(alias)
 
-def _match_names(
-    params: Parameters, checkpoint: Checkpoint, names: Names, tied: Mapping[str, str], source: str
-) -> _Match:
-    match = _Match()
-    wanted = {*params, *tied}
-    for stored in checkpoint:
-        name = resolve_name(stored, wanted, names.base)
-        if name not in wanted:
-            if not is_buffer(stored, names.base):
-                match.unused.append(stored)
-            continue
-        claims = match.stored_as if name in params else match.copies
-        if name in claims:
-            raise WeightsError(f"{source}: {claims[name]!r} and {stored!r} both claim to be {name}")
-        claims[name] = stored
-    for alias in list(match.copies):
-        if tied[alias] not in match.stored_as:
-            match.stored_as[tied[alias]] = match.copies.pop(alias)
-    return match
+    def check_encoder(self) -> None:
+        """Raise unless file and model have exactly the same encoder tensors."""
+        names = self.names
+        lacking = [name for name in self.params if name not in self.stored_as and names.in_encoder(name)]
+        surplus = [name for name in self.unused if names.in_encoder(name)]
+        if not lacking and not surplus:
+            return
+        problems = []
+        if lacking:
+            named = shorten(names_with_nearest(lacking, self.unused))
+            problems.append(f"lacks {len(lacking)} tensors of the encoder: {named}")
+        if unknown := surplus or self.unused:
+            problems.append(f"holds {len(unknown)} that the model has no place for: {shorten(unknown)}")
+        wrapped = outer_prefixes([*self.checkpoint], names.base)
+        hint = f". In the file the names of the encoder begin with {wrapped[0]!r}" if wrapped else ""
+        raise WeightsError(
+            f"{self.source} does not fit the model its config describes: it {' and '.join(problems)}{hint}"
+        )
 
+    def check_shapes(self, ignore_mismatched: bool) -> None:
+        """Raise if a tensor cannot be copied. Heads of another shape, if allowed, are unmatched."""
+        for name, stored in list(self.stored_as.items()):
+            dtype = self.checkpoint.dtype_of(stored)
+            if dtype not in FLOATING:
+                raise WeightsError(
+                    f"{self.source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was "
+                    f"expected (quantised checkpoints cannot be loaded)"
+                )
+            has, wants = self.checkpoint.shape_of(stored), self.params.spec(name).shape
+            if has != wants and ignore_mismatched and self.names.head_of(name):
+                self.mismatched[name] = f"its shape in the file is {list(has)}, here {list(wants)}"
+                del self.stored_as[name]
+            elif has != wants:
+                raise WeightsError(
+                    f"{self.source}: tensor {stored!r} has shape {list(has)}, but the config calls for "
+                    f"{list(wants)}{_hint(self.params.spec(name), has, self.names)}"
+                )
 
-def _check_encoder(
-    params: Parameters, checkpoint: Checkpoint, match: _Match, names: Names, source: str
-) -> None:
-    """Raise unless file and model have exactly the same encoder tensors."""
-    lacking = [name for name in params if name not in match.stored_as and names.in_encoder(name)]
-    surplus = [name for name in match.unused if names.in_encoder(name)]
-    if not lacking and not surplus:
-        return
-    problems = []
-    if lacking:
-        named = shorten(names_with_nearest(lacking, match.unused))
-        problems.append(f"lacks {len(lacking)} tensors of the encoder: {named}")
-    if unknown := surplus or match.unused:
-        problems.append(f"holds {len(unknown)} that the model has no place for: {shorten(unknown)}")
-    wrapped = outer_prefixes([*checkpoint], names.base)
-    hint = f". In the file the names of the encoder begin with {wrapped[0]!r}" if wrapped else ""
-    raise WeightsError(
-        f"{source} does not fit the model its config describes: it {' and '.join(problems)}{hint}"
-    )
+    def fill(self, mapped: bool) -> None:
+        """Copy the tensors, or leave matrices in the file; raise for a NaN or Inf."""
+        params, checkpoint = self.params, self.checkpoint
+        if not mapped:
+            params.materialize()
+        for name, stored in self.stored_as.items():
+            here = not (mapped and checkpoint.holds(stored, params.dtype))
+            if not here and params.spec(name).role == "weight":
+                params.leave(name, partial(checkpoint.read_part, stored))
+            elif not here and name.endswith(WORDS) and name not in self.tied.values():
+                params.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
+            else:  # here too: a word table that a decoder reads all of
+                here = True
+                checkpoint.read_into(stored, params[name])
+            parts = [params[name]] if here else self._in_parts(name, stored)
+            if all(_finite(part) for part in parts):
+                continue
+            bad = np.argwhere(~np.isfinite(params[name]))
+            raise WeightsError(
+                f"{self.source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values "
+                f"that are NaN or Inf in {params.dtype}, the first at {bad[0].tolist()}: the file is "
+                f"damaged, or the training that made it diverged"
+            )
+
+    def _in_parts(self, name: str, stored: str) -> Iterator[npt.NDArray[np.floating[Any]]]:
+        """A tensor that stays in its file, a little of it at a time in one piece of memory."""
+        size = self.params.spec(name).size
+        memory = np.empty(min(size, PART), self.params.dtype)
+        for first in range(0, size, PART):
+            part = memory[: size - first]
+            self.checkpoint.read_part(stored, first, part)
+            yield part
+
+    def report(self) -> LoadReport:
+        return LoadReport(
+            source=self.source,
+            loaded=tuple(name for name in self.params if name in self.stored_as),
+            missing=tuple(self._missing()),
+            unexpected=tuple(self._unexpected()),
+            converted=tuple(self._conversions()),
+            overridden=tuple(
+                stored for alias, stored in self.copies.items() if not self._equal(self.tied[alias], stored)
+            ),
+            prefix=self.checkpoint.prefix,
+        )
+
+    def _equal(self, name: str, stored: str) -> bool:
+        """Compare a stored copy of a tied tensor with the loaded parameter."""
+        with np.errstate(over="ignore"):
+            return np.array_equal(self.params[name], np.asarray(self.checkpoint[stored], self.params.dtype))
+
+    def _missing(self) -> Iterator[Absence]:
+        heads_in_file = {self.names.head_of(name) for name in self.stored_as}
+        for name in self.params:
+            if name in self.mismatched:
+                yield Absence(name, True, self.mismatched[name])
+            elif name not in self.stored_as:
+                head = self.names.head_of(name)
+                known = head is None or head in heads_in_file
+                yield Absence(name, not known, "not in the file" if known else f"the file has no {head}")
+
+    def _unexpected(self) -> Iterator[Absence]:
+        our_heads = {self.names.head_of(name) for name in self.params}
+        for stored in self.unused:
+            head = self.names.head_of(stored)
+            ours = head is None or head in our_heads
+            yield Absence(stored, not ours, "unknown to this model" if ours else f"this model has no {head}")
+
+    def _conversions(self) -> Iterator[Conversion]:
+        base, dtype = self.names.base, self.params.dtype.name
+        for name in self.params:
+            if stored := self.stored_as.get(name):
+                has = self.checkpoint.dtype_of(stored)
+                renamed = without_prefix(name, base) != without_prefix(stored, base)
+                if renamed or not same_dtype(has, dtype):
+                    yield Conversion(name, stored, dtype, has)
 
 
 def _numbers(layers: list[int]) -> str:
@@ -208,37 +280,6 @@ def _numbers(layers: list[int]) -> str:
     if layers == list(range(layers[0], layers[-1] + 1)):
         return f"{layers[0]} to {layers[-1]}"
     return shorten(map(str, layers))
-
-
-def _check_shapes(
-    params: Parameters,
-    checkpoint: Checkpoint,
-    match: _Match,
-    names: Names,
-    ignore_mismatched: bool,
-    source: str,
-) -> dict[str, str]:
-    """Raise if a tensor cannot be copied. Heads of another shape, if allowed, are unmatched and returned."""
-    mismatched: dict[str, str] = {}
-    for name, stored in list(match.stored_as.items()):
-        dtype = checkpoint.dtype_of(stored)
-        if dtype not in FLOATING:
-            raise WeightsError(
-                f"{source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was expected "
-                f"(quantised checkpoints cannot be loaded)"
-            )
-        has, wants = checkpoint.shape_of(stored), params.spec(name).shape
-        if has == wants:
-            continue
-        if ignore_mismatched and names.head_of(name):
-            mismatched[name] = f"its shape in the file is {list(has)}, here {list(wants)}"
-            del match.stored_as[name]
-            continue
-        raise WeightsError(
-            f"{source}: tensor {stored!r} has shape {list(has)}, but the config calls for {list(wants)}"
-            f"{_hint(params.spec(name), has, names)}"
-        )
-    return mismatched
 
 
 def _hint(spec: ParameterSpec, has: tuple[int, ...], names: Names) -> str:
@@ -253,73 +294,7 @@ def _hint(spec: ParameterSpec, has: tuple[int, ...], names: Names) -> str:
     return f": check {names.key('hidden_size')} and {names.key('intermediate_size')} in config.json"
 
 
-def _in_parts(
-    params: Parameters, name: str, checkpoint: Checkpoint, stored: str
-) -> Iterator[npt.NDArray[np.floating[Any]]]:
-    """A tensor that stays in its file, a little of it at a time in one piece of memory."""
-    size = params.spec(name).size
-    memory = np.empty(min(size, PART), params.dtype)
-    for first in range(0, size, PART):
-        part = memory[: size - first]
-        checkpoint.read_part(stored, first, part)
-        yield part
-
-
 def _finite(part: npt.NDArray[np.floating[Any]]) -> bool:
     # The extremes carry NaN and Inf along, without a mask the size of the tensor.
     with np.errstate(invalid="ignore"):
         return bool(np.isfinite((part.min(initial=0), part.max(initial=0))).all())
-
-
-def _refuse_not_finite(
-    params: Parameters, name: str, checkpoint: Checkpoint, stored: str, source: str
-) -> NoReturn:
-    bad = np.argwhere(~np.isfinite(params[name]))
-    raise WeightsError(
-        f"{source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values that are "
-        f"NaN or Inf in {params.dtype}, the first at {bad[0].tolist()}: the file is damaged, or the "
-        f"training that made it diverged"
-    )
-
-
-def _equal(params: Parameters, name: str, checkpoint: Checkpoint, stored: str) -> bool:
-    """Compare a stored copy of a tied tensor with the loaded parameter."""
-    with np.errstate(over="ignore"):
-        return np.array_equal(params[name], np.asarray(checkpoint[stored], params.dtype))
-
-
-def _missing(
-    params: Parameters, match: _Match, names: Names, mismatched: Mapping[str, str]
-) -> Iterable[Absence]:
-    heads_in_file = {names.head_of(name) for name in match.stored_as}
-    for name in params:
-        if name in mismatched:
-            yield Absence(name, True, mismatched[name])
-        elif name not in match.stored_as:
-            head = names.head_of(name)
-            if head is None or head in heads_in_file:
-                yield Absence(name, False, "not in the file")
-            else:
-                yield Absence(name, True, f"the file has no {head}")
-
-
-def _unexpected(params: Parameters, match: _Match, names: Names) -> Iterable[Absence]:
-    our_heads = {names.head_of(name) for name in params}
-    for stored in match.unused:
-        head = names.head_of(stored)
-        if head is None or head in our_heads:
-            yield Absence(stored, False, "unknown to this model")
-        else:
-            yield Absence(stored, True, f"this model has no {head}")
-
-
-def _conversions(
-    params: Parameters, checkpoint: Checkpoint, match: _Match, names: Names
-) -> Iterable[Conversion]:
-    for name in params:
-        if stored := match.stored_as.get(name):
-            bare_names = without_prefix(name, names.base), without_prefix(stored, names.base)
-            if bare_names[0] != bare_names[1] or not same_dtype(
-                checkpoint.dtype_of(stored), params.dtype.name
-            ):
-                yield Conversion(name, stored, params.dtype.name, checkpoint.dtype_of(stored))
