@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.model import load_to_answer
     from minidistil.progress import Progress
+    from minidistil.text.readers import read_translations
     from minidistil.text.tokenizer import Tokenizer
-    from minidistil.text.translations import read_translations
     from minidistil.weights.hub import resolve
 
     if bool(args.texts) == bool(args.pairs) or len(args.texts) not in (0, 2):

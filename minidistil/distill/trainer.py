@@ -14,8 +14,7 @@ from minidistil.distill.teacher_cache import SMALL, TeacherCache, weights_hash
 from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import ConfigError, UsageError
 from minidistil.model.model import Model
-from minidistil.text.choices import MultipleChoiceDataset
-from minidistil.text.dataset import Dataset
+from minidistil.text.dataset import Dataset, MultipleChoiceDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.checks import check_training

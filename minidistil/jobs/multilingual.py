@@ -43,8 +43,8 @@ from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, to_dict
 from minidistil.text.dataset import Dataset
+from minidistil.text.readers import read_translations
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.text.translations import read_translations
 from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer

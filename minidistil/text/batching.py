@@ -32,7 +32,6 @@ def epoch_batches(
     seed: int,
     epoch: int,
     group_by_length: bool = False,
-    drop_last: bool = False,
 ) -> list[Int64]:
     """The batches of one epoch; each example appears once. Depends on the arguments only.
 
@@ -43,7 +42,7 @@ def epoch_batches(
     lengths : [N]
         Tokens in each example.
     batch_size : int
-        Examples in a batch. The last batch holds the rest, or is dropped with `drop_last`.
+        Examples in a batch. The last batch holds the rest.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
@@ -53,8 +52,6 @@ def epoch_batches(
         runs = [order[i : i + MEGA * batch_size] for i in range(0, len(order), MEGA * batch_size)]
         order = np.concatenate([order[:0], *(run[np.argsort(-sizes[run], kind="stable")] for run in runs)])
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    if drop_last and batches and len(batches[-1]) < batch_size:
-        batches.pop()
     if group_by_length:
         batches = [batches[i] for i in random_order(len(batches), seed, PURPOSE, epoch, BATCHES)]
     return batches

@@ -184,7 +184,6 @@ class Dataset:
 
     def content_hash(self) -> str:
         """SHA-256 over tokens, example ids and targets: the same on every machine for the same data."""
-        digest = hashlib.sha256()
         columns: dict[str, npt.NDArray[Any]] = {
             "input_ids": self.input_ids,
             "token_type_ids": self.token_type_ids,
@@ -193,11 +192,56 @@ class Dataset:
             **{f"target {name}": self.targets[name] for name in sorted(self.targets)},
             **{f"token target {name}": self.token_targets[name] for name in sorted(self.token_targets)},
         }
-        for name, values in columns.items():
-            little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-            digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
-            digest.update(little.tobytes())
-        return digest.hexdigest()
+        return _digest(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class MultipleChoiceDataset:
+    """N examples over the sequences of a dataset.
+
+    Attributes
+    ----------
+    sequences : Dataset
+        Of all examples, end to end. What is random is keyed by their ids.
+    offsets : int64 [N + 1]
+        Example i is the sequences from `offsets[i]` up to `offsets[i + 1]`, at least one.
+    targets : mapping of str to array [N, ...]
+        A row for each example.
+    """
+
+    sequences: Dataset
+    offsets: npt.NDArray[np.int64]
+    targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_field("MultipleChoiceDataset", "offsets", self.offsets, np.int64)
+        # Each example has at least one sequence, and each sequence an example.
+        check_bounds("MultipleChoiceDataset", "offsets", self.offsets, len(self.sequences))
+        check_targets(self.targets, len(self), "examples")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64 [N]: tokens in each example, all its sequences together."""
+        ends = np.append(0, np.cumsum(self.sequences.lengths))
+        return np.diff(ends[self.offsets])
+
+    def batch(self, indices: npt.ArrayLike) -> Batch:
+        """The examples at `indices`, packed, with `cu_choices` and their rows of every target."""
+        rows = rows_at(indices, len(self))
+        sizes = np.diff(self.offsets)[rows]
+        cu = np.append(0, np.cumsum(sizes))  # int64
+        # Sequence j of the batch is sequence j - cu[i] of its example i, which began at offsets[rows[i]].
+        members = np.arange(cu[-1]) + np.repeat(self.offsets[rows] - cu[:-1], sizes)
+        batch = replace(self.sequences.batch(members), cu_choices=cu)
+        return batch.with_targets(**{name: values[rows] for name, values in self.targets.items()})
+
+    def content_hash(self) -> str:
+        """SHA-256 over sequences, groups and targets."""
+        columns = {"offsets": self.offsets} | {name: self.targets[name] for name in sorted(self.targets)}
+        return _digest(columns, self.sequences.content_hash())
 
 
 def check_targets(targets: Mapping[str, npt.NDArray[Any]], rows: int, of: str) -> None:
@@ -234,3 +278,13 @@ def rows_at(indices: npt.ArrayLike, length: int) -> npt.NDArray[np.int64]:
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def _digest(columns: Mapping[str, npt.NDArray[Any]], before: str = "") -> str:
+    """SHA-256 of named arrays, little-endian, after a text."""
+    digest = hashlib.sha256(before.encode())
+    for name, values in columns.items():
+        little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()

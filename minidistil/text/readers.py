@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import DataError
+from minidistil.errors import DataError, UsageError
 from minidistil.text.sources import shown_name
 from minidistil.text.tables import (
     Column,
@@ -294,6 +294,46 @@ def _text(row: Mapping[str, Any], column: str, name: str, line: int) -> str:
     if is_missing(value):
         return ""
     raise DataError(f"column {column!r} should hold text, not {value!r:.60}", path=name, line=line)
+
+
+def read_translations(
+    paths: Sequence[str | Path], *, source: Column | None = None, translation: Column | None = None
+) -> tuple[list[str], list[str]]:
+    """Read pairs: sentences, and their translations in the same order.
+
+    Parameters
+    ----------
+    paths : one or two paths
+        Two: plain text, line i of the one translated in line i of the other; a line may be empty in both.
+        One: a csv, tsv or jsonl with two columns. `.gz` too.
+    source, translation : str or int, optional
+        Which columns; by default `text` and `text_pair`, or others that `read_examples` knows.
+
+    Raises
+    ------
+    DataError
+        A line without counterpart, a missing column, no pairs at all.
+    UsageError
+        Neither one path nor two.
+    """
+    if len(paths) == 2:
+        ours, theirs = (read_examples(path, format="text") for path in paths)
+        lone = set(ours.lines) ^ set(theirs.lines)
+        if lone:
+            where = ours if min(lone) in ours.lines else theirs
+            other = theirs if where is ours else ours
+            raise DataError(
+                f"this line has no counterpart in {other.path}: line by line they must be translations",
+                path=where.path,
+                line=min(lone),
+            )
+        return ours.texts, theirs.texts
+    if len(paths) != 1:
+        raise UsageError(f"pairs are in one file or in two, line by line; {len(paths)} were given")
+    examples = read_examples(paths[0], text=source, pair=translation)
+    if examples.pairs is None:
+        raise DataError("there is no second column to find translations in", path=examples.path)
+    return examples.texts, examples.pairs
 
 
 def ids_of(row: Mapping[str, Any], usual: Sequence[str] = IDS) -> dict[str, Any]:

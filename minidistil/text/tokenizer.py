@@ -25,11 +25,18 @@ from minidistil.arrays import Int32, as_int32
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.files import atomic_write
 from minidistil.text.added_tokens import SPECIAL_TOKENS
-from minidistil.text.encodings import Encodings, TokenSpans, frame_of, without_spaces
+from minidistil.text.encodings import (
+    CutEncoding,
+    Encodings,
+    Side,
+    TokenSpans,
+    cut,
+    frame_of,
+    library_errors,
+    without_spaces,
+)
 from minidistil.text.texts import as_items, as_texts
-from minidistil.text.tokenizer_files import TokenizerFiles, library_errors, read_tokenizer
-from minidistil.text.tokenizer_saving import render
-from minidistil.text.truncation import CutEncoding, Side, cut
+from minidistil.text.tokenizer_files import TokenizerFiles, read_tokenizer, render
 from minidistil.text.vocabulary import Vocabulary
 
 log = logging.getLogger("minidistil")
@@ -266,30 +273,30 @@ class Tokenizer(Vocabulary):
             except (TypeError, UnicodeEncodeError):
                 as_texts("texts", texts)
                 raise
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        flat = chain.from_iterable(encoding.ids for encoding in encodings)
-        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
-        self.refuse_beyond(ids, lengths)
-        return ids, lengths
+        return self._flat(encodings)
 
     def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
         """Encode as `encode_flat`, with the characters and the word of each token."""
         texts = as_texts("texts", texts)
         with library_errors("the tokenizer cannot encode"):
             encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        total = int(lengths.sum())
-        flat = chain.from_iterable(encoding.ids for encoding in encodings)
-        ids = np.fromiter(flat, np.int32, total)
-        self.refuse_beyond(ids, lengths)
+        ids, lengths = self._flat(encodings)
         ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
         words = chain.from_iterable(encoding.word_ids for encoding in encodings)
         return TokenSpans(
             ids=ids,
             lengths=lengths,
-            spans=without_spaces(texts, np.fromiter(ends, np.int64, 2 * total).reshape(-1, 2), lengths),
-            word_ids=np.fromiter(words, np.int64, total),
+            spans=without_spaces(texts, np.fromiter(ends, np.int64, 2 * len(ids)).reshape(-1, 2), lengths),
+            word_ids=np.fromiter(words, np.int64, len(ids)),
         )
+
+    def _flat(self, encodings: Sequence[Any]) -> tuple[Int32, npt.NDArray[np.int64]]:
+        """Ids of encodings end to end, and the number of each."""
+        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
+        flat = chain.from_iterable(encoding.ids for encoding in encodings)
+        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
+        self.refuse_beyond(ids, lengths)
+        return ids, lengths
 
     def decode(self, ids: npt.ArrayLike, *, skip_special_tokens: bool = True) -> str:
         """Text of a sequence of ids: pieces joined, spaces before punctuation removed.

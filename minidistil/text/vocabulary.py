@@ -14,6 +14,11 @@ from minidistil.arrays import Int32, Int64
 from minidistil.errors import ConfigError, InputError
 
 
+def _id_of(role: str) -> Any:
+    """Property that gives the id of a special token."""
+    return property(lambda self: self._special_id(role), doc=f"Id of the {role}; a ConfigError without one.")
+
+
 class Vocabulary:
     """Tokens and ids of a tokenizer.
 
@@ -117,25 +122,11 @@ class Vocabulary:
             )
         return found
 
-    @property
-    def cls_token_id(self) -> int:
-        return self._special_id("cls_token")
-
-    @property
-    def sep_token_id(self) -> int:
-        return self._special_id("sep_token")
-
-    @property
-    def pad_token_id(self) -> int:
-        return self._special_id("pad_token")
-
-    @property
-    def unk_token_id(self) -> int:
-        return self._special_id("unk_token")
-
-    @property
-    def mask_token_id(self) -> int:
-        return self._special_id("mask_token")
+    cls_token_id = _id_of("cls_token")
+    sep_token_id = _id_of("sep_token")
+    pad_token_id = _id_of("pad_token")
+    unk_token_id = _id_of("unk_token")
+    mask_token_id = _id_of("mask_token")
 
     @property
     def special_ids(self) -> frozenset[int]:

@@ -5,7 +5,7 @@ import json
 from embeddings_toy import TEXTS
 
 from minidistil.cli.main import main
-from minidistil.text.translations import read_translations
+from minidistil.text.readers import read_translations
 
 
 def test_mine(encoder, tmp_path, say):

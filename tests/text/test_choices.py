@@ -8,7 +8,7 @@ import pytest
 from tiny import random_dataset
 
 from minidistil.errors import InputError
-from minidistil.text.choices import MultipleChoiceDataset
+from minidistil.text.dataset import MultipleChoiceDataset
 
 OFFSETS = np.array([0, 2, 7, 8, 12, 20])
 

@@ -22,9 +22,9 @@ from minidistil.model import BertForMaskedLM, BertForSequenceClassification
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.masked_lm.task import MaskedLMTask
+from minidistil.text.encodings import cut
 from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.text.truncation import cut
 from minidistil.text.windows import cut_texts, cut_windows
 
 VOCAB = [

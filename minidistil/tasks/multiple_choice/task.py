@@ -22,8 +22,7 @@ from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
 from minidistil.tasks.multiple_choice.swag import ChoiceRow, Choices, choice_row, read_choices
-from minidistil.text.choices import MultipleChoiceDataset
-from minidistil.text.dataset import Dataset
+from minidistil.text.dataset import Dataset, MultipleChoiceDataset
 from minidistil.text.json_text import json_object
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation

@@ -15,8 +15,7 @@ from minidistil.errors import DataError, UsageError
 from minidistil.tasks.data import TABLE
 from minidistil.tasks.similarity.encoder_task import EncoderTask
 from minidistil.text.labels import encode_numbers
-from minidistil.text.readers import Examples
-from minidistil.text.translations import read_translations
+from minidistil.text.readers import Examples, read_translations
 
 
 class SimilarityTask(EncoderTask):
