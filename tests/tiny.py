@@ -8,6 +8,8 @@ from minidistil import BertConfig
 from minidistil.jobs.demo.corpora import Split
 from minidistil.model import BertForSequenceClassification, BertModel
 from minidistil.ops.philox import random_order
+from minidistil.tasks.base import Predictor, load
+from minidistil.tasks.registry import task_of
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
 
@@ -60,6 +62,12 @@ def make_classifier(directory: Path, **config) -> Path:
     model = BertForSequenceClassification(CONFIG.replace(**{"id2label": LABELS, **config}), seed=3)
     model.save_pretrained(directory / "classifier", tokenizer=tokenizer)
     return directory / "classifier"
+
+
+def predictor_of(directory: Path) -> Predictor:
+    """The predictor that a model is made for, by its head."""
+    model, tokenizer = load(directory)
+    return task_of(model).bind(model, tokenizer)
 
 
 def random_dataset(n: int = 20, *, seed: int = 0, words: int = 60, longest: int = 11, **targets) -> Dataset:

@@ -172,6 +172,8 @@ class TrainableTask(PredictingTask):
         The hub's name of the task.
     does : str
         What a model without the head does not do, for messages.
+    labelled, empty : bool
+        Whether the examples of a file need labels, and whether a text may be empty.
     problem_type : str or None
         Of a model's config, if the task decides it.
     default_training_length : int
@@ -183,6 +185,8 @@ class TrainableTask(PredictingTask):
     head: ClassVar[str]
     pipeline_tag: ClassVar[str]
     does: ClassVar[str]
+    labelled: bool = True
+    empty: bool = False
     default_training_length: ClassVar[int] = 128
     problem_type: str | None = None
     default_length: ClassVar[int | None] = None
@@ -303,11 +307,16 @@ class TrainableTask(PredictingTask):
     def for_prediction(self) -> Self:
         """The same task, reading a text from every row: labels are not needed, and a text may be empty."""
         other = self.without_labels()
-        return other._reading(empty=True) if isinstance(self.data, NamedData) else other
+        if isinstance(self.data, NamedData):
+            other = other._reading(empty=True)
+        other.empty = True
+        return other
 
     def without_labels(self) -> Self:
         """The same task, reading files without labels."""
-        return self._reading(label=None, label_columns=())
+        other = self._reading(label=None, label_columns=())
+        other.labelled = False
+        return other
 
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""

@@ -23,7 +23,7 @@ from minidistil.tasks.data import DataSettings, NamedData
 
 if TYPE_CHECKING:
     from minidistil.model.model import Model
-    from minidistil.tasks.base import PredictingTask, Predictor, Task, TrainableTask
+    from minidistil.tasks.base import PredictingTask, Task, TrainableTask
 
 
 @dataclass(frozen=True)
@@ -290,17 +290,3 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
 
         return SentenceEncoder.from_pretrained(path_or_id, **options)
     return predicting_task(task).open(path_or_id, **options)
-
-
-def pipeline_of(path_or_id: str | Path, **options: Any) -> Predictor:
-    """The predictor that a model is made for, by its head.
-
-    Raises
-    ------
-    ConfigError
-        There is none for it.
-    """
-    from minidistil.tasks.base import load
-
-    model, tokenizer = load(path_or_id, **options)
-    return task_of(model).bind(model, tokenizer)

@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from tiny import CONFIG, make_classifier, make_tokenizer
+from tiny import CONFIG, make_classifier, make_tokenizer, predictor_of
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForQuestionAnswering, BertForTokenClassification, BertModel
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.question_answering.task import QuestionAnsweringTask
-from minidistil.tasks.registry import pipeline, pipeline_of
+from minidistil.tasks.registry import pipeline
 from minidistil.tasks.token_classification.task import TokenClassificationTask
 
 TEXTS = ["The FILM is warm", "", "a plot " * 40, "funny  film,\tlovely cast"]
@@ -61,10 +61,10 @@ def test_answers(places):
 
 
 def test_the_head_says_what_is_done(places, tmp_path):
-    assert isinstance(pipeline_of(places / "tokens").task, TokenClassificationTask)
-    assert isinstance(pipeline_of(places / "questions").task, QuestionAnsweringTask)
+    assert isinstance(predictor_of(places / "tokens").task, TokenClassificationTask)
+    assert isinstance(predictor_of(places / "questions").task, QuestionAnsweringTask)
     with pytest.raises(ConfigError, match="BertModel has no head to predict with"):
-        pipeline_of(places / "bare")
+        predictor_of(places / "bare")
     with pytest.raises(ConfigError, match="does not classify tokens"):
         pipeline("token-classification", make_classifier(tmp_path))
     with pytest.raises(ConfigError, match="does not answer questions"):

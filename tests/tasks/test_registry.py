@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import CONFIG, make_classifier
+from tiny import CONFIG, make_classifier, predictor_of
 
 from minidistil import pipeline
 from minidistil.cli.main import main
@@ -18,7 +18,6 @@ from minidistil.tasks.registry import (
     PREDICTED,
     TASKS,
     named_task,
-    pipeline_of,
     predicting_task,
     task_name,
     task_of,
@@ -74,7 +73,7 @@ def test_a_class_is_imported_when_it_is_asked_for():
 
 
 def test_the_head_of_a_model_leads_to_its_task(tmp_path):
-    assert pipeline_of(make_classifier(tmp_path)).task.kind == "classification"
+    assert predictor_of(make_classifier(tmp_path)).task.kind == "classification"
     size = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
     for kind in model_classes().values():
         model = kind(kind.config_class(vocab_size=20, max_position_embeddings=8, **size), backend="numpy")

@@ -20,7 +20,6 @@ from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.classification.file_labels import FileLabels
-from minidistil.tasks.classification.inputs import read_pairs
 from minidistil.tasks.classification.scores import (
     TYPES,
     UNNAMED,
@@ -35,7 +34,7 @@ from minidistil.tasks.classification.scores import (
 )
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.inference import predict_logits
-from minidistil.tasks.inputs import Input, Shown
+from minidistil.tasks.inputs import Input, Shown, read_pairs
 from minidistil.tasks.training_settings import NONE, TrainingRecord, stored_threshold
 from minidistil.text.dataset import Dataset
 from minidistil.text.labels import LabelMap, check_classes, class_labels, encode_numbers, label_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from minidistil.errors import DataError
 from minidistil.tasks.classification.task import ClassificationTask
@@ -36,24 +36,18 @@ class TrecTask(ClassificationTask):
 
     def __init__(self, data: DataSettings | None = None, *, fine: bool = False) -> None:
         super().__init__(data, names=None if fine else {name: name for name in COARSE})
-        self._fine, self._every_line = fine, False
-
-    def for_prediction(self) -> Self:
-        """The same task, which takes a line without a class for a question, and answers blank ones too."""
-        other = super().for_prediction()
-        other._every_line = True
-        return other
+        self._fine = fine
 
     def read(self, path: str | Path) -> Examples:
         if FORMATS.get(suffix_of(path), "text") != "text":
             label = "fine_label" if self._fine else "coarse_label"
-            return read_examples(path, usual_labels=(label, "label"), empty=self._every_line)
+            return read_examples(path, usual_labels=(label, "label"), empty=self.empty)
         name = shown_name(path)
         texts, labels, lines = [], [], []
         with opened(path, name) as file:
             for number, line in decoded(file, name, _decode):
                 found = LINE.fullmatch(line.strip())
-                if self._every_line:
+                if self.empty:
                     texts.append(found[3] if found else line.strip())
                     labels.append("")
                 elif not line.strip():
@@ -74,7 +68,7 @@ class TrecTask(ClassificationTask):
                 lines.append(number)
         if not texts:
             raise DataError("there are no examples in it", path=name)
-        return Examples(texts, None, None if self._every_line else labels, lines, name)
+        return Examples(texts, None, None if self.empty else labels, lines, name)
 
 
 def _decode(line: bytes) -> str:

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -51,20 +51,9 @@ class QuestionAnsweringTask(TrainableTask):
     default_training_length = 384
     default_length = 384
     main_metric = "f1"
-    _labelled, _empty = True, False
 
     def read(self, path: str | Path) -> Questions:
-        return read_squad(path, labelled=self._labelled, format=self.data.format, empty=self._empty)
-
-    def for_prediction(self) -> Self:
-        other = super().for_prediction()
-        other._empty = True
-        return other
-
-    def without_labels(self) -> Self:
-        other = super().without_labels()
-        other._labelled = False
-        return other
+        return read_squad(path, labelled=self.labelled, format=self.data.format, empty=self.empty)
 
     def config_overrides(self, examples: Questions) -> dict[str, Any]:
         if not any(examples.answers):

@@ -124,14 +124,14 @@ def read_tagged(
         raise UsageError(f"format {format!r} is none of columns, jsonl and parquet")
     name = shown_name(path)
     kind = format or FORMATS.get(suffix_of(path), "columns")
-    first: dict[str, int] = {}  # lines of tags
+    reader = _Reader(name, labelled)
     if kind in ("jsonl", "json", "parquet"):
-        found = [_row(row, name, line, labelled, first) for line, row in read_rows(path, format=kind)]
+        found = [reader.row(row, line) for line, row in read_rows(path, format=kind)]
     else:
-        found = list(_sentences(path, name, column, labelled, first))
+        found = list(reader.sentences(path, column))
     if not found:
         raise DataError("there are no examples in it", path=name)
-    tags = _tag_set(first, name, scheme)
+    tags = _tag_set(reader.first_lines, name, scheme)
     found = [
         one if one.tags is None else one._replace(entities=_marked_words(one.words or [], one.tags, tags))
         for one in found
@@ -231,44 +231,103 @@ def _tag_set(first: Mapping[str, int], name: str, scheme: str | None) -> TagSet:
     return tags
 
 
-def _sentences(
-    path: str | Path, name: str, column: int, labelled: bool, first_lines: dict[str, int]
-) -> Iterator[Found]:
-    words: list[str] = []
-    tags: list[str] = []
-    first = width = 0
-    for number, line in lines_of(path, name):
-        cells = _cells(line, width)
-        if not cells or cells[0] == DOCUMENT:
-            if words:
-                yield _sentence(words, tags, first)
-                words, tags, first = [], [], 0
-            continue
-        if (
-            line.startswith("#")
-            and not words
-            and (len(cells) != (width or len(cells)) or len(cells) < 2 or not MARKED.fullmatch(cells[-1]))
-        ):
-            continue  # a comment
-        if labelled and (len(cells) < 2 or not -len(cells) <= column < len(cells)):
-            raise DataError(
-                f"a word and its tag are expected, between white space, not {line.strip()!r:.60}",
-                path=name,
-                line=number,
+@dataclass(frozen=True)
+class _Reader:
+    """Reading one file: its name, whether tags count, and the line on which each tag is first met."""
+
+    name: str
+    labelled: bool
+    first_lines: dict[str, int] = field(default_factory=dict)
+
+    def error(self, line: int, message: str) -> DataError:
+        return DataError(message, path=self.name, line=line)
+
+    def sentences(self, path: str | Path, column: int) -> Iterator[Found]:
+        """Sentences of a file in columns."""
+        words: list[str] = []
+        tags: list[str] = []
+        first = width = 0
+        for number, line in lines_of(path, self.name):
+            cells = _cells(line, width)
+            if not cells or cells[0] == DOCUMENT:
+                if words:
+                    yield _sentence(words, tags, first)
+                    words, tags, first = [], [], 0
+                continue
+            if (
+                line.startswith("#")
+                and not words
+                and (len(cells) != (width or len(cells)) or len(cells) < 2 or not MARKED.fullmatch(cells[-1]))
+            ):
+                continue  # a comment
+            if self.labelled and (len(cells) < 2 or not -len(cells) <= column < len(cells)):
+                what = "a word and its tag are expected, between white space"
+                raise self.error(number, f"{what}, not {line.strip()!r:.60}")
+            width = width or len(cells)
+            if len(cells) != width:
+                what = f"{len(cells)} columns where there were {width} before"
+                raise self.error(number, f"{what}: {line.strip()!r:.60}")
+            first = first or number
+            words.append(cells[0])
+            tags.append(cells[column] if self.labelled else OUTSIDE)
+            self.first_lines.setdefault(tags[-1], number)
+        if words:
+            yield _sentence(words, tags, first)
+
+    def row(self, row: Mapping[str, Any], line: int) -> Found:
+        """A row with a text and its entities, or with words and their tags."""
+        called = ids_of(row)
+        words = next((row[key] for key in WORDS if isinstance(row.get(key), list)), None)
+        if words is not None:
+            return self._words(words, row, line)._replace(id=called)
+        text, marked = row.get("text"), row.get("entities") if self.labelled else []
+        if not isinstance(text, str) or not isinstance(marked, list):
+            what = 'expected "text" and a list of "entities", or lists of "tokens" and "ner_tags"'
+            raise self.error(line, f"{what}; this line has: {listed(list(row))}")
+        entities = [self._marked(item, text, line) for item in marked]
+        for before, after in pairwise(sorted(entities, key=lambda e: (e.start, e.end))):
+            if after.start < before.end:
+                one, other = (f"{e.type!r} from {e.start} to {e.end}" for e in (before, after))
+                raise self.error(line, f"{one} and {other} overlap")
+        return Found(line, text, entities, None, id=called)
+
+    def _words(self, words: list[Any], row: Mapping[str, Any], line: int) -> Found:
+        """Words and their tags, which are names or numbers."""
+        if not all(isinstance(word, str) for word in words):
+            raise self.error(line, f"words are texts, not {words!r:.60}")
+        if not self.labelled:
+            return _sentence(words, None, line)
+        tags = next((row[key] for key in TAGS if isinstance(row.get(key), list)), None)
+        if tags is None or len(tags) != len(words):
+            there = "none" if tags is None else str(len(tags))
+            what = f"{len(words)} words need as many tags, under {' or '.join(TAGS)}"
+            raise self.error(line, f"{what}; there are {there}")
+        if tags and all(type(tag) is int for tag in tags):
+            return _sentence(words, None, line)._replace(numbers=tags)
+        if not all(isinstance(tag, str) for tag in tags):
+            raise self.error(line, f"tags are names, or all numbers, not {tags!r:.60}")
+        for tag in tags:
+            self.first_lines.setdefault(tag, line)
+        return _sentence(words, tags, line)
+
+    def _marked(self, item: Any, text: str, line: int) -> EntitySpan:
+        """An entity that a row marks."""
+        values = item if isinstance(item, dict) else {}
+        start, end, kind = values.get("start"), values.get("end"), values.get("type", values.get("label"))
+        if not (type(start) is type(end) is int and isinstance(kind, str)):
+            what = 'an entity has numbers "start" and "end", and a "type"'
+            raise self.error(line, f"{what}, not {item!r:.80}")
+        said, there = item.get("text"), text[start:end]
+        if not 0 <= start < end <= len(text) or (said is not None and said != there):
+            what = f"{said!r}" if said is not None else "an entity"
+            raise self.error(
+                line, f"{what} is not at characters {start} to {end}, where the text has {there!r:.60}"
             )
-        width = width or len(cells)
-        if len(cells) != width:
-            raise DataError(
-                f"{len(cells)} columns where there were {width} before: {line.strip()!r:.60}",
-                path=name,
-                line=number,
-            )
-        first = first or number
-        words.append(cells[0])
-        tags.append(cells[column] if labelled else OUTSIDE)
-        first_lines.setdefault(tags[-1], number)
-    if words:
-        yield _sentence(words, tags, first)
+        if not there.strip():
+            raise self.error(line, f"from {start} to {end} there is only white space")
+        if kind == OUTSIDE or not kind:
+            raise self.error(line, f"{kind!r} is no type of entity")
+        return EntitySpan(start, end, kind, said)
 
 
 def _sentence(words: list[str], tags: list[str] | None, line: int) -> Found:
@@ -282,76 +341,3 @@ def _sentence(words: list[str], tags: list[str] | None, line: int) -> Found:
 def _marked_words(words: list[tuple[int, int]], tags: list[str], all_tags: TagSet) -> list[EntitySpan]:
     """The entities that tags of words mark, by the characters of these."""
     return [EntitySpan(words[s.start][0], words[s.end - 1][1], s.type) for s in all_tags.read(tags)]
-
-
-def _row(row: Mapping[str, Any], name: str, line: int, labelled: bool, first: dict[str, int]) -> Found:
-    """A row with a text and its entities, or with words and their tags."""
-    called = ids_of(row)
-    words = next((row[key] for key in WORDS if isinstance(row.get(key), list)), None)
-    if words is not None:
-        return _words(words, row, name, line, labelled, first)._replace(id=called)
-    text, marked = row.get("text"), row.get("entities") if labelled else []
-    if not isinstance(text, str) or not isinstance(marked, list):
-        raise DataError(
-            'expected "text" and a list of "entities", or lists of "tokens" and "ner_tags"; '
-            f"this line has: {listed(list(row))}",
-            path=name,
-            line=line,
-        )
-    entities = [_marked(item, text, name, line) for item in marked]
-    for before, after in pairwise(sorted(entities, key=lambda e: (e.start, e.end))):
-        if after.start < before.end:
-            raise DataError(
-                f"{before.type!r} from {before.start} to {before.end} and {after.type!r} from "
-                f"{after.start} to {after.end} overlap",
-                path=name,
-                line=line,
-            )
-    return Found(line, text, entities, None, id=called)
-
-
-def _words(
-    words: list[Any], row: Mapping[str, Any], name: str, line: int, labelled: bool, first: dict[str, int]
-) -> Found:
-    """Words and their tags, which are names or numbers."""
-    if not all(isinstance(word, str) for word in words):
-        raise DataError(f"words are texts, not {words!r:.60}", path=name, line=line)
-    if not labelled:
-        return _sentence(words, None, line)
-    tags = next((row[key] for key in TAGS if isinstance(row.get(key), list)), None)
-    if tags is None or len(tags) != len(words):
-        there = "none" if tags is None else str(len(tags))
-        raise DataError(
-            f"{len(words)} words need as many tags, under {' or '.join(TAGS)}; there are {there}",
-            path=name,
-            line=line,
-        )
-    if tags and all(type(tag) is int for tag in tags):
-        return _sentence(words, None, line)._replace(numbers=tags)
-    if not all(isinstance(tag, str) for tag in tags):
-        raise DataError(f"tags are names, or all numbers, not {tags!r:.60}", path=name, line=line)
-    for tag in tags:
-        first.setdefault(tag, line)
-    return _sentence(words, tags, line)
-
-
-def _marked(item: Any, text: str, name: str, line: int) -> EntitySpan:
-    values = item if isinstance(item, dict) else {}
-    start, end, kind = values.get("start"), values.get("end"), values.get("type", values.get("label"))
-    if not (type(start) is type(end) is int and isinstance(kind, str)):
-        raise DataError(
-            f'an entity has numbers "start" and "end", and a "type", not {item!r:.80}', path=name, line=line
-        )
-    said = item.get("text")
-    if not 0 <= start < end <= len(text) or (said is not None and said != text[start:end]):
-        what = f"{said!r}" if said is not None else "an entity"
-        raise DataError(
-            f"{what} is not at characters {start} to {end}, where the text has {text[start:end]!r:.60}",
-            path=name,
-            line=line,
-        )
-    if not text[start:end].strip():
-        raise DataError(f"from {start} to {end} there is only white space", path=name, line=line)
-    if kind == OUTSIDE or not kind:
-        raise DataError(f"{kind!r} is no type of entity", path=name, line=line)
-    return EntitySpan(start, end, kind, said)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,6 @@ class TokenClassificationTask(TrainableTask):
     options = ("aggregation",)
     template = "token-classification"
     main_metric = "f1"
-    _labelled = True
 
     def __init__(self, data: DataSettings | None = None) -> None:
         super().__init__(data)
@@ -79,14 +78,9 @@ class TokenClassificationTask(TrainableTask):
         if not str(column).removeprefix("-").isdecimal():
             raise UsageError(f"data.label is {column!r}: the column of the tag is a number, counted from 0")
         return read_tagged(
-            path, column=int(column), format=self.data.format_of(path), labelled=self._labelled,
+            path, column=int(column), format=self.data.format_of(path), labelled=self.labelled,
             scheme=self.data.scheme,
         )  # fmt: skip
-
-    def without_labels(self) -> Self:
-        other = super().without_labels()
-        other._labelled = False
-        return other
 
     def config_overrides(self, examples: Tagged) -> dict[str, Any]:
         if examples.numbers is not None:

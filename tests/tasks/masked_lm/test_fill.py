@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from tiny import CONFIG, SPECIAL, make_classifier
+from tiny import CONFIG, SPECIAL, make_classifier, predictor_of
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.model import BertForMaskedLM, BertForPreTraining
 from minidistil.tasks.masked_lm.fill import FillMask
 from minidistil.tasks.masked_lm.task import MaskedLMTask
-from minidistil.tasks.registry import pipeline, pipeline_of
+from minidistil.tasks.registry import pipeline
 from minidistil.text.tokenizer import Tokenizer
 
 WORDS = [*SPECIAL, "[unused0]", "[unused17]", "a", "the", "film", "plot", "is", "warm", "dull", "of", "play"]
@@ -129,7 +129,7 @@ def test_what_is_refused(guess, place, tmp_path):
 
 
 def test_models_for_it(place, guess):
-    assert isinstance(pipeline_of(place / "model"), FillMask)
+    assert isinstance(predictor_of(place / "model"), FillMask)
     both = BertForPreTraining(SIZE, backend="numpy")
     assert len(MaskedLMTask.bind(both, guess.tokenizer)(TEXTS)) == 4
     tokenizer = Tokenizer.from_pretrained(place / "vocabulary")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from interruption import stop_after
-from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_tokenizer
+from tiny import BAD, CONFIG, GOOD, OTHER, make_classifier, make_encoder, make_tokenizer, predictor_of
 
 from minidistil.cli.main import main
 from minidistil.distill.objective import Distillation
@@ -22,7 +22,7 @@ from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.multiple_choice.swag import read_choices
 from minidistil.tasks.multiple_choice.task import MultipleChoiceTask, choice_probabilities
-from minidistil.tasks.registry import named_task, pipeline, pipeline_of
+from minidistil.tasks.registry import named_task, pipeline
 from minidistil.train.settings import TrainSettings
 
 FAST = ["train.epochs=4", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
@@ -301,7 +301,7 @@ def test_what_it_refuses(place, tuned, tmp_path):
     with pytest.raises(ConfigError, match="does not classify texts"):
         pipeline("text-classification", tuned[0])
     classifier = make_classifier(tmp_path)
-    assert isinstance(pipeline_of(classifier).task, ClassificationTask)
+    assert isinstance(predictor_of(classifier).task, ClassificationTask)
     with pytest.raises(ConfigError, match=r"multiple-choice needs a \.\.\.ForMultipleChoice"):
         MultipleChoiceTask().evaluate_saved(classifier, read_choices(place / "dev.jsonl"))
 

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer
+from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder, make_tokenizer, predictor_of
 
 from minidistil.cli.main import main
 from minidistil.embeddings.encoder import SentenceEncoder
@@ -13,7 +13,7 @@ from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import BertForTokenClassification, load_model
 from minidistil.ops.philox import random_order
-from minidistil.tasks.registry import named_task, pipeline_of
+from minidistil.tasks.registry import named_task
 from minidistil.tasks.summarization.oracle import oracle
 from minidistil.tasks.summarization.summary import SummarySettings
 from minidistil.tasks.summarization.task import SummarizationTask
@@ -179,7 +179,7 @@ def test_it_learns(place, tuned, capsys):
 
 
 def test_what_is_trained_says_which(tuned):
-    summarise = pipeline_of(tuned)
+    summarise = predictor_of(tuned)
     assert isinstance(summarise.task, SummarizationTask)
     right, texts = 0, []
     for i in range(60, 80):
@@ -266,7 +266,7 @@ def test_documents_and_tables_for_other_kinds(tmp_path, capsys):
     tags = {0: "O", 1: "B-FUN"}
     model = BertForTokenClassification(CONFIG.replace(id2label=tags), seed=5)
     model.save_pretrained(tmp_path / "tokens", tokenizer=tokenizer)
-    assert isinstance(pipeline_of(tmp_path / "tokens").task, TokenClassificationTask)
+    assert isinstance(predictor_of(tmp_path / "tokens").task, TokenClassificationTask)
     (tmp_path / "a.txt").write_bytes(DOCUMENT.encode())
     assert main(["predict", str(tmp_path / "tokens"), "--document", str(tmp_path / "a.txt"), "--json"]) == 0
     (found,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
