@@ -38,7 +38,7 @@ class Batch:
     position_ids : int32 [T]
         Position of each token in its sequence.
     example_ids : int64 [B]
-        Who each sequence is in its dataset. Dropout is keyed by it, so that an example gets the
+        Id of each sequence in its dataset. Dropout is keyed by it, so that an example gets the
         same mask whichever batch it lands in.
     columns : int32 [T]
         Column of each token in the rectangular form; differs from `position_ids` only when the
@@ -46,7 +46,7 @@ class Batch:
     width : int
         Number of columns of the rectangular form.
     targets : mapping of str to array
-        What the losses need, packed like the tokens [T, ...] or one row a sequence [B, ...].
+        Inputs of the losses, packed like the tokens [T, ...] or one row a sequence [B, ...].
     cu_choices : int64 [G + 1] or None
         Where sequences are the choices of examples: those of example g are the sequences from `cu_choices[g]`
         up to `cu_choices[g + 1]`. Then `targets` may have one row an example [G, ...].

@@ -141,12 +141,12 @@ def read_json(
     path, error, limit
         As of `read_small`.
     kind : dict, list or object
-        What the file must hold; `object` is anything.
+        Type of the content; `object` is any.
 
     Raises
     ------
     error
-        What `read_small` raises it for; no JSON, JSON nested too deeply, another kind.
+        As of `read_small`; no JSON, JSON nested too deeply, another kind.
     """
     text = read_text(path, error, limit=limit)
     try:

@@ -25,7 +25,7 @@ class Progress:
     total : int or None
         Units of work; None if unknown.
     label, unit : str
-        What is being done, and to what: "training", "step".
+        The activity and its unit: "training", "step".
     done : int
         Units finished before, by a run that this one continues. They do not count for the rate.
     quiet : bool

@@ -136,7 +136,7 @@ def init_student(
     hidden_states : float [N, teacher's hidden size], optional
         A sample of the teacher's hidden states, which decides what a narrower stream keeps.
     head_importance : float [teacher's layers, teacher's heads], optional
-        Which heads a narrower student keeps: those with the highest values in each layer.
+        Scores of heads: a narrower student keeps those with the highest values in each layer.
     seed : int
         For what has no counterpart in the teacher, such as DistilBERT's `pre_classifier`.
 

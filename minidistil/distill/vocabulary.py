@@ -25,9 +25,9 @@ def check_same_ids(
     ours, theirs : Tokenizer
         The student's and the teacher's.
     texts : sequence of str
-        What they will read, of which the first 1,000 are compared.
+        Texts of the training; the first 1,000 are compared.
     names : sequence of str
-        What student and teacher are called.
+        Names of student and teacher, for messages.
 
     Raises
     ------

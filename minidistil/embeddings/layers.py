@@ -65,7 +65,7 @@ class Dense:
     activation : str
         One of `ACTIVATIONS`.
     residual : bool
-        Whether x is added to the result; if the widths differ, x `shortcut`^T.
+        True adds x to the result; if the widths differ, x `shortcut`^T.
     shortcut : float [O, I] or None
     """
 

@@ -39,7 +39,7 @@ def self_attention_relations(
         A_r. Vectors of all attention heads are put together (they lie so) and split into A_r parts, of
         D_r = H_s / A_r columns for the student and H_t / A_r for the teacher. It must divide both widths.
     relations : sequence of "q", "k", "v"
-        Which ones, each at most once.
+        Relations, each at most once.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def compare_scores(
     heads : int
         A, into how many parts each vector is split: D is H_s / A for the student, H_t / A for the teacher.
     pairs : str, each of two letters
-        What a and b are, each "q", "k" or "v".
+        Names of a and b, each "q", "k" or "v".
     row_loss : (student's scores [A L, L], teacher's) -> Loss
 
     Returns

@@ -115,7 +115,7 @@ def unit_rows_backward(du: Array, u: Array, lengths: Array) -> Array:
 
         dx = du / r - (du.x / r^2) dr/dx = (du - (du.u) u) / r
 
-    What points along u is taken out: a longer x has the same direction.
+    The part along u is taken out: a longer x has the same direction.
     """
     along: Array = (du * u).sum(-1, keepdims=True)  # [N, 1]
     return (du - along * u) / lengths

@@ -30,7 +30,7 @@ def cross_entropy(
     ignore_index : int
         Rows with this label count for nothing, even if their logits are NaN.
     class_weights : float [C], optional
-        How much a row of each class counts; 1 by default.
+        Weight of a row of each class; 1 by default.
 
     Returns
     -------

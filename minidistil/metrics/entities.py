@@ -73,7 +73,7 @@ def read_spans(tags: Sequence[str], scheme: Scheme, mode: Mode = "strict") -> li
     tags : sequence of str
     scheme : {"IOB1", "IOB2", "BIOES"}
     mode : {"strict", "lenient"}
-        What is made of tags the scheme would not write, such as I-PER after O in IOB2. strict: no entity.
+        Reading of ill-formed tags, such as I-PER after O in IOB2. strict: no entity.
         lenient: one, as conlleval, the script of CoNLL-2003, has it.
 
     Raises
@@ -143,7 +143,7 @@ def write_tags(spans: Iterable[Span], length: int, scheme: Scheme) -> list[str]:
 def convert_tags(tags: Sequence[str], source: Scheme, target: Scheme, mode: Mode = "strict") -> list[str]:
     """The entities of one sentence in another scheme, or in the same one with its tags put right.
 
-    What strict reading takes for no entity becomes O. Parameters and errors as for `read_spans`.
+    Tags that strict reading takes for no entity become O. Parameters and errors as for `read_spans`.
     """
     return write_tags(read_spans(tags, source, mode), len(tags), target)
 
@@ -163,7 +163,7 @@ def entity_scores(
     scheme : {"IOB1", "IOB2", "BIOES"}
         Of both.
     mode : {"strict", "lenient"}
-        How ill-formed tags are read, of both; see `read_spans`. Published scores of CoNLL-2003 are lenient:
+        Reading of ill-formed tags of both; see `read_spans`. Published scores of CoNLL-2003 are lenient:
         its conlleval takes I-PER after O for a beginning.
 
     Raises
@@ -200,7 +200,7 @@ def span_scores(
     ----------
     gold, predicted : sequences of sentences, each a sequence of Span
     accuracy : float
-        What is known of the tags.
+        Share of right tags.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> floa
     Parameters
     ----------
     relevance : 0 or 1 [Q, N]
-        Whether each of N items answers each of Q queries; at least one does.
+        Relevance of N items to Q queries; each query has at least one.
     scores : real [Q, N]
         Infinite ones may be among them: -inf puts an item last.
     k : int
@@ -54,7 +54,7 @@ def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
     Parameters
     ----------
     relevance : real [Q, N], >= 0
-        How well each item answers each query; at least one of each query's is above 0.
+        Relevance of each item to each query; at least one of each query is above 0.
     scores : real [Q, N]
     k : int
 

@@ -32,7 +32,7 @@ class Cache(NamedTuple):
     dtype : dtype
         Of the model's parameters.
     layers, heads : list
-        What the embeddings and each layer, and each head kept.
+        Caches of the embeddings, of each layer and of each head.
     shapes : mapping of str to tuple of int
         Of the outputs that may have a gradient, "last_hidden_state" the first.
     """
@@ -58,7 +58,7 @@ class Context:
         `minidistil.ops` (NumPy) or `minidistil.kernels` (Numba).
     params : Parameters
     grads : Parameters or None
-        Where the backward pass adds.
+        Gradients, to which the backward pass adds.
     dropout : Dropout or None
         The masks of this optimiser step; None in evaluation mode.
     logits : bool

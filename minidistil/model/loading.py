@@ -34,13 +34,13 @@ def load_model(path_or_id: str | Path, *, revision: str | None = None, **options
 def load_to_answer(path_or_id: str | Path, head: str | None = None, **options: Any) -> Model:
     """Load a model for prediction or evaluation, without a warning about new parameters.
 
-    Whoever asks a head checks that it was trained, see `Model.check_trained`.
+    Callers that use a head check that it was trained, see `Model.check_trained`.
 
     Parameters
     ----------
     path_or_id : directory or hub id
     head : str, optional
-        What the class's name ends with where config.json names none: "ForSequenceClassification", or "Model"
+        End of the class's name if config.json names none: "ForSequenceClassification", or "Model"
         for an encoder of which no head is asked.
     **options
         Of `Model.from_pretrained`: `mapped=True` for a command, which ends soon. Without it all is in memory,
@@ -63,7 +63,7 @@ def class_of(config: ModelConfig, path: Path, head: str | None = None) -> type[M
     path : Path
         The directory, whose tensors decide where config.json names no class that is known here.
     head : str, optional
-        What decides in their place, see `load_to_answer`.
+        End of the class's name in their place, see `load_to_answer`.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class Model(RectangularModel):
     Attributes
     ----------
     load_report : LoadReport or None
-        What `from_pretrained` found.
+        Load report of `from_pretrained`.
     """
 
     load_report: LoadReport | None = None
@@ -56,8 +56,8 @@ class Model(RectangularModel):
     ) -> Self:
         """Load a directory or a hub id, ready to predict: see `eval`.
 
-        What the file lacks, such as a new classifier, begins at random, and a warning says so: such a model
-        is to be trained. Whatever predicts, measures or teaches refuses it until then (`check_trained`).
+        Parameters that the file lacks, such as a new classifier, begin at random, with a warning. Predictors,
+        evaluations and teachers refuse such a model until it is trained (`check_trained`).
 
         Parameters
         ----------

@@ -367,7 +367,7 @@ class PackedModel:
         Returns
         -------
         int
-            How many tensors are frozen now. A pattern that matches nothing is an error.
+            Number of tensors that are frozen now. A pattern that matches nothing is an error.
         """
         for pattern in patterns:
             if not isinstance(pattern, str):

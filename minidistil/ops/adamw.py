@@ -34,7 +34,7 @@ def adamw_step(
     lr : float
         Learning rate of this update, schedule included.
     beta1, beta2 : float
-        How much of the old running means is kept.
+        Shares of the old running means that are kept.
     eps : float
         Added to the denominator, > 0.
     weight_decay : float

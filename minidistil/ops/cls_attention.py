@@ -17,7 +17,7 @@ def cls_attention(x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, nu
     Parameters
     ----------
     x : [T, H]
-        What goes into the layer, before the linear layer that makes queries, keys and values.
+        Input of the layer, before the linear layer that makes queries, keys and values.
     cu_seqlens : integers [B + 1]
         Cumulative lengths; no sequence is empty.
     weight : [3H, H]

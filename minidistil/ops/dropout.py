@@ -23,9 +23,9 @@ class Mask(NamedTuple):
     key : two 32-bit integers
         Hash of (seed, step, layer, site).
     example : int64 [T]
-        Which example of the dataset each row belongs to.
+        Id in the dataset of each row's example.
     position : int32 [T]
-        Which row of that example it is.
+        Index of each row in its example.
     """
 
     rate: float

@@ -79,8 +79,8 @@ def pool_forward(x: Array, batch: Batch, pooling: str = "mean", *, skip: int = 0
         1, "weightedmean" (Muennighoff 2022, "SGPT", arXiv:2202.08904, section 3). Of several, "cls+mean",
         vectors are put side by side, in their order.
     skip : int
-        How many tokens at the beginning, those of a prompt, are left out; the last token never is. A weight
-        stays that of the token's position in the whole sequence.
+        Number of tokens at the beginning, those of a prompt, that are left out; the last token never is. A
+        weight stays that of the token's position in the whole sequence.
 
     Returns
     -------

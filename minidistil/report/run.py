@@ -99,7 +99,7 @@ class RunRecord:
     made_with : mapping
         Versions and the machine, if the run says.
     stages : dict of str to Stage
-        What metrics.jsonl says by stage; a run of one stage has the one "".
+        Records of metrics.jsonl by stage; a run of one stage has the one "".
     teacher : dict
         The teacher on held-out text, if measured.
     seeds : dict of str to RunRecord

@@ -171,7 +171,7 @@ class TrainableTask(PredictingTask):
     pipeline_tag : str
         The hub's name of the task.
     does : str
-        What a model without the head does not do, for messages.
+        Ability that a model without the head lacks, for messages.
     labelled, empty : bool
         Whether the examples of a file need labels, and whether a text may be empty.
     problem_type : str or None

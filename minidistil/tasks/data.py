@@ -72,7 +72,7 @@ class DataSettings:
         ----------
         path : str or Path
         usual_labels : sequence of str
-            Where to look for the label, if no column is named.
+            Usual columns of the label, if none is named.
 
         Raises
         ------

@@ -118,7 +118,7 @@ class GlueFiles:
     also : dict of str to Path
         Of MNLI what else is measured: "mismatched", and "ax" if its file has labels.
     tests : dict of str to Path
-        What can be handed in, by the title of the file to be made.
+        Test files, by the title of the file to hand in.
     """
 
     train: Path | None

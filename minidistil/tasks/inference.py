@@ -59,7 +59,7 @@ def read_windows(
     cut : callable
         Windows of some of the texts.
     count : int
-        How many texts there are.
+        Number of texts.
     *names : str
         Outputs of `Model.forward` with a row for each token.
     label, quiet
@@ -67,7 +67,7 @@ def read_windows(
 
     Yields
     ------
-    Which texts, their windows, and the outputs for them, [T, ...] each.
+    The slice of texts, their windows, and the outputs for them, [T, ...] each.
     """
     parts = [slice(i, min(i + TEXTS_AT_ONCE, count)) for i in range(0, count, TEXTS_AT_ONCE)]
     with Progress(count, label, "text", quiet=quiet) as progress:

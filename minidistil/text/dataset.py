@@ -42,9 +42,9 @@ class Dataset:
     offsets : int64 [N + 1]
         Example i is `input_ids[offsets[i]:offsets[i + 1]]`.
     example_ids : int64 [N]
-        Who each example is; a subset keeps them. Random numbers are keyed by them.
+        Stable id of each example; a subset keeps it, and random numbers are keyed by it.
     targets : mapping of str to array [N, ...]
-        What the losses need, a row for each example: labels, a teacher's logits.
+        Inputs of the losses, a row for each example: labels, a teacher's logits.
     token_targets : mapping of str to array [T, ...]
         The same for each token: tags.
     """

@@ -32,7 +32,7 @@ class Encodings:
     raw : list of tokenizers.Encoding, or of CutEncoding where tokens were lost
         For what else the Rust library knows: `offsets`, `word_ids`, `sequence_ids`, `tokens`.
     truncated : int
-        How many texts lost tokens.
+        Number of texts that lost tokens.
     """
 
     input_ids: list[Int32]
@@ -55,7 +55,7 @@ class TokenSpans(NamedTuple):
     spans : int64 [T, 2]
         Token t is made of the characters `text[spans[t, 0]:spans[t, 1]]`.
     word_ids : int64 [T]
-        Which word of its text, counted from 0, a token is a piece of. Words are what the pre-tokenizer made.
+        Word of each token, counted from 0 in its text. Words are those of the pre-tokenizer.
     """
 
     ids: Int32
@@ -72,10 +72,10 @@ class Frame(NamedTuple):
     ids : tuple of int
         Its special tokens, [CLS] and [SEP] of BERT, in their order.
     owners, types : tuple of int
-        What stands there, in order, [CLS], the text, [SEP], ...: the number of a text, or -1 for a special
+        The template, [CLS], the text, [SEP], ...: the number of a text, or -1 for a special
         token; and its token type.
     begins : bool
-        Whether a special token is the first of all.
+        True if a special token is the first of all.
     """
 
     ids: tuple[int, ...]
@@ -151,7 +151,7 @@ class CutEncoding:
     ----------
     whole : tokenizers.Encoding
     kept : list of slice
-        Which of its tokens stay, in their order.
+        Indices of the tokens that stay, in order.
     """
 
     def __init__(self, whole: Any, kept: Sequence[slice]) -> None:
@@ -203,7 +203,7 @@ def cut(encoding: Any, max_length: int, side: Side, owners: Sequence[int]) -> Cu
     side : {"left", "right"}
         At which end of a text tokens are left out.
     owners : sequence of int
-        What stands in it, in order: -1 for a special token, else the number of a text.
+        Source of each token, in order: -1 for a special token, else the number of a text.
     """
     special = owners.count(-1)
     lengths = [len(encoding) - special]

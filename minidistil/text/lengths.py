@@ -26,11 +26,11 @@ def sequence_length(
     config : ModelConfig
         Of the model that the sequences are for.
     wanted : int, optional
-        What somebody asks for.
+        Length that is asked for.
     usual : int, optional
         Enough where nobody asks for more.
     name : str
-        What messages call `wanted`.
+        Name of `wanted` for messages.
 
     Raises
     ------

@@ -62,9 +62,9 @@ class Masking:
     smoothing : float
         A token's weight is max(count, 1)^-smoothing; 0 weighs all alike.
     over : {"batch", "sequence"}
-        What the share is taken of. Over the batch, as published, longer or rarer sequences get more of the
-        masks, and which depends on the company. Over each sequence by itself it does not: 4 batches of 8 then
-        have the masks of 1 batch of 32.
+        Unit of which the share is taken. Over the batch, as published, longer or rarer sequences get more of
+        the masks, and the choice depends on the rest of the batch. Over each sequence it does not: 4 batches
+        of 8 then have the masks of 1 batch of 32.
     fixed : bool
         The same masks in every epoch, over each sequence by itself, as BERT's own data had them ("static" in
         Liu et al. 2019, arXiv:1907.11692, section 4.1, who find new ones a little better). What a teacher
@@ -116,7 +116,7 @@ class MaskedDataset:
         None: masks that never change. They are drawn for each sequence by itself, ceil(share * length), so
         that they do not depend on what else is in the batch.
     goes_on : bool [V], optional
-        Which ids are pieces that go on from the one before; for whole words.
+        Ids of pieces that continue a word; for whole words.
     """
 
     sequences: Sequences
@@ -254,7 +254,7 @@ def draw_by_row(
     Parameters
     ----------
     rows : int64 [T]
-        Whose each of the T is; ascending, each row at least once.
+        Row of each of the T; ascending, each row at least once.
     k : int [B]
     """
     order = np.lexsort((_rings(weights, uniform), rows))  # row by row, those that ring first in front
@@ -278,15 +278,15 @@ def draw_words(
         As for `draw`. A word has the largest weight of its tokens and the random number of its first, and is
         not drawn if one of its tokens has none.
     begins : bool [T]
-        Where a word begins.
+        True where a word begins.
     rows : int64 [T]
-        Whose each token is; ascending.
+        Row of each token; ascending.
     k : sequence of int
 
     Returns
     -------
     int64
-        Which tokens, ascending.
+        Indices of the tokens, ascending.
     """
     begins = np.append(True, begins[1:] | (rows[1:] != rows[:-1])) if len(begins) else begins
     firsts = np.flatnonzero(begins)

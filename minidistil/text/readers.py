@@ -126,7 +126,7 @@ def read_examples(
         Whether an empty text is an example, as it is where something is predicted for every line. Otherwise
         it is an error, and a blank line is nothing.
     usual_texts, usual_labels : sequence of str
-        Where to look for the text and the label when no column is named. Without the latter there are none.
+        Usual columns of the text and the label, if none is named. Without the latter there are none.
     usual_pairs : sequence of (str, str)
         Texts under these names have their pairs beside them under those.
     usual_ids : sequence of str
@@ -307,7 +307,7 @@ def read_translations(
         Two: plain text, line i of the one translated in line i of the other; a line may be empty in both.
         One: a csv, tsv or jsonl with two columns. `.gz` too.
     source, translation : str or int, optional
-        Which columns; by default `text` and `text_pair`, or others that `read_examples` knows.
+        Columns; by default `text` and `text_pair`, or others that `read_examples` knows.
 
     Raises
     ------

@@ -14,7 +14,7 @@ def as_texts(name: str, texts: str | Iterable[str], *, one: bool = False) -> lis
     Parameters
     ----------
     name : str
-        What messages call them.
+        Name for messages.
     texts : iterable of str
         Anything that has an order: a list, an array, a column of a table, an iterator.
     one : bool

@@ -65,7 +65,7 @@ class Vocabulary:
         ----------
         vocab_size : int
         path : object
-            Where both are from, for the message.
+            Source of both, for the message.
 
         Raises
         ------

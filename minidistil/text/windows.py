@@ -41,18 +41,18 @@ class Windows:
     offsets : int64 [W + 1]
         Window w is `input_ids[offsets[w]:offsets[w + 1]]`.
     examples : int64 [W]
-        Which text each window is cut from.
+        Text of each window.
     token_ranges : int64 [W, 2]
-        Which tokens of that text, from and up to.
+        Its tokens in that text, from and up to.
     spans : int64 [T, 2]
         Characters of the text each token stands for, from and up to, together with the accents that follow
         them; -1 for special tokens and for the question.
     word_ids : int64 [T]
-        Which word of the text a token is a piece of (see `TokenSpans`); -1 where it is of none.
+        Word of the text of each token (see `TokenSpans`); -1 for none.
     text_positions : int64 [T]
-        Which token of the text each is; -1 where it is none.
+        Index of each token in its text; -1 for none.
     owned : bool [T]
-        Whether this copy of a token counts. Exactly one of each token of a text does: the one with the most
+        True for the copy of a token that counts, one for each token of a text: the one with the most
         context, which is the smaller of the numbers of tokens on its left and on its right in the window
         (of equal ones the earlier).
 

@@ -45,7 +45,7 @@ def train_wordpiece(
         Entries at most, the five special tokens among them. Little text gives fewer.
     lowercase : bool
     text_key : str
-        Which entry of a JSON object is the text.
+        Key of the text in a JSON object.
     replace : bool
         Whether one that was made of something else gives way.
     quiet : bool

@@ -117,14 +117,14 @@ def save_checkpoint(
 def load_latest(run_dir: Path, fingerprint: Mapping[str, Any]) -> Checkpoint | None:
     """The newest sound checkpoint of this run; None if there is none at all.
 
-    What an earlier process left half written is removed. A damaged checkpoint is passed over with a
+    Half-written files of an earlier process are removed. A damaged checkpoint is passed over with a
     warning that says what is wrong with it.
 
     Parameters
     ----------
     run_dir : Path
     fingerprint : mapping
-        What identifies the run: settings, data, initial weights.
+        Identity of the run: settings, data, initial weights.
 
     Raises
     ------

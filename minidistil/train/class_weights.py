@@ -31,7 +31,7 @@ def class_weights(
         "balanced": N / (C n_c), for N labels of which n_c are of class c, so that all classes weigh alike
         together and a label weighs 1 in the mean. Or a weight for each name; 1 for those not named.
     labels : int [N]
-        What is learnt from, with -100 where there is no label.
+        Labels of the training, -100 where there is none.
     names : sequence of str
         Of the C classes.
 

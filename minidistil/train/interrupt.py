@@ -20,12 +20,12 @@ def interruptible(saves: bool = True) -> Iterator[Callable[[], bool]]:
     Parameters
     ----------
     saves : bool
-        Whether the state is saved then, for what is said.
+        True if the state is saved then, for the message.
 
     Yields
     ------
     callable
-        Whether a stop was asked for. Always False outside the main thread, which alone may handle signals.
+        True once a stop is requested. Always False outside the main thread, which alone may handle signals.
     """
     asked, note = False, _NOTE.format(", then saving" if saves else "").encode()
 

@@ -15,7 +15,7 @@ def schedule(name: ScheduleName, step: int, total: int, warmup: int) -> float:
     Parameters
     ----------
     name : {"linear", "constant", "cosine"}
-        What follows the warm-up: a straight line down to 0, nothing, or half a cosine down to 0.
+        Form after the warm-up: a straight line down to 0, nothing, or half a cosine down to 0.
     step : int
         Updates already done: 0 for the first.
     total, warmup : int

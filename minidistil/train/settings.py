@@ -54,9 +54,9 @@ class TrainSettings:
     dropout : bool
         Whether the dropout rates of the model's config apply.
     eval_every : int, "epoch" or None
-        How often to evaluate, besides the end.
+        Steps between evaluations, or "epoch"; the last one is at the end in any case.
     save_every : int, "epoch" or None
-        How often to save a checkpoint, besides the end.
+        Steps between checkpoints, or "epoch"; the last one is at the end in any case.
     keep : int
         Checkpoints kept.
     keep_best : str or None
@@ -168,7 +168,7 @@ class ClassifierSettings(TrainSettings):
     Attributes
     ----------
     class_weights : "balanced", mapping of str to float, or None
-        How much an example of each class counts in the loss, see `minidistil.train.class_weights`.
+        Weight of an example of each class in the loss, see `minidistil.train.class_weights`.
     """
 
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None

@@ -106,7 +106,7 @@ class TrainResult:
     metrics : dict
         Result of the last evaluation.
     best_step, best_value : int and float, or None
-        Where `keep_best` was best. The model then has the parameters of that step.
+        Step at which `keep_best` was best. The model then has the parameters of that step.
     stopped_early : bool
     seconds : float
         Time spent on steps: without evaluation and saving.

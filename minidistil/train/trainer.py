@@ -56,7 +56,7 @@ class Trainer:
     model : Model
         Trained in place. On resuming it must begin with the same weights as the first time.
     objective : Objective
-        What to minimise: `ModelLoss` for fine-tuning.
+        The loss to minimise: `ModelLoss` for fine-tuning.
     dataset : Dataset
     settings : TrainSettings
     out : path, optional
@@ -64,7 +64,7 @@ class Trainer:
     evaluate : callable, optional
         Gives metrics of the model as it stands.
     identity : mapping, optional
-        What else makes this run this one (a teacher's hash, say), as JSON. A checkpoint of a run with
+        Further identity of the run, such as a teacher's hash, as JSON. A checkpoint of a run with
         another identity is refused.
     label : str
         For the progress bar.

@@ -57,9 +57,9 @@ def op_case(
     op : str
         `op`_forward and `op`_backward are looked up in `backend` whenever they are called.
     args
-        What the forward takes: some of them the arrays of `inputs`.
+        Arguments of the forward: some of them the arrays of `inputs`.
     inputs : dict
-        What to differentiate by, in the order in which the backward returns the gradients.
+        Arrays to differentiate by, in the order in which the backward returns the gradients.
     parameters : int
         The last so many of them are parameters, whose gradients the backward adds to those given. It is
         given random ones, and what it added is what counts.

@@ -27,7 +27,7 @@ class Case:
     Attributes
     ----------
     inputs : dict of str to float64 array
-        What to differentiate by. The checker moves these arrays in place and puts them back, so
+        Arrays to differentiate by. The checker moves these arrays in place and puts them back, so
         `forward` must read them afresh each time.
     forward : () -> dict of str to array
         The outputs, by name.

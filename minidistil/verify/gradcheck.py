@@ -26,7 +26,7 @@ def run(
     cases : names in `CASES`, optional
         All of them by default.
     backend : "numpy" or "numba"
-        Whose operations are checked, in float64 either way.
+        Backend of the operations, in float64 either way.
     progress : callable
         Wraps the list of names on its way through the loop, as tqdm does.
 

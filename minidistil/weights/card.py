@@ -29,12 +29,12 @@ class ModelCard:
     pipeline_tag : str or None
         "text-classification", "fill-mask", "token-classification", "question-answering", ...
     library_name : str
-        What loads the directory; every model saved here loads in transformers.
+        Library that loads the directory; every model saved here loads in transformers.
     tags : sequence of str
     metrics : mapping of str to float
         {"accuracy": 0.814}
     details : mapping of str to str
-        How it was made, one row each: {"Teacher": "...", "Temperature": "2"}.
+        Facts about its training, a row each: {"Teacher": "...", "Temperature": "2"}.
     command : str or None
         The command line that makes it again.
     limitations : str or None

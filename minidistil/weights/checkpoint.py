@@ -34,11 +34,11 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
     Parameters
     ----------
     homes : mapping of str to SafetensorsFile
-        Which file holds each tensor, by its stored name.
+        File of each tensor, by its stored name.
     path : Path
-        What messages call this checkpoint.
+        Name for messages.
     prefix : str
-        What every stored name begins with, left away here; see `without_wrapper`.
+        Beginning of every stored name, left away here; see `without_wrapper`.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ def load_into(
     checkpoint : Checkpoint
         From `open_checkpoint`.
     names : Names
-        What the model's family calls its parts.
+        Names of the parts in the model's family.
     tied : mapping of str to str
         {name of a tensor that is no parameter of its own: the parameter it equals}. A stored copy is
         not needed; it stands in for the parameter if that one is not stored. A name that is in the
@@ -69,7 +69,7 @@ def load_into(
     mapped : bool
         Leave matrices in the file where possible, see `Parameters.leave`.
     source : object
-        What messages call the checkpoint; its path by default.
+        Name of the checkpoint for messages; its path by default.
 
     Returns
     -------
@@ -99,11 +99,11 @@ def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: objec
     ----------
     checkpoint : Checkpoint
     layers : int
-        What the config asks for.
+        Number of layers in the config.
     names : Names
-        What the family calls its parts.
+        Names of the parts in the family.
     source : object
-        What messages call the checkpoint.
+        Name of the checkpoint for messages.
 
     Raises
     ------

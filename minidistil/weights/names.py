@@ -41,7 +41,7 @@ class Names:
     encoder : set of str
         First components of the encoder's names, "embeddings" and "encoder".
     layers : str
-        What stands before a layer's number, "encoder.layer.".
+        Text before a layer's number, "encoder.layer.".
     family_of : callable
         Gives the family, as papers write it, that has one of these before a layer's number; or None.
     units : callable

@@ -54,7 +54,7 @@ class LoadReport:
     Attributes
     ----------
     source : str
-        Where the weights came from.
+        Source of the weights.
     loaded : tuple of str
         Parameters that were filled.
     missing : tuple of Absence
@@ -67,7 +67,7 @@ class LoadReport:
         Stored tensors that the model ties to another parameter, but that differ from it in the file.
         The tie wins.
     prefix : str
-        What every name in the file began with, such as "module.", and the model's do not.
+        Prefix of every name in the file, such as "module.", that the model's names lack.
     """
 
     source: str

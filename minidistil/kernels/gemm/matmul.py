@@ -79,7 +79,7 @@ def matmul(
     accumulate : bool
         Add to `out`.
     epilogue : int
-        What follows: see `minidistil.kernels.activations`.
+        Operations on the result: see `minidistil.kernels.activations`.
     bias : [N], optional
     pre_activation : [M, N], optional
         Takes A B + bias, before the activation.

@@ -51,7 +51,7 @@ def tile(
         1 <= rows <= MR, 1 <= vectors <= VECTORS. The tile is rows x (vectors * LANES).
     a, b, c : flat arrays
     a_at, b_at, c_at : int
-        Where A[0, 0], B[0, 0] and C[0, 0] are. Nobody checks that the tile lies inside.
+        Indices of A[0, 0], B[0, 0] and C[0, 0]. The bounds of the tile are not checked.
     lda, ldb, ldc : int
         Numbers from A[k, m] to A[k + 1, m], B[k, n] to B[k + 1, n], C[m, n] to C[m + 1, n]. Neighbours in m
         (of A) and in n (of B and C) touch.

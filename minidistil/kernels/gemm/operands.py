@@ -25,7 +25,7 @@ class Operands:
     Attributes
     ----------
     lane : LLVM type
-        What a lane of a register of A or B holds: the numbers of one or several k.
+        Content of a lane of a register of A or B: the numbers of one or several k.
     sums : LLVM type
         Of the accumulators, and of C.
     multiply_add : callable

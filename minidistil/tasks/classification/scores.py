@@ -134,7 +134,7 @@ def class_scores(
     labels, chosen : int64 [N]
         The right classes, and the predicted ones.
     names : sequence of str
-        What the C classes are called.
+        Names of the C classes.
     positive : int
         Of two classes, the one that "f1" is of.
 
@@ -185,7 +185,7 @@ def label_scores(
     probabilities : float [N, C]
         A label is chosen at one half or above.
     names : sequence of str
-        What the C labels are called.
+        Names of the C labels.
 
     Returns
     -------

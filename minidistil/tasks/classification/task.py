@@ -196,7 +196,7 @@ class ClassificationTask(TrainableTask):
         ConfigError
             Two labels have one name.
         InputError
-            What is no text, or one that is too long.
+            A value that is no text, or a text that is too long.
         UsageError
             A threshold that is no probability, or for a regression.
         """

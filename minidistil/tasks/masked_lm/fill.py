@@ -65,7 +65,7 @@ class Filling(NamedTuple):
     score : float
         The product of the probabilities with which they were.
     tokens : list of str
-        What with, mask by mask.
+        The words, mask by mask.
     masks : list of Mask
     """
 
@@ -113,7 +113,7 @@ class FillMask(Predictor):
         ----------
         texts : str or sequence of str
         top_k : int, optional
-            How many candidates for each mask; 5 by default, or all targets.
+            Number of candidates for each mask; 5 by default, or all targets.
         targets : sequence of str, optional
             Compare these words alone. Each must be one token of the vocabulary, maybe after lower-casing.
 

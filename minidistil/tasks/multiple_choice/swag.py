@@ -33,7 +33,7 @@ class ChoiceRow(NamedTuple):
     ----------
     context : str
     start : str
-        What every choice goes on with; may be empty.
+        Beginning that every choice continues; may be empty.
     choices : list of str
         At least two.
     label : int or None

@@ -34,7 +34,7 @@ class Choice(NamedTuple):
     Attributes
     ----------
     number : int
-        Which of the choices, from 0.
+        Index of the choice, from 0.
     text : str
         The choice itself.
     score : float

@@ -90,10 +90,10 @@ def decode_answers(
     ----------
     context : str
     windows : Windows
-        Those of this context, T tokens (see `Windows.of`).
+        Windows of this context, T tokens (see `Windows.of`).
     start_logits, end_logits : float [T]
     n_best : int
-        How many candidates to keep.
+        Number of candidates to keep.
     max_answer_length : int
         Tokens an answer may have. If it is above `stride // 2 + 1`, one that lies across the border of two
         windows may be missed.
@@ -155,7 +155,7 @@ def answer_positions(
     answers : sequence [N]
         (first character, text) as in SQuAD's files; None, or an empty text, where there is no answer.
     names : sequence [N], optional
-        What messages call the answers; by default their numbers.
+        Names of the answers for messages; by default their numbers.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class Documents:
     ----------
     texts : list of str
     summaries : list of list of str
-        Those of each document; none at all where the file has no column for them.
+        Summaries of each document; none at all if the file has no column for them.
     lines : list of int
         The line each begins on, from 1.
     path : str

@@ -45,7 +45,7 @@ class Picks(NamedTuple):
     ----------
     indices : int64 [k]
     scores : float64 [k]
-        What each was picked for.
+        Value for which each was picked.
     """
 
     indices: npt.NDArray[np.int64]

@@ -24,7 +24,7 @@ class SummarySettings:
     sentences, words : int or None
         At most so many. Without either, three sentences.
     unit : {"sentence", "line"}
-        What is taken or left. Lines are for dialogues: a turn keeps the name of who says it.
+        Unit of a summary. Lines are for dialogues: a turn keeps the name of who says it.
     mmr_lambda : float
         From 0 to 1, see `minidistil.tasks.summarization.selection.mmr`.
     block_trigrams : bool
@@ -76,7 +76,7 @@ class Extract:
         `document[start:end]`.
     start, end : int
     index : int
-        Which sentence of the document it is, from 0.
+        Index in the document, from 0.
     score : float
         Why it was taken: its probability ("trained"), its cosine with the mean of the document ("centroid"),
         the marginal relevance it had ("mmr"), how much of the document comes after it ("lead").
@@ -99,7 +99,7 @@ class Summary(NamedTuple):
     sentences : list of Extract
         In the document's order.
     method : str
-        How they were chosen.
+        Method of the choice.
     """
 
     text: str

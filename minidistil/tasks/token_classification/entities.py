@@ -57,9 +57,9 @@ class Placed(NamedTuple):
     spans : list of Span
         In numbers of words.
     inexact : int
-        How many entities begin or end elsewhere than a word does. They are those of whole words.
+        Number of entities that begin or end inside a word. They are extended to whole words.
     missed : int
-        How many have no word: none stands for any of their characters, or other entities that begin earlier
+        Number without a word: none stands for any of their characters, or other entities that begin earlier
         have all of their words.
     """
 

@@ -41,7 +41,7 @@ class Sequences:
     ----------
     corpus : Corpus
     starts : int64 [N]
-        Where each stretch begins in `corpus.tokens`.
+        Begin of each sequence in `corpus.tokens`.
     sizes : int32 [N]
         Tokens of each stretch.
     cls, sep : int

@@ -138,7 +138,7 @@ class Corpus:
         Parameters
         ----------
         source : path
-            What messages call it.
+            Name for messages.
         """
         parts = [tokenizer.encode_flat(texts[i : i + CHUNK]) for i in range(0, len(texts), CHUNK)]
         dtype = "<u2" if tokenizer.num_ids <= 1 << 16 else "<u4"

@@ -69,9 +69,9 @@ class Piece(NamedTuple):
     ----------
     text : str
     ends : bool
-        Whether the document ends here.
+        True if the document ends here.
     byte : int or None
-        Where reading can go on after this piece, in bytes of the unpacked file; None: nowhere, since it is
+        Position to continue after this piece, in bytes of the unpacked file; None: nowhere, since it is
         within a JSON object.
     line : int
         The line that byte is on, from 1.
@@ -166,7 +166,7 @@ class SourceReader:
     ----------
     source : Source
     key : str
-        Which entry of a JSON object is the text.
+        Key of the text in a JSON object.
     """
 
     def __init__(self, source: Source, key: str) -> None:

@@ -69,7 +69,7 @@ def encode_corpus(
     leave_out : path, optional
         A directory not to search for text; by default `out`.
     text_key : str
-        Which entry of a JSON object is the text.
+        Key of the text in a JSON object.
     quiet : bool
         Show no progress.
 
