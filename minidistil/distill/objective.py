@@ -19,7 +19,7 @@ from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.settings import build
-from minidistil.train.class_weights import LabelLoss
+from minidistil.train.objective import LabelLoss
 
 
 class Distillation:

@@ -11,7 +11,7 @@ from minidistil.batch import Batch
 from minidistil.errors import ConfigError
 from minidistil.model.model import Model
 from minidistil.parameters import Parameters, ParameterSpec
-from minidistil.train.class_weights import LabelLoss
+from minidistil.train.objective import LabelLoss
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from minidistil.model.model import Model
 from minidistil.text.dataset import Dataset, MultipleChoiceDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.train.checks import check_training
-from minidistil.train.objective import TrainingData
+from minidistil.train.objective import TrainingData, check_training
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 

@@ -1,25 +1,37 @@
-"""Interfaces of a model, of training data and of an objective, as the trainer sees them."""
+"""Interfaces of a model, training data and an objective as the trainer sees them, and checks of them.
+
+`ModelLoss` is the objective of plain fine-tuning.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
 from collections.abc import Mapping, Set
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_type
 from minidistil.batch import Batch
-from minidistil.errors import InputError
+from minidistil.errors import ConfigError, DataError, InputError, UsageError
+from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.model.heads import Head, Losses
+from minidistil.model.model import Model
+from minidistil.model.targets import class_target
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.text.corpus.chunks import Sequences
 from minidistil.text.dataset import Dataset
-from minidistil.train.class_weights import LabelLoss
+from minidistil.train.class_weights import checked
+from minidistil.train.settings import TrainSettings
 
-if TYPE_CHECKING:
-    from minidistil.model.model import Model
+# Settings that say what is written down, not what is computed: they may change between stop and resume.
+BOOKKEEPING = ("save_every", "keep", "log_every")
 
 
 class Trainable(Protocol):
@@ -85,6 +97,35 @@ def check_positions(data: TrainingData, model: Model, what: str = "the model") -
         )
 
 
+def check_training(dataset: Any, settings: TrainSettings, out: Any, evaluate: Any) -> None:
+    """Refuse arguments of another type, data without examples, and `keep_best` without what it needs."""
+    check_type("settings", settings, TrainSettings)
+    if not (hasattr(dataset, "lengths") and hasattr(dataset, "batch")):
+        raise UsageError(
+            f"training needs a Dataset, not {type(dataset).__name__}: Dataset.from_texts makes one of texts"
+        )
+    if evaluate is not None and not callable(evaluate):
+        raise UsageError(f"evaluate must be a function that gives metrics, not {evaluate!r:.60}")
+    if out is not None:
+        check_type("out", out, (str, os.PathLike))
+    if len(dataset) == 0:
+        raise DataError("there is nothing to train on: the dataset has no examples")
+    if settings.keep_best is not None and (evaluate is None or out is None):
+        raise ConfigError("keep_best needs an evaluation to compare by and an output directory to save to")
+
+
+def check_learner(model: Any, objective: Any, dataset: TrainingData) -> None:
+    """Refuse what is no model or no objective, and data too long for the model or its teacher."""
+    if not hasattr(model, "params"):
+        raise UsageError(f"the model to train must be a Model, not {type(model).__name__}: {model!r:.60}")
+    if not callable(objective) or not callable(getattr(objective, "counts", None)):
+        raise UsageError(f"the objective must be one, such as ModelLoss(model), not {objective!r:.60}")
+    if isinstance(model, Model):
+        check_positions(dataset, model)
+        if (teacher := getattr(objective, "teacher", None)) is not None:
+            check_positions(dataset, teacher, "the teacher")
+
+
 class Objective(Protocol):
     """A weighted sum of terms, each a mean over something: L = sum_k weight_k * S_k / count_k.
 
@@ -128,6 +169,58 @@ class Objective(Protocol):
         ...
 
 
+class LabelLoss:
+    """A model's own loss against the labels of a batch, in which a class may have a weight.
+
+    With weights the mean is over the weights of the labels, as that of PyTorch's
+    `CrossEntropyLoss(weight=...)`.
+
+    Parameters
+    ----------
+    model : Model
+    class_weights : float [C], optional
+
+    Raises
+    ------
+    ConfigError
+        Weights for a model that does not choose one of several classes, or weights that do not fit it.
+    """
+
+    def __init__(self, model: Model, class_weights: npt.ArrayLike | None = None) -> None:
+        self.model, self.class_weights = model, None
+        if class_weights is None:
+            return
+        head = model.heads[0] if len(model.heads) == 1 else Head()
+        classes, problem = head.classes(), model.config.problem_type
+        single = len(classes) > 1 and problem in (None, "single_label_classification")
+        if not (single or (classes and head.by_token)):
+            raise ConfigError("class weights are for classifiers that choose one of several classes")
+        self.class_weights = checked(class_weights, len(classes))
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """Items that each term averages over, or the sum of their weights."""
+        counts: dict[str, float] = dict(self.model.loss_counts(batch))
+        if self.class_weights is None:
+            return counts
+        labels = self._classes(batch)
+        return dict.fromkeys(counts, float(self.class_weights[labels[labels != IGNORE_INDEX]].sum()))
+
+    def losses(
+        self, outputs: dict[str, Any], batch: Batch, scales: Mapping[str, float], grads: Parameters
+    ) -> Losses:
+        """The terms of the loss, as `Model.losses` gives them."""
+        if self.class_weights is None:
+            return self.model.losses(outputs, batch, scales, grads)
+        (term,) = scales
+        loss = cross_entropy(outputs["logits"], self._classes(batch), class_weights=self.class_weights)
+        return Losses({term: loss.sum}, {"logits": loss.grad * scales[term]})
+
+    def _classes(self, batch: Batch) -> npt.NDArray[Any]:
+        """Labels of the rows of scores, if they are classes."""
+        (head,) = self.model.heads
+        return class_target(batch, "labels", head.num_score_rows(batch), len(head.classes()))
+
+
 class ModelLoss:
     """The loss of a model's own heads against the labels in the batch: plain fine-tuning.
 
@@ -166,3 +259,31 @@ class ModelLoss:
         losses = self.labels.losses(outputs, batch, scales, grads)
         model.backward(losses.douts, cache, grads)
         return losses.sums
+
+
+def fingerprint(
+    settings: TrainSettings,
+    objective: Objective,
+    dataset: TrainingData,
+    model: Trainable,
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Identity of a run, equal for all its checkpoints: settings, data, first weights."""
+    params = model.params
+    labels = getattr(objective, "labels", None)
+    if labels is not None and labels.class_weights is not None:
+        identity = {"class weights": labels.class_weights.tolist(), **identity}
+    return {
+        "settings": {k: v for k, v in dataclasses.asdict(settings).items() if k not in BOOKKEEPING},
+        "objective": {"kind": type(objective).__name__, "weights": dict(objective.weights)},
+        "data": {"examples": len(dataset), "sha256": dataset.content_hash()},
+        "model": {
+            "config": model.config.to_dict(),
+            "backend": model.backend.name,
+            "dtype": params.dtype.name,
+            "layout": hashlib.sha256(repr([(s.name, s.shape) for s in params.specs]).encode()).hexdigest(),
+            "frozen": sorted(model.frozen),
+            "first weights": hashlib.sha256(params.flat.data).hexdigest(),
+        },
+        **identity,
+    }

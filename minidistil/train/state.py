@@ -1,9 +1,9 @@
-"""State, results and identity of a training run."""
+"""State and results of a training run."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import statistics
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import Any
 from minidistil.errors import CheckpointError, ConfigError
 from minidistil.settings import build
 from minidistil.train.checkpoint import Position
-from minidistil.train.objective import Objective, Trainable, TrainingData
-from minidistil.train.settings import TrainSettings
 
-# Settings that say what is written down, not what is computed: they may change between stop and resume.
-BOOKKEEPING = ("save_every", "keep", "log_every")
+DIVERGED = 1e4  # times what the loss usually was at first, or 1 if that was less
+STEPS = 10  # in a row beyond it: one batch of outliers is no divergence, and no run comes back from so many
+USUAL = 20  # losses that say what is usual
 
 
 @dataclass
@@ -90,6 +89,39 @@ class TrainState:
                 f"{error}; remove {path} to go on from the checkpoint before, or from the start"
             ) from error
 
+    def diverges(self, loss: float) -> bool:
+        """True if the loss of a step, though it is still a number, has exploded, as in steps before it.
+
+        What is usual is the median of the first losses that were not beyond it themselves. Targets may lie
+        far apart, so that a batch with the largest is far from the first batch, whatever is learnt.
+        """
+        usual = statistics.median(self.usual) if self.usual else abs(loss)
+        if abs(loss) > DIVERGED * max(usual, 1.0):
+            self.beyond += 1
+        else:
+            self.beyond = 0
+            if len(self.usual) < USUAL:
+                self.usual = (*self.usual, abs(loss))
+        return self.beyond >= STEPS
+
+    def count_seconds(self, began: float) -> None:
+        """Add the time since `began`, of `time.perf_counter`."""
+        seconds = time.perf_counter() - began
+        self.seconds += seconds
+        self.interval.seconds += seconds
+
+    def result(self, history: list[dict[str, Any]]) -> TrainResult:
+        """The results of a run that ends so."""
+        return TrainResult(
+            self.step,
+            self.metrics,
+            self.best_step,
+            self.best_value,
+            self.stopped_early,
+            self.seconds,
+            history,
+        )
+
     @property
     def position(self) -> Position:
         return Position(self.step, self.micro)
@@ -121,31 +153,3 @@ class TrainResult:
     stopped_early: bool
     seconds: float
     history: list[dict[str, Any]]
-
-
-def fingerprint(
-    settings: TrainSettings,
-    objective: Objective,
-    dataset: TrainingData,
-    model: Trainable,
-    identity: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Identity of a run, equal for all its checkpoints: settings, data, first weights."""
-    params = model.params
-    labels = getattr(objective, "labels", None)
-    if labels is not None and labels.class_weights is not None:
-        identity = {"class weights": labels.class_weights.tolist(), **identity}
-    return {
-        "settings": {k: v for k, v in dataclasses.asdict(settings).items() if k not in BOOKKEEPING},
-        "objective": {"kind": type(objective).__name__, "weights": dict(objective.weights)},
-        "data": {"examples": len(dataset), "sha256": dataset.content_hash()},
-        "model": {
-            "config": model.config.to_dict(),
-            "backend": model.backend.name,
-            "dtype": params.dtype.name,
-            "layout": hashlib.sha256(repr([(s.name, s.shape) for s in params.specs]).encode()).hexdigest(),
-            "frozen": sorted(model.frozen),
-            "first weights": hashlib.sha256(params.flat.data).hexdigest(),
-        },
-        **identity,
-    }

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
@@ -21,10 +20,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil.batch import Batch
-from minidistil.errors import CheckpointError, ConfigError, DataError, TrainingError
+from minidistil.errors import CheckpointError, ConfigError, TrainingError
 from minidistil.files import only_writer
 from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
@@ -32,20 +30,23 @@ from minidistil.parameters import Parameters
 from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
-from minidistil.train.checks import check_learner, check_training
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
 from minidistil.train.memory_plan import plan_run
-from minidistil.train.objective import Objective, Trainable, TrainingData, check_positions, data_of_epoch
+from minidistil.train.objective import (
+    Objective,
+    Trainable,
+    TrainingData,
+    check_learner,
+    check_training,
+    data_of_epoch,
+    fingerprint,
+)
 from minidistil.train.optimizer import AdamW, copy_into
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import Every, TrainSettings
-from minidistil.train.state import Interval, TrainResult, TrainState, fingerprint
+from minidistil.train.state import Interval, TrainResult, TrainState
 from minidistil.weights.safetensors_file import SafetensorsFile
-
-DIVERGED = 1e4  # times what the loss usually was at first, or 1 if that was less
-STEPS = 10  # in a row beyond it: one batch of outliers is no divergence, and no run comes back from so many
-USUAL = 20  # losses that say what is usual
 
 
 class Trainer:
@@ -86,28 +87,18 @@ class Trainer:
         quiet: bool = False,
     ) -> None:
         check_training(dataset, settings, out, evaluate)
-        check_learner(model, objective)
-        if len(dataset) == 0:
-            raise DataError("there is nothing to train on: the dataset has no examples")
-        if settings.keep_best is not None and (evaluate is None or out is None):
-            raise ConfigError(
-                "keep_best needs an evaluation to compare by and an output directory to save to"
-            )
+        check_learner(model, objective, dataset)
         if isinstance(model, Model):  # before anything is allocated
-            teacher = getattr(objective, "teacher", None)
-            check_positions(dataset, model)
-            if teacher is not None:
-                check_positions(dataset, teacher, "the teacher")
             largest = np.sort(dataset.lengths)[-settings.batch_size :]
-            plan_run(model, teacher, int(largest.sum())).check()
+            plan_run(model, getattr(objective, "teacher", None), int(largest.sum())).check()
         model.params.unpack()  # they change now
         self.model, self.objective, self.dataset = model, objective, dataset
         self.settings, self.evaluate = settings, evaluate
         self.out = None if out is None else Path(out)
         self.saves = out is not None  # when it is interrupted
         self.label, self.quiet = label, quiet
-        first = self._epoch(0)
-        per_epoch = -(-len(first) // settings.accumulation)
+        self._begin_epoch(0)
+        per_epoch = -(-len(self._epoch_indices) // settings.accumulation)
         self.total = settings.max_steps or settings.epochs * per_epoch
         self.warmup = settings.warmup_steps(self.total)
         self._log_every = settings.log_every or min(10, max(1, self.total // 10))
@@ -124,7 +115,6 @@ class Trainer:
         self.state = TrainState()
         self.log = MetricsLog(None)
         self.fingerprint = fingerprint(settings, objective, dataset, model, identity or {})
-        self._epoch_number, self._epoch_indices, self._epoch_data = 0, first, data_of_epoch(dataset, 0)
         self._saved: Path | None = None
         self._saved_at: Position | None = None
 
@@ -161,7 +151,8 @@ class Trainer:
                 self._accumulate(batches, counts, interrupted)
                 losses = {term: state.sums[term] / count for term, count in counts.items() if count}
                 if losses:  # nothing may be asked in a step, as where no word could be masked
-                    losses["loss"] = sum(self._weight(term) * value for term, value in losses.items())
+                    weights = self.objective.weights
+                    losses["loss"] = sum(weights.get(term, 1.0) * value for term, value in losses.items())
                     self._check_divergence(losses["loss"])
                 grad_norm, factor = self._update()
                 self._advance(batches, losses)
@@ -170,21 +161,14 @@ class Trainer:
             if interrupted():  # too late to stop this run, but not what would come after it
                 raise KeyboardInterrupt(f"finished all the same, after step {state.step}")
         self._restore_best()
-        return TrainResult(
-            steps=state.step,
-            metrics=state.metrics,
-            best_step=state.best_step,
-            best_value=state.best_value,
-            stopped_early=state.stopped_early,
-            seconds=state.seconds,
-            history=self.log.records,
-        )
+        return state.result(self.log.records)
 
     # One step
 
-    def _epoch(self, epoch: int) -> list[npt.NDArray[np.int64]]:
+    def _begin_epoch(self, epoch: int) -> None:
         s = self.settings
-        return epoch_batches(
+        self._epoch_number, self._epoch_data = epoch, data_of_epoch(self.dataset, epoch)
+        self._epoch_indices = epoch_batches(
             self.dataset.lengths, s.batch_size, seed=s.seed, epoch=epoch, group_by_length=s.group_by_length
         )
 
@@ -192,8 +176,7 @@ class Trainer:
         """The micro-batches of the step under way."""
         epoch, start = self.state.epoch, self.state.batch
         if epoch != self._epoch_number:
-            self._epoch_number, self._epoch_indices = epoch, self._epoch(epoch)
-            self._epoch_data = data_of_epoch(self.dataset, epoch)
+            self._begin_epoch(epoch)
         window = self._epoch_indices[start : start + self.settings.accumulation]
         return [self._epoch_data.batch(i) for i in window]
 
@@ -204,9 +187,6 @@ class Trainer:
             for term, count in self.objective.counts(batch).items():
                 counts[term] = counts.get(term, 0.0) + count
         return counts
-
-    def _weight(self, term: str) -> float:
-        return self.objective.weights.get(term, 1.0)
 
     def _accumulate(
         self, batches: list[Batch], counts: dict[str, float], interrupted: Callable[[], bool]
@@ -228,28 +208,16 @@ class Trainer:
                 if not math.isfinite(value):
                     raise TrainingError(self._trouble(f"loss term {term!r} is {value}"))
             state.micro += 1
-            self._count_seconds(began)
+            state.count_seconds(began)
 
     def _check_divergence(self, loss: float) -> None:
-        """Stop a run whose loss has exploded, though it is still a number.
-
-        What is usual is the median of the first losses that were not beyond it themselves. Targets may lie
-        far apart, so that a batch with the largest is far from the first batch, whatever is learnt.
-        """
-        state = self.state
-        usual = statistics.median(state.usual) if state.usual else abs(loss)
-        if not abs(loss) > DIVERGED * max(usual, 1.0):
-            state.beyond = 0
-            if len(state.usual) < USUAL:
-                state.usual = (*state.usual, abs(loss))
-            return
-        state.beyond += 1
-        if state.beyond >= STEPS and self.settings.lr > 0:
+        """Stop a run whose loss has exploded, though it is still a number."""
+        if self.state.diverges(loss) and self.settings.lr > 0:
             longest = max(self.optimizer.trained, key=lambda name: float(np.linalg.norm(self.grads[name])))
             raise TrainingError(
                 self._trouble(
-                    f"the loss diverges: it is {loss:.3g} and began at {state.usual[0]:.3g}; the longest "
-                    f"gradient is that of {longest}"
+                    f"the loss diverges: it is {loss:.3g} and began at {self.state.usual[0]:.3g}; the "
+                    f"longest gradient is that of {longest}"
                 )
             )
 
@@ -263,13 +231,8 @@ class Trainer:
         scale = 1.0 if s.clip is None else min(1.0, s.clip / (norm + 1e-6))
         factor = schedule(s.schedule, self.state.step, self.total, self.warmup)
         self.optimizer.step(self.grads, factor=factor, scale=scale)
-        self._count_seconds(began)
+        self.state.count_seconds(began)
         return norm, factor
-
-    def _count_seconds(self, began: float) -> None:
-        seconds = time.perf_counter() - began
-        self.state.seconds += seconds
-        self.state.interval.seconds += seconds
 
     def _advance(self, batches: list[Batch], losses: dict[str, float]) -> None:
         """The step is done: on to the next window, or the next epoch."""
@@ -362,12 +325,8 @@ class Trainer:
         state = self.state
         if state.position == self._saved_at:
             return
-        state_of = {
-            "parameter": self.model.params,
-            "moment m of": self.optimizer.m,
-            "moment v of": self.optimizer.v,
-        }
-        for what, parameters in state_of.items():
+        moments = ("moment m of", self.optimizer.m), ("moment v of", self.optimizer.v)
+        for what, parameters in (("parameter", self.model.params), *moments):
             if not math.isfinite(self.model.backend.global_norm(parameters.flat)):
                 raise TrainingError(self._trouble(f"{what} {_first_not_finite(parameters)} is not finite"))
         optimizer = self.optimizer.state()
@@ -421,20 +380,18 @@ class Trainer:
     def _trouble(self, what: str) -> str:
         """Error message for a NaN, an Inf or a divergence, with what helps to find its cause."""
         state = self.state
-        where = (
-            f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {state.batch + state.micro + 1})"
-        )
+        batch = state.batch + state.micro + 1
         clues = [
             f"the first {kind} that is not finite: {name}"
             for kind, parameters in (("parameter", self.model.params), ("gradient", self.grads))
             if (name := _first_not_finite(parameters)) is not None
         ]
-        kept = (
-            f"The last good checkpoint is {self._saved}"
-            if self._saved
-            else "No checkpoint had been saved yet"
+        last = self._saved
+        saved = f"The last good checkpoint is {last}" if last else "No checkpoint had been saved yet"
+        return (
+            f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {batch}): "
+            f"{'; '.join([what, *clues])}. {saved}; try a smaller learning rate, or clipping"
         )
-        return f"{where}: {'; '.join([what, *clues])}. {kept}; try a smaller learning rate, or clipping"
 
 
 def _first_not_finite(parameters: Parameters) -> str | None:

@@ -18,9 +18,8 @@ from minidistil.model import (
 )
 from minidistil.settings import load_recipe
 from minidistil.train.class_weights import class_weights
-from minidistil.train.objective import ModelLoss
+from minidistil.train.objective import ModelLoss, fingerprint
 from minidistil.train.settings import TrainSettings
-from minidistil.train.state import fingerprint
 from minidistil.train.trainer import Trainer
 
 NAMES = ["a", "b", "c"]
