@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from minidistil.cli.predict_options import OPTIONS, SETUP
 from minidistil.cli.predict_options import add_arguments as add_arguments
+from minidistil.errors import DataError, InputError, MinidistilError, UsageError
 from minidistil.streams import is_terminal, say
 
 if TYPE_CHECKING:
-    from minidistil.errors import MinidistilError
     from minidistil.tasks.base import PredictingTask, Predictor
     from minidistil.tasks.inputs import Input
 
@@ -47,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from minidistil.cli.common import print_row
-    from minidistil.errors import MinidistilError
     from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import TrainingRecord
 
@@ -99,8 +98,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise a UsageError for texts from two places, or options that contradict each other."""
-    from minidistil.errors import UsageError
-
     if sum(map(bool, (args.texts, args.document, args.data))) > 1:
         raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
     if args.data is None and (args.text_column or args.pair_column or args.format or args.no_header):
@@ -141,7 +138,6 @@ def _inputs(args: argparse.Namespace, task: PredictingTask) -> Iterator[list[Inp
 
 def _of_arguments(args: argparse.Namespace, task: PredictingTask) -> Iterator[Input]:
     """Texts of the command line, and lines of standard input as they come."""
-    from minidistil.errors import DataError
     from minidistil.tasks.inputs import Input
     from minidistil.text.sources import STDIN, shown_name
     from minidistil.text.tables import read_rows
@@ -163,7 +159,6 @@ def _of_arguments(args: argparse.Namespace, task: PredictingTask) -> Iterator[In
 
 def _whole_file(path: str) -> str:
     """Read a whole file as one text."""
-    from minidistil.errors import DataError
     from minidistil.text.sources import read_text, shown_name
 
     text = read_text(path)
@@ -220,7 +215,6 @@ def _predictor(args: argparse.Namespace) -> Predictor:
 
 def _check_setup(given: Iterable[str], taken: Collection[str]) -> None:
     """Raise a UsageError for an option that the predictor is not made with."""
-    from minidistil.errors import UsageError
     from minidistil.tasks.registry import PREDICTED, predicting_task
 
     for option in set(given) - set(taken):
@@ -236,8 +230,6 @@ def _options(args: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
     UsageError
         One that means nothing to the task, or one that is missing.
     """
-    from minidistil.errors import UsageError
-
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     task, name = predictor.task, type(predictor.model).__name__
     for option in given.keys() - set(task.options):
@@ -250,7 +242,6 @@ def _options(args: argparse.Namespace, predictor: Predictor) -> dict[str, Any]:
 
 def _on_its_line(error: MinidistilError, some: Sequence[Input], file: str | None) -> MinidistilError:
     """The error with the line of its text, if texts have lines."""
-    from minidistil.errors import DataError, InputError
     from minidistil.text.sources import STDIN, shown_name
 
     index = error.index if isinstance(error, InputError) else None

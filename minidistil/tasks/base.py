@@ -307,8 +307,6 @@ class TrainableTask(PredictingTask):
     def for_prediction(self) -> Self:
         """The same task, reading a text from every row: labels are not needed, and a text may be empty."""
         other = self.without_labels()
-        if isinstance(self.data, NamedData):
-            other = other._reading(empty=True)
         other.empty = True
         return other
 

@@ -65,7 +65,9 @@ class DataSettings:
         """True if the first line of a csv or tsv names the columns."""
         return self.header is not False
 
-    def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
+    def read(
+        self, path: str | Path, *, usual_labels: Sequence[str] = LABELS, empty: bool = False
+    ) -> Examples:
         """The examples of a table, but for those to be left out, which a warning counts.
 
         Parameters
@@ -73,13 +75,15 @@ class DataSettings:
         path : str or Path
         usual_labels : sequence of str
             Usual columns of the label, if none is named.
+        empty : bool
+            Whether an empty text is an example: where something is said of every row.
 
         Raises
         ------
         DataError
             As of `read_examples`; or nothing is left.
         """
-        return self._without_skipped(self._read(path, usual_labels=usual_labels))
+        return self._without_skipped(self._read(path, usual_labels=usual_labels, empty=empty))
 
     def _read(self, path: str | Path, **more: Any) -> Examples:
         return read_examples(
@@ -122,14 +126,11 @@ class NamedData(DataSettings):
     ----------
     known : tuple of str
         The settings that are the authors'.
-    empty : bool
-        Whether an empty text is an example: where something is said of every row.
     first : mapping of str to str
         By role, where to look first for a column that nobody named: those that a model learnt from.
     """
 
     known: tuple[str, ...] = ()
-    empty: bool = False
     first: Mapping[str, str] = field(default_factory=dict)
 
     def _other_format(self, path: str | Path) -> bool:
@@ -150,22 +151,25 @@ class NamedData(DataSettings):
     def _read(self, path: str | Path, **more: Any) -> Examples:
         first = {role: column for role, column in self.first.items() if getattr(self, role, None) is None}
         usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
-        return super()._read(path, empty=self.empty, **usual_first(first, usual))
+        return super()._read(path, **usual_first(first, usual))
 
-    def read(self, path: str | Path, *, usual_labels: Sequence[str] = LABELS) -> Examples:
+    def read(
+        self, path: str | Path, *, usual_labels: Sequence[str] = LABELS, empty: bool = False
+    ) -> Examples:
         if not self._other_format(path):
             heading = self._columns_named(path)
             if not heading:
-                return super().read(path, usual_labels=usual_labels)
+                return super().read(path, usual_labels=usual_labels, empty=empty)
             numbers = [column for column in (self.text, self.pair, self.label) if isinstance(column, int)]
             if max(numbers, default=0) < len(heading):
-                return replace(self, header=True).read(path, usual_labels=usual_labels)
+                return replace(self, header=True).read(path, usual_labels=usual_labels, empty=empty)
         roles = [role for role in ("text", "pair", "label") if role in self.known]
         names = {role: str(getattr(self, role)) for role in roles}
         layout: dict[str, Any] = dict.fromkeys((*roles, "format", "header"))
         free = replace(self, **{key: value for key, value in layout.items() if key in self.known})
         examples = free._read(
             path,
+            empty=empty,
             usual_texts=(*(names[role] for role in roles if role == "text"), *TEXTS),
             usual_pairs=(*((names["text"], names["pair"]) for role in roles if role == "pair"), *PAIRS),
             usual_labels=(*(names[role] for role in roles if role == "label"), *usual_labels),

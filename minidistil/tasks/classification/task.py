@@ -103,7 +103,7 @@ class ClassificationTask(TrainableTask):
 
     def read(self, path: str | Path) -> Examples:
         usual = LABELS if self.problem == "regression" else CLASSES
-        examples = self.data.read(path, usual_labels=usual)
+        examples = self.data.read(path, usual_labels=usual, empty=self.empty)
         if self.names and examples.labels is not None:
             examples = replace(examples, labels=[self.names.of_file(x) for x in examples.labels])
             self.names.check_first_line(examples, self.data.named_columns)

@@ -53,15 +53,11 @@ class TrecTask(ClassificationTask):
                 elif not line.strip():
                     continue
                 elif not found:
-                    raise DataError(
-                        f"a line is CLASS:kind and a question, not {line.strip()!r:.60}",
-                        path=name,
-                        line=number,
-                    )
+                    what = f"a line is CLASS:kind and a question, not {line.strip()!r:.60}"
+                    raise DataError(what, path=name, line=number)
                 elif not self._fine and found[1] not in COARSE:
-                    raise DataError(
-                        f"there is no class {found[1]!r}: {', '.join(COARSE)}", path=name, line=number
-                    )
+                    what = f"there is no class {found[1]!r}: {', '.join(COARSE)}"
+                    raise DataError(what, path=name, line=number)
                 else:
                     texts.append(found[3])
                     labels.append(f"{found[1]}:{found[2]}" if self._fine else found[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -249,8 +249,8 @@ def masked_lm_head(model: Model) -> MaskedLMHead:
         The model has none.
     """
     for head in model.heads:
-        if isinstance(head, MaskedLMHead):
-            return head
+        if head.over_vocabulary:
+            return cast(MaskedLMHead, head)
     raise InputError(f"{type(model).__name__} does not guess words; a ...ForMaskedLM is needed")
 
 

@@ -68,7 +68,7 @@ class MaskedLMTask(TrainableTask):
     settings: MaskedLMSettings
 
     def read(self, path: str | Path) -> Examples:
-        return replace(self.data.read(path), pairs=None, labels=None)
+        return replace(self.data.read(path, empty=self.empty), pairs=None, labels=None)
 
     def config_overrides(self, examples: Examples) -> dict[str, Any]:
         return {}

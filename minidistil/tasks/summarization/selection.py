@@ -115,14 +115,11 @@ def centroid(vectors: npt.ArrayLike, lengths: npt.ArrayLike, limits: Limits = TH
         Other shapes, a NaN, an Inf.
     """
     x, relevance = _relevance(vectors)
-    nearest = np.full(len(x), -1.0)
 
-    def without_repeats(i: int, values: Float64) -> Float64:
-        np.maximum(nearest, _cosines(x, x[i]), out=nearest)
-        after = np.where(nearest >= ALIKE, relevance - LAST, relevance)
-        return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, after)
+    def behind_others(nearest: Float64) -> Float64:
+        return np.where(nearest >= ALIKE, relevance - LAST, relevance)
 
-    picks = _pick(_directed(x, relevance), np.asarray(lengths), limits, without_repeats)
+    picks = _pick_apart(x, relevance, lengths, limits, behind_others)
     return Picks(picks.indices, relevance[picks.indices])
 
 
@@ -156,14 +153,11 @@ def mmr(
     if not 0 <= weight <= 1:
         raise UsageError(f"the weight of relevance is from 0 to 1, not {weight}")
     x, relevance = _relevance(vectors)
-    nearest = np.full(len(x), -1.0)
 
-    def without_repeats(i: int, values: Float64) -> Float64:
-        np.maximum(nearest, _cosines(x, x[i]), out=nearest)
-        marginal = weight * relevance - (1 - weight) * nearest
-        return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, marginal)
+    def marginal(nearest: Float64) -> Float64:
+        return weight * relevance - (1 - weight) * nearest
 
-    return _pick(_directed(x, weight * relevance), np.asarray(lengths), limits, without_repeats)
+    return _pick_apart(x, weight * relevance, lengths, limits, marginal)
 
 
 def _relevance(vectors: npt.ArrayLike) -> tuple[Float64, Float64]:
@@ -172,9 +166,20 @@ def _relevance(vectors: npt.ArrayLike) -> tuple[Float64, Float64]:
     return x, _cosines(x, directions(x.mean(0, keepdims=True))[0]) if len(x) else np.zeros(0)
 
 
-def _directed(x: Float64, values: Float64) -> Float64:
-    """Values of vectors; those of zeros are never picked."""
-    return np.where(x.any(1), values, -np.inf)
+def _pick_apart(
+    x: Float64, first: Float64, lengths: npt.ArrayLike, limits: Limits, after: Callable[[Float64], Float64]
+) -> Picks:
+    """The greedy choice among directions [N, H], of none that is zero or the same as one that is picked.
+
+    Values are `first` for the first, then `after(nearest)`, given the largest cosine [N] with one picked.
+    """
+    nearest = np.full(len(x), -1.0)
+
+    def without_repeats(i: int, values: Float64) -> Float64:
+        np.maximum(nearest, _cosines(x, x[i]), out=nearest)
+        return np.where(np.isneginf(values) | (nearest >= SAME), -np.inf, after(nearest))
+
+    return _pick(np.where(x.any(1), first, -np.inf), np.asarray(lengths), limits, without_repeats)
 
 
 def _cosines(x: Float64, y: Float64) -> Float64:

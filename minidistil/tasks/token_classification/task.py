@@ -104,8 +104,8 @@ class TokenClassificationTask(TrainableTask):
         learnt = super().training_record(examples, config, tokenizer)
         tags = None if teacher is None else self._tags_of(*teacher, examples.texts[:ASKED])
         scheme = (self.data.scheme or "IOB2") if tags is None else tags.scheme
-        kept = tags_of(config)
-        return replace(learnt, whitespace_words=examples.words is not None, scheme=scheme, tags=kept)
+        words = examples.words is not None
+        return replace(learnt, whitespace_words=words, scheme=scheme, tags=config.label_names)
 
     def tag_set(self, config: ModelConfig) -> TagSet:
         """The tags of a model, in the scheme that the settings say, that it learnt, or that they look like.
@@ -115,7 +115,7 @@ class TokenClassificationTask(TrainableTask):
         UsageError, ConfigError
             There is no such scheme.
         """
-        tags, learnt = tags_of(config), TrainingRecord.of(config)
+        tags, learnt = config.label_names, TrainingRecord.of(config)
         kept = learnt.scheme if learnt.tags in (None, tags) else None  # of tags renamed by hand: guessed anew
         return TagSet(tags, self.data.scheme or kept)
 
@@ -291,11 +291,6 @@ class TokenClassificationTask(TrainableTask):
             )
         if unknown:
             log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
-
-
-def tags_of(config: ModelConfig) -> list[str]:
-    """Names of a model's outputs, in their order."""
-    return config.label_names
 
 
 def words_of(
