@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 # Options of answering, and of making a predictor: those that only some tasks take.
 OPTIONS = (
@@ -11,6 +12,58 @@ OPTIONS = (
     *("sentences", "words", "method", "unit", "mmr_lambda", "block_trigrams"),
 )
 SETUP = ("entries", "vectors", "answers", "prompt", "max_length", "scheme")
+
+COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
+NUMBER: dict[str, Any] = {"type": float, "metavar": "X"}
+FLAG: dict[str, Any] = {"action": "store_const", "const": True}  # None where it is not given
+FILE: dict[str, Any] = {"metavar": "FILE"}
+OF_TASKS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
+    "labels, masked words, intents, questions asked before": (
+        ("--top-k", COUNT, "the N likeliest, with their scores"),
+        (
+            "--threshold", NUMBER,
+            'least score of a label, else "none" (many labels: 0.5; intents: what was learnt)',
+        ),
+        ("--no-truncation", FLAG, "refuse texts longer than the model takes, instead of cutting"),
+        ("--targets", {"nargs": "+", "metavar": "WORD"}, "compare these words alone for a mask"),
+        ("--choices", {"nargs": "+", "metavar": "TEXT"}, "which of these goes with each text?"),
+        ("--entries", FILE, "of faq and intents: the examples to compare with"),
+        ("--vectors", FILE, "of the entries, from `minidistil embed --out`"),
+        ("--answers", FLAG, "of faq: compare with the answers, too"),
+        (
+            "--prompt", {"metavar": "NAME_OR_TEXT"},
+            "of faq and intents: put this before every text, as `minidistil embed` does",
+        ),
+    ),
+    "entities and answers": (
+        (
+            "--aggregation", {"choices": ("none", "simple", "first", "average", "max", "whitespace")},
+            "how pieces of words make entities (first: the first piece decides for its word; whitespace: "
+            "words as files of words have them; by default what was learnt)",
+        ),
+        (
+            "--scheme", {"choices": ("IOB1", "IOB2", "BIOES", "BILOU", "plain")},
+            "how the model's tags mark where an entity begins and ends (guessed from all of them)",
+        ),
+        ("--question", {"metavar": "TEXT"}, "to be answered from each of the texts"),
+        ("--n-best", COUNT, "answers to a question (1)"),
+        (
+            "--null-threshold", NUMBER,
+            "answer nothing if that scores better than the best answer by more than this",
+        ),
+    ),
+    "summaries": (
+        ("--sentences", COUNT, "at most so many (3)"),
+        ("--words", COUNT, "at most so many"),
+        (
+            "--method", {"choices": ("trained", "centroid", "mmr", "lead")},
+            "how sentences are chosen (trained where the model has learnt it, else mmr)",
+        ),
+        ("--unit", {"choices": ("sentence", "line")}, "lines keep a dialogue's turns whole"),
+        ("--mmr-lambda", NUMBER, "relevance against repetition (0.7)"),
+        ("--block-trigrams", FLAG, "trained: no three words in a row twice"),
+    ),
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,70 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tokens that are read at once (what the model learnt with)",
     )
     parser.add_argument("--backend", choices=("numba", "numpy"), default="numba")
-    _add_task_options(parser)
-
-
-def _add_task_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that only some tasks take."""
-    labels = parser.add_argument_group("labels, masked words, intents, questions asked before")
-    labels.add_argument("--top-k", type=int, metavar="N", help="the N likeliest, with their scores")
-    labels.add_argument(
-        "--threshold",
-        type=float,
-        metavar="X",
-        help='least score of a label, else "none" (many labels: 0.5; intents: what was learnt)',
-    )
-    labels.add_argument(
-        "--no-truncation",
-        action="store_const",
-        const=True,
-        help="refuse texts longer than the model takes, instead of cutting",
-    )
-    labels.add_argument("--targets", nargs="+", metavar="WORD", help="compare these words alone for a mask")
-    labels.add_argument("--choices", nargs="+", metavar="TEXT", help="which of these goes with each text?")
-    labels.add_argument("--entries", metavar="FILE", help="of faq and intents: the examples to compare with")
-    labels.add_argument("--vectors", metavar="FILE", help="of the entries, from `minidistil embed --out`")
-    labels.add_argument(
-        "--answers", action="store_const", const=True, help="of faq: compare with the answers, too"
-    )
-    labels.add_argument(
-        "--prompt",
-        metavar="NAME_OR_TEXT",
-        help="of faq and intents: put this before every text, as `minidistil embed` does",
-    )
-    spans = parser.add_argument_group("entities and answers")
-    spans.add_argument(
-        "--aggregation",
-        choices=("none", "simple", "first", "average", "max", "whitespace"),
-        help="how pieces of words make entities (first: the first piece decides for its word; whitespace: "
-        "words as files of words have them; by default what was learnt)",
-    )
-    spans.add_argument(
-        "--scheme",
-        choices=("IOB1", "IOB2", "BIOES", "BILOU", "plain"),
-        help="how the model's tags mark where an entity begins and ends (guessed from all of them)",
-    )
-    spans.add_argument("--question", metavar="TEXT", help="to be answered from each of the texts")
-    spans.add_argument("--n-best", type=int, metavar="N", help="answers to a question (1)")
-    spans.add_argument(
-        "--null-threshold",
-        type=float,
-        metavar="X",
-        help="answer nothing if that scores better than the best answer by more than this",
-    )
-    summary = parser.add_argument_group("summaries")
-    summary.add_argument("--sentences", type=int, metavar="N", help="at most so many (3)")
-    summary.add_argument("--words", type=int, metavar="N", help="at most so many")
-    summary.add_argument(
-        "--method",
-        choices=("trained", "centroid", "mmr", "lead"),
-        help="how sentences are chosen (trained where the model has learnt it, else mmr)",
-    )
-    summary.add_argument("--unit", choices=("sentence", "line"), help="lines keep a dialogue's turns whole")
-    summary.add_argument("--mmr-lambda", type=float, metavar="X", help="relevance against repetition (0.7)")
-    summary.add_argument(
-        "--block-trigrams", action="store_const", const=True, help="trained: no three words in a row twice"
-    )
+    for title, options in OF_TASKS.items():
+        group = parser.add_argument_group(title)
+        for name, form, meaning in options:
+            group.add_argument(name, **form, help=meaning)
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:

@@ -131,16 +131,34 @@ def choose_tags(
     rows, where, ids = _check_arrays(probabilities, spans, word_ids, num_labels)
     if words is None and aggregation == "whitespace":
         words = whitespace_words(text)
-    if words is not None:
-        given = np.asarray(words, np.int64).reshape(-1, 2)
-        ids = np.searchsorted(given[:, 0], where[:, 0], "right") - 1
-        rows, ids = rows[ids >= 0], ids[ids >= 0]
-        firsts = _firsts(ids)
-        rows, where = rows[firsts], given[ids[firsts]]
-    elif aggregation not in ("none", "simple"):
-        rows, where = _words(rows, where, ids, aggregation)
+    if words is not None or aggregation not in ("none", "simple"):
+        numbers, given = words_of_tokens(where, ids, words)
+        rows, numbers = rows[numbers >= 0], numbers[numbers >= 0]
+        firsts = first_tokens(numbers)
+        rows = _of_words(rows, firsts, "first" if words is not None else aggregation)
+        where = given[numbers[firsts]]
     tags = rows.argmax(1) if len(rows) else np.zeros(0, np.int64)
     return WordTags(tags, rows[np.arange(len(rows)), tags], where)
+
+
+def words_of_tokens(spans: Int64, word_ids: Int64, words: npt.ArrayLike | None = None) -> tuple[Int64, Int64]:
+    """Word of each token, int64 [T], and the characters of each word, [W, 2].
+
+    Words are `words` [W, 2], where they are given; a token that begins before all of them has -1. Else they
+    are the stretches of equal `word_ids`.
+    """
+    if words is not None:
+        given = np.asarray(words, np.int64).reshape(-1, 2)
+        return np.searchsorted(given[:, 0], spans[:, 0], "right") - 1, given
+    firsts = first_tokens(word_ids)
+    begins, ends = np.minimum.reduceat(spans[:, 0], firsts), np.maximum.reduceat(spans[:, 1], firsts)
+    sizes = np.diff(np.append(firsts, len(word_ids)))
+    return np.repeat(np.arange(len(firsts)), sizes), np.stack([begins, ends], axis=1)
+
+
+def first_tokens(words: Int64) -> Int64:
+    """The first token of each word."""
+    return np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(words) else np.zeros(0, np.int64)
 
 
 def tagged_entities(text: str, found: WordTags, tags: TagSet, *, apart: bool = False) -> list[Entity]:
@@ -206,24 +224,13 @@ def _check_arrays(
     return rows, where, words
 
 
-def _firsts(words: Int64) -> Int64:
-    """The first token of each word."""
-    return np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(words) else np.zeros(0, np.int64)
-
-
-def _words(rows: Float64, where: Int64, words: Int64, aggregation: str) -> tuple[Float64, Int64]:
-    """Probabilities [W, C] and spans [W, 2] of words from those of tokens."""
-    firsts = _firsts(words)
-    if not len(firsts):
-        return rows, where
-    begins, ends = np.minimum.reduceat(where[:, 0], firsts), np.maximum.reduceat(where[:, 1], firsts)
+def _of_words(rows: Float64, firsts: Int64, aggregation: str) -> Float64:
+    """Probabilities of words [W, C] from those of tokens, of which `firsts` are the first of each word."""
     if aggregation == "first":
-        rows = rows[firsts]
-    elif aggregation == "max":
-        rows = np.maximum.reduceat(rows, firsts)
-    else:
-        rows = np.add.reduceat(rows, firsts) / np.diff(np.append(firsts, len(words)))[:, None]
-    return rows, np.stack([begins, ends], axis=1)
+        return rows[firsts]
+    if aggregation == "max":
+        return np.maximum.reduceat(rows, firsts)
+    return np.add.reduceat(rows, firsts) / np.diff(np.append(firsts, len(rows)))[:, None]
 
 
 def _entity(text: str, kind: str, scores: Float64, where: Int64) -> Entity:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidistil import metrics
 from minidistil.config import ModelConfig
@@ -30,8 +29,10 @@ from minidistil.tasks.token_classification.entities import (
     Placed,
     WordTags,
     choose_tags,
+    first_tokens,
     place_entities,
     tagged_entities,
+    words_of_tokens,
 )
 from minidistil.tasks.token_classification.schemes import TagSet, check_scheme
 from minidistil.tasks.training_settings import TrainingRecord
@@ -141,12 +142,12 @@ class TokenClassificationTask(TrainableTask):
         placed: list[Placed] = []
         for i in range(len(examples)):
             inside, own = windows.text_tokens(i), windows.owned_tokens(i)
-            words, where = words_of(windows, own, examples, i)
-            firsts = np.flatnonzero(np.append(True, words[1:] != words[:-1])) if len(own) else own
+            given = None if examples.words is None else examples.words[i]
+            words, where = words_of_tokens(windows.spans[own], windows.word_ids[own], given)
             placed.append(place_entities(examples.texts[i], examples.entities[i], where))
             tags = all_tags.write(placed[-1].spans, len(where))
             row = np.full(len(own), IGNORE_INDEX, np.int64)
-            for t in firsts.tolist():
+            for t in first_tokens(words).tolist():
                 tag = tags[words[t]]
                 if tag not in ids:
                     raise DataError(
@@ -291,29 +292,6 @@ class TokenClassificationTask(TrainableTask):
             )
         if unknown:
             log.warning("%s: the model does not know %s", examples.path, ", ".join(unknown))
-
-
-def words_of(
-    windows: Windows, tokens: npt.NDArray[np.int64], examples: Tagged, i: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Word of each of a text's tokens, counted from 0 without gaps, and the characters of each word.
-
-    Words are those of the file, where it has words, else those of the tokenizer.
-
-    Returns
-    -------
-    words : int64 [T]
-    spans : int64 [W, 2]
-    """
-    spans = windows.spans[tokens]
-    if examples.words is not None:
-        given = np.array(examples.words[i], np.int64).reshape(-1, 2)
-        return np.searchsorted(given[:, 0], spans[:, 0], "right") - 1, given
-    own = windows.word_ids[tokens]
-    firsts = np.flatnonzero(np.append(True, own[1:] != own[:-1])) if len(own) else own
-    lasts = np.append(firsts[1:], len(own)) - 1 if len(own) else own
-    numbers = np.repeat(np.arange(len(firsts)), lasts - firsts + 1)
-    return numbers, np.stack([spans[firsts, 0], spans[lasts, 1]], axis=1)
 
 
 def _right_without_tokens(examples: Tagged, i: int, found: WordTags) -> int:
