@@ -38,7 +38,7 @@ class UnknownParameterError(UsageError, KeyError):
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter: its Hugging Face name, its shape, and what it is.
+    """Declaration of a parameter: Hugging Face name, shape and role.
 
     `role` decides weight decay and initialisation: "weight" (a matrix), "embedding" (a table),
     "bias", or "norm" (gain and bias of a layernorm).
@@ -285,7 +285,7 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return pair
 
     def pack(self, pack: Callable[[npt.NDArray[Any]], Any]) -> None:
-        """From now on linear layers get pack(weight), made when it is asked for a second time.
+        """Give linear layers pack(weight) from now on, made at the second use of a weight.
 
         Nobody may change a value then: what was packed would not follow.
         """
@@ -329,12 +329,12 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         return self._size * self.dtype.itemsize
 
     def check_writable(self) -> None:
-        """A UsageError if values cannot change, see `pack`."""
+        """Raise a UsageError if values cannot change, see `pack`."""
         if self.packed:
             raise UsageError(READ_ONLY)
 
     def check_like(self, other: Parameters) -> None:
-        """A UsageError unless others are laid out as these, as gradients and moments are."""
+        """Raise a UsageError unless others are laid out as these, as gradients and moments are."""
         if not isinstance(other, Parameters) or other.specs != self.specs or other.dtype != self.dtype:
             raise UsageError("grads must be laid out as the model's params: params.like() makes them")
 

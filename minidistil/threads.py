@@ -61,7 +61,7 @@ class _SingleThreadedBlas:
         self._before: list[int] = []
 
     def forked(self) -> None:
-        """In a new process nobody is inside, whoever was when it was made."""
+        """Renew the state in a forked child, where no thread is inside."""
         self._lock, self._depth = threading.Lock(), 0
 
     @contextmanager

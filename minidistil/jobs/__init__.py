@@ -1,1 +1,1 @@
-"""Whole jobs, each in a directory of its own: what the command line carries out."""
+"""Jobs of the command line, each in a directory of its own."""

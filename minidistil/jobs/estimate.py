@@ -69,7 +69,7 @@ class RunPlan:
         return self.encoding + self.teacher + self.training + self.evaluation
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         memory = {**asdict(self.memory), "total": self.memory.total}
         return {**asdict(self), "seconds": self.seconds, "memory": memory}
 

@@ -120,7 +120,7 @@ class Model(RectangularModel):
         return self.heads[0].pipeline_tag if self.heads else "feature-extraction"
 
     def untrained(self) -> tuple[str, ...]:
-        """Names of the parameters that the file lacked, for as long as nobody has changed any of them."""
+        """Names of the parameters that the file lacked, as long as none of them has changed."""
         if any(_hash(self.params[name]) != began for name, began in self._new.items()):
             self.mark_trained()
         return tuple(self._new)

@@ -14,7 +14,7 @@ from minidistil.ops.philox import derive_key, philox
 
 
 class Mask(NamedTuple):
-    """One dropout site, as coordinates: enough to say of any element whether it is dropped.
+    """Coordinates of one dropout site, which determine for each element whether it is dropped.
 
     Attributes
     ----------

@@ -122,7 +122,7 @@ def pool_backward(dout: Array, cache: Any) -> Array:
 
 
 def _pool(x: Array, tokens: _Tokens, kind: str) -> tuple[Array, npt.NDArray[np.bool_] | None]:
-    """One kind; of the maximum also which tokens have it."""
+    """Pool by one kind; with the maximum also a mask of the tokens that have it."""
     if kind == "cls":
         return x[tokens.first], None
     if kind == "lasttoken":
@@ -152,7 +152,7 @@ def _unpool(dout: Array, tokens: _Tokens, kind: str, largest: npt.NDArray[np.boo
 
 
 def _weights(tokens: _Tokens, kind: str, dtype: np.dtype[Any]) -> tuple[Array | None, Array]:
-    """Of a kind of mean: weights [T', 1], None if all are 1, and what their sum is divided by, [B, 1]."""
+    """Weights [T', 1] of a kind of mean, None if all are 1, and divisors [B, 1] of their sums."""
     lengths = tokens.lengths[:, None].astype(dtype)
     if kind == "weightedmean":
         weights = (tokens.positions + 1)[:, None].astype(dtype)

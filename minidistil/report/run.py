@@ -37,7 +37,7 @@ class Curve:
 
 @dataclass
 class Stage:
-    """One training: curves of what was logged and of what was measured, and what it took.
+    """One training: curves of its log and of its evaluations, steps and time.
 
     Attributes
     ----------

@@ -332,7 +332,7 @@ class TrainableTask(PredictingTask):
         model.check_trained()
 
     def check_examples(self, examples: Any, config: ModelConfig, what: object) -> None:
-        """A ConfigError for examples of another form than a model, called `what`, learnt from."""
+        """Raise a ConfigError for examples of another form than the model, called `what`, learnt from."""
 
     @abstractmethod
     def config_overrides(self, examples: Any) -> dict[str, Any]:

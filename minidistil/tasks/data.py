@@ -115,7 +115,7 @@ HEADINGS = {*TEXTS, *LABELS, *IDS, "title", "description", "class", "class index
 
 @dataclass(frozen=True)
 class NamedData(DataSettings):
-    """Settings of a task by its name: those that nobody set are of its authors' files.
+    """Settings of a named task: defaults are the columns and format of its authors' files.
 
     A table whose name tells another format is not the authors' file, but has the same examples, as the
     `datasets` library hands them out. There the authors' columns are looked for before the usual ones, and

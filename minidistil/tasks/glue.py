@@ -45,7 +45,7 @@ MISMATCHED, DIAGNOSTIC = "mismatched", "ax"
 
 @dataclass(frozen=True)
 class GlueTask:
-    """One of the nine.
+    """One of GLUE's nine tasks.
 
     Attributes
     ----------

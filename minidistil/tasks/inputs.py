@@ -1,4 +1,4 @@
-"""Texts that `minidistil predict` is asked about, and answers as it prints them."""
+"""Input texts of `minidistil predict`, and answers as it prints them."""
 
 from __future__ import annotations
 

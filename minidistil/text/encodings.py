@@ -86,7 +86,7 @@ class Frame(NamedTuple):
 
 @contextmanager
 def library_errors(what: object) -> Iterator[None]:
-    """A ConfigError about `what` in place of whatever the Rust library raises.
+    """Raise a ConfigError about `what` in place of any error of the Rust library.
 
     It raises Exception, and where it panics, as of a regular expression that it gives up on, a
     PanicException, which is none.

@@ -100,7 +100,7 @@ class Masking:
 
 @dataclass(frozen=True, eq=False)
 class MaskedDataset:
-    """Sequences whose batches come with masks: `labels` [T] among the targets, -100 where nothing is asked.
+    """Sequences with masked batches: `labels` [T] among the targets, -100 for tokens not to be predicted.
 
     The trainer calls `for_epoch`, so that every epoch has its own masks.
 

@@ -69,7 +69,7 @@ def _cells(column: Any, text: Any) -> list[Any]:
 
 
 def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
-    """For each column of classes their names, as `datasets` writes them.
+    """Names of the classes of each column that has some, as `datasets` writes them.
 
     A feature is {"_type": "ClassLabel", "names": [...]}; that of a list has it inside, under "feature" or in
     an array.

@@ -255,7 +255,7 @@ class _Roles:
         return {role: c for role, c in found.items() if c is not None and role not in self._wanted}
 
     def _check(self, keys: Sequence[str], line: int) -> None:
-        """A DataError for a row that would have been read otherwise, had it been the first."""
+        """Raise a DataError for a row that would choose other columns, were it the first."""
         for role, column in self._usual(keys).items():
             before = self.columns.get(role)
             if column != before and (

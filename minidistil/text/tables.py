@@ -180,7 +180,7 @@ def _numbered(rows: Iterator[tuple[int, list[str]]], name: str, blank: bool) -> 
 
 
 def check_names(columns: Sequence[str], name: str, line: int | None = None) -> None:
-    """A DataError if two columns have one name."""
+    """Raise a DataError if two columns have one name."""
     seen: set[str] = set()
     for column in columns:
         if column and column in seen:

@@ -131,7 +131,7 @@ def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
 
 
 def _truncation_side(directory: Path, config: Mapping[str, Any], rust: Any) -> Side:
-    """Of tokenizer_config.json, else of the truncation that tokenizer.json's author last used."""
+    """Side of truncation: of tokenizer_config.json, else of the truncation in tokenizer.json."""
     side: Any = config.get("truncation_side") or (
         rust.truncation["direction"] if rust.truncation else "right"
     )

@@ -18,7 +18,7 @@ ID = "expected a number from 0 below 2^24"
 
 
 def check_limits(path: Path, state: Mapping[str, Any]) -> None:
-    """A ConfigError for an id or a token type that is none, and for what costs out of all proportion.
+    """Raise a ConfigError for an invalid id or token type, and for settings of excessive cost.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def check_limits(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def check_growth(path: Path, normalizer: Any) -> None:
-    """A ConfigError for replacements that make texts more than a hundred times longer.
+    """Raise a ConfigError for replacements that make texts more than a hundred times longer.
 
     They are tried, one after the other, on the letters and on whatever they replace themselves.
 

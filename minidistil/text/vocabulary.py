@@ -46,7 +46,7 @@ class Vocabulary:
         return most if self._rows is None else min(most, self._rows)
 
     def for_model(self, vocab_size: int) -> Self:
-        """Copy for a model whose table of words has so many rows.
+        """Copy for a model with `vocab_size` rows in its word table.
 
         It may have tokens beyond; transformers allows them too. A text that holds one of them is an
         InputError that names it, and `num_ids` counts those of the model.

@@ -247,7 +247,7 @@ def _ranges(starts: Int64, lengths: Int64) -> Int64:
 
 
 def _most_context(token: Int64, context: Int64, num_tokens: int) -> Int64:
-    """Of the copies of each token the first with the most context. `token`, `context`: one for each copy."""
+    """First copy of each token with the most context; `token` and `context` have a value for each copy."""
     most = np.full(num_tokens, -1)
     np.maximum.at(most, token, context)
     candidates: Int64 = np.flatnonzero(context == most[token])

@@ -85,7 +85,7 @@ class AdamW:
         return float(self.backend.global_norm(grads.flat))
 
     def step(self, grads: Parameters, *, factor: float = 1.0, scale: float = 1.0) -> None:
-        """One update: learning rate times `factor` (the schedule), gradient times `scale` (clipping).
+        """Update once: learning rate times `factor` (the schedule), gradient times `scale` (clipping).
 
         Raises
         ------

@@ -126,7 +126,7 @@ class LoadReport:
 
     @property
     def warning(self) -> str:
-        """Warning for whoever loads a model to train it; "" if all is as expected."""
+        """Warning at loading a model to train it; "" if all is as expected."""
         parts = []
         if new := [item.name for item in self.missing]:
             names = self.with_nearest(new, unknown_only=True)

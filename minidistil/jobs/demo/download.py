@@ -225,7 +225,7 @@ def _blocks(opener: urllib.request.OpenerDirector, link: str, size: int) -> Iter
 
 
 def _ssl_context(scratch: Path) -> ssl.SSLContext:
-    """Trust whom pip trusts: its configured certificates, else the system's and those it brings along."""
+    """Trust the certificates of pip: configured ones, else the system's and pip's own."""
     code, configured = _pip(["config", "get", "global.cert"], scratch)
     told = configured.strip().rpartition("\n")[2] if code == 0 else None
     for bundle in (os.environ.get("PIP_CERT"), told, os.environ.get("REQUESTS_CA_BUNDLE")):

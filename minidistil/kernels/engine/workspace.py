@@ -96,7 +96,7 @@ class Workspace:
             self._free.append(block)
 
     def forked(self) -> None:
-        """In a new process nobody holds the lock, whoever held it when it was made."""
+        """Renew the lock in a forked child, in case another thread of the parent held it."""
         self._lock = threading.Lock()
 
 

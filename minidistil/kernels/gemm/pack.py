@@ -50,7 +50,7 @@ def transpose_blocks(
 
 @native(plain=transpose_blocks, numbers=OPERANDS)
 def _transpose(function: ir.Function, of: Operands) -> None:
-    """In vector registers."""
+    """The same in vector registers."""
     start, loop, end = blocks(function, "start", "loop", "end")
     builder = ir.IRBuilder(start)
     source, step, rows, target, width, count = function.args

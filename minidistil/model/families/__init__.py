@@ -1,4 +1,4 @@
-"""The one table of families, a file each, and what is asked of all of them.
+"""Table of families, a file each, and look-ups over all of them.
 
 A family's file holds its config (`BertConfig`), a function that composes its encoder of modules, and a class
 for each architecture (`BertForMaskedLM`), under transformers' names. A file is imported when it is needed.

@@ -27,7 +27,7 @@ LABELS = ("label", "labels", "answer", "answerKey")
 
 
 class ChoiceRow(NamedTuple):
-    """One example.
+    """One example: a context with its choices.
 
     Attributes
     ----------

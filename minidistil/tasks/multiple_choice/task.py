@@ -97,7 +97,7 @@ class MultipleChoiceTask(TrainableTask):
         *,
         truncation: Truncation = True,
     ) -> MultipleChoiceDataset:
-        """Tokens of contexts with their choices, each of which goes on with `starts[i]`."""
+        """Tokens of contexts with their choices, each of which continues `starts[i]`."""
         length = self.max_length(tokenizer, config)
         sizes = [len(some) for some in choices]
         first = [context for context, n in zip(contexts, sizes, strict=True) for _ in range(n)]

@@ -283,7 +283,7 @@ class TokenClassificationTask(TrainableTask):
 
     @staticmethod
     def _check_types(tags: TagSet, examples: Tagged) -> None:
-        """A ConfigError if a model knows none of the types of entity in a file, a warning if only some."""
+        """Raise a ConfigError if a model knows none of a file's types of entity; warn if only some."""
         theirs, ours = sorted({e.type for marked in examples.entities for e in marked}), tags.types
         unknown = [kind for kind in theirs if kind not in ours]
         if theirs and unknown == theirs:

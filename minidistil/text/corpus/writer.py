@@ -53,7 +53,7 @@ def encode_corpus(
     text_key: str = "text",
     quiet: bool = False,
 ) -> Corpus:
-    """Encode text files into a corpus, or open the one that has been made of them; goes on if it was stopped.
+    """Encode text files into a corpus, continue one that was stopped, or open the finished one.
 
     Parameters
     ----------
