@@ -115,7 +115,7 @@ def open_side(source: str, backend: str, dtype: str) -> Side:
         from minidistil.weights.safetensors_file import BFLOAT16, FLOATING, STORED, SafetensorsFile
 
         file = SafetensorsFile(source)
-        stored = {file.dtype_of(name) for name in file} & FLOATING
+        stored = {tensor.dtype for tensor in file.tensors.values()} & FLOATING
         floats = {"float32" if dtype == BFLOAT16 else STORED[dtype].name for dtype in stored}
         return Side("saved activations", ", ".join(sorted(floats)), source, None, file)
     from minidistil.model import load_model

@@ -211,11 +211,12 @@ class _Weights:
     def get(self, name: str, *shape: int) -> Float32:
         if name not in self.file:
             raise WeightsError(f"{self.path} lacks the tensor {name!r}; it holds: {', '.join(self.file)}")
-        if self.file.shape_of(name) != shape:
-            stored = list(self.file.shape_of(name))
+        tensor = self.file.tensors[name]
+        if tensor.shape != shape:
+            stored = list(tensor.shape)
             raise WeightsError(f"{self.path}: the tensor {name!r} is {stored}: {list(shape)} is expected")
         out = np.empty(shape, np.float32)
-        self.file.read_into(name, out)
+        tensor.read_into(out)
         return out
 
 

@@ -52,8 +52,9 @@ def _weights(directory: Path) -> str:
     """SHA-256 over the tensors by name."""
     checkpoint, digest = open_checkpoint(directory), hashlib.sha256()
     for name in sorted(checkpoint):
-        readable = checkpoint.dtype_of(name) in STORED  # others are of no use here, but part of the file
-        values = checkpoint[name] if readable else checkpoint.raw(name)
+        tensor = checkpoint.tensors[name]
+        # Those that cannot be read are of no use here, but part of the file.
+        values = tensor.read() if tensor.dtype in STORED else tensor.raw()
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(values.tobytes() if values.ndim == 0 else values.data)
     return digest.hexdigest()

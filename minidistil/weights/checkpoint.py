@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from minidistil.errors import WeightsError
 from minidistil.files import read_json
 from minidistil.modules_json import encoder_directory
 from minidistil.weights.names import wrapper_prefix
-from minidistil.weights.safetensors_file import SafetensorsFile
+from minidistil.weights.safetensors_file import SafetensorsFile, Tensor, TensorMap
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -28,13 +24,12 @@ you trust, in an environment with transformers and torch:
 or get a revision of the model that holds model.safetensors."""
 
 
-class Checkpoint(Mapping[str, npt.NDArray[Any]]):
-    """Tensors by the names they are stored under, wherever they lie. See `SafetensorsFile`.
+class Checkpoint(TensorMap):
+    """Tensors by the names they are stored under, wherever they lie.
 
     Parameters
     ----------
-    homes : mapping of str to SafetensorsFile
-        File of each tensor, by its stored name.
+    tensors : mapping of str to Tensor
     path : Path
         Name for messages.
     prefix : str
@@ -42,53 +37,18 @@ class Checkpoint(Mapping[str, npt.NDArray[Any]]):
 
     Attributes
     ----------
-    path, prefix
+    tensors, path, prefix
         As above.
     """
 
-    def __init__(self, homes: Mapping[str, SafetensorsFile], path: Path, prefix: str = "") -> None:
-        self._homes = {name.removeprefix(prefix): file for name, file in homes.items()}
+    def __init__(self, tensors: Mapping[str, Tensor], path: Path, prefix: str = "") -> None:
+        self.tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         self.path, self.prefix = path, prefix
 
     def without_wrapper(self, base_prefix: str) -> Checkpoint:
         """The same tensors without what a wrapper put before every name, such as "module."."""
         prefix = wrapper_prefix(self, base_prefix)
-        return Checkpoint(self._homes, self.path, prefix) if prefix else self
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._homes[name][self.prefix + name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._homes)
-
-    def __len__(self) -> int:
-        return len(self._homes)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._homes  # and not by reading it
-
-    def dtype_of(self, name: str) -> str:
-        """The dtype a tensor is stored in, in the format's words: "F32", "BF16"."""
-        return self._homes[name].dtype_of(self.prefix + name)
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        return self._homes[name].shape_of(self.prefix + name)
-
-    def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
-        """True if a tensor is stored in this very dtype."""
-        return self._homes[name].holds(self.prefix + name, dtype)
-
-    def read_part(self, name: str, first: int, out: npt.NDArray[Any]) -> None:
-        """Copy elements of a tensor from number `first` on into `out`; see `SafetensorsFile.read_part`."""
-        self._homes[name].read_part(self.prefix + name, first, out)
-
-    def raw(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a tensor of any dtype, as they lie in its file."""
-        return self._homes[name].raw(self.prefix + name)
-
-    def read_into(self, name: str, out: npt.NDArray[Any]) -> None:
-        """Copy a tensor into `out`, converting as it goes."""
-        self._homes[name].read_into(self.prefix + name, out)
+        return Checkpoint(self.tensors, self.path, prefix) if prefix else self
 
 
 def open_checkpoint(directory: str | Path) -> Checkpoint:
@@ -113,8 +73,7 @@ def open_checkpoint(directory: str | Path) -> Checkpoint:
     directory = encoder_directory(directory)
     single = directory / SINGLE
     if single.exists():
-        file = SafetensorsFile(single)
-        return Checkpoint(dict.fromkeys(file, file), single)
+        return Checkpoint(SafetensorsFile(single).tensors, single)
     if (directory / INDEX).exists():
         return _open_shards(directory)
     raise _no_weights(directory)
@@ -146,7 +105,7 @@ def _open_shards(directory: Path) -> Checkpoint:
                 raise WeightsError(
                     f"{directory / name} holds tensor {tensor!r}, which {INDEX} does not place there"
                 )
-    return Checkpoint({tensor: shards[name] for tensor, name in weight_map.items()}, index)
+    return Checkpoint({tensor: shards[name].tensors[tensor] for tensor, name in weight_map.items()}, index)
 
 
 def _no_weights(directory: Path) -> WeightsError:

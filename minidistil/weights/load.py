@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from minidistil.weights.names import (
     without_prefix,
 )
 from minidistil.weights.report import Absence, Conversion, LoadReport, names_with_nearest, same_dtype, shorten
-from minidistil.weights.safetensors_file import FLOATING
+from minidistil.weights.safetensors_file import FLOATING, Tensor
 
 _LAYER = re.compile(r"(?:^|\.)(\w+\.\w+\.)(\d{1,9})\.")
 PART = 1 << 18  # numbers of a tensor that are looked at together: 1 MB, which caches hold
@@ -180,13 +179,13 @@ class _Loading:
     def check_shapes(self, ignore_mismatched: bool) -> None:
         """Raise if a tensor cannot be copied. Heads of another shape, if allowed, are unmatched."""
         for name, stored in list(self.stored_as.items()):
-            dtype = self.checkpoint.dtype_of(stored)
+            dtype = self.checkpoint.tensors[stored].dtype
             if dtype not in FLOATING:
                 raise WeightsError(
                     f"{self.source}: tensor {stored!r} is {dtype}; one of {', '.join(sorted(FLOATING))} was "
                     f"expected (quantised checkpoints cannot be loaded)"
                 )
-            has, wants = self.checkpoint.shape_of(stored), self.params.spec(name).shape
+            has, wants = self.checkpoint.tensors[stored].shape, self.params.spec(name).shape
             if has != wants and ignore_mismatched and self.names.head_of(name):
                 self.mismatched[name] = f"its shape in the file is {list(has)}, here {list(wants)}"
                 del self.stored_as[name]
@@ -198,35 +197,36 @@ class _Loading:
 
     def fill(self, mapped: bool) -> None:
         """Copy the tensors, or leave matrices in the file; raise for a NaN or Inf."""
-        params, checkpoint = self.params, self.checkpoint
+        params = self.params
         if not mapped:
             params.materialize()
         for name, stored in self.stored_as.items():
-            here = not (mapped and checkpoint.holds(stored, params.dtype))
+            tensor = self.checkpoint.tensors[stored]
+            here = not (mapped and tensor.holds(params.dtype))
             if not here and params.spec(name).role == "weight":
-                params.leave(name, partial(checkpoint.read_part, stored))
+                params.leave(name, tensor.read_part)
             elif not here and name.endswith(WORDS) and name not in self.tied.values():
-                params.leave(name, partial(checkpoint.read_part, stored), by_rows=True)
+                params.leave(name, tensor.read_part, by_rows=True)
             else:  # here too: a word table that a decoder reads all of
                 here = True
-                checkpoint.read_into(stored, params[name])
-            parts = [params[name]] if here else self._in_parts(name, stored)
+                tensor.read_into(params[name])
+            parts = [params[name]] if here else self._in_parts(name, tensor)
             if all(_finite(part) for part in parts):
                 continue
             bad = np.argwhere(~np.isfinite(params[name]))
             raise WeightsError(
-                f"{self.source}: tensor {stored!r} ({checkpoint.dtype_of(stored)}) holds {len(bad)} values "
+                f"{self.source}: tensor {stored!r} ({tensor.dtype}) holds {len(bad)} values "
                 f"that are NaN or Inf in {params.dtype}, the first at {bad[0].tolist()}: the file is "
                 f"damaged, or the training that made it diverged"
             )
 
-    def _in_parts(self, name: str, stored: str) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    def _in_parts(self, name: str, tensor: Tensor) -> Iterator[npt.NDArray[np.floating[Any]]]:
         """A tensor that stays in its file, a little of it at a time in one piece of memory."""
         size = self.params.spec(name).size
         memory = np.empty(min(size, PART), self.params.dtype)
         for first in range(0, size, PART):
             part = memory[: size - first]
-            self.checkpoint.read_part(stored, first, part)
+            tensor.read_part(first, part)
             yield part
 
     def report(self) -> LoadReport:
@@ -268,7 +268,7 @@ class _Loading:
         base, dtype = self.names.base, self.params.dtype.name
         for name in self.params:
             if stored := self.stored_as.get(name):
-                has = self.checkpoint.dtype_of(stored)
+                has = self.checkpoint.tensors[stored].dtype
                 renamed = without_prefix(name, base) != without_prefix(stored, base)
                 if renamed or not same_dtype(has, dtype):
                     yield Conversion(name, stored, dtype, has)

@@ -69,135 +69,27 @@ UNREADABLE = {
 FLOATING = frozenset({"F64", "F32", "F16", BFLOAT16})
 
 
-@dataclass(frozen=True)
-class _Entry:
-    dtype: str
-    shape: tuple[int, ...]
-    start: int  # both counted from the end of the header
-    stop: int
+class _Bytes:
+    """The bytes of an open file, as long as it does not change."""
 
-
-class SafetensorsFile(Mapping[str, AnyArray]):
-    """The tensors of one file: a mapping of name to array that reads only what is asked for.
-
-    The file stays open, so that replacing it by another changes nothing here.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Attributes
-    ----------
-    path : Path
-    metadata : dict of str to str
-        The file's own notes, such as {"format": "pt"}.
-
-    Raises
-    ------
-    WeightsError
-        The file cannot be opened, or is damaged: its header is checked whole before any tensor is read.
-        Of reading a tensor: it is stored in a dtype that cannot be read, or the file has changed.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.metadata: dict[str, str] = {}
+    def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(self.path, flags)
-            self.close = weakref.finalize(self, os.close, self._descriptor)
-            self._state = self._stat()
+            self._descriptor = os.open(path, flags)
+            weakref.finalize(self, os.close, self._descriptor)
+            self.state = self._stat()
         except OSError as error:
-            raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
+            raise WeightsError(f"cannot read {path}: {error.strerror}") from error
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            raise WeightsError(f"cannot read {self.path}: it is not a regular file")
-        size = self._state[0]
-        if size < 8:
-            self._fail(f"has {size} bytes; even an empty safetensors file has 10")
-        first = self._bytes(0, 8)
-        if first == b"version ":
-            self._fail("is a pointer of Git LFS instead of the weights; run: git lfs pull")
-        length = int.from_bytes(first, "little")
-        if length > MAX_HEADER:
-            self._fail(f"says its header has {length} bytes, beyond the limit of {MAX_HEADER}")
-        if 8 + length > size:
-            self._fail(f"says its header has {length} bytes, but only {size - 8} follow: it is cut short")
-        self._start = 8 + length
-        self._entries = self._parse(self._bytes(8, length))
-        self._check_layout(size - self._start)
+            raise WeightsError(f"cannot read {path}: it is not a regular file")
 
-    def __getitem__(self, name: str) -> AnyArray:
-        raw = self._raw(name)
-        array = decode_bfloat16(raw) if self.dtype_of(name) == BFLOAT16 else raw
-        array.flags.writeable = False
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries  # and not by reading it
-
-    def dtype_of(self, name: str) -> str:
-        """The dtype a tensor is stored in, in the format's words: "F32", "BF16"."""
-        return self._entries[name].dtype
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        return self._entries[name].shape
-
-    def holds(self, name: str, dtype: np.dtype[Any]) -> bool:
-        """True if a tensor is stored in this very dtype."""
-        return STORED.get(self.dtype_of(name)) == dtype
-
-    def read_into(self, name: str, out: AnyArray) -> None:
-        """Copy a floating-point tensor into `out` (same shape, float32 or float64), converting as it goes."""
-        if self.holds(name, out.dtype) and out.flags.c_contiguous:
-            self.read_part(name, 0, out)
-        elif self.dtype_of(name) == BFLOAT16 and out.dtype == np.float32:
-            bits = out.view(np.uint32)
-            np.copyto(bits, self._raw(name))
-            bits <<= 16
-        else:
-            with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
-                np.copyto(out, self[name], casting="same_kind")
-
-    def read_part(self, name: str, first: int, out: AnyArray) -> None:
-        """Copy elements of a tensor, in row-major order from number `first` on, into `out` of its dtype."""
-        self._read(self._start + self._entries[name].start + first * out.itemsize, _bytes_of(out), name)
-
-    def raw(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a tensor of any dtype, as they lie in the file."""
-        entry = self._entries[name]
-        array = np.empty(entry.stop - entry.start, np.uint8)
-        self._read(self._start + entry.start, array.data, name)
-        return array
-
-    def _raw(self, name: str) -> AnyArray:
-        """A tensor as an array of what it is stored as."""
-        entry = self._entries[name]
-        if entry.dtype not in STORED:
-            raise WeightsError(
-                f"{self.path}: tensor {name!r} is {_short(entry.dtype)}; "
-                f"these can be read: {', '.join(STORED)}"
-            )
-        array = np.empty(entry.shape, STORED[entry.dtype])
-        self._read(self._start + entry.start, _bytes_of(array), name)
-        return array
-
-    def _bytes(self, start: int, length: int) -> bytearray:
-        content = bytearray(length)
-        self._read(start, memoryview(content))
-        return content
-
-    def _read(self, start: int, out: memoryview, name: str = "") -> None:
+    def read(self, start: int, out: memoryview, name: str = "") -> None:
         """Fill `out` with the bytes from `start` on, all of them and of the file that was opened."""
         try:
             while out.nbytes and (count := _read_at(self._descriptor, out[:_AT_ONCE], start)):
                 out, start = out[count:], start + count
-            changed = out.nbytes > 0 or self._stat() != self._state
+            changed = out.nbytes > 0 or self._stat() != self.state
         except OSError as error:
             raise WeightsError(f"cannot read {self.path}: {error.strerror}") from error
         if changed:
@@ -212,10 +104,142 @@ class SafetensorsFile(Mapping[str, AnyArray]):
         found = os.fstat(self._descriptor)
         return found.st_size, found.st_mtime_ns
 
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in a file, not read yet.
+
+    Attributes
+    ----------
+    file : bytes of the file
+    name : str
+    dtype : str
+        What it is stored in, in the format's words: "F32", "BF16".
+    shape : tuple of int
+    start, stop : int
+        Its bytes in the file.
+    """
+
+    file: _Bytes
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    def holds(self, dtype: np.dtype[Any]) -> bool:
+        """True if it is stored in this very dtype."""
+        return STORED.get(self.dtype) == dtype
+
+    def read(self) -> AnyArray:
+        """An array, read-only, in float32 if it is stored in bfloat16."""
+        stored = self._stored()
+        array = decode_bfloat16(stored) if self.dtype == BFLOAT16 else stored
+        array.flags.writeable = False
+        return array
+
+    def read_into(self, out: AnyArray) -> None:
+        """Copy floating-point numbers into `out` (same shape, float32 or float64), converting on the way."""
+        if self.holds(out.dtype) and out.flags.c_contiguous:
+            self.read_part(0, out)
+        elif self.dtype == BFLOAT16 and out.dtype == np.float32:
+            bits = out.view(np.uint32)
+            np.copyto(bits, self._stored())
+            bits <<= 16
+        else:
+            with np.errstate(over="ignore"):  # float64 beyond float32 becomes Inf, which the caller looks for
+                np.copyto(out, self.read(), casting="same_kind")
+
+    def read_part(self, first: int, out: AnyArray) -> None:
+        """Copy elements, in row-major order from number `first` on, into `out` of the stored dtype."""
+        self.file.read(self.start + first * out.itemsize, _bytes_of(out), self.name)
+
+    def raw(self) -> npt.NDArray[np.uint8]:
+        """The bytes, of any dtype, as they lie in the file."""
+        array = np.empty(self.stop - self.start, np.uint8)
+        self.file.read(self.start, array.data, self.name)
+        return array
+
+    def _stored(self) -> AnyArray:
+        """An array of what it is stored as."""
+        if self.dtype not in STORED:
+            raise WeightsError(
+                f"{self.file.path}: tensor {self.name!r} is {_short(self.dtype)}; "
+                f"these can be read: {', '.join(STORED)}"
+            )
+        array = np.empty(self.shape, STORED[self.dtype])
+        self.file.read(self.start, _bytes_of(array), self.name)
+        return array
+
+
+class TensorMap(Mapping[str, AnyArray]):
+    """Arrays by name, each read when it is asked for; `tensors` has them unread."""
+
+    tensors: dict[str, Tensor]
+
+    def __getitem__(self, name: str) -> AnyArray:
+        return self.tensors[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors  # and not by reading it
+
+
+class SafetensorsFile(TensorMap):
+    """The tensors of one file: a mapping of name to array that reads only what is asked for.
+
+    The file stays open, so that replacing it by another changes nothing here.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    path : Path
+    tensors : dict of str to Tensor
+    metadata : dict of str to str
+        The file's own notes, such as {"format": "pt"}.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be opened, or is damaged: its header is checked whole before any tensor is read.
+        Of reading a tensor: it is stored in a dtype that cannot be read, or the file has changed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.metadata: dict[str, str] = {}
+        self._file = _Bytes(self.path)
+        size = self._file.state[0]
+        if size < 8:
+            self._fail(f"has {size} bytes; even an empty safetensors file has 10")
+        first = self._header(0, 8)
+        if first == b"version ":
+            self._fail("is a pointer of Git LFS instead of the weights; run: git lfs pull")
+        length = int.from_bytes(first, "little")
+        if length > MAX_HEADER:
+            self._fail(f"says its header has {length} bytes, beyond the limit of {MAX_HEADER}")
+        if 8 + length > size:
+            self._fail(f"says its header has {length} bytes, but only {size - 8} follow: it is cut short")
+        self.tensors = self._parse(self._header(8, length), 8 + length)
+        self._check_layout(8 + length, size)
+
+    def _header(self, start: int, length: int) -> bytearray:
+        content = bytearray(length)
+        self._file.read(start, memoryview(content))
+        return content
+
     def _fail(self, problem: str) -> NoReturn:
         raise WeightsError(f"{self.path} is not a sound safetensors file: it {problem}")
 
-    def _parse(self, header: bytearray) -> dict[str, _Entry]:
+    def _parse(self, header: bytearray, start: int) -> dict[str, Tensor]:
         if not header.startswith(b"{"):
             self._fail(f"has a header that begins with {bytes(header[:8])!r} where '{{' was expected")
         try:
@@ -226,7 +250,7 @@ class SafetensorsFile(Mapping[str, AnyArray]):
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             self._fail("has a __metadata__ that does not map names to text")
         self.metadata = metadata
-        return {name: self._parse_entry(name, value) for name, value in values.items()}
+        return {name: self._parse_entry(name, value, start) for name, value in values.items()}
 
     def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(pairs)
@@ -235,7 +259,7 @@ class SafetensorsFile(Mapping[str, AnyArray]):
             self._fail(f"holds {_short(twice)} twice")
         return out
 
-    def _parse_entry(self, name: str, value: Any) -> _Entry:
+    def _parse_entry(self, name: str, value: Any, start: int) -> Tensor:
         keys = {"dtype", "shape", "data_offsets"}
         if not isinstance(value, dict) or set(value) != keys:
             self._fail(
@@ -259,24 +283,24 @@ class SafetensorsFile(Mapping[str, AnyArray]):
         if bits is not None and bits * prod(shape) != 8 * given:
             needed = bits * prod(shape) / 8
             self._fail(f"gives tensor {name!r} {given} bytes, but {dtype} {shape} takes {needed:.16g}")
-        return _Entry(dtype, tuple(shape), *offsets)
+        return Tensor(self._file, name, dtype, tuple(shape), start + offsets[0], start + offsets[1])
 
-    def _check_layout(self, available: int) -> None:
-        """Every byte after the header belongs to exactly one tensor."""
-        position, previous = 0, "the header"
-        for name, entry in sorted(self._entries.items(), key=lambda item: (item[1].start, item[1].stop)):
-            if entry.start != position:
-                what = (
-                    "overlaps" if entry.start < position else f"leaves {entry.start - position} bytes after"
-                )
-                self._fail(f"is laid out wrongly: tensor {name!r} at byte {entry.start} {what} {previous}")
-            if entry.stop > available:
+    def _check_layout(self, start: int, size: int) -> None:
+        """Every byte after the header, which ends at `start`, belongs to exactly one tensor."""
+        position, previous = start, "the header"
+        for name, tensor in sorted(self.tensors.items(), key=lambda item: (item[1].start, item[1].stop)):
+            begin, stop = tensor.start - start, tensor.stop - start
+            if tensor.start != position:
+                gap = tensor.start - position
+                what = "overlaps" if gap < 0 else f"leaves {gap} bytes after"
+                self._fail(f"is laid out wrongly: tensor {name!r} at byte {begin} {what} {previous}")
+            if tensor.stop > size:
                 self._fail(
-                    f"ends at byte {available} of its data, before the end of tensor {name!r} at {entry.stop}"
+                    f"ends at byte {size - start} of its data, before the end of tensor {name!r} at {stop}"
                 )
-            position, previous = entry.stop, f"tensor {name!r}"
-        if position != available:
-            self._fail(f"has {available - position} bytes after {previous}, its last")
+            position, previous = tensor.stop, f"tensor {name!r}"
+        if position != size:
+            self._fail(f"has {size - position} bytes after {previous}, its last")
 
 
 def _bytes_of(array: AnyArray) -> memoryview:

@@ -10,7 +10,7 @@ from minidistil import BertConfig
 from minidistil.errors import UsageError, WeightsError
 from minidistil.model import MODELS, load_model, load_to_answer
 from minidistil.parameters import Parameters
-from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
+from minidistil.weights.safetensors_file import SafetensorsFile, Tensor, write_safetensors
 
 SIZES = {
     "vocab_size": 20,
@@ -97,8 +97,8 @@ def test_a_damaged_file_is_refused(directory):
 
 def test_matrices_are_read_once_a_call_until_all_are_packed(directory, monkeypatch):
     read = []
-    into = SafetensorsFile.read_part
-    monkeypatch.setattr(SafetensorsFile, "read_part", lambda *given: (read.append(given[1]), into(*given)))
+    into = Tensor.read_part
+    monkeypatch.setattr(Tensor, "read_part", lambda *given: (read.append(given[0].name), into(*given)))
     model = load_model(directory, mapped=True)
     read.clear()
     model(IDS)
@@ -151,15 +151,15 @@ def test_a_file_that_changes_under_a_model(directory, change):
 
 @pytest.mark.parametrize("change", [cut, overwritten])
 def test_a_file_that_changes_while_it_is_loaded(directory, change, monkeypatch):
-    path, into, calls = directory / "model.safetensors", SafetensorsFile.read_into, []
+    path, into, calls = directory / "model.safetensors", Tensor.read_into, []
 
-    def read(self, name, out):
-        calls.append(name)
+    def read(self, out):
+        calls.append(self.name)
         if len(calls) == 9:
             change(path)
-        into(self, name, out)
+        into(self, out)
 
-    monkeypatch.setattr(SafetensorsFile, "read_into", read)
+    monkeypatch.setattr(Tensor, "read_into", read)
     with pytest.raises(WeightsError, match="has changed since it was opened"):
         load_model(directory)
 

@@ -40,10 +40,10 @@ def test_shards_are_one_mapping(sharded):
     checkpoint = open_checkpoint(sharded)
     assert {name: array.tolist() for name, array in checkpoint.items()} == {"a": [1, 2], "b": [3], "c": [4]}
     assert len(checkpoint) == 3
-    assert [checkpoint.dtype_of(name) for name in "abc"] == ["F32", "BF16", "F64"]
-    assert checkpoint.shape_of("a") == (2,)
+    assert [checkpoint.tensors[name].dtype for name in "abc"] == ["F32", "BF16", "F64"]
+    assert checkpoint.tensors["a"].shape == (2,)
     out = np.zeros(1, np.float32)
-    checkpoint.read_into("b", out)
+    checkpoint.tensors["b"].read_into(out)
     assert out == [3]
 
 

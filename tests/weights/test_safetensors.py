@@ -37,9 +37,9 @@ def test_reads_what_the_package_writes(tmp_path):
     assert file.metadata == {"format": "pt", "note": "hello"}
     for name, array in tensors.items():
         assert file[name].dtype == array.dtype
-        assert file.shape_of(name) == array.shape
+        assert file.tensors[name].shape == array.shape
         np.testing.assert_array_equal(file[name], array)
-    assert file.dtype_of("of.float16") == "F16"
+    assert file.tensors["of.float16"].dtype == "F16"
 
 
 def test_the_package_reads_what_we_write(tmp_path):
@@ -86,7 +86,7 @@ def test_read_into_converts_every_floating_dtype(tmp_path, out):
     file = SafetensorsFile(write_raw(tmp_path / "f", tensors | {"bfloat16": bfloat16_bits(values)}))
     for name in file:
         target = np.full((2, 3), np.nan, out)
-        file.read_into(name, target)
+        file.tensors[name].read_into(target)
         np.testing.assert_array_equal(target, tensors.get(name, values).astype(out))
         np.testing.assert_array_equal(file[name].astype(out), target)
 
@@ -108,7 +108,7 @@ def test_a_tensor_that_cannot_be_read_matters_only_to_who_asks_for_it(tmp_path, 
     file = SafetensorsFile(tmp_path / "f")
     assert file["a"].tolist() == [7]
     assert "odd" in file
-    assert file.shape_of("odd") == (4,)
+    assert file.tensors["odd"].shape == (4,)
     with pytest.raises(WeightsError, match=f"tensor 'odd' is '{dtype}'; these can be read: F64, F32"):
         file["odd"]
 
