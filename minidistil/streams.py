@@ -6,8 +6,25 @@ that is None would print to standard output, among the data.)
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
+
+
+class WarnOnce(logging.Filter):
+    """Filter that lets each warning pass once, such as of a long text that is read several times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        message = record.getMessage()
+        new = message not in self._said
+        self._said.add(message)
+        return new
 
 
 def is_terminal(stream: Any) -> bool:

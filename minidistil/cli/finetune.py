@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from minidistil.cli.common import add_recipe_arguments
 
@@ -71,14 +70,10 @@ def run(args: argparse.Namespace) -> int:
             evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
         )  # fmt: skip
 
-    def seeded(seed: int, out: Path) -> dict[str, Any]:
-        run = tuning(seed, out)
-        return run.finished() or run.run()
-
     if args.seeds is None:
         report = tuning(recipe.train.seed, Path(args.out)).run()
     else:
-        report = over_seeds(seeded, args.seeds, Path(args.out))
+        report = over_seeds(lambda *run: tuning(*run).run_once(), args.seeds, Path(args.out))
     print(to_json(report) if args.json else table(report))
     return 0
 

@@ -39,6 +39,7 @@ from minidistil.cli.streams import abandon, as_utf_8, complain, prepare
 from minidistil.errors import MemoryLimitError, MinidistilError, StorageError, UsageError
 from minidistil.files import FULL
 from minidistil.memory import keep_freed_memory
+from minidistil.streams import WarnOnce
 
 VERBS: dict[str, ModuleType] = {
     "demo": demo,
@@ -147,21 +148,6 @@ def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
     return spell
 
 
-class _Once(logging.Filter):
-    """Filter that lets each warning pass once, such as of a long text that is read several times."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        new = record.getMessage() not in self._said
-        self._said.add(record.getMessage())
-        return new
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     prepare()
@@ -186,7 +172,7 @@ def _main(argv: Sequence[str] | None) -> int:
         return UsageError.exit_code
     args = _parse(argv)
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_Once())
+    handler.addFilter(WarnOnce())
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
     for noisy in ("numba", "httpx", "httpcore", "huggingface_hub"):

@@ -32,7 +32,6 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard
-from minidistil.weights.hub import resolve
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class GeneralDistillation:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
         job = self.job
         with job.alone():
-            job.claim({"teacher": content(resolve(self.source))}, lambda: self.text.check())
+            job.claim({"teacher": content(self.source)}, lambda: self.text.check())
             teacher = self.measured_teacher()  # first, so that curves have something to be compared with
             if not job.is_trained():
                 student = self.first_model()
@@ -147,7 +146,7 @@ class GeneralDistillation:
     @cached_property
     def text(self) -> MaskedText:
         config = self.teacher.config
-        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(self.source)
         tokenizer = tokenizer.check_rows(config.vocab_size, self.source)
         return MaskedText(self.job, self.texts, tokenizer, config.max_position_embeddings, self.quiet)
 
@@ -212,7 +211,7 @@ class GeneralDistillation:
 
     def card(self) -> ModelCard:
         """README.md of the student."""
-        teacher = origin(self.source, resolve(self.source))
+        teacher = origin(self.source)
         return self.job.card(
             teacher,
             title="A masked language model, distilled",

@@ -109,7 +109,7 @@ class FineTuning:
     teacher : str, optional
         A model fine-tuned for the same task, from which this one also learns.
     also : callable, optional
-        Gives further numbers of a model in a directory, for the report.
+        Gives further numbers of a model and its tokenizer, for the report.
     quiet : bool
         Show no progress.
     """
@@ -124,7 +124,7 @@ class FineTuning:
         *,
         evaluate: str | Path | None = None,
         teacher: str | None = None,
-        also: Callable[[Path], Mapping[str, float]] | None = None,
+        also: Callable[[Model, Tokenizer], Mapping[str, float]] | None = None,
         quiet: bool = False,
     ) -> None:
         named = named_task(task, recipe.data, recipe.task)
@@ -157,6 +157,10 @@ class FineTuning:
         """The report, if this very run has ended before; errors as of `run`."""
         return self.job.finished(self.identity)
 
+    def run_once(self) -> dict[str, Any]:
+        """The report of this very run, of before or of now; errors as of `run`."""
+        return self.finished() or self.run()
+
     # Inputs
 
     @cached_property
@@ -165,7 +169,7 @@ class FineTuning:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(self.source)
         return tokenizer.check_rows(self._source_config.vocab_size, self.source)
 
     @cached_property
@@ -275,8 +279,8 @@ class FineTuning:
             "task": self.task_name,
             "train": _hash(self.examples),
             "evaluate": None if self.held_out is None else _hash(self.held_out),
-            "source": content(resolve(self.source)),
-            "teacher": None if self._teacher is None else content(resolve(self._teacher)),
+            "source": content(self.source),
+            "teacher": None if self._teacher is None else content(self._teacher),
         }
 
     def check(self) -> dict[str, Any]:
@@ -340,11 +344,11 @@ class FineTuning:
 
     def card(self) -> ModelCard:
         """README.md of the model."""
-        source, settings, taught = origin(self.source, resolve(self.source)), to_dict(self.recipe), ""
+        source, settings, taught = origin(self.source), to_dict(self.recipe), ""
         if self._teacher is None:
             del settings["teaching"]
         else:
-            taught = f", taught by {origin(self._teacher, resolve(self._teacher)).name}"
+            taught = f", taught by {origin(self._teacher).name}"
         return self.job.card(
             source,
             settings,
@@ -377,7 +381,7 @@ class FineTuning:
                 facts |= self.task.as_trained().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
             if self.also is not None:
-                facts |= self.also(resolve(str(self._teacher)) if name == "teacher" else self.out)
+                facts |= self.also(model, tokenizer)
             report["models"][name] = facts
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)

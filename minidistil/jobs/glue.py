@@ -22,7 +22,7 @@ from typing import Any
 from minidistil.errors import ConfigError, DataError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.results import format_table, numbers, over_seeds, spread
+from minidistil.jobs.results import format_table, numbers, over_seeds, spreads
 from minidistil.model import load_to_answer
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
@@ -136,20 +136,17 @@ class Glue:
             recipe = replace(recipe, train=replace(recipe.train, seed=seed))
         files, teacher = self.files[name], self._teachers.get(name)
         assert files.train is not None
+        as_learnt = replace(recipe.data, max_length=None)
         return FineTuning(
             self.source, name, files.train, recipe, place, evaluate=files.dev,
             teacher=None if teacher is None else str(teacher),
-            also=partial(_measure_also, files=files, data=recipe.data, quiet=self.quiet), quiet=self.quiet,
+            also=partial(also_measured, files=files, data=as_learnt, quiet=self.quiet), quiet=self.quiet,
         )  # fmt: skip
 
     def _tune(self, name: str) -> dict[str, Any]:
-        def tune(seed: int | None, place: Path) -> dict[str, Any]:
-            job = self._job(name, seed, place)
-            return job.finished() or job.run()
-
-        if self.seeds is not None:
-            return over_seeds(tune, self.seeds, self.out / name)
-        return tune(None, self.out / name)
+        if self.seeds is None:
+            return self._job(name, None, self.out / name).run_once()
+        return over_seeds(lambda *run: self._job(name, *run).run_once(), self.seeds, self.out / name)
 
     def _predict(self, name: str, *, again: bool) -> None:
         """Write the predictions of the best seed for the server."""
@@ -162,7 +159,7 @@ class Glue:
     def _report(self, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         first = next(iter(reports.values()))
         models = {
-            model: spread_summary({name: [report["models"][model]] for name, report in reports.items()})
+            model: spread_summary({name: report["models"][model] for name, report in reports.items()})
             for model in first["models"]
         }
         main = "student" if self._teachers else "model"
@@ -209,20 +206,21 @@ def evaluate_glue(
     data = data or DataSettings()
     other = None if against is None else read_report(against)
     files, missing = glue_files(folder)
-    measured: dict[str, list[dict[str, Any]]] = {}
+    measured: dict[str, dict[str, Any]] = {}
     for name, task_files in files.items():
         places = models_of(directory, name)
         if not places or task_files.dev is None:
             missing[name] = "no dev file" if places else f"no model in {Path(directory) / name}"
             continue
         task = sequence_task(name, data)
-        examples, measured[name] = task.read(task_files.dev), []
+        examples, runs = task.read(task_files.dev), []
         for path in places:
             log.info("%s: %s", GLUE[name].title, path)
             model, tokenizer = load_to_answer(path, task.head), Tokenizer.from_pretrained(path)
             task.check_model(model, path)
             facts = numbers(task.evaluate(model, tokenizer, examples, quiet=quiet))
-            measured[name].append(facts | also_measured(model, tokenizer, task_files, data, quiet=quiet))
+            runs.append(facts | also_measured(model, tokenizer, task_files, data, quiet=quiet))
+        measured[name] = runs[0] if len(runs) == 1 else spreads(runs)
     if not measured:
         raise ConfigError(f"{directory} has no model for any of {', '.join(files)}")
     models = {"model": spread_summary(measured)}
@@ -242,14 +240,6 @@ def _check_files(job: FineTuning, files: GlueFiles) -> None:
         task.targets(task.read(path), job.config)
     for title, path in files.tests.items():
         test_examples(title, path)
-
-
-def _measure_also(path: Path, *, files: GlueFiles, data: DataSettings, quiet: bool) -> dict[str, float]:
-    """`also_measured` of a model in its directory, which reads as long as it learnt."""
-    if not files.also:
-        return {}
-    model, tokenizer = load_to_answer(path, mapped=True), Tokenizer.from_pretrained(path)
-    return also_measured(model, tokenizer, files, replace(data, max_length=None), quiet=quiet)
 
 
 def _other_half(suffix: str, path: Path, data: DataSettings) -> Any:
@@ -320,26 +310,22 @@ def read_report(directory: str | Path) -> dict[str, Any]:
     return numbers_of
 
 
-def spread_summary(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """`summary` of means over seeds; with several, each task has "lowest" and "highest" of its primary."""
-    means: dict[str, dict[str, float]] = {}
-    spreads: dict[str, dict[str, float]] = {}
-    for name, runs in measured.items():
-        means[name] = {}
-        for metric, value in runs[0].items():
-            value = math.nan if value is None else value  # as a report that is read again has it
-            if isinstance(value, Mapping) and "mean" in value:  # of `over_seeds`
-                facts = dict(value)
-            elif isinstance(value, float):
-                facts = spread([math.nan if run[metric] is None else run[metric] for run in runs])
-            else:
-                continue
-            means[name][metric] = facts.pop("mean")
-            if metric == GLUE[name].main_metric and (len(runs) > 1 or isinstance(value, Mapping)):
-                spreads[name] = facts
+def spread_summary(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`summary` of metrics, or of their means over seeds with "lowest" and "highest" of the primary ones."""
+    means: dict[str, dict[str, float]] = {name: {} for name in measured}
+    ranges: dict[str, dict[str, float]] = {}
+    for name, facts in measured.items():
+        for metric, value in facts.items():
+            if isinstance(value, Mapping) and "mean" in value:  # of `spreads`
+                range_of = dict(value)
+                means[name][metric] = range_of.pop("mean")
+                if metric == GLUE[name].main_metric:
+                    ranges[name] = range_of
+            elif value is None or isinstance(value, float):
+                means[name][metric] = math.nan if value is None else value  # null in a report of before
     summed = summary(means)
-    for name, facts in spreads.items():
-        summed["tasks"][name] |= facts
+    for name, range_of in ranges.items():
+        summed["tasks"][name] |= range_of
     return summed
 
 

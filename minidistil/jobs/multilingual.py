@@ -174,7 +174,7 @@ class PairsDistillation:
 
     @cached_property
     def teacher_tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_pretrained(resolve(self.source))
+        tokenizer = Tokenizer.from_pretrained(self.source)
         return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
 
     @cached_property
@@ -236,7 +236,7 @@ class PairsDistillation:
             held_out = {"pairs": len(self.held_out[0]), "hash": json_hash(self.held_out)}
         embedding = str(self.embedding).replace("EmbeddingSettings", "Embedding")  # as earlier runs have it
         return {
-            "teacher": {**content(resolve(self.source)), "embedding": embedding},
+            "teacher": {**content(self.source), "embedding": embedding},
             "pairs": json_hash(self.pairs),
             "held_out": held_out,
         }
@@ -309,7 +309,7 @@ class PairsDistillation:
 
     def card(self) -> ModelCard:
         """README.md of the student."""
-        teacher = origin(self.source, resolve(self.source))
+        teacher = origin(self.source)
         return self.job.card(
             teacher,
             title="A sentence encoder for two languages",

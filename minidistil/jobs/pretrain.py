@@ -100,7 +100,7 @@ class Pretraining:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
         job = self.job
         with job.alone():
-            source = None if self.source is None else content(resolve(self.source))
+            source = None if self.source is None else content(self.source)
             job.claim({"source": source}, lambda: self.text.check())
             if not job.is_trained():
                 model = self.first_model()
@@ -161,7 +161,7 @@ class Pretraining:
     def card(self) -> ModelCard:
         """README.md of the model."""
         return self.job.card(
-            None if self.source is None else origin(self.source, resolve(self.source)),
+            None if self.source is None else origin(self.source),
             title="A masked language model",
             summary="Pre-trained by minidistil on text.",
             pipeline_tag="fill-mask",

@@ -46,20 +46,21 @@ def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The first of the reports, with means and spreads for numbers."""
     models: dict[str, Any] = {}
     for name in reports[0]["models"]:
-        models[name] = {}
         each = [report["models"][name] for report in reports]
-        # A report that is read again has null for what is not defined.
-        defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in each]
-        for key in numbers(defined[0]):
-            models[name][key] = spread([facts[key] for facts in defined])
-        models[name] |= {key: each[0][key] for key in ("positive",) if key in each[0]}
+        models[name] = spreads(each) | {key: each[0][key] for key in ("positive",) if key in each[0]}
     about = {k: v for k, v in reports[0].items() if k != "models"}
     return {**about, "seeds": len(reports), "models": models}
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean, lowest and highest."""
-    return {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+def spreads(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, lowest and highest of each number of several runs."""
+    # A report that is read again has null for what is not defined.
+    defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in runs]
+    found = {}
+    for key in numbers(defined[0]):
+        values = [facts[key] for facts in defined]
+        found[key] = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+    return found
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from minidistil.jobs.provenance import provenance
 from minidistil.jobs.sources import Origin
 from minidistil.model.model import Model
 from minidistil.settings import changes, dump, flat, literal, to_dict
+from minidistil.streams import WarnOnce
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.log import iter_records, parse_records
 from minidistil.train.trainer import Trainer
@@ -84,8 +85,13 @@ class Job:
         StorageError
             Another process is writing there.
         """
-        with only_writer(self.out), warnings_once():
-            yield
+        once = WarnOnce()
+        log.addFilter(once)
+        try:
+            with only_writer(self.out):
+                yield
+        finally:
+            log.removeFilter(once)
 
     def is_claimed(self, identity: Mapping[str, Any]) -> bool:
         """True if the directory is that of this very run.
@@ -235,24 +241,6 @@ class Job:
             if seen >= count:
                 break
         return min(seen, count) or count
-
-
-@contextmanager
-def warnings_once() -> Iterator[None]:
-    """Log each warning once, such as of texts that are cut in every evaluation."""
-    logged: set[str] = set()
-
-    def is_new(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        new = record.levelno < logging.WARNING or message not in logged
-        logged.add(message)
-        return new
-
-    log.addFilter(is_new)
-    try:
-        yield
-    finally:
-        log.removeFilter(is_new)
 
 
 def finished_log(work: Path) -> bytes:

@@ -15,6 +15,7 @@ from minidistil.files import read_text
 from minidistil.jobs.demo.assets import MINILM
 from minidistil.model.families import load_config
 from minidistil.weights.checkpoint import open_checkpoint
+from minidistil.weights.hub import resolve
 from minidistil.weights.safetensors_file import STORED
 
 VOLATILE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")  # of config.json: say nothing
@@ -26,11 +27,12 @@ def json_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def content(directory: Path) -> dict[str, str | None]:
-    """SHA-256 of the content of a model's directory: weights, config and tokenizer.
+def content(source: str) -> dict[str, str | None]:
+    """SHA-256 of the content of a model, a directory or hub id: weights, config and tokenizer.
 
     Files that are written otherwise, such as shards, or a model saved again, are the same content.
     """
+    directory = resolve(source)
     stats = ((path.name, path.stat()) for path in sorted(directory.glob("*")) if path.is_file())
     state = tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
     return dict(_content(directory, state))
@@ -68,18 +70,10 @@ class Origin(NamedTuple):
     license: str | None = None
 
 
-def origin(source: str, directory: Path) -> Origin:
-    """Facts on the card in a model's directory.
-
-    Parameters
-    ----------
-    source : str
-        A path or a hub id.
-    directory : Path
-        Its directory.
-    """
+def origin(source: str) -> Origin:
+    """Facts on the card of a model, a directory or hub id."""
     try:
-        card = read_text(directory / "README.md", DataError)
+        card = read_text(resolve(source) / "README.md", DataError)
     except DataError:
         card = ""
     front = card.split("\n---", 1)[0] if card.startswith("---") else ""

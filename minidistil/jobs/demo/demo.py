@@ -27,7 +27,7 @@ from minidistil.errors import ConfigError
 from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split, other_texts
 from minidistil.jobs.results import format_table
-from minidistil.jobs.run import Evaluation, Job, sizes
+from minidistil.jobs.run import Job, sizes
 from minidistil.metrics import retained
 from minidistil.model.families import load_config
 from minidistil.model.families.bert import BertForSequenceClassification
@@ -194,23 +194,16 @@ class ReviewDistillation:
             student,
             teacher,
             self.data[1],
-            settings=self._train_settings(s.student_epochs),
             weights={"soft": s.soft, "hard": s.hard},
             temperature=s.temperature,
-            evaluate=self._evaluation(student),
             label="student",
+            **self._learning(student, s.student_epochs),
             **options,
         )
 
     def _fine_tuning(self, model: Model, epochs: int, **options: Any) -> Trainer:
-        return Trainer(
-            model,
-            ModelLoss(model),
-            self.data[0],
-            settings=self._train_settings(epochs),
-            evaluate=self._evaluation(model),
-            **options,
-        )
+        learning = self._learning(model, epochs)
+        return Trainer(model, ModelLoss(model), self.data[0], **learning, **options)
 
     def _classifier(self) -> Model:
         """The pretrained encoder under a new classifier."""
@@ -221,16 +214,17 @@ class ReviewDistillation:
             seed=self.settings.seed,
         )
 
-    def _train_settings(self, epochs: int) -> TrainSettings:
-        s = self.settings
-        return TrainSettings(
+    def _learning(self, model: Model, epochs: int) -> dict[str, Any]:
+        """Options of a trainer; the accuracy after every epoch chooses nothing."""
+        s, sample = self.settings, self._held_out(WATCHED)
+        settings = TrainSettings(
             epochs=epochs, batch_size=s.batch_size, lr=s.lr, seed=s.seed, save_every=50, log_every=5
         )
+        return {"settings": settings, "evaluate": lambda: {"accuracy": accuracy(model, sample)}}
 
-    def _evaluation(self, model: Model) -> Evaluation:
-        """Accuracy after every epoch. Nothing is chosen by it."""
-        sample = self.data[2].subset(np.arange(min(WATCHED, len(self.data[2]))))
-        return lambda: {"accuracy": accuracy(model, sample)}
+    def _held_out(self, most: int) -> Dataset:
+        """The first held-out sentences."""
+        return self.data[2].subset(np.arange(min(most, len(self.data[2]))))
 
     def _load(self, name: str) -> Model:
         return BertForSequenceClassification.from_pretrained(self.out / name)
@@ -271,7 +265,7 @@ class ReviewDistillation:
 
     def _speeds(self, models: dict[str, Model]) -> dict[str, float]:
         """Held-out sentences a second, forward passes alone: median over rounds, models in turn."""
-        sample = self.data[2].subset(np.arange(min(TIMED, len(self.data[2]))))
+        sample = self._held_out(TIMED)
         seconds: dict[str, list[float]] = {name: [] for name in models}
         with Progress(ROUNDS, "timing", "round", quiet=self.quiet) as progress:
             for _ in range(ROUNDS):
@@ -291,16 +285,10 @@ def table(report: dict[str, Any]) -> str:
     columns = ["layers", "parameters", "on disk", "sentences/s", "accuracy", "retained"]
     rows = [["", *columns]]
     for name, row in report["models"].items():
+        size = [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M", f"{row['bytes'] / 1e6:.1f} MB"]
+        kept = "" if row["retained"] is None else f"{row['retained']:.1%}"
         rows.append(
-            [
-                NAMES[name],
-                str(row["layers"]),
-                f"{row['parameters'] / 1e6:.1f} M",
-                f"{row['bytes'] / 1e6:.1f} MB",
-                f"{row['sentences_per_second']:.0f}",
-                f"{row['accuracy']:.1%}",
-                "" if row["retained"] is None else f"{row['retained']:.1%}",
-            ]
+            [NAMES[name], *size, f"{row['sentences_per_second']:.0f}", f"{row['accuracy']:.1%}", kept]
         )
     return format_table(rows, [15, *(len(column) + 2 for column in columns)]) + (
         f"\n\nTeacher and student alone learnt from {report['labelled_sentences']:,} labelled sentences, the"
