@@ -41,27 +41,13 @@ from minidistil.files import FULL
 from minidistil.memory import keep_freed_memory
 from minidistil.streams import WarnOnce
 
-VERBS: dict[str, ModuleType] = {
-    "demo": demo,
-    "distill": distill,
-    "finetune": finetune,
-    "evaluate": evaluate,
-    "pretrain": pretrain,
-    "explain": explain,
-    "report": report,
-    "predict": predict,
-    "embed": embed,
-    "search": search,
-    "cluster": cluster,
-    "mine-bitext": mine_bitext,
-    "align-words": align_words,
-    "inspect": inspect,
-    "plan": plan,
-    "compare": compare,
-    "gradcheck": gradcheck,
-    "fetch": fetch,
-    "warmup": warmup,
-}
+VERBS: dict[str, ModuleType] = {  # in the order of the help
+    module.__name__.rpartition(".")[2].replace("_", "-"): module
+    for module in (
+        demo, distill, finetune, evaluate, pretrain, explain, report, predict, embed, search, cluster,
+        mine_bitext, align_words, inspect, plan, compare, gradcheck, fetch, warmup,
+    )
+}  # fmt: skip
 RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before
 
 EPILOG = """\

@@ -8,7 +8,7 @@ See `assets.fetch_reviews`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minidistil.errors import DataError, UsageError
 from minidistil.jobs.demo.assets import fetch_reviews
@@ -17,26 +17,15 @@ KINDS = ("movie", "amazon", "nyt", "tweets")
 HELD_OUT = 1500
 
 
-@dataclass(frozen=True)
-class Rating:
-    """A sentence and its ratings.
+class Rating(NamedTuple):
+    """A sentence, and the mean of about twenty ratings of it, from -4 (most negative) to 4."""
 
-    Attributes
-    ----------
-    id : str
-        Its number in the file.
-    rating : float
-        Mean of about twenty ratings, from -4 (most negative) to 4.
-    text : str
-    """
-
-    id: str
+    id: str  # its number in the file
     rating: float
     text: str
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Sentences and their classes, 1 positive and 0 negative."""
 
     train_texts: list[str]
