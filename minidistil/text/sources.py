@@ -134,35 +134,28 @@ def decoded(
 ) -> Iterator[tuple[int, str]]:
     """Decoded lines with their endings, numbered from 1; errors as of `lines_of`."""
     number = blank = 0
+
+    def wrong(what: str) -> DataError:
+        return DataError(what, path=name, line=number)
+
     while raw := file.readline(LONGEST_LINE + 1):
         number += 1
         if len(raw) > LONGEST_LINE:
-            raise DataError(
-                f"the line is longer than {LONGEST_LINE:,} bytes, the most that is read",
-                path=name,
-                line=number,
-            )
+            raise wrong(f"the line is longer than {LONGEST_LINE:,} bytes, the most that is read")
         if number == 1:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise DataError("this is UTF-16; save it as UTF-8", path=name, line=1)
+                raise wrong("this is UTF-16; save it as UTF-8")
             raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
         blank = blank + 1 if len(raw) < 3 and raw.isspace() else 0
         if blank > MOST_BLANK:
-            raise DataError(f"more than {MOST_BLANK:,} blank lines: this is no text", path=name, line=number)
+            raise wrong(f"more than {MOST_BLANK:,} blank lines: this is no text")
         if b"\0" in raw:
-            raise DataError(
-                "there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8",
-                path=name,
-                line=number,
-            )
+            raise wrong("there is a NUL byte in it: this is no text, or UTF-16; save it as UTF-8")
         try:
             line = decode(raw)
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"byte {error.start} of the line is not UTF-8 ({error.reason}); save the file as UTF-8",
-                path=name,
-                line=number,
-            ) from error
+            what = f"byte {error.start} of the line is not UTF-8 ({error.reason}); save the file as UTF-8"
+            raise wrong(what) from error
         yield number, line
 
 

@@ -130,21 +130,26 @@ def _csv_cells(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[in
         yield begins, cells
 
 
+def _filled(rows: Iterator[tuple[int, list[str]]], blank: bool) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank; with `blank` those too, after the first, that stand for empty cells."""
+    width = 0
+    for line, cells in rows:
+        if any(cell.strip() for cell in cells) or (blank and width and (cells or width == 1)):
+            width = width or len(cells)
+            yield line, cells or [""]
+
+
 def _table(
     rows: Iterator[tuple[int, list[str]]], name: str, header: bool, broken: list[int] | None, blank: bool
 ) -> Iterator[Row]:
     """Rows with as many cells as there are columns."""
     columns: list[str] = []
-    for line, cells in rows:
-        empty = not any(cell.strip() for cell in cells)
-        if empty and not (blank and columns and (cells or len(columns) == 1)):
-            continue
+    for line, cells in _filled(rows, blank):
         if not columns:
             columns = [cell.strip() for cell in cells] if header else [str(i) for i in range(len(cells))]
             if header:
                 check_names(columns, name, line)
                 continue
-        cells = cells or [""]
         if len(cells) != len(columns):
             if broken is not None:
                 broken.append(line)
@@ -163,11 +168,7 @@ def _numbered(rows: Iterator[tuple[int, list[str]]], name: str, blank: bool) -> 
     So it is in the STS benchmark. A cell is found by its number, whatever stands behind it.
     """
     width, more = 0, []
-    for line, cells in rows:
-        empty = not any(cell.strip() for cell in cells)
-        if empty and not (blank and width and (cells or width == 1)):
-            continue
-        cells = cells or [""]
+    for line, cells in _filled(rows, blank):
         width = width or len(cells)
         if len(cells) > width:
             more.append(line)
