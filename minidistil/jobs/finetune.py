@@ -27,7 +27,7 @@ from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
-from minidistil.jobs.sources import content, json_hash, origin
+from minidistil.jobs.sources import content, examples_hash, origin
 from minidistil.model import class_of, load_model
 from minidistil.model.families import load_config
 from minidistil.model.heads import Head
@@ -277,8 +277,8 @@ class FineTuning:
         """Hashes of the inputs."""
         return {
             "task": self.task_name,
-            "train": _hash(self.examples),
-            "evaluate": None if self.held_out is None else _hash(self.held_out),
+            "train": examples_hash(self.examples),
+            "evaluate": None if self.held_out is None else examples_hash(self.held_out),
             "source": content(self.source),
             "teacher": None if self._teacher is None else content(self._teacher),
         }
@@ -396,9 +396,3 @@ def follow_labels(model: Model, before: ModelConfig) -> None:
     for name in ("classifier.weight", "classifier.bias"):
         if name in model.params and len(model.params[name]) == len(new):
             model.params[name][:] = model.params[name][[old.index(label) for label in new]]
-
-
-def _hash(examples: Any) -> str:
-    """SHA-256 of the examples, wherever their file is and whatever it calls its columns."""
-    about = ("path", "columns", "ids")
-    return json_hash({k: v for k, v in dataclasses.asdict(examples).items() if k not in about})

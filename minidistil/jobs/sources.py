@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,12 @@ def json_hash(value: Any) -> str:
     """SHA-256 of a value as JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def examples_hash(examples: Any) -> str:
+    """SHA-256 of examples, wherever their file is and whatever it calls its columns."""
+    about = ("path", "columns", "ids")
+    return json_hash({k: v for k, v in asdict(examples).items() if k not in about})
 
 
 def content(source: str) -> dict[str, str | None]:
