@@ -13,8 +13,8 @@ from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
+from minidistil.model.checks import class_target, target
 from minidistil.model.heads import Head
-from minidistil.model.targets import class_target, target
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.linear_cross_entropy import LinearHead, TopKLogits
 

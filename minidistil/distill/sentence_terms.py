@@ -10,7 +10,7 @@ from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError, UsageError
 from minidistil.losses import cosine, mean_squared_error, triplet_margin
-from minidistil.model.targets import target
+from minidistil.model.checks import target
 from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
 
 

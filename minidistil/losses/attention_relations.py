@@ -29,12 +29,8 @@ def self_attention_relations(
 
     Parameters
     ----------
-    student_qkv : float [T, 3H_s]
-        Queries, keys and values side by side, of packed sequences.
-    teacher_qkv : float [T, 3H_t]
-        Of the same tokens. The widths may differ.
-    cu_seqlens : int [B + 1]
-        Cumulative lengths, from 0 to T. No sequence is empty.
+    student_qkv, teacher_qkv, cu_seqlens
+        As for `attention_scores_mse`. The widths may differ.
     relation_heads : int
         A_r. Vectors of all attention heads are put together (they lie so) and split into A_r parts, of
         D_r = H_s / A_r columns for the student and H_t / A_r for the teacher. It must divide both widths.

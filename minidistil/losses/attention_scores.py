@@ -39,10 +39,8 @@ def compare_scores(
 
     Parameters
     ----------
-    student_qkv : float [T, 3H_s]
-    teacher_qkv : float [T, 3H_t]
-    cu_seqlens : int [B + 1]
-        Cumulative lengths, from 0 to T. No sequence is empty.
+    student_qkv, teacher_qkv, cu_seqlens
+        As for `attention_scores_mse`.
     heads : int
         A, into how many parts each vector is split: D is H_s / A for the student, H_t / A for the teacher.
     pairs : str, each of two letters

@@ -1,4 +1,4 @@
-"""Checks in front of the kernels: of a batch before the forward pass, of gradients before the backward pass.
+"""Checks in front of the kernels and losses: of a batch, of gradients before the backward pass, of targets.
 
 A kernel trusts what it is given, and reads and writes outside memory where that does not fit.
 """
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_names
+from minidistil.arguments import check_names, did_you_mean
 from minidistil.arrays import Array, as_array
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
+from minidistil.losses import IGNORE_INDEX
 from minidistil.model.context import Cache
 from minidistil.model.modules import Table
 from minidistil.ops.dropout import Dropout
@@ -119,6 +120,58 @@ def _gradient(name: str, value: npt.ArrayLike, shape: tuple[int, ...], dtype: np
             f"{array.dtype} {list(array.shape)}"
         )
     return np.ascontiguousarray(array, dtype)
+
+
+def target(batch: Batch, name: str) -> npt.NDArray[Any]:
+    """A target of the batch, or an error that says which are there."""
+    if name not in batch.targets:
+        have = ", ".join(sorted(batch.targets)) or "none"
+        raise InputError(f"the loss of this model needs {name!r}; the batch has: {have}")
+    return np.asarray(batch.targets[name])
+
+
+def integer_target(batch: Batch, name: str, rows: int) -> npt.NDArray[Any]:
+    """A target of the batch, if it holds `rows` integers.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    values = target(batch, name)
+    if values.shape != (rows,) or (rows and values.dtype.kind not in "iu"):
+        raise InputError(
+            f"{name} must be integers of shape [{rows}], not {values.dtype} {list(values.shape)}"
+        )
+    return values
+
+
+def class_target(batch: Batch, name: str, rows: int, classes: int) -> npt.NDArray[Any]:
+    """A target of the batch, if it holds `rows` classes, from 0 to `classes` - 1 or -100 for none.
+
+    Raises
+    ------
+    InputError
+        Naming it, and the first label that is none.
+    """
+    values = integer_target(batch, name, rows)
+    bad = np.flatnonzero((values != IGNORE_INDEX) & ((values < 0) | (values >= classes)))
+    if len(bad):
+        raise InputError(
+            f"{name}: label {values[bad[0]]} at index {bad[0]} is out of range: expected 0 to {classes - 1}, "
+            f"or {IGNORE_INDEX} for a row without a label"
+        )
+    return values
+
+
+def output_of(outputs: Mapping[str, Any], name: str, rows: int) -> Array:
+    """An output of `rows` rows, or an InputError."""
+    if name not in outputs:
+        raise InputError(f"the loss is of the output {name!r}{did_you_mean(name, outputs)}")
+    values: Array = outputs[name]
+    if len(values) != rows:
+        raise InputError(f"the output {name!r} has {len(values)} rows, and the batch {rows}")
+    return values
 
 
 def require_finite(*outputs: Array) -> None:

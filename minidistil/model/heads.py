@@ -20,9 +20,9 @@ from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
+from minidistil.model.checks import class_target, integer_target, output_of, target
 from minidistil.model.context import Context
 from minidistil.model.modules import Linear
-from minidistil.model.targets import class_target, integer_target, output_of, problem_type, target
 from minidistil.parameters import ParameterSpec
 
 Outputs = dict[str, Array]
@@ -226,6 +226,23 @@ class PooledHead(Head):
         pool, drop, linear = cache
         dy = self.classifier.backward(douts[self.output], linear, ctx)
         return self.pooler.backward({"pooler_output": ctx.ops.dropout_backward(dy, drop)}, pool, ctx)
+
+
+def problem_type(labels: npt.NDArray[Any], config: ModelConfig) -> str:
+    """Problem that a sequence classifier learns.
+
+    Left open by the config, the labels decide, as in transformers: one output is regression, integer labels
+    are classes, float labels are many yes-or-no labels.
+    """
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return "regression"
+    return (
+        "single_label_classification"
+        if np.issubdtype(labels.dtype, np.integer)
+        else "multi_label_classification"
+    )
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.model.checks import class_target, integer_target, output_of
 from minidistil.model.context import HEAD_SITE, Context
 from minidistil.model.heads import Head, Losses, Outputs, Scales
 from minidistil.model.modules import Linear, Norm
-from minidistil.model.targets import class_target, integer_target, output_of
 from minidistil.parameters import ParameterSpec
 
 

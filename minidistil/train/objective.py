@@ -20,9 +20,9 @@ from minidistil.arguments import check_type
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.model.checks import class_target
 from minidistil.model.heads import Head, Losses
 from minidistil.model.model import Model
-from minidistil.model.targets import class_target
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.text.corpus.chunks import Sequences
