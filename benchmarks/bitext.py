@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     """
 
     right: npt.NDArray[np.bool_]
-    scores: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.floating[Any]]
     total: int
 
     def measured(self, threshold: float) -> tuple[float, float, float]:

@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from minidistil.batch import Batch
 from minidistil.distill import DistillationTrainer, init_student
 from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.memory import keep_freed_memory, peak_memory
@@ -81,19 +83,24 @@ def batches(source: Path, place: Path) -> None:
     spent: list[float] = []
 
     class Clocked(MaskedDataset):
-        def batch(self, indices: object) -> object:  # type: ignore[override]
+        def batch(self, indices: npt.ArrayLike) -> Batch:
             began = time.perf_counter()
-            batch = super().batch(indices)  # type: ignore[arg-type]
+            batch = super().batch(indices)
             spent.append(time.perf_counter() - began)
             return batch
 
     clocked = Clocked(data.sequences, data.masking, data.weights, data.mask_id)
     times: list[float] = []
+
+    def stop_clock() -> dict[str, float]:
+        times.append(time.perf_counter())
+        return {}
+
     settings = TrainSettings(max_steps=STEPS, batch_size=BATCH["batch_size"], eval_every=1, save_every=None)
     DistillationTrainer(
         init_student(teacher), teacher, clocked,
         settings=settings, weights={"soft": 5.0, "hard": 2.0, "cosine": 1.0},
-        evaluate=lambda: times.append(time.perf_counter()) or {}, quiet=True,
+        evaluate=stop_clock, quiet=True,
     ).train()  # fmt: skip
     step, one = np.median(np.diff(times)), np.median(spent)
     tokens = int(np.mean(data.lengths) * BATCH["batch_size"])

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import gemm_steps
+from benchmarks import steps
 from benchmarks.engines.minidistil import build
 from benchmarks.workloads import choose, find
 from minidistil import kernels, threads
@@ -124,10 +124,10 @@ class Watch:
 
 def limits() -> tuple[float, float]:
     """Floating-point operations and bytes read from memory in a second, on all threads: the best seen."""
-    peak = gemm_steps.measure([], gemm_steps.Operands(1, 1, 1), rounds=3)["peak-all"]
+    peak = steps.measure([], None, rounds=3)["peak-all"]
     much = np.ones(READ, np.float32)
     kernels.global_norm(much)  # compiles it
-    seconds = gemm_steps.best_time(lambda: kernels.global_norm(much), parallel=True)
+    seconds = steps.best_time(lambda: kernels.global_norm(much), parallel=True)
     return 1e9 * peak, much.nbytes / seconds
 
 

@@ -97,7 +97,7 @@ def _multiply_adds(typingctx: Any, count: Any, x: Any) -> Any:
 @compiled
 def multiply_adds(count: int, x: float) -> float:
     """SUMS * WIDTH * count multiply-adds."""
-    return _multiply_adds(count, np.float32(x))
+    return _multiply_adds(count, np.float32(x))  # type: ignore[call-arg]  # an intrinsic has its own context
 
 
 # --- Measuring ---------------------------------------------------------------------------------------------

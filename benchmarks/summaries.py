@@ -25,7 +25,7 @@ from minidistil.metrics import rouge_scores
 from minidistil.settings import load_recipe
 from minidistil.tasks.summarization.documents import Documents
 from minidistil.tasks.summarization.oracle import words
-from minidistil.tasks.summarization.summary import SummarySettings
+from minidistil.tasks.summarization.summary import Method, SummarySettings
 from minidistil.tasks.summarization.task import SummarizationTask
 
 TRAINING = ("train.epochs=2", "train.lr=1e-4", "train.batch_size=16")
@@ -100,7 +100,7 @@ def main() -> None:
     documents = task.read(args.file)
     encoder = SentenceEncoder.from_pretrained(args.encoder)
 
-    def by(method: str) -> Callable[[], list[str]]:
+    def by(method: Method) -> Callable[[], list[str]]:
         chosen = SummarizationTask(settings=replace(settings, method=method))
         return lambda: [summary.text for summary in chosen.predict(encoder, documents.texts)]
 

@@ -76,7 +76,7 @@ def measure(x: Array, y: Array, exact: Array, own: int, sign: float, least: floa
             continue
         wrong += math.copysign(1.0, y[i]) != math.copysign(1.0, exact[i])
         outside += not least <= y[i] <= most
-        exponent = (np.float32(abs(exact[i])).view(np.int32) >> 23) - 127
+        exponent = int(np.float32(abs(exact[i])).view(np.int32) >> 23) - 127
         power = min(max(exponent, -126), 127) - 23
         ulp = np.int64((power + 1023) << 52).view(np.float64)  # 2^power
         error = abs(min(max(np.float64(y[i]), -(2.0**128)), 2.0**128) - min(exact[i], 2.0**128)) / ulp

@@ -87,7 +87,8 @@ def main() -> None:
         request = asked.get()
         if request["do"] == "prepare":
             job = build(find(name), int(threads))
-            np.savez(request["path"], **job.check())
+            arrays: dict[str, Any] = job.check()
+            np.savez(request["path"], **arrays)
             job.run()
             forget_peak()
             job.run()

@@ -30,7 +30,7 @@ NO_LABEL = -100  # of a token that is not masked, as in PyTorch and transformers
 MASKED_SHARE = 0.15
 WINDOW, OVERLAP = 384, 128  # of questions with their contexts, in tokens: BERT's for SQuAD
 CLIP = 1.0
-ADAMW = {"lr": 5e-5, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+ADAMW: dict[str, Any] = {"lr": 5e-5, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
 # DistilBERT's triple objective: weights and temperature as in the published recipe (docs/recipe.md).
 TRIPLE = {"soft": 5.0, "hard": 2.0, "cosine": 1.0}
 TEMPERATURE = 2.0

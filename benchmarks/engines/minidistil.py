@@ -84,9 +84,9 @@ class Answers(TextJob):
         self.model, self.tokenizer = model.eval(), Tokenizer.from_pretrained(MODELS / workload.saved)
 
     def scores(self) -> dict[str, Array]:
-        assert self.texts.pairs is not None
-        task = QuestionAnsweringTask(DataSettings(max_length=WINDOW))
         texts = self.texts
+        assert texts.pairs is not None
+        task = QuestionAnsweringTask(DataSettings(max_length=WINDOW))
         parts = task.span_logits(self.model, self.tokenizer, texts.texts, texts.pairs)
         starts, ends = zip(*(logits for *_, logits in parts), strict=True)
         return {"starts": np.concatenate(starts), "ends": np.concatenate(ends)}
