@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
@@ -62,19 +60,10 @@ def chosen(words: list[str], cases: list[str]) -> list[str]:
 
 def as_json(results: list[CheckResult], backend: str, tolerance: float) -> str:
     """The result as one object; null for NaN and infinity, which JSON does not have."""
-    rows = [
-        {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in row.items()
-        }
-        for row in map(asdict, results)
-    ]
-    passed = all(result.passed for result in results)
-    return json.dumps(
-        {"backend": backend, "tolerance": tolerance, "passed": passed, "results": rows},
-        indent=1,
-        allow_nan=False,
-    )
+    from minidistil.files import to_json
+
+    rows, passed = [asdict(result) for result in results], all(result.passed for result in results)
+    return to_json({"backend": backend, "tolerance": tolerance, "passed": passed, "results": rows}, indent=1)
 
 
 def as_table(results: list[CheckResult], tolerance: float) -> str:

@@ -98,17 +98,14 @@ def _read_pooling(folder: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: pooling_mode is {modes!r:.80}: one of {', '.join(KINDS)} is expected, or a list of them"
         )
-    unknown = [key for key, value in values.items() if _is_mode(key) and value]
+    modes_of_file = [key for key in values if key.startswith("pooling_mode_") and values[key]]
+    unknown = [key for key in modes_of_file if key not in OLD_MODES]
     if unknown:
         raise ConfigError(f"{path}: {unknown[0]} is not supported")
     return {
         "pooling": "+".join(modes),
         "include_prompt": json_field(values, "include_prompt", bool, True, path),
     }
-
-
-def _is_mode(key: str) -> bool:
-    return key.startswith("pooling_mode_") and key not in OLD_MODES
 
 
 def _read_length(directory: Path) -> dict[str, Any]:

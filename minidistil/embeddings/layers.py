@@ -223,11 +223,12 @@ class _Weights:
 def write_layer(layer: Layer, folder: Path) -> None:
     """Write a layer to its folder, for `read_layer`."""
     if isinstance(layer, Dense):
+        module = "linear" if layer.activation == "Identity" else "activation"
         values: dict[str, Any] = {
             "in_features": layer.weight.shape[1],
             "out_features": len(layer.weight),
             "bias": layer.bias is not None,
-            "activation_function": _dotted(layer.activation),
+            "activation_function": f"torch.nn.modules.{module}.{layer.activation}",
         }
         if layer.residual:  # sentence-transformers before 5.7 does not know it
             values["use_residual"] = True
@@ -239,8 +240,3 @@ def write_layer(layer: Layer, folder: Path) -> None:
         return
     write_json(folder / CONFIG, values)
     write_safetensors(folder / SINGLE, {name: part for name, part in named.items() if part is not None})
-
-
-def _dotted(activation: str) -> str:
-    module = "linear" if activation == "Identity" else "activation"
-    return f"torch.nn.modules.{module}.{activation}"

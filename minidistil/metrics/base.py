@@ -147,9 +147,15 @@ def same_length(names: tuple[str, str], a: Sized, b: Sized) -> None:
         raise InputError(f"{names[0]} is empty: there is nothing to score")
 
 
-def no_nan(name: str, x: npt.NDArray[Any]) -> Float64:
-    """Convert to float64, or raise an InputError with the index of the first NaN."""
-    out = x.astype(np.float64)
+def numbers(name: str, x: npt.ArrayLike, ndim: int) -> Float64:
+    """Convert numbers to float64.
+
+    Raises
+    ------
+    InputError
+        As of `array`, or a NaN, whose index is named.
+    """
+    out = array(name, x, ndim, "biuf").astype(np.float64)
     if np.isnan(out).any():
         raise InputError(f"{name} is NaN at index {np.argwhere(np.isnan(out))[0].tolist()}")
     return out

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minidistil.arrays import Int64
 from minidistil.errors import InputError
-from minidistil.metrics.base import Average, ClassScores, Counts, array, class_labels, no_nan, same_length
+from minidistil.metrics.base import Average, ClassScores, Counts, class_labels, numbers, same_length
 
 PROBABILITY_TOLERANCE = 1e-3  # rows of float16 add up to 1 within this
 
@@ -149,7 +149,7 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
     """
     if bins < 1:
         raise InputError(f"bins must be at least 1, not {bins}")
-    p = no_nan("probabilities", array("probabilities", probabilities, 2, "biuf"))
+    p = numbers("probabilities", probabilities, 2)
     y = class_labels("labels", labels, p.shape[1])
     same_length(("labels", "probabilities"), y, p)
     bad = np.flatnonzero((p < 0).any(1) | (np.abs(p.sum(1) - 1) > PROBABILITY_TOLERANCE))

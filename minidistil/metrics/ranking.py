@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from minidistil.arrays import Bool, Float64
 from minidistil.errors import InputError
-from minidistil.metrics.base import array, average_ranks, no_nan, same_length, same_shape, zeros_and_ones
+from minidistil.metrics.base import average_ranks, numbers, same_length, same_shape, zeros_and_ones
 
 
 def recall_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
@@ -66,7 +66,7 @@ def ndcg_at_k(relevance: npt.ArrayLike, scores: npt.ArrayLike, k: int) -> float:
         DCG = sum_{r = 1..k} relevance of the item with rank r / log2(1 + r)
     """
     _check_k(k)
-    gains = no_nan("relevance", array("relevance", relevance, 2, "biuf"))
+    gains = numbers("relevance", relevance, 2)
     if (gains < 0).any() or np.isinf(gains).any():
         raise InputError("relevance must be finite numbers >= 0")
     ranked = _by_score(gains, scores)[:, :k]
@@ -177,7 +177,7 @@ def _check_k(k: int) -> None:
 
 def _by_score(relevance: Float64, scores: npt.ArrayLike) -> Float64:
     """Relevance in the order of falling scores, the least relevant first among equals. [Q, N]"""
-    s = no_nan("scores", array("scores", scores, 2, "biuf"))
+    s = numbers("scores", scores, 2)
     same_shape(("relevance", "scores"), relevance, s)
     nothing = np.flatnonzero(~relevance.any(1))
     if len(nothing):
@@ -187,6 +187,6 @@ def _by_score(relevance: Float64, scores: npt.ArrayLike) -> Float64:
 
 
 def _labelled(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bool, Float64]:
-    y, s = zeros_and_ones("labels", labels, 1), no_nan("scores", array("scores", scores, 1, "biuf"))
+    y, s = zeros_and_ones("labels", labels, 1), numbers("scores", scores, 1)
     same_length(("labels", "scores"), y, s)
     return y, s

@@ -22,15 +22,13 @@ def mean_squared_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> fl
     ----------
     targets, predictions : real [N]
     """
-    t, p = _finite("targets", targets), _finite("predictions", predictions)
-    same_length(("targets", "predictions"), t, p)
+    t, p = _samples(("targets", "predictions"), targets, predictions)
     return float(((p - t) ** 2).mean())
 
 
 def mean_absolute_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> float:
     """Mean of |prediction - target|; parameters as of `mean_squared_error`."""
-    t, p = _finite("targets", targets), _finite("predictions", predictions)
-    same_length(("targets", "predictions"), t, p)
+    t, p = _samples(("targets", "predictions"), targets, predictions)
     return float(np.abs(p - t).mean())
 
 
@@ -52,7 +50,7 @@ def pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
         r = u.v / (|u| |v|)
     """
-    return _correlation(*_samples(x, y))
+    return _correlation(*_samples(("x", "y"), x, y))
 
 
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -74,7 +72,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Pearson's correlation of the ranks (Spearman 1904, American Journal of Psychology 15); equal values share
     the mean of the ranks they take up.
     """
-    a, b = _samples(x, y)
+    a, b = _samples(("x", "y"), x, y)
     return _correlation(average_ranks(a), average_ranks(b))
 
 
@@ -86,9 +84,9 @@ def _finite(name: str, x: npt.ArrayLike) -> Float64:
     return out
 
 
-def _samples(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:
-    a, b = _finite("x", x), _finite("y", y)
-    same_length(("x", "y"), a, b)
+def _samples(names: tuple[str, str], x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:
+    a, b = _finite(names[0], x), _finite(names[1], y)
+    same_length(names, a, b)
     return a, b
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minidistil.arrays import Array, Bool, Float64, Int64
 from minidistil.errors import InputError
-from minidistil.metrics.base import array, no_nan, same_length, zeros_and_ones
+from minidistil.metrics.base import numbers, same_length, zeros_and_ones
 from minidistil.metrics.classification import precision_recall_f1
 from minidistil.metrics.ranking import auroc, ranking_scores, row_blocks
 
@@ -146,7 +146,7 @@ def _samples(
     correct: npt.ArrayLike, out_of_scope: npt.ArrayLike, scores: npt.ArrayLike
 ) -> tuple[Bool, Bool, Float64]:
     hits, none = zeros_and_ones("correct", correct, 1), zeros_and_ones("out_of_scope", out_of_scope, 1)
-    s = no_nan("scores", array("scores", scores, 1, "biuf"))
+    s = numbers("scores", scores, 1)
     same_length(("correct", "out_of_scope"), hits, none)
     same_length(("correct", "scores"), hits, s)
     if np.isinf(s).any():

@@ -41,12 +41,8 @@ def read_clinc(path: str, part: str) -> Examples:
     rows = [*_list(content[part], path), *_list(content.get(f"oos_{part}", []), path)]
     name = f"{path}#{part}"
     for line, row in enumerate(rows, 1):
-        if not (
-            isinstance(row, list)
-            and len(row) == 2
-            and all(isinstance(x, str) for x in row)
-            and row[0].strip()
-        ):
+        two = isinstance(row, list) and len(row) == 2 and all(isinstance(x, str) for x in row)
+        if not (two and row[0].strip()):
             raise DataError(f"[text, intent] is expected, not {row!r:.80}", path=name, line=line)
     if not rows:
         raise DataError("there are no examples in it", path=name)

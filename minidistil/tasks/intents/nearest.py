@@ -228,13 +228,8 @@ class NearestTask(PredictingTask):
         """
         texts, labels = [], []
         for i, pair in enumerate(pairs):
-            if (
-                not isinstance(pair, (tuple, list))
-                or len(pair) != 2
-                or not isinstance(pair[0], str)
-                or not pair[0].strip()
-                or not self.entry_label(pair[1]).strip()
-            ):
+            two = isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)
+            if not (two and pair[0].strip() and self.entry_label(pair[1]).strip()):
                 raise InputError(f"entry {i} must be two texts that are not empty, not {pair!r:.80}")
             texts.append(pair[0])
             labels.append(self.entry_label(pair[1]))
