@@ -14,14 +14,17 @@ column of scores fits into a CPU's cache, so the running maximum of that paper i
 The rows of one head lie far apart, a page or so each, where the processor does not look ahead by itself. For
 short sequences waiting for them took as long as computing with them, so each job asks for the next one's, and
 that is the next head of the same sequence: in the same pages, and with luck in a cache. Threads get equal
-shares of the work, not of the jobs. Queries, keys and values are each an array, an offset and a step between
-rows: they lie side by side in one array, but need not.
+shares of the work, not of the jobs.
+
+`_head` gives the queries, keys and values of a job, each with its own place and step between rows: keys of
+another sequence would have a `cu` of their own. A bias on the scores, or a limit to the keys of the past,
+goes between `_times_queries` and the softmax, once in each pass.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,9 +41,29 @@ from minidistil.kernels.gemm.micro import tile
 from minidistil.kernels.gemm.pack import pack_transposed, prefetch_rows
 from minidistil.ops.dropout import Mask
 
-Cache = tuple[Array, IntArray, int, Mask | None, Array, Array, Array]
+Cache = tuple[Array, IntArray, int, Mask | None, Array, Array]
 
 SCORES = 64  # what a query costs besides its scores, in scores: packing, and waiting for memory
+
+
+class Shared(NamedTuple):
+    """What all jobs share, in both passes."""
+
+    cu: Any  # [S + 1]
+    longest: int  # sequence
+    heads: int
+    scale: Any  # 1 / sqrt(D)
+    statistics: Any  # [2, heads, tokens]: maximum and sum of each row of scores
+    drop: Drop
+    shares: Any  # see `_shares`
+
+
+class Rows(NamedTuple):
+    """Rows in a flat array: row i begins at numbers[at + i * step]."""
+
+    numbers: Any
+    at: int
+    step: int
 
 
 @strict
@@ -67,16 +90,34 @@ def _round_up(n: int, step: int) -> int:
     return (n + step - 1) // step * step
 
 
+@strict
+def _shared(pool: Any, cu: Any, heads: int, statistics: Array, D: int, drop: Drop) -> Any:
+    longest = 0
+    for b in range(cu.shape[0] - 1):
+        longest = max(longest, cu[b + 1] - cu[b])
+    scale = statistics.dtype.type(1 / math.sqrt(D))
+    return Shared(cu, longest, heads, scale, statistics, drop, _shares(pool, cu, heads))
+
+
 @reassociate
-def _copy_head(x: Array, at: int, step: int, L: int, D: int, out: Array, out_at: int, out_step: int) -> None:
-    """out[i, :D] = x[i, :D], each with its own place and step between rows."""
+def _copy_rows(rows: Rows, L: int, D: int, to: Rows) -> None:
+    """The first D numbers of each of L rows."""
     for i in range(L):
-        row, copy = (
-            x[at + i * step : at + i * step + D],
-            out[out_at + i * out_step : out_at + i * out_step + D],
-        )
+        begin, end = rows.at + i * rows.step, to.at + i * to.step
+        row, copy = rows.numbers[begin : begin + D], to.numbers[end : end + D]
         for d in range(D):
             copy[d] = row[d]
+
+
+@reassociate
+def _head(numbers: Array, at: int, step: int, L: int, D: int, padded: Array) -> Any:
+    """Rows [L, D] of a head, or a copy in `padded` whose width is a multiple of a vector."""
+    rows, P = Rows(numbers, at, step), _round_up(D, LANES)
+    if P > D:
+        copy = Rows(padded, 0, P)
+        _copy_rows(rows, L, D, copy)
+        return copy
+    return rows
 
 
 @reassociate
@@ -88,18 +129,19 @@ def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> No
 
 
 @reassociate
-def _pack_keys(x: Array, at: int, step: int, L: int, D: int, packed: Array) -> None:
+def _pack_keys(x: Rows, L: int, D: int, packed: Array) -> None:
     """x [L, D] into A-panels of MR rows: the k of the micro-kernel runs along the columns of x."""
     for row in range(0, L, MR):
         begin = row // MR * D * LANES
-        pack_transposed(x, at + row * step, step, min(MR, L - row), D, packed, begin, LANES)
+        pack_transposed(x.numbers, x.at + row * x.step, x.step, min(MR, L - row), D, packed, begin, LANES)
 
 
 @reassociate
-def _pack_queries(x: Array, at: int, step: int, count: int, D: int, width: int, packed: Array) -> None:
+def _pack_queries(x: Rows, first: int, count: int, D: int, width: int, packed: Array) -> None:
     """`count` rows of x into one B-panel [D, width]: a row is a column of the panel."""
     for i in range(0, count, LANES):
-        pack_transposed(x, at + i * step, step, min(LANES, count - i), D, packed, i, width)
+        at = x.at + (first + i) * x.step
+        pack_transposed(x.numbers, at, x.step, min(LANES, count - i), D, packed, i, width)
 
 
 @reassociate
@@ -111,31 +153,29 @@ def _times_queries(keys: Array, L: int, D: int, queries: Array, width: int, out:
 
 
 @reassociate
-def _sum_over_keys(
-    p: Array, width: int, count: int, L: int, x: Array, at: int, step: int, D: int,
-    out: Array, out_at: int, out_step: int,
-) -> None:  # fmt: skip
-    """out [count, D] = p^T [count, L] x [L, D]; x[i, d] lies at x[at + i * step + d], and so does out."""
+def _sum_over_keys(p: Array, width: int, count: int, L: int, x: Rows, D: int, out: Rows, first: int) -> None:
+    """out [count, D], from row `first` on, = p^T [count, L] x [L, D]."""
     parts = (count + MR - 1) // MR
     for part in range(parts):
         j0, j1 = count * part // parts, count * (part + 1) // parts
         for d in range(0, D, NR):
             vectors = min(VECTORS, (D - d) // LANES)
-            tile(j1 - j0, vectors, p, j0, width, x, at + d, step,
-                 out, out_at + j0 * out_step + d, out_step, L, False)  # fmt: skip
+            tile(j1 - j0, vectors, p, j0, width, x.numbers, x.at + d, x.step,
+                 out.numbers, out.at + (first + j0) * out.step + d, out.step, L, False)  # fmt: skip
 
 
 @reassociate
 def _add_outer(
-    p: Array, width: int, L: int, count: int, packed: Array, x: Array, at: int, step: int, D: int, out: Array
+    p: Array, width: int, L: int, count: int, packed: Array, x: Rows, first: int, D: int, out: Array
 ) -> None:
-    """out [L, D] += p [L, count] x [count, D]: the sum runs over queries."""
+    """out [L, D] += p [L, count] x [count, D], x from row `first` on: the sum runs over queries."""
     for row in range(0, L, MR):
         rows = min(MR, L - row)
         pack_transposed(p, row * width, width, rows, width, packed, 0, LANES)
         for d in range(0, D, NR):
             vectors = min(VECTORS, (D - d) // LANES)
-            tile(rows, vectors, packed, 0, LANES, x, at + d, step, out, row * D + d, D, count, True)
+            tile(rows, vectors, packed, 0, LANES, x.numbers, x.at + first * x.step + d, x.step,
+                 out, row * D + d, D, count, True)  # fmt: skip
 
 
 @reassociate
@@ -192,10 +232,9 @@ def _multiply(x: Array, y: Array, n: int, factor: Any = 1) -> None:
 
 
 @reassociate
-def _forward(
-    qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array, row_sums: Array,
-    drop: Drop, shares: Any, start: int, stop: int,
-) -> None:  # fmt: skip
+def _forward(qkv: Array, out: Array, shared: Shared, start: int, stop: int) -> None:
+    cu, longest, heads, scale, statistics, drop, shares = shared
+    row_maxima, row_sums = statistics[0], statistics[1]
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
     P = _round_up(D, LANES)
@@ -205,28 +244,23 @@ def _forward(
     drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
     factors = np.empty(longest * NR if drop.on else 0, dtype)
     flat, out_flat = qkv.reshape(-1), out.reshape(-1)
-    # Heads whose width is no multiple of a vector are computed on copies that are.
     padded = np.zeros((4, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
-        q, k, v, to = flat, flat, flat, out_flat
-        q_at, step, to_at, to_step = begin * 3 * H + h * D, 3 * H, begin * H + h * D, H
-        k_at, v_at = q_at + H, q_at + 2 * H
-        if P > D:
-            q, k, v, to = padded[0], padded[1], padded[2], padded[3]
-            _copy_head(flat, q_at, step, L, D, q, 0, P)
-            _copy_head(flat, k_at, step, L, D, k, 0, P)
-            _copy_head(flat, v_at, step, L, D, v, 0, P)
-            q_at, k_at, v_at, step, to_at, to_step = 0, 0, 0, P, 0, P
-        _pack_keys(k, k_at, step, L, P, keys)
+        at, o = begin * 3 * H + h * D, Rows(out_flat, begin * H + h * D, H)
+        q = _head(flat, at, 3 * H, L, D, padded[0])
+        k = _head(flat, at + H, 3 * H, L, D, padded[1])
+        v = _head(flat, at + 2 * H, 3 * H, L, D, padded[2])
+        to = Rows(padded[3], 0, P) if P > D else o
+        _pack_keys(k, L, P, keys)
         if job + 1 < shares[stop]:
             _prefetch_job(flat, 3, H, D, cu, job + 1)
         for first in range(0, L, NR):
             count = min(NR, L - first)
             width = _round_up(count, LANES)
-            _pack_queries(q, q_at + first * step, step, count, P, width, queries)
+            _pack_queries(q, first, count, P, width, queries)
             _times_queries(keys, L, P, queries, width, p)
             _softmax_down(p, L * width, width, scale, top, total, inverse)
             for j in range(count):
@@ -234,61 +268,51 @@ def _forward(
             if drop.on:
                 _dropout_factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
-            _sum_over_keys(p, width, count, L, v, v_at, step, P, to, to_at + first * to_step, to_step)
+            _sum_over_keys(p, width, count, L, v, P, to, first)
         if P > D:
-            _copy_head(to, 0, P, L, D, out_flat, begin * H + h * D, H)
+            _copy_rows(to, L, D, o)
 
 
 @reassociate
 def _backward(
-    dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array,
-    row_sums: Array, dqkv: Array, drop: Drop, shares: Any, start: int, stop: int,
+    dout: Array, qkv: Array, out: Array, dqkv: Array, shared: Shared, start: int, stop: int
 ) -> None:  # fmt: skip
     """As in the textbook, a block of queries at a time, f being the dropout factors:
 
     p = exp(scale q k - top - log sum);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
     """
+    cu, longest, heads, scale, statistics, drop, shares = shared
+    row_maxima, row_sums = statistics[0], statistics[1]
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
     P = _round_up(D, LANES)
     panels = _round_up(longest, MR) // MR * P * LANES
     keys, values, packed = np.empty(panels, dtype), np.empty(panels, dtype), np.empty(NR * LANES, dtype)
-    queries, outs, douts = (
-        np.empty(P * NR, dtype),
-        np.empty(P * NR, dtype),
-        np.empty(P * NR, dtype),
-    )
+    queries, outs, douts = np.empty(P * NR, dtype), np.empty(P * NR, dtype), np.empty(P * NR, dtype)
     numbers = _round_up(longest * NR, GROUP)
     p, ds = np.empty(numbers, dtype), np.empty(numbers, dtype)
     dk, dv = np.empty(longest * P, dtype), np.empty(longest * P, dtype)
     total, along = np.zeros(GROUP, dtype), np.zeros(GROUP, dtype)
     drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
     factors = np.empty(numbers if drop.on else 0, dtype)
-    flat, out_flat, dout_flat, dqkv_flat = (
-        qkv.reshape(-1),
-        out.reshape(-1),
-        dout.reshape(-1),
-        dqkv.reshape(-1),
-    )
+    flat, dqkv_flat = qkv.reshape(-1), dqkv.reshape(-1)
+    out_flat, dout_flat = out.reshape(-1), dout.reshape(-1)
     padded = np.zeros((6, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
-        q_at, step, o_at, o_step = begin * 3 * H + h * D, 3 * H, begin * H + h * D, H
-        k_at, v_at = q_at + H, q_at + 2 * H
-        q, k, v, o, do, to, to_at, to_step = flat, flat, flat, out_flat, dout_flat, dqkv_flat, q_at, step
-        if P > D:
-            q, k, v, o, do, to = padded[0], padded[1], padded[2], padded[3], padded[4], padded[5]
-            _copy_head(flat, q_at, step, L, D, q, 0, P)
-            _copy_head(flat, k_at, step, L, D, k, 0, P)
-            _copy_head(flat, v_at, step, L, D, v, 0, P)
-            _copy_head(out_flat, o_at, o_step, L, D, o, 0, P)
-            _copy_head(dout_flat, o_at, o_step, L, D, do, 0, P)
-            q_at, k_at, v_at, o_at, to_at, step, o_step, to_step = 0, 0, 0, 0, 0, P, P, P
-        _pack_keys(k, k_at, step, L, P, keys)
-        _pack_keys(v, v_at, step, L, P, values)
+        at, o_at = begin * 3 * H + h * D, begin * H + h * D
+        q = _head(flat, at, 3 * H, L, D, padded[0])
+        k = _head(flat, at + H, 3 * H, L, D, padded[1])
+        v = _head(flat, at + 2 * H, 3 * H, L, D, padded[2])
+        o = _head(out_flat, o_at, H, L, D, padded[3])
+        do = _head(dout_flat, o_at, H, L, D, padded[4])
+        dq = Rows(dqkv_flat, at, 3 * H)
+        to = Rows(padded[5], 0, P) if P > D else dq
+        _pack_keys(k, L, P, keys)
+        _pack_keys(v, L, P, values)
         if job + 1 < shares[stop]:
             _prefetch_job(flat, 3, H, D, cu, job + 1)
             _prefetch_job(out_flat, 1, H, D, cu, job + 1)
@@ -298,11 +322,11 @@ def _backward(
         for first in range(0, L, NR):
             count = min(NR, L - first)
             width = _round_up(count, LANES)
-            n, o_here = L * width, o_at + first * o_step
+            n = L * width
             size = _round_up(n, GROUP)
-            _pack_queries(q, q_at + first * step, step, count, P, width, queries)
-            _pack_queries(do, o_here, o_step, count, P, width, douts)
-            _pack_queries(o, o_here, o_step, count, P, width, outs)
+            _pack_queries(q, first, count, P, width, queries)
+            _pack_queries(do, first, count, P, width, douts)
+            _pack_queries(o, first, count, P, width, outs)
             _times_queries(keys, L, P, queries, width, p)
             _times_queries(values, L, P, douts, width, ds)
             for j in range(width):  # columns past the last query repeat it
@@ -322,59 +346,45 @@ def _backward(
             _multiply(ds, p, n, scale)
             if drop.on:
                 _multiply(p, factors, n)
-            _add_outer(p, width, L, count, packed, do, o_here, o_step, P, dv)
-            _add_outer(ds, width, L, count, packed, q, q_at + first * step, step, P, dk)
-            _sum_over_keys(ds, width, count, L, k, k_at, step, P, to, to_at + first * to_step, to_step)
-        at = begin * 3 * H + h * D
+            _add_outer(p, width, L, count, packed, do, first, P, dv)
+            _add_outer(ds, width, L, count, packed, q, first, P, dk)
+            _sum_over_keys(ds, width, count, L, k, P, to, first)
         if P > D:
-            _copy_head(to, 0, P, L, D, dqkv_flat, at, 3 * H)
-        _copy_head(dk, 0, P, L, D, dqkv_flat, at + H, 3 * H)
-        _copy_head(dv, 0, P, L, D, dqkv_flat, at + 2 * H, 3 * H)
+            _copy_rows(to, L, D, dq)
+        _copy_rows(Rows(dk, 0, P), L, D, Rows(dqkv_flat, at + H, 3 * H))
+        _copy_rows(Rows(dv, 0, P), L, D, Rows(dqkv_flat, at + 2 * H, 3 * H))
 
 
 @reassociate
 def _run_forward(
-    pool: Any, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array, row_maxima: Array,
-    row_sums: Array, drop: Drop,
+    pool: Any, qkv: Array, cu: Any, heads: int, drop: Drop, out: Array, statistics: Array
 ) -> None:  # fmt: skip
-    shares = _shares(pool, cu, heads)
-    arguments = (qkv, cu, longest, heads, scale, out, row_maxima, row_sums, drop, shares)
-    run(pool, _forward, arguments, len(shares) - 1, 1)
+    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop)
+    run(pool, _forward, (qkv, out, shared), len(shared.shares) - 1, 1)
 
 
 @reassociate
 def _run_backward(
-    pool: Any, dout: Array, qkv: Array, cu: Any, longest: int, heads: int, scale: Any, out: Array,
-    row_maxima: Array, row_sums: Array, dqkv: Array, drop: Drop,
+    pool: Any, dout: Array, qkv: Array, cu: Any, heads: int, drop: Drop, out: Array, statistics: Array,
+    dqkv: Array,
 ) -> None:  # fmt: skip
-    shares = _shares(pool, cu, heads)
-    arguments = (dout, qkv, cu, longest, heads, scale, out, row_maxima, row_sums, dqkv, drop, shares)
-    run(pool, _backward, arguments, len(shares) - 1, 1)
+    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop)
+    run(pool, _backward, (dout, qkv, out, dqkv, shared), len(shared.shares) - 1, 1)
 
 
 def attention_forward(
     qkv: Array, cu_seqlens: IntArray, num_heads: int, mask: Mask | None = None
 ) -> tuple[Array, Cache]:
     """See `minidistil.ops.attention.attention_forward`."""
-    tokens, H = len(qkv), qkv.shape[1] // 3
-    out = empty((tokens, H), qkv.dtype)
-    row_maxima, row_sums = empty((num_heads, tokens), qkv.dtype), empty((num_heads, tokens), qkv.dtype)
-    shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_forward(awake_pool(), qkv, *shared, out, row_maxima, row_sums, drop_of(mask, qkv.dtype))
-    return out, (qkv, cu_seqlens, num_heads, mask, out, row_maxima, row_sums)
+    tokens, dtype = len(qkv), qkv.dtype
+    out, statistics = empty((tokens, qkv.shape[1] // 3), dtype), empty((2, num_heads, tokens), dtype)
+    _run_forward(awake_pool(), qkv, cu_seqlens, num_heads, drop_of(mask, dtype), out, statistics)
+    return out, (qkv, cu_seqlens, num_heads, mask, out, statistics)
 
 
 def attention_backward(dout: Array, cache: Cache) -> Array:
     """See `minidistil.ops.attention.attention_backward`."""
-    qkv, cu_seqlens, num_heads, mask, out, row_maxima, row_sums = cache
-    dqkv = empty_like(qkv)
-    shared = _shared(qkv, cu_seqlens, num_heads)
-    _run_backward(awake_pool(), dout, qkv, *shared, out, row_maxima, row_sums, dqkv, drop_of(mask, qkv.dtype))
+    qkv, cu_seqlens, num_heads, mask, out, statistics = cache
+    dqkv, drop = empty_like(qkv), drop_of(mask, qkv.dtype)
+    _run_backward(awake_pool(), dout, qkv, cu_seqlens, num_heads, drop, out, statistics, dqkv)
     return dqkv
-
-
-def _shared(qkv: Array, cu: IntArray, num_heads: int) -> tuple[IntArray, int, int, Any]:
-    """Arguments of both kernels: where sequences begin, the longest, heads, 1 / sqrt(D)."""
-    longest = int((cu[1:] - cu[:-1]).max(initial=0))
-    D = qkv.shape[1] // 3 // num_heads
-    return cu, longest, num_heads, qkv.dtype.type(1 / math.sqrt(D))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from minidistil.arrays import Array
-from minidistil.kernels.activations import ACTIVATIONS, activation_backward
+from minidistil.kernels.activations import ACTIVATIONS, BIAS, activation_backward
 from minidistil.kernels.engine.workspace import empty
 from minidistil.kernels.gemm.matmul import matmul
-from minidistil.kernels.linear import Weight, linear_backward, linear_forward, parameter_gradients
+from minidistil.kernels.linear import Weight, linear_backward, parameter_gradients
 
 
 def linear_activation_forward(
@@ -38,7 +38,7 @@ def feed_forward_forward(
     The activations are not kept: the backward pass gets them along with their derivative.
     """
     wide, up = linear_activation_forward(x, up_weight, up_bias, activation, keep_cache=keep_cache)
-    out, _ = linear_forward(wide, down_weight, down_bias)
+    out = matmul(wide, down_weight, transpose_b=True, epilogue=BIAS, bias=down_bias)
     return out, (up, down_weight) if keep_cache else None
 
 

@@ -11,10 +11,8 @@ from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
-from minidistil.kernels.engine.workspace import empty, empty_like
+from minidistil.kernels.engine.workspace import NO_MATRIX, NO_VECTOR, empty, empty_like
 from minidistil.ops.dropout import Mask
-
-Cache = tuple[Array, Array, Array]
 
 GRAIN = 16  # least rows of a thread's share
 CHUNK = 64  # rows whose parameter gradients are summed together: fixed, so that bits are too
@@ -120,21 +118,39 @@ def _backward_all(
             dbias[c] += db[c]
 
 
-def _run_forward(
-    x: Array, residual: Array | None, weight: Array, bias: Array, eps: float, mask: Mask | None, keep: bool
-) -> tuple[Array, Cache]:
-    rows = len(x) if keep else 0
-    out, normed, rstd = empty_like(x), empty((rows, x.shape[1]), x.dtype), empty((rows,), x.dtype)
+def layernorm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-12) -> tuple[Array, Any]:
+    """See `minidistil.ops.layernorm.layernorm_forward`."""
+    return residual_layernorm_forward(x, None, weight, bias, eps)
+
+
+def layernorm_backward(
+    dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """See `minidistil.ops.layernorm.layernorm_backward`."""
+    dx, _, dweight, dbias = residual_layernorm_backward(dout, cache, dweight, dbias)
+    return dx, dweight, dbias
+
+
+def residual_layernorm_forward(
+    x: Array, residual: Array | None, weight: Array, bias: Array, eps: float = 1e-12,
+    mask: Mask | None = None, *, keep_cache: bool = True,
+) -> tuple[Array, Any]:  # fmt: skip
+    """layernorm(residual + dropout(x)); see `minidistil.ops.layernorm.residual_layernorm_forward`."""
+    dtype = x.dtype
+    out, normed, rstd = empty(x.shape, dtype), NO_MATRIX[dtype], NO_VECTOR[dtype]
+    if keep_cache:
+        normed, rstd = empty(x.shape, dtype), empty((len(x),), dtype)
     other, has_residual = (x, False) if residual is None else (residual, True)
-    scalar, drop = x.dtype.type(eps), drop_of(mask, x.dtype)
+    scalar, drop = dtype.type(eps), drop_of(mask, dtype)
     _normalise_all(awake_pool(), x, other, has_residual, weight, bias, scalar, out, normed, rstd, drop)
-    return out, (normed, rstd, weight)
+    return out, (normed, rstd, weight, mask) if keep_cache else None
 
 
-def _run_backward(
-    dout: Array, cache: Cache, mask: Mask | None, dweight: Array | None, dbias: Array | None
+def residual_layernorm_backward(
+    dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
-    normed, rstd, weight = cache
+    """See `minidistil.ops.layernorm.residual_layernorm_backward`."""
+    normed, rstd, weight, mask = cache
     rows, H = dout.shape
     dsum = empty_like(dout)
     dx = dsum if mask is None else empty_like(dout)
@@ -144,33 +160,3 @@ def _run_backward(
     drop = drop_of(mask, dout.dtype)
     _backward_all(awake_pool(), dout, normed, rstd, weight, dsum, dx, parts, drop, dweight, dbias)
     return dx, dsum, dweight, dbias
-
-
-def layernorm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-12) -> tuple[Array, Cache]:
-    """See `minidistil.ops.layernorm.layernorm_forward`."""
-    return _run_forward(x, None, weight, bias, eps, None, True)
-
-
-def layernorm_backward(
-    dout: Array, cache: Cache, dweight: Array | None = None, dbias: Array | None = None
-) -> tuple[Array, Array, Array]:
-    """See `minidistil.ops.layernorm.layernorm_backward`."""
-    dx, _, dweight, dbias = _run_backward(dout, cache, None, dweight, dbias)
-    return dx, dweight, dbias
-
-
-def residual_layernorm_forward(
-    x: Array, residual: Array, weight: Array, bias: Array, eps: float = 1e-12, mask: Mask | None = None,
-    *, keep_cache: bool = True,
-) -> tuple[Array, Any]:  # fmt: skip
-    """layernorm(residual + dropout(x)); see `minidistil.ops.layernorm.residual_layernorm_forward`."""
-    out, cache = _run_forward(x, residual, weight, bias, eps, mask, keep_cache)
-    return out, (cache, mask) if keep_cache else None
-
-
-def residual_layernorm_backward(
-    dout: Array, cache: Any, dweight: Array | None = None, dbias: Array | None = None
-) -> tuple[Array, Array, Array, Array]:
-    """See `minidistil.ops.layernorm.residual_layernorm_backward`."""
-    norm, mask = cache
-    return _run_backward(dout, norm, mask, dweight, dbias)

@@ -45,7 +45,7 @@ def products(monkeypatch):
 
         monkeypatch.setattr(module, "multiply", counting)
 
-    count(blocked, 1, 6)
+    count(blocked, 2, 6)
     count(blas, 0, 4)
     return done
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.precision import PRECISIONS
+
 SMALL = 1 << 18  # bytes below which the system's own allocator is as good
 ALIGNMENT = 64  # bytes: a cache line, the widest vector register
 SLACK = 1.5  # a free block may be larger than what is asked for by this factor
@@ -133,3 +135,8 @@ def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 def empty_like(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`empty` of the shape and dtype of `x`."""
     return empty(x.shape, x.dtype)
+
+
+# Kernels take these in place of an array that is not given.
+NO_VECTOR = {np.dtype(each.stored): np.zeros(0, each.stored) for each in PRECISIONS.values()}
+NO_MATRIX = {dtype: vector.reshape(0, 0) for dtype, vector in NO_VECTOR.items()}

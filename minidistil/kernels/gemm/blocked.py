@@ -164,7 +164,7 @@ def _work_items(product: Product, start: int, stop: int) -> None:
 
 @strict
 def multiply(
-    pool: Any, a: Array, transposed: bool, b: Array, b_transposed: bool, b_packed: Array, c: Array,
+    pool: Any, b_packed: Array, a: Array, transposed: bool, b: Array, b_transposed: bool, c: Array,
     accumulate: bool, epilogue: int, bias: Array, pre_activation: Array,
 ) -> None:  # fmt: skip
     """C (+)= A B, a bias as it leaves the registers, an activation on each block while it is in cache.
@@ -172,9 +172,9 @@ def multiply(
     Parameters
     ----------
     pool : state of the thread pool
+    b_packed : B from `pack_panels`, or nothing: then at most DIRECT_ROWS rows of A
     a : float32 [M, K], or [K, M] if `transposed`
     b : float32 [K, N], or [N, K] if `b_transposed`
-    b_packed : B from `pack_panels`, or nothing: then at most DIRECT_ROWS rows of A
     c : float32 [M, N]
     accumulate : bool
         Add to C instead of overwriting it.

@@ -9,14 +9,10 @@ from minidistil.arrays import Array
 from minidistil.kernels.activations import NOTHING
 from minidistil.kernels.engine.native import NR
 from minidistil.kernels.engine.pool import awake_pool
-from minidistil.kernels.engine.workspace import empty
+from minidistil.kernels.engine.workspace import NO_MATRIX, NO_VECTOR, empty
 from minidistil.kernels.gemm import blas, blocked
 from minidistil.kernels.gemm.operands import TILED
 from minidistil.kernels.gemm.pack import pack_panels
-from minidistil.precision import PRECISIONS
-
-_NOTHING = {np.dtype(precision.stored): np.zeros(0, precision.stored) for precision in PRECISIONS.values()}
-_NO_PRE_ACTIVATION = {dtype: nothing.reshape(0, 0) for dtype, nothing in _NOTHING.items()}
 
 
 class PackedWeight:
@@ -88,30 +84,20 @@ def matmul(
     -------
     out : [M, N]
     """
-    weight = b.array if isinstance(b, PackedWeight) else b
+    if isinstance(b, PackedWeight):
+        weight, panels = b.array, b.panels if b.transposed == transpose_b else None
+    else:
+        weight, panels = b, None
     M, K = a.shape[::-1] if transpose_a else a.shape
     N = weight.shape[0] if transpose_b else weight.shape[1]
     out = empty((M, N), a.dtype) if out is None else out
-    bias = _NOTHING[out.dtype] if bias is None else bias
-    pre_activation = _NO_PRE_ACTIVATION[out.dtype] if pre_activation is None else pre_activation
-    if a.dtype in TILED and K:
-        if isinstance(b, PackedWeight) and b.transposed == transpose_b:
-            panels = b.panels
-        else:
-            panels = _pack(weight, transpose_b) if M > blocked.DIRECT_ROWS else _NOTHING[a.dtype]
-        blocked.multiply(
-            awake_pool(),
-            a,
-            transpose_a,
-            weight,
-            transpose_b,
-            panels,
-            out,
-            accumulate,
-            epilogue,
-            bias,
-            pre_activation,
-        )
-    else:
-        blas.multiply(a, transpose_a, weight, transpose_b, out, accumulate, epilogue, bias, pre_activation)
+    bias = NO_VECTOR[out.dtype] if bias is None else bias
+    pre_activation = NO_MATRIX[out.dtype] if pre_activation is None else pre_activation
+    product = a, transpose_a, weight, transpose_b, out, accumulate, epilogue, bias, pre_activation
+    if a.dtype not in TILED or not K:
+        blas.multiply(*product)
+        return out
+    if panels is None:
+        panels = _pack(weight, transpose_b) if M > blocked.DIRECT_ROWS else NO_VECTOR[a.dtype]
+    blocked.multiply(awake_pool(), panels, *product)
     return out
