@@ -47,7 +47,7 @@ SCORES = 64  # what a query costs besides its scores, in scores: packing, and wa
 
 
 class Shared(NamedTuple):
-    """What all jobs share, in both passes."""
+    """Arguments that all jobs of a pass share."""
 
     cu: Any  # [S + 1]
     longest: int  # sequence

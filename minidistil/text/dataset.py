@@ -192,7 +192,7 @@ class Dataset:
             **{f"target {name}": self.targets[name] for name in sorted(self.targets)},
             **{f"token target {name}": self.token_targets[name] for name in sorted(self.token_targets)},
         }
-        return _digest(columns)
+        return _digest(columns.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +240,7 @@ class MultipleChoiceDataset:
 
     def content_hash(self) -> str:
         """SHA-256 over sequences, groups and targets."""
-        columns = {"offsets": self.offsets} | {name: self.targets[name] for name in sorted(self.targets)}
+        columns = [("offsets", self.offsets), *sorted(self.targets.items())]
         return _digest(columns, self.sequences.content_hash())
 
 
@@ -280,10 +280,10 @@ def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def _digest(columns: Mapping[str, npt.NDArray[Any]], before: str = "") -> str:
+def _digest(columns: Iterable[tuple[str, npt.NDArray[Any]]], before: str = "") -> str:
     """SHA-256 of named arrays, little-endian, after a text."""
     digest = hashlib.sha256(before.encode())
-    for name, values in columns.items():
+    for name, values in columns:
         little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
         digest.update(little.tobytes())

@@ -58,6 +58,12 @@ def test_the_hash_sees_everything(data):
     assert replace(data).content_hash() == data.content_hash()
 
 
+def test_a_target_named_as_a_column_hides_nothing(data):
+    named = replace(data, targets={"offsets": np.arange(5)})
+    other = replace(named, offsets=np.array([0, 3, 7, 8, 12, 20]))
+    assert named.content_hash() != other.content_hash()
+
+
 def test_what_does_not_fit():
     with pytest.raises(InputError, match="offsets must rise from 0 to 20"):
         MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 2, 20]))
