@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minidistil import __version__
 from minidistil.jobs.provenance import cpuinfo, processor
 from minidistil.threads import available_cores
 
-PACKAGES = ("minidistil", "numpy", "numba", "torch", "transformers", "onnxruntime")
+PACKAGES = ("numpy", "numba", "torch", "transformers", "onnxruntime")
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_tile", "asimd")
 BUSY = 0.1  # share of the machine's time that others may take before we warn
 
@@ -57,7 +58,7 @@ def describe() -> dict[str, Any]:
         "memory_gb": round(_memory_bytes() / 1e9),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {"minidistil": __version__, **{name: _version(name) for name in PACKAGES}},
         "busy": busy_share(),
     }
 
