@@ -3,8 +3,8 @@
 Kernels are compiled without the GIL (`nogil`), on first use, and cached; each takes a range of rows, and
 `engine.pool` hands the ranges to its threads. `gemm/` multiplies matrices, `engine/` is the machinery.
 
-Three have no kernel, and are the textbook's own functions: `tanh` and `pool`, whose work is one vector a
-sequence, and `attention_probabilities`, which writes maps to be looked at. `philox` is part of `dropout`.
+Some have no kernel, and are the textbook's own functions: `tanh` and `pool`, whose work is one vector a
+sequence, and those that write maps of attention to be looked at. `philox` is part of `dropout`.
 """
 
 from minidistil.kernels.activations import (
@@ -40,7 +40,9 @@ from minidistil.ops import (
     Dropout,
     Mask,
     __all__,
+    attention_map_gradients,
     attention_probabilities,
+    attention_scores,
     pool_backward,
     pool_forward,
     tanh_backward,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
+from minidistil.model.taps import Taps
 from minidistil.ops.dropout import Dropout, Mask
 from minidistil.parameters import Parameters
 
@@ -73,6 +74,8 @@ class Context:
         Queries, keys and values of each layer [T, 3H] are put here.
     dqkv : mapping of int to array
         By layer, a gradient [T, 3H] that they have from an objective which compares them.
+    taps : Taps or None
+        Modules put numbers here that somebody wants to see; see `minidistil.model.taps`.
     """
 
     batch: Batch
@@ -87,6 +90,11 @@ class Context:
     layer: int = 0
     qkv: list[Array] | None = None
     dqkv: Mapping[int, Array] = field(default_factory=dict)
+    taps: Taps | None = None
+
+    def part(self, name: str) -> str:
+        """Part of the present layer, as the names of taps begin: "layer.3.attention"."""
+        return f"layer.{self.layer}.{name}"
 
     def gradients(self, *names: str) -> list[Array]:
         """Arrays that the gradients of parameters are added to."""

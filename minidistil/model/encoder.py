@@ -27,6 +27,10 @@ class Layer:
     def specs(self) -> list[ParameterSpec]:
         return [spec for sublayer in self.sublayers for spec in sublayer.specs()]
 
+    def taps(self) -> dict[str, str]:
+        """As of `Embeddings`, without the layer's name."""
+        return {name: module for sublayer in self.sublayers for name, module in sublayer.taps().items()}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
         """[T, H] -> [T, H]."""
         caches = []
@@ -91,6 +95,13 @@ class Encoder:
 
     def specs(self) -> list[ParameterSpec]:
         return unique([spec for part in self.parts().values() for spec in part])
+
+    def taps(self) -> dict[str, str]:
+        """Names of the numbers inside, in order, each with the `Linear` or `Norm` that writes it."""
+        found = self.embeddings.taps()
+        for i, layer in enumerate(self.layers):
+            found |= {f"layer.{i}.{name}": module for name, module in layer.taps().items()}
+        return found
 
     def forward(self, ctx: Context, states: list[Array] | None = None) -> tuple[Array, Any]:
         """Run embeddings and layers.

@@ -74,6 +74,10 @@ class Head:
         """Name, shape and role of every parameter."""
         raise NotImplementedError
 
+    def taps(self) -> dict[str, str]:
+        """Names of the numbers inside, in order, each with the `Linear` or `Norm` that writes it."""
+        return {}
+
     def parts(self) -> tuple[Head, ...]:
         """The head and, before it, a pooler inside it, which heads of other classes have too."""
         return (self,)
@@ -168,11 +172,16 @@ class Pooler(Head):
     def specs(self) -> list[ParameterSpec]:
         return self.dense.specs()
 
+    def taps(self) -> dict[str, str]:
+        return {"pooler.input": "", "pooler.output": self.dense.name, "pooler.activated": ""}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         first = x if ctx.cls_only else x[ctx.batch.cls_rows]  # [T, H] -> [B, H]
         y, linear = self.dense.forward(first, ctx)
         activate = ctx.ops.tanh_forward if self.activation == "tanh" else ctx.ops.relu_forward
         pooled, act = activate(y)
+        if ctx.taps is not None:
+            ctx.taps.put("pooler", input=first, output=y, activated=pooled)
         return {"pooler_output": pooled}, (linear, act)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
@@ -181,7 +190,10 @@ class Pooler(Head):
         linear, act = cache
         back = ctx.ops.tanh_backward if self.activation == "tanh" else ctx.ops.relu_backward
         dy = back(douts["pooler_output"], act)
-        return scatter_first(self.dense.backward(dy, linear, ctx), ctx.batch)
+        dfirst = self.dense.backward(dy, linear, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("pooler", activated=douts["pooler_output"], output=dy, input=dfirst)
+        return scatter_first(dfirst, ctx.batch)
 
 
 @dataclass(frozen=True)
@@ -214,10 +226,15 @@ class PooledHead(Head):
     def specs(self) -> list[ParameterSpec]:
         return self.pooler.specs() + self.classifier.specs()
 
+    def taps(self) -> dict[str, str]:
+        return {**self.pooler.taps(), "classifier.input": "", "classifier.output": self.classifier.name}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         pooled, pool = self.pooler.forward(x, ctx)
         y, drop = ctx.ops.dropout_forward(pooled["pooler_output"], ctx.sequence_mask(self.dropout))
         logits, linear = self.classifier.forward(y, ctx)  # [B, H] -> [B, C]
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", input=y, output=logits)
         return {self.output: logits}, (pool, drop, linear)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
@@ -225,6 +242,8 @@ class PooledHead(Head):
             return None
         pool, drop, linear = cache
         dy = self.classifier.backward(douts[self.output], linear, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", output=douts[self.output], input=dy)
         return self.pooler.backward({"pooler_output": ctx.ops.dropout_backward(dy, drop)}, pool, ctx)
 
 

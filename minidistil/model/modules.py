@@ -17,13 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from minidistil.arrays import Array, IntArray
 from minidistil.batch import Batch
 from minidistil.model.context import ATTENTION_SITE, EMBEDDING_SITE, Context
+from minidistil.model.taps import (
+    put_attention,
+    put_attention_gradients,
+    put_feed_forward,
+    put_feed_forward_gradients,
+    put_residual,
+)
 from minidistil.parameters import ParameterSpec
 
 
@@ -150,19 +157,31 @@ class Embeddings:
     def specs(self) -> list[ParameterSpec]:
         return [spec for table in self.tables for spec in table.specs()] + self.norm.specs()
 
+    def taps(self) -> dict[str, str]:
+        """Names of the numbers inside, in order, each with the `Linear` or `Norm` that writes it."""
+        return {"embeddings.sum": "", "embeddings.norm": self.norm.name}
+
     def forward(self, ctx: Context) -> tuple[Array, Any]:
         params, batch, others = ctx.params, ctx.batch, (*self.types, self.position)
         word, ids = params.rows(self.word.name, batch.input_ids)  # of a table left in its file, some rows
         tables = [word, *(params.array(table.name) for table in others)]
         x, embedding = ctx.ops.embedding_forward(tables, [ids, *(t.ids_of(batch) for t in others)])
+        if ctx.taps is not None:
+            ctx.taps.put("embeddings", sum=x)
         x, norm = self.norm.forward(x, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("embeddings", norm=x)
         x, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, EMBEDDING_SITE))
         return x, (embedding, norm, drop)
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> None:
         embedding, norm, drop = cache
         dx = ctx.ops.dropout_backward(dout, drop)
+        if ctx.taps is not None:
+            ctx.taps.put("embeddings", norm=dx)
         dx = self.norm.backward(dx, norm, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("embeddings", sum=dx)
         tables = (self.word, *self.types, self.position)
         ctx.ops.embedding_backward(dx, embedding, *ctx.gradients(*(table.name for table in tables)))
 
@@ -181,6 +200,7 @@ class SelfAttention:
     out: Linear
     heads: int
     dropout: float
+    place: ClassVar[str] = "attention"
 
     @cached_property
     def names(self) -> tuple[str, str]:
@@ -195,6 +215,12 @@ class SelfAttention:
             specs += [ParameterSpec(s.name, s.shape, s.role, fused) for s in members]
         return specs + self.out.specs()
 
+    def taps(self) -> dict[str, str]:
+        """As of `Embeddings`, without the layer's name."""
+        products = {"q": self.query.name, "k": self.key.name, "v": self.value.name}
+        maps = {"scores": "", "probabilities": ""}
+        return {"input": "", **products, **maps, "context": "", "output": self.out.name}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
         mask = ctx.token_mask(self.dropout, ATTENTION_SITE)
         qkv, linear = ctx.ops.linear_forward(x, *ctx.params.linear(*self.names))  # [T, H] -> [T, 3H]
@@ -202,15 +228,20 @@ class SelfAttention:
             ctx.qkv.append(qkv)
         context, attention = ctx.ops.attention_forward(qkv, ctx.batch.cu_seqlens, self.heads, mask)
         y, out = self.out.forward(context, ctx)  # [T, H] -> [T, H]
-        return y, (linear, attention, out) if ctx.needs_backward else None
+        if ctx.taps is not None:
+            put_attention(ctx.taps, ctx, ctx.part(self.place), self.heads, x, qkv, context, y)
+        return y, (linear, attention, out, qkv, mask) if ctx.needs_backward else None
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
-        linear, attention, out = cache
+        linear, attention, out, qkv, mask = cache
         dcontext = self.out.backward(dout, out, ctx)
         dqkv = ctx.ops.attention_backward(dcontext, attention)
         if ctx.layer in ctx.dqkv:
             dqkv += ctx.dqkv[ctx.layer]
         dx, _, _ = ctx.ops.linear_backward(dqkv, linear, *ctx.gradients(*self.names))
+        if ctx.taps is not None:
+            at, heads = ctx.part(self.place), self.heads
+            put_attention_gradients(ctx.taps, ctx, at, heads, qkv, mask, dout, dcontext, dqkv, dx)
         return np.asarray(dx)
 
     def forward_cls(self, x: Array, ctx: Context) -> Array:
@@ -227,18 +258,31 @@ class FeedForward:
     up: Linear
     down: Linear
     activation: str
+    place: ClassVar[str] = "feed_forward"
 
     def specs(self) -> list[ParameterSpec]:
         return self.up.specs() + self.down.specs()
 
+    def taps(self) -> dict[str, str]:
+        """As of `Embeddings`, without the layer's name."""
+        return {"input": "", "up": self.up.name, "activated": "", "output": self.down.name}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Any]:
         up, down = ctx.params.linear(*self.up.names), ctx.params.linear(*self.down.names)
         y, cache = ctx.ops.feed_forward_forward(x, *up, *down, self.activation, keep_cache=ctx.needs_backward)
-        return y, cache
+        if ctx.taps is not None:
+            put_feed_forward(ctx.taps, ctx, ctx.part(self.place), self.activation, x, up, y)
+        return y, (cache, x) if ctx.needs_backward else None
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
+        inner, x = cache
         grads = ctx.gradients(*self.up.names, *self.down.names)
-        dx, *_ = ctx.ops.feed_forward_backward(dout, cache, *grads)
+        dx, *_ = ctx.ops.feed_forward_backward(dout, inner, *grads)
+        if ctx.taps is not None:
+            up, down = ctx.params.linear(*self.up.names), ctx.params.linear(*self.down.names)
+            put_feed_forward_gradients(
+                ctx.taps, ctx, ctx.part(self.place), self.activation, x, up, down, dout, dx
+            )
         return np.asarray(dx)
 
 
@@ -257,6 +301,11 @@ class Residual:
     def specs(self) -> list[ParameterSpec]:
         return self.f.specs() + self.norm.specs()
 
+    def taps(self) -> dict[str, str]:
+        """As of `Embeddings`, without the layer's name: "attention.q"."""
+        inside = {**self.f.taps(), "residual": "", "norm": self.norm.name}
+        return {f"{self.f.place}.{name}": module for name, module in inside.items()}
+
     def forward(self, x: Array, ctx: Context, *, cls: bool = False) -> tuple[Array, Any]:
         """[T, H] -> [T, H]; with `cls` the rows of the first token of each sequence alone, [B, H]."""
         if cls:
@@ -268,6 +317,9 @@ class Residual:
             y, x, *ctx.params.arrays(*self.norm.names), self.norm.eps,
             ctx.token_mask(self.dropout, self.site), keep_cache=ctx.needs_backward,
         )  # fmt: skip
+        if ctx.taps is not None:
+            mask = ctx.token_mask(self.dropout, self.site)
+            put_residual(ctx.taps, ctx, ctx.part(self.f.place), y, x, mask, out)
         return out, (inner, norm)
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
@@ -278,6 +330,8 @@ class Residual:
         """
         inner, norm = cache
         dy, dx, _, _ = ctx.ops.residual_layernorm_backward(dout, norm, *ctx.gradients(*self.norm.names))
+        if ctx.taps is not None:
+            ctx.taps.put(ctx.part(self.f.place), norm=dout, residual=dx)
         dx += self.f.backward(dy, inner, ctx)
         return np.asarray(dx)
 

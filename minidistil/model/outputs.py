@@ -15,7 +15,7 @@ class ModelOutput(dict[str, Any]):
 
     Arrays have the rectangular form: [B, L, ...] for tokens (zeros where there is no token), [B, ...] for
     sequences. `hidden_states` is a tuple of L + 1 arrays [B, L, H], the embeddings first; `attentions` a
-    tuple of arrays [B, A, L, L], one a layer.
+    tuple of arrays [B, A, L, L], one a layer; `taps` a dict of arrays by the names of docs/taps.md.
     """
 
     def __getattr__(self, name: str) -> Any:

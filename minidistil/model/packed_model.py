@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,12 @@ from minidistil.arguments import check_integer, check_names
 from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
-from minidistil.errors import ConfigError, UsageError
+from minidistil.errors import UsageError
 from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
 from minidistil.model.context import Cache, Context
-from minidistil.model.encoder import Encoder
-from minidistil.model.heads import Head, Losses
-from minidistil.model.modules import unique
+from minidistil.model.heads import Losses
+from minidistil.model.structure import Structure
+from minidistil.model.taps import GRADIENT, Patterns, Taps, selected
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
 from minidistil.parameters import Parameters, ParameterSpec
@@ -38,7 +38,7 @@ def get_backend(name: str) -> ModuleType:
     return backend
 
 
-class PackedModel:
+class PackedModel(Structure):
     """A model that computes on a `Batch`, forwards and backwards.
 
     Parameters
@@ -58,15 +58,6 @@ class PackedModel:
         Parameters that training leaves alone; see `freeze`.
     """
 
-    # Of a family: its config, its prefix of names, what papers call it, what stands before a layer's number.
-    config_class: ClassVar[type[ModelConfig]]
-    base: ClassVar[str]
-    title: ClassVar[str]
-    layer_prefix: ClassVar[str]
-    build_encoder: Callable[[Any, str], Encoder]
-    build_heads: ClassVar[tuple[Callable[[Any, str], Head], ...]]
-    at: ClassVar[str | None] = None  # what the names of the encoder begin with, `base` and a dot by default
-
     def __init__(
         self,
         config: ModelConfig,
@@ -85,19 +76,6 @@ class PackedModel:
         self.backend = get_backend(backend)
         self.params = Parameters(self.specs(config), self.precision.stored, allocate=allocate)
         self.frozen: set[str] = set()
-
-    @property
-    def config(self) -> ModelConfig:
-        """Sizes, rates and names of labels. Another may be set, such as one with other names."""
-        return self._config
-
-    @config.setter
-    def config(self, config: ModelConfig) -> None:
-        if not isinstance(config, self.config_class):
-            raise ConfigError(
-                f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
-            )
-        self._config, self.encoder, self.heads = config, self.encoder_of(config), self.heads_of(config)
 
     def _initialise(self, names: Collection[str], seed: int) -> None:
         """Initialise some parameters. The values of one do not depend on which others there are."""
@@ -120,28 +98,6 @@ class PackedModel:
         for name in before:
             self.params[name][...] = before[name]
         self._initialise({spec.name for spec in specs}, seed)
-
-    @classmethod
-    def specs(cls, config: ModelConfig) -> list[ParameterSpec]:
-        """Name, shape and role of every parameter, in order."""
-        heads = [spec for head in cls.heads_of(config) for spec in head.specs()]
-        return unique(cls.encoder_of(config).specs() + heads)
-
-    @classmethod
-    def encoder_of(cls, config: ModelConfig) -> Encoder:
-        """The modules below the heads."""
-        return cls.build_encoder(config, cls.base + "." if cls.at is None else cls.at)
-
-    @classmethod
-    def heads_of(cls, config: ModelConfig) -> tuple[Head, ...]:
-        """The modules on top of the encoder."""
-        at = cls.base + "." if cls.at is None else cls.at
-        return tuple(build(config, at) for build in cls.build_heads)
-
-    @classmethod
-    def copies(cls, config: ModelConfig) -> dict[str, str]:
-        """Tensors of a file that are no parameters: {name: the parameter that it equals}."""
-        return {alias: name for head in cls.heads_of(config) for alias, name in head.copies().items()}
 
     def parts(self) -> dict[str, list[ParameterSpec]]:
         """Parameters by part: "embeddings", "layer 0", ..., "head"."""
@@ -174,6 +130,7 @@ class PackedModel:
         logits: bool = True,
         keep_cache: bool = True,
         scores_only: bool = False,
+        taps: Patterns = None,
     ) -> tuple[dict[str, Any], Any]:
         """Run a packed batch.
 
@@ -196,6 +153,11 @@ class PackedModel:
         scores_only : bool
             For inference: give the heads' outputs alone. Where they come from the first token of each
             sequence, the last layer is computed for no other.
+        taps : True, str or iterable of str, optional
+            Also return "taps", a dict of the numbers inside whose names match a shell pattern, such as
+            "layer.0.attention.*"; True for all. In order of computation; [T, ...], or [B, ...] of what comes
+            from a pooler; scores and probabilities are lists of B arrays [A, L, L]. `taps()` has the names,
+            docs/taps.md what they mean.
 
         Returns
         -------
@@ -207,14 +169,15 @@ class PackedModel:
         Raises
         ------
         UsageError, InputError
-            See `check`; a dropout that is none.
+            See `check`; a dropout that is none; a pattern that matches no tap.
         """
         self.check(batch)
         check_dropout(dropout)
-        inside = keep_cache or hidden_states or attentions or qkv
+        found = self._taps(taps)
+        inside = keep_cache or hidden_states or attentions or qkv or found is not None
         ctx = Context(
             batch, self.config, self.backend, self.params, dropout=dropout, logits=logits,
-            needs_backward=keep_cache, qkv=[] if attentions or qkv else None,
+            needs_backward=keep_cache, qkv=[] if attentions or qkv else None, taps=found,
             cls_only=scores_only and dropout is None and not inside and self._reads_cls_only(),
         )  # fmt: skip
         states: list[Array] | None = [] if hidden_states else None
@@ -236,15 +199,24 @@ class PackedModel:
             ]
         if qkv:
             outputs["qkv"] = ctx.qkv
+        if found is not None:
+            outputs["taps"] = found.found
         if not keep_cache:
             return outputs, None
         return outputs, Cache(batch, type(self), self.config, self.params.dtype, caches, head_caches, shapes)
+
+    def _taps(self, patterns: Patterns, prefix: str = "") -> Taps | None:
+        """What a pass collects, if anything."""
+        wanted = None if patterns is None else selected(type(self).__name__, patterns, self.taps(), prefix)
+        return None if wanted is None else Taps(wanted, prefix)
 
     def _reads_cls_only(self) -> bool:
         cls_only = all(head.reads_cls_only for head in self.heads)
         return cls_only and bool(self.heads) and self.config.num_hidden_layers > 0
 
-    def backward(self, douts: Mapping[str, Any], cache: Cache, grads: Parameters) -> None:
+    def backward(
+        self, douts: Mapping[str, Any], cache: Cache, grads: Parameters, *, taps: Patterns = None
+    ) -> dict[str, Any]:
         """Add the gradient of every parameter that is not frozen to `grads`.
 
         Parameters
@@ -255,19 +227,28 @@ class PackedModel:
         cache : from `forward`
         grads : Parameters
             Same layout as `params`.
+        taps : as of `forward`, optional
+            Numbers inside whose gradients are returned too.
+
+        Returns
+        -------
+        dict
+            {"grad.layer.0.attention.q": [T, H], ...}, from the last to the first; empty without `taps`.
 
         Raises
         ------
         UsageError
-            An output that there is not; a cache or gradients of another model.
+            An output that there is not; a cache or gradients of another model; a pattern that matches no tap.
         InputError
             A gradient of another shape than its output.
         """
         check_backward(cache, self, grads)
         douts = checked_douts(douts, cache)
+        found = self._taps(taps, GRADIENT)
         ctx = Context(
-            cache.batch, self.config, self.backend, self.params, grads=grads, dqkv=douts.get("qkv", {})
-        )
+            cache.batch, self.config, self.backend, self.params, grads=grads,
+            dqkv=douts.get("qkv", {}), taps=found,
+        )  # fmt: skip
         dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
         if "last_hidden_state" in douts:
             dx += douts["last_hidden_state"]
@@ -275,9 +256,11 @@ class PackedModel:
             dhead = head.backward(douts, c, ctx)
             if dhead is not None:
                 dx += dhead
-        self.encoder.backward(dx, cache.layers, ctx, douts.get("hidden_states", {}), self._lowest_learning())
+        lowest = self._lowest_learning() if found is None else 0
+        self.encoder.backward(dx, cache.layers, ctx, douts.get("hidden_states", {}), lowest)
         for name in self.frozen:
             grads[name][...] = 0
+        return {} if found is None else found.found
 
     def _lowest_learning(self) -> int:
         """Lowest part of the encoder with a parameter that is not frozen; beyond all if there is none."""

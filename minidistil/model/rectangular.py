@@ -15,6 +15,7 @@ from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.model.packed_model import PackedModel
+from minidistil.model.taps import Patterns, unpack_taps
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 
@@ -42,12 +43,14 @@ class RectangularModel(PackedModel):
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
+        output_taps: Patterns = None,
         **targets: npt.ArrayLike,
     ) -> ModelOutput:
         """Run rectangular input [B, L] in evaluation mode, as in transformers.
 
         Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output. Of choices [B, C, L] the
-        `logits` are [B, C]; states and attention maps have B * C rows.
+        `logits` are [B, C]; states and attention maps have B * C rows. `output_taps`, True or patterns such
+        as "layer.0.*", adds `taps`: numbers inside the layers by name, see `forward`.
 
         Raises
         ------
@@ -56,12 +59,13 @@ class RectangularModel(PackedModel):
         InputError
             Arrays of another shape, dtype or range.
         """
-        targets = self._targets(targets, "output_hidden_states", "output_attentions")
+        targets = self._targets(targets, "output_hidden_states", "output_attentions", "output_taps")
         batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
         counts = self.loss_counts(batch) if batch.targets else {}
         outputs, _ = self.forward(
-            batch, hidden_states=output_hidden_states, attentions=output_attentions, keep_cache=False
-        )
+            batch, hidden_states=output_hidden_states, attentions=output_attentions, taps=output_taps,
+            keep_cache=False,
+        )  # fmt: skip
         result = ModelOutput()
         if batch.targets:
             result["loss"] = sum(
@@ -73,6 +77,8 @@ class RectangularModel(PackedModel):
                 result[name] = tuple(batch.unpack(state) for state in value)
             elif name == "attentions":
                 result[name] = tuple(unpack_attention(layer, batch) for layer in value)
+            elif name == "taps":
+                result[name] = unpack_taps(value, batch, self.sequence_taps())
             else:
                 result[name] = batch.unpack(value) if name in by_token else value
         if batch.cu_choices is not None:

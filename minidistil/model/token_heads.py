@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from minidistil.model.checks import class_target, integer_target, output_of
 from minidistil.model.context import HEAD_SITE, Context
 from minidistil.model.heads import Head, Losses, Outputs, Scales
 from minidistil.model.modules import Linear, Norm
+from minidistil.model.taps import activation_gradient
 from minidistil.parameters import ParameterSpec
 
 
@@ -44,9 +46,14 @@ class TokenHead(Head):
     def specs(self) -> list[ParameterSpec]:
         return self.classifier.specs()
 
+    def taps(self) -> dict[str, str]:
+        return {"classifier.input": "", "classifier.output": self.classifier.name}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         y, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, HEAD_SITE))
         logits, linear = self.classifier.forward(y, ctx)  # [T, H] -> [T, C]
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", input=y, output=logits)
         return {"logits": logits}, (drop, linear)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
@@ -54,6 +61,8 @@ class TokenHead(Head):
             return None
         drop, linear = cache
         dy = self.classifier.backward(douts["logits"], linear, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", output=douts["logits"], input=dy)
         return np.asarray(ctx.ops.dropout_backward(dy, drop))
 
     def counts(self, batch: Batch) -> dict[str, int]:
@@ -101,9 +110,14 @@ class SpanHead(Head):
     def specs(self) -> list[ParameterSpec]:
         return self.outputs.specs()
 
+    def taps(self) -> dict[str, str]:
+        return {"classifier.input": "", "classifier.output": self.outputs.name}
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         y, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, HEAD_SITE))
         logits, linear = self.outputs.forward(y, ctx)  # [T, H] -> [T, 2]
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", input=y, output=logits)
         return {"start_logits": logits[:, 0], "end_logits": logits[:, 1]}, (drop, linear)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
@@ -114,6 +128,8 @@ class SpanHead(Head):
         zero = np.zeros_like(given[0])
         dlogits = np.stack([douts.get("start_logits", zero), douts.get("end_logits", zero)], axis=1)  # [T, 2]
         dy = self.outputs.backward(dlogits, linear, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("classifier", output=dlogits, input=dy)
         return np.asarray(ctx.ops.dropout_backward(dy, drop))
 
     def counts(self, batch: Batch) -> dict[str, int]:
@@ -187,6 +203,11 @@ class MaskedLMHead(Head):
             specs.append(ParameterSpec(weight, (words, width), "weight", key="vocab_size"))
         return specs
 
+    def taps(self) -> dict[str, str]:
+        transform = {"input": "", "output": self.dense.name, "activated": "", "norm": self.norm.name}
+        decoder = {"decoder.output": self.decoder.removesuffix(".weight")}
+        return {f"transform.{name}": module for name, module in transform.items()} | decoder
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
 
@@ -194,24 +215,40 @@ class MaskedLMHead(Head):
         """
         dense = ctx.params.linear(*self.dense.names)
         y, transform = ctx.ops.linear_activation_forward(x, *dense, self.config.hidden_act)  # [T, H]
+        if ctx.taps is not None:
+            ctx.taps.put(
+                "transform", input=x, output=lambda: ctx.ops.linear_forward(x, *dense)[0], activated=y
+            )
         y, norm = self.norm.forward(y, ctx)
+        if ctx.taps is not None:
+            ctx.taps.put("transform", norm=y)
         if not ctx.logits:
-            return {"features": y}, (transform, norm, None)
+            return {"features": y}, (transform, norm, None, x)
         logits, linear = ctx.ops.linear_forward(y, *ctx.params.linear(*self.decoder_names))  # -> [T, V]
-        return {self.output: logits}, (transform, norm, linear)
+        if ctx.taps is not None:
+            ctx.taps.put("decoder", output=logits)
+        return {self.output: logits}, (transform, norm, linear, x)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
-        transform, norm, linear = cache
+        transform, norm, linear, x = cache
         if linear is not None and self.output in douts:
             dy, _, _ = ctx.ops.linear_backward(
                 douts[self.output], linear, *ctx.gradients(*self.decoder_names)
             )
+            if ctx.taps is not None:
+                ctx.taps.put("decoder", output=douts[self.output])
         elif linear is None and "features" in douts:
             dy = douts["features"]
         else:
             return None
+        if ctx.taps is not None:
+            ctx.taps.put("transform", norm=dy)
         dy = self.norm.backward(dy, norm, ctx)
         dx, _, _ = ctx.ops.linear_activation_backward(dy, transform, *ctx.gradients(*self.dense.names))
+        if ctx.taps is not None:
+            dense, act = ctx.params.linear(*self.dense.names), self.config.hidden_act
+            before = partial(activation_gradient, ctx.ops, act, dy, x, dense)
+            ctx.taps.put("transform", activated=dy, output=before, input=dx)
         return np.asarray(dx)
 
     def counts(self, batch: Batch) -> dict[str, int]:

@@ -19,7 +19,13 @@ from minidistil.ops.activations import (
     tanh_forward,
 )
 from minidistil.ops.adamw import adamw_step, global_norm
-from minidistil.ops.attention import attention_backward, attention_forward, attention_probabilities
+from minidistil.ops.attention import (
+    attention_backward,
+    attention_forward,
+    attention_map_gradients,
+    attention_probabilities,
+    attention_scores,
+)
 from minidistil.ops.cls_attention import cls_attention
 from minidistil.ops.dropout import Dropout, Mask, dropout_backward, dropout_forward
 from minidistil.ops.embedding import embedding_backward, embedding_forward
@@ -48,7 +54,9 @@ __all__ = [
     "adamw_step",
     "attention_backward",
     "attention_forward",
+    "attention_map_gradients",
     "attention_probabilities",
+    "attention_scores",
     "cls_attention",
     "dropout_backward",
     "dropout_forward",

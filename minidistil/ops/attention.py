@@ -24,6 +24,24 @@ def merge_heads(heads: Array) -> Array:
     return heads.transpose(1, 0, 2).reshape(heads.shape[1], -1)
 
 
+def attention_scores(qkv: Array, cu_seqlens: IntArray, num_heads: int) -> list[Array]:
+    """Attention scores of every sequence: q k^T / sqrt(D).
+
+    Returns
+    -------
+    list of B arrays [A, L, L]
+    """
+    return [scores_of(qkv[start:stop], num_heads) for start, stop in pairwise(cu_seqlens)]
+
+
+def scores_of(rows: Array, num_heads: int) -> Array:
+    """Scores of one sequence, [L, 3H] -> [A, L, L]."""
+    q, k, _ = (split_heads(x, num_heads) for x in np.split(rows, 3, axis=1))  # each [A, L, D]
+    scores = q @ k.transpose(0, 2, 1)  # [A, L, D] @ [A, D, L] -> [A, L, L]
+    scores *= scores.dtype.type(1 / math.sqrt(q.shape[-1]))
+    return scores
+
+
 def attention_probabilities(qkv: Array, cu_seqlens: IntArray, num_heads: int) -> list[Array]:
     """Attention probabilities of every sequence: softmax(q k^T / sqrt(D)).
 
@@ -31,13 +49,7 @@ def attention_probabilities(qkv: Array, cu_seqlens: IntArray, num_heads: int) ->
     -------
     list of B arrays [A, L, L], rows summing to 1
     """
-    probabilities = []
-    for start, stop in pairwise(cu_seqlens):
-        q, k, _ = (split_heads(x, num_heads) for x in np.split(qkv[start:stop], 3, axis=1))  # each [A, L, D]
-        scores = q @ k.transpose(0, 2, 1)  # [A, L, D] @ [A, D, L] -> [A, L, L]
-        scores *= scores.dtype.type(1 / math.sqrt(q.shape[-1]))
-        probabilities.append(softmax_forward(scores)[0])
-    return probabilities
+    return [softmax_forward(scores_of(qkv[start:stop], num_heads))[0] for start, stop in pairwise(cu_seqlens)]
 
 
 def attention_forward(
@@ -103,6 +115,28 @@ def attention_backward(dout: Array, cache: Cache) -> Array:
         dk = ds.transpose(0, 2, 1) @ q
         dqkv[start:stop] = np.concatenate([merge_heads(x) for x in (dq, dk, dv)], axis=1)
     return dqkv
+
+
+def attention_map_gradients(
+    dout: Array, qkv: Array, cu_seqlens: IntArray, num_heads: int, mask: Mask | None = None
+) -> tuple[list[Array], list[Array]]:
+    """Gradients inside `attention_backward`, of every sequence.
+
+    Returns
+    -------
+    dscores, dprobabilities : lists of B arrays [A, L, L]
+        dS and dP of `attention_backward`: at the scores, and at the probabilities before dropout.
+    """
+    dscores: list[Array] = []
+    dprobabilities: list[Array] = []
+    probabilities = attention_probabilities(qkv, cu_seqlens, num_heads)
+    for (start, stop), p in zip(pairwise(cu_seqlens), probabilities, strict=True):
+        v = split_heads(np.split(qkv[start:stop], 3, axis=1)[2], num_heads)  # [A, L, D]
+        do = split_heads(dout[start:stop], num_heads)
+        dp = (do @ v.transpose(0, 2, 1)) * scaled_keep_mask(mask, start, p)
+        dprobabilities.append(dp)
+        dscores.append(softmax_backward(dp, p))
+    return dscores, dprobabilities
 
 
 def scaled_keep_mask(mask: Mask | None, start: int, p: Array) -> Array | float:
