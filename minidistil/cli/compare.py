@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from minidistil.errors import UsageError
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from minidistil.model.model import Model
-    from minidistil.verify.compare import Comparison, TensorComparison
+    from minidistil.verify.saved import Saved
 
 HELP = "compare two models, backends, dtypes or saved activations, tensor by tensor"
 
@@ -26,15 +23,22 @@ EXAMPLES = """\
   minidistil compare teacher/ --backend-b numpy --dtype-b float64 --text "so bad" "so good"
   minidistil compare teacher/ --save reference.safetensors --text "a warm, funny film"
   minidistil compare teacher/ reference.safetensors --tolerance 1e-4 --json
+  minidistil compare teacher/ layer.0.attention.q=q.npy layer.0.attention.k=k.npy --text "so bad"
 
-A file of another implementation's activations is a safetensors file with any of these tensors:
+Another implementation's numbers are a .safetensors or .npz file, a folder of .npy files that are called as
+their tensors, or NAME=FILE.npy, one after the other. Any of these tensors, in any floating-point type:
   input_ids, attention_mask, token_type_ids    [B, L]; without them, --text makes them
   hidden_states.0 (the embeddings), hidden_states.1, ... last_hidden_state [B, L, H]
+  layer.0.attention.q, ... layer.0.feed_forward.norm, pooler.output: numbers inside, see docs/taps.md
   pooler_output [B, H], logits, start_logits, end_logits, ... as transformers names them
-  loss, grad.<parameter>                       of the loss with these targets:
+  loss, grad.<parameter>, grad.<number inside> of the loss with these targets:
   labels, start_positions, ...                 or, for models without a loss, of
   cotangent.<output>                           sum(output * cotangent)
+attentions.0 of transformers and the names of modules are known too: bert.encoder.layer.0.attention.self.query
+is the output of that product. Queries, keys, values and context are [B, L, H], [B, A, L, D] or [B, L, A, D].
 Padding is left out. Gradients need targets or cotangents in the file: --save shows one that has all."""
+
+MOST = 2**30  # bytes of numbers inside that are taken without being asked for
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,21 @@ class Side:
     dtype: str
     source: str
     model: Model | None
-    saved: Mapping[str, npt.NDArray[Any]]
+    saved: Saved | None
+
+    def named(self, modules: Mapping[str, str], base: str) -> Side:
+        """The same with saved tensors under our names."""
+        return self if self.saved is None else replace(self, saved=self.saved.named(modules, base))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="a model directory, a hub id, or saved activations")
-    parser.add_argument("b", metavar="B", nargs="?", help="likewise (default: A, to compare its backends)")
+    parser.add_argument(
+        "b",
+        metavar="B",
+        nargs="*",
+        help="likewise, or several files of tensors (default: A, to compare its backends)",
+    )
     parser.add_argument("--text", nargs="+", metavar="TEXT", help="what to run; A's tokenizer reads it")
     parser.add_argument(
         "--label", nargs="+", type=int, metavar="N", help="class of each text (default: A's prediction)"
@@ -69,62 +82,128 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=float,
         metavar="X",
-        help=f"largest relative error that passes (default: {single:.0e}; {exact:.0e} if both are float64)",
+        help=f"largest relative error that passes (default: {single:.0e}; {exact:.0e} if both are float64; "
+        "2e-03 and 8e-03 for tensors stored in float16 and bfloat16)",
     )
-    parser.add_argument("--save", metavar="FILE", help="write A's activations to a .safetensors file")
+    parser.add_argument(
+        "--taps",
+        nargs="+",
+        metavar="PATTERN",
+        help="numbers inside the layers, and their gradients, whose names match, such as 'layer.0.*' "
+        "(default: those that a saved side has; of models all but the scores of words, unless they take more "
+        "than 1 GB: a BERT-base has 1.5 MB for each token)",
+    )
+    parser.add_argument("--no-taps", action="store_true", help="no numbers inside the layers")
+    parser.add_argument(
+        "--save", metavar="FILE", help="write A's numbers to a .safetensors file, those inside among them"
+    )
     parser.add_argument("--json", action="store_true", help="print every tensor as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if all tensors agree within the tolerance, 1 if one does not."""
+    from minidistil.cli.compare_output import as_json, as_table
     from minidistil.verify.compare import compare, questions
     from minidistil.weights.safetensors_file import write_safetensors
 
-    if args.tolerance is not None and not args.tolerance >= 0:
-        raise UsageError(f"--tolerance must be a number >= 0, not {args.tolerance}")
-    sides = [open_side(args.a, args.backend_a or args.backend, args.dtype_a or args.dtype)]
-    given = dict(questions(sides[0].saved))
-    if args.b is not None or args.backend_b or args.dtype_b:
-        path = args.a if args.b is None else args.b
-        sides.append(open_side(path, args.backend_b or args.backend, args.dtype_b or args.dtype))
-        given |= questions(sides[1].saved)
+    check_arguments(args)
+    sides = [open_side([args.a], args.backend_a or args.backend, args.dtype_a or args.dtype)]
+    if args.b or args.backend_b or args.dtype_b:
+        sides.append(
+            open_side(args.b or [args.a], args.backend_b or args.backend, args.dtype_b or args.dtype)
+        )
     elif args.save is None:
         raise UsageError("nothing to compare with: give B, or --backend-b or --dtype-b, or --save FILE")
     if args.label is not None and all(side.model is None for side in sides):
         raise UsageError("--label is for models, and these are saved activations")
 
+    modules, base = modules_of(sides)
+    sides = [side.named(modules, base) for side in sides]
+    given: dict[str, Any] = {}
+    for side in sides:
+        given |= questions(side.saved or {})
     given = with_texts(given, args.text, sides)
-    activations = [activate(sides[0], given, args.label)]
+    taps = [taps_of(side, sides, given, args) for side in sides]
+    activations = [activate(sides[0], given, args.label, taps[0])]
     if args.save is not None:
         write_safetensors(args.save, activations[0])
     if len(sides) == 1:
         return 0
     # B answers the questions that A was asked: the same labels, the same cotangents.
     given |= questions(activations[0])
-    activations.append(activate(sides[1], given, None if sides[0].model else args.label))
+    activations.append(activate(sides[1], given, None if sides[0].model else args.label, taps[1]))
     tolerance = args.tolerance
+    tolerances: dict[str, float] = {}
     if tolerance is None:
         tolerance = max(PRECISIONS.get(side.dtype, PRECISIONS["float32"]).tolerance for side in sides)
-    result = compare(*activations, tolerance=tolerance)
-    print(as_json(result, sides) if args.json else as_table(result, sides, activations[0]))
+        for side in sides:
+            for name, limit in side.saved.tolerances().items() if side.saved else ():
+                tolerances[name] = max(limit, tolerances.get(name, tolerance))
+    result = compare(*activations, tolerance=tolerance, tolerances=tolerances, modules=modules)
+    form = as_json if args.json else as_table
+    print(form(result, sides, activations[0] if "input_ids" in activations[0] else given))
     return 0 if result.passed else 1
 
 
-def open_side(source: str, backend: str, dtype: str) -> Side:
-    if source.endswith(".safetensors"):
-        from minidistil.weights.safetensors_file import BFLOAT16, FLOATING, STORED, SafetensorsFile
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse options that make no sense, before anything is read."""
+    if args.tolerance is not None and not args.tolerance >= 0:
+        raise UsageError(f"--tolerance must be a number >= 0, not {args.tolerance}")
+    if args.taps is not None and args.no_taps:
+        raise UsageError("--taps and --no-taps exclude each other")
 
-        file = SafetensorsFile(source)
-        stored = {tensor.dtype for tensor in file.tensors.values()} & FLOATING
-        floats = {"float32" if dtype == BFLOAT16 else STORED[dtype].name for dtype in stored}
-        return Side("saved activations", ", ".join(sorted(floats)), source, None, file)
+
+def open_side(sources: list[str], backend: str, dtype: str) -> Side:
+    from minidistil.verify.saved import is_saved, read_saved
+
+    if len(sources) > 1 or is_saved(sources[0]):
+        saved = read_saved(sources)
+        floats = ", ".join(sorted(set(saved.stored.values())))
+        return Side("saved activations", floats, ", ".join(sources), None, saved)
     from minidistil.model import load_model
 
-    model = load_model(source, backend=backend, dtype=dtype, quiet=True)
+    model = load_model(sources[0], backend=backend, dtype=dtype, quiet=True)
     title = f"{type(model).__name__}, {model.config.num_hidden_layers} layers, {backend}, {dtype}"
     if untrained := model.untrained():
         title += f", without {', '.join(untrained)}, which nobody has trained"
-    return Side(title, dtype, source, model, {})
+    return Side(title, dtype, sources[0], model, None)
+
+
+def modules_of(sides: list[Side]) -> tuple[dict[str, str], str]:
+    """{module: the tap that it writes} of the models, and what their modules' names begin with."""
+    models = [side.model for side in sides if side.model is not None]
+    modules = {module: tap for model in models for tap, module in model.taps().items() if module}
+    return modules, models[0].base if models else ""
+
+
+def taps_of(
+    side: Side, sides: list[Side], given: Mapping[str, npt.NDArray[Any]], args: argparse.Namespace
+) -> list[str] | None:
+    """Taps that a model is asked for."""
+    if side.model is None or args.no_taps:
+        return None
+    if args.taps is not None:
+        return list(args.taps)
+    from minidistil.model.taps import GRADIENT
+    from minidistil.verify.capture import taps_size, usual_taps
+
+    saved = [other.saved for other in sides if other.saved is not None]
+    if saved:
+        asked = {name.removeprefix(GRADIENT) for names in saved for name in names}
+        return [name for name in side.model.taps() if name in asked]
+    rows, columns = given["input_ids"].shape
+    size = max(taps_size(other.model, rows, columns) for other in sides if other.model is not None)
+    if size <= MOST:
+        return usual_taps(side.model)
+    if side is sides[0]:
+        import logging
+
+        logging.getLogger("minidistil").warning(
+            "the numbers inside the layers would take %.1f GB and are left out; --taps 'layer.0.*' takes "
+            "some, --taps '*' all",
+            size / 1e9,
+        )
+    return None
 
 
 def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]) -> dict[str, Any]:
@@ -154,82 +233,12 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
 
 
 def activate(
-    side: Side, given: Mapping[str, npt.NDArray[Any]], label: list[int] | None
+    side: Side, given: Mapping[str, npt.NDArray[Any]], label: list[int] | None, taps: list[str] | None
 ) -> Mapping[str, npt.NDArray[Any]]:
     """Outputs of a side, computed or saved."""
-    from minidistil.verify.compare import capture
+    from minidistil.verify.capture import capture
 
-    return side.saved if side.model is None else capture(side.model, given, label=label)
-
-
-def as_json(result: Comparison, sides: list[Side]) -> str:
-    """The result as one object; null for NaN and infinity, which JSON does not have."""
-
-    def plain(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps(
-        {
-            "a": {"source": sides[0].source, "what": sides[0].title},
-            "b": {"source": sides[1].source, "what": sides[1].title},
-            "tolerance": result.tolerance,
-            "passed": result.passed,
-            "first_divergence": result.first_divergence,
-            "tensors": [{k: plain(v) for k, v in asdict(t).items()} for t in result.tensors],
-            "only_in_a": result.only_in_a,
-            "only_in_b": result.only_in_b,
-            "other_loss": result.other_loss,
-        },
-        indent=1,
-        allow_nan=False,
-    )
-
-
-def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[Any]]) -> str:
-    """A line for each tensor; gradients by part of the model, and one by one at the first divergence."""
-    from minidistil.verify.compare import GRADIENT, part_of, with_nearest
-
-    lines = [f"{name}  {side.source}: {side.title}" for name, side in zip("AB", sides, strict=True)]
-    if "attention_mask" in a:
-        mask = a["attention_mask"] != 0
-        lines.append(f"sequences: {len(mask)}, tokens: {int(mask.sum())}")
-    rows = []
-    for part, group in groupby(result.tensors, key=lambda t: part_of(t.name)):
-        tensors = list(group)
-        worst = max(tensors, key=badness)
-        if len(tensors) > 1:
-            bad = [t for t in tensors if not t.passed]
-            count = f"{len(bad)} of {len(tensors)}, worst" if bad else f"worst of {len(tensors)}:"
-            rows.append((f"gradients, {part}", worst, f"  {count} {worst.name.removeprefix(GRADIENT)}"))
-            tensors = bad if result.first_divergence in [t.name for t in bad] else []
-        rows += [(t.name + " (embeddings)" * (t.name == "hidden_states.0"), t, "") for t in tensors]
-    width = max(len(name) for name, *_ in rows)
-    lines += ["", f"{'tensor':{width}}   max abs  relative      cosine"]
-    for name, t, note in rows:
-        verdict = "" if t.passed else "  FAILED"
-        if t.shapes:
-            verdict += f": shape {list(t.shapes[0])} in A, {list(t.shapes[1])} in B"
-        lines.append(f"{name:{width}}  {t.max_abs:8.1e}  {t.relative:8.1e}  {t.cosine:10.7f}{verdict}{note}")
-    lines.append("")
-    for name, only, others in (
-        ("A", result.only_in_a, result.only_in_b),
-        ("B", result.only_in_b, result.only_in_a),
-    ):
-        if only:
-            lines.append(f"only in {name}, {len(only)}: {with_nearest(only, others)}")
-    if result.other_loss:
-        lines.append("loss and gradients are left out: the two sides had different targets")
-    failed = sum(not t.passed for t in result.tensors)
-    if result.passed:
-        lines.append(f"all {len(result.tensors)} tensors agree within {result.tolerance:.0e}")
-    else:
-        lines.append(
-            f"{failed} of {len(result.tensors)} tensors differ by more than {result.tolerance:.0e}; "
-            f"the first divergence is {result.first_divergence}"
-        )
-    return "\n".join(lines)
-
-
-def badness(t: TensorComparison) -> float:
-    """Sort key of the worst tensor: NaN is worse than any number."""
-    return math.inf if math.isnan(t.relative) else t.relative
+    if side.model is None:
+        assert side.saved is not None
+        return side.saved
+    return capture(side.model, given, label=label, taps=taps)
