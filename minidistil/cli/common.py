@@ -139,3 +139,14 @@ def carry_out(args: argparse.Namespace, job: Any, table: Callable[[Mapping[str, 
     report = job.run()
     print(json.dumps(report) if args.json else table(report))
     return 0
+
+
+def weight_of_term(term: str) -> tuple[str, float]:
+    """Name and weight of `--term NAME=WEIGHT`; the weight is 1 if it is not given."""
+    from minidistil.errors import UsageError
+
+    name, equals, weight = term.partition("=")
+    try:
+        return name, float(weight) if equals else 1.0
+    except ValueError:
+        raise UsageError(f"--term {term}: expected NAME=WEIGHT, a number") from None

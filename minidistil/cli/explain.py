@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from minidistil.batch import Batch
+    from minidistil.cli.common import weight_of_term
     from minidistil.distill.explain import explain, mask_some, table
     from minidistil.distill.terms import TERMS
     from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
@@ -63,19 +64,9 @@ def run(args: argparse.Namespace) -> int:
         batch = batch.with_targets(labels=np.array(args.label))
     weights = {"soft": 5.0, "hard": 2.0, "cosine": 1.0} if words else {"soft": 1.0, "cosine": 1.0}
     if args.term:
-        weights = dict(_weight(term) for term in args.term)
+        weights = dict(map(weight_of_term, args.term))
     if any(name in TERMS and TERMS[name].of_scores for name in weights):  # the objective asks the teacher
         student.check_trained()
     terms = explain(student, teacher, batch, weights, temperature=args.temperature)
     print(json.dumps([asdict(term) for term in terms]) if args.json else table(terms))
     return 0
-
-
-def _weight(term: str) -> tuple[str, float]:
-    from minidistil.errors import UsageError
-
-    name, equals, weight = term.partition("=")
-    try:
-        return name, float(weight) if equals else 1.0
-    except ValueError:
-        raise UsageError(f"--term {term}: expected NAME=WEIGHT, a number") from None

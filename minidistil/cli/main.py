@@ -23,6 +23,7 @@ from minidistil.cli import (
     embed,
     evaluate,
     explain,
+    explore,
     fetch,
     finetune,
     gradcheck,
@@ -44,8 +45,8 @@ from minidistil.streams import WarnOnce
 VERBS: dict[str, ModuleType] = {  # in the order of the help
     module.__name__.rpartition(".")[2].replace("_", "-"): module
     for module in (
-        demo, distill, finetune, evaluate, pretrain, explain, report, predict, embed, search, cluster,
-        mine_bitext, align_words, inspect, plan, compare, gradcheck, fetch, warmup,
+        demo, distill, finetune, evaluate, pretrain, explain, explore, report, predict, embed, search,
+        cluster, mine_bitext, align_words, inspect, plan, compare, gradcheck, fetch, warmup,
     )
 }  # fmt: skip
 RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before
@@ -103,7 +104,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     argparse itself takes those that follow an option for unknown arguments if there were none before it.
     """
     parser = build_parser()
-    args, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(predict.spelt_out(argv) if argv[:1] == ["predict"] else argv)
     if not hasattr(args, "texts"):
         unknown = rest
     else:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from minidistil.cli.predict_options import OPTIONS, SETUP
 from minidistil.cli.predict_options import add_arguments as add_arguments
+from minidistil.cli.predict_options import spelt_out as spelt_out
 from minidistil.errors import DataError, InputError, MinidistilError, UsageError
 from minidistil.streams import is_terminal, say
 
 if TYPE_CHECKING:
+    from minidistil.report.attention import AttentionMaps
     from minidistil.tasks.base import PredictingTask, Predictor
     from minidistil.tasks.inputs import Input
 
@@ -30,6 +32,7 @@ EXAMPLES = """\
   minidistil predict ENCODER --task faq --entries faq.jsonl "how do I return it?"
   minidistil predict ENCODER --task intents --entries intents.jsonl --threshold 0.5 "where is my parcel?"
   minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
+  minidistil predict runs/demo/student "a warm film" --html film.html --attention all
   minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
 
 What is done follows from the model's head, or from --task. An entity comes with its type, its score and its
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     predictor = _predictor(args)
     task, options = predictor.task, _options(args, predictor)
     args.learnt_columns = TrainingRecord.of(predictor.model.config).columns or {}
-    results: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
+    results: list[tuple[dict[str, Any], dict[str, Any] | AttentionMaps | None]] = []
     blank = False  # before the next document
 
     def answer(some: Sequence[Input]) -> None:
@@ -90,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
             say(f"minidistil predict: {located}")  # the next line may be better
     if page is not None:
         title = f"{Path(args.model).resolve().name}: predictions of minidistil"
-        html = page.render(title=title, task=task.template, results=results)
+        interactive = args.attention is not None and None in args.attention
+        html = page.render(title=title, task=task.template, results=results, interactive=interactive)
         with atomic_write(args.html) as temporary:
             temporary.write_text(html, encoding="utf-8")
     return 0
@@ -104,6 +108,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--text-column, --pair-column, --format and --no-header say how --data is read")
     if args.pair is not None and args.pair_column is not None:
         raise UsageError("the second text is --pair or in --pair-column, not both")
+    if args.attention is not None and (args.attention.count(None) == 1):
+        raise UsageError("--attention takes a layer and a head, or all")
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
     for name in ("attention", "templates"):
@@ -253,15 +259,17 @@ def _on_its_line(error: MinidistilError, some: Sequence[Input], file: str | None
 
 def _attention(
     args: argparse.Namespace, predictor: Predictor, facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Attention map of one text, for a page."""
-    from minidistil.report.attention import attention_map
+) -> dict[str, Any] | AttentionMaps | None:
+    """Attention of one head, or of all, within one text, for a page."""
+    from minidistil.report.attention import attention_map, attention_maps
 
     if args.attention is None:
         return None
-    layer, head = args.attention
     if "question" in facts:
         first, second = facts["question"], facts["context"]
     else:
         first, second = facts.get("text", facts.get("context")), facts.get("pair")
+    layer, head = args.attention
+    if layer is None:
+        return attention_maps(predictor.model, predictor.tokenizer, first, second)
     return attention_map(predictor.model, predictor.tokenizer, first, second, layer=layer, head=head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 # Options of answering, and of making a predictor: those that only some tasks take.
@@ -13,6 +14,7 @@ OPTIONS = (
 )
 SETUP = ("entries", "vectors", "answers", "prompt", "max_length", "scheme")
 
+ALL = "all"  # layers and heads
 COUNT: dict[str, Any] = {"type": int, "metavar": "N"}
 NUMBER: dict[str, Any] = {"type": float, "metavar": "X"}
 FLAG: dict[str, Any] = {"action": "store_const", "const": True}  # None where it is not given
@@ -66,6 +68,24 @@ OF_TASKS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
 }  # fmt: skip
 
 
+def layer_or_head(text: str) -> int | None:
+    """Number of a layer or a head; None for all of them."""
+    if text == ALL:
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a layer and a head are two numbers from 0, or {ALL}, not {text!r}")
+    return int(text)
+
+
+def spelt_out(argv: Sequence[str]) -> list[str]:
+    """Arguments with `--attention all` as two values: argparse wants as many as a layer and a head are."""
+    end = argv.index("--") if "--" in argv else len(argv)  # behind it everything is a text
+    found: list[str] = []
+    for before, word in zip(["", *argv], argv[:end], strict=False):
+        found += [ALL, ALL] if (before, word) == ("--attention", ALL) else [word]
+    return [*found, *argv[end:]]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `minidistil predict`."""
     parser.add_argument("model", help="a model directory or hub id")
@@ -79,9 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attention",
         nargs=2,
-        type=int,
+        type=layer_or_head,
         metavar=("LAYER", "HEAD"),
-        help="with --html: what this head looks at in each text; counted from 0",
+        help="with --html: what this head looks at in each text, counted from 0; or `all`, for every head",
     )
     parser.add_argument(
         "--max-length",

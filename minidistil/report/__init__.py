@@ -1,1 +1,1 @@
-"""Pages: a run, or predictions, as one HTML file that needs neither a network nor a script."""
+"""Pages: a run, predictions, or the inside of a model, as one HTML file that needs no network."""

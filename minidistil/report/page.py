@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from minidistil.errors import DataError, UsageError
 from minidistil.report.chart import line_layout
+from minidistil.report.maps import csp_hash
 from minidistil.report.marks import pieces
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -23,7 +24,7 @@ class Page:
     Parameters
     ----------
     template : str
-        "run.html" or "predictions.html".
+        "run.html", "predictions.html" or "explore.html".
     folder : str or Path, optional
         Templates of the user. A file there goes before the file of the same name in `TEMPLATES`.
 
@@ -78,5 +79,5 @@ def environment(folder: Path | None = None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"line_layout": line_layout, "pieces": pieces, "zip": zip}
+    made.globals |= {"csp_hash": csp_hash, "line_layout": line_layout, "pieces": pieces, "zip": zip}
     return made

@@ -1,19 +1,14 @@
 """Pages in Chromium: a phone's width, no network, nothing that runs, print, colours of the style sheet."""
 
-import http.server
-import json
 import re
-import shutil
-import subprocess
-import threading
 
 import pytest
+from browser_tools import BROWSER, browse, look, served
 
 from minidistil.report.page import Page
 from minidistil.report.run import RunRecord, Stage
 from minidistil.report.run_page import run_page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:
     pytest.skip("there is no Chromium here", allow_module_level=True)
 
@@ -91,48 +86,13 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(place):
     """Its address, and the paths that were asked for."""
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(place))
-
-        def log_message(self, form, *arguments):
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-
-
-def browse(tmp_path, *arguments):
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ]
-    return subprocess.run(
-        [BROWSER, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-
-
-def look(address, page, tmp_path):
-    """Observations of the harness on a page."""
-    text = browse(tmp_path, "--virtual-time-budget=5000", "--dump-dom", f"{address}/harness.html?{page}")
-    seen = re.search("SEEN(.*)END", text, re.DOTALL)[1]
-    return json.loads(seen.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    with served(place) as found:
+        yield found
 
 
 def test_on_a_phone(site, tmp_path):
     address, asked = site
-    seen = look(address, "report.html", tmp_path)
+    seen, _ = look(address, "report.html", tmp_path)
     assert seen["title"] == "a<b>&c: a run of minidistil"
     assert seen["scroll"] <= PHONE
     assert seen["wide"] == []
@@ -150,9 +110,9 @@ def test_on_a_phone(site, tmp_path):
 
 
 def test_predictions_on_a_phone(site, tmp_path):
-    seen = look(site[0], "tags.html", tmp_path)
+    seen, _ = look(site[0], "tags.html", tmp_path)
     assert seen["marks"] == ["rgba(213, 94, 0, 0.3)", "rgba(0, 114, 178, 0.3)"], "a type, a colour"
-    seen = look(site[0], "labels.html", tmp_path)
+    seen, _ = look(site[0], "labels.html", tmp_path)
     assert seen["scroll"] <= PHONE
     assert seen["wide"] == []
     assert seen["scripts"] == seen["images"] == 0
