@@ -124,14 +124,15 @@ def run(args: argparse.Namespace) -> int:
         given |= questions(side.saved or {})
     given = with_texts(given, args.text, sides)
     taps = [taps_of(side, sides, given, args) for side in sides]
-    activations = [activate(sides[0], given, args.label, taps[0])]
+    keep = None if args.taps is not None else saved_names(sides)
+    activations = [activate(sides[0], given, args.label, taps[0], keep)]
     if args.save is not None:
         write_safetensors(args.save, activations[0])
     if len(sides) == 1:
         return 0
     # B answers the questions that A was asked: the same labels, the same cotangents.
     given |= questions(activations[0])
-    activations.append(activate(sides[1], given, None if sides[0].model else args.label, taps[1]))
+    activations.append(activate(sides[1], given, None if sides[0].model else args.label, taps[1], keep))
     tolerance = args.tolerance
     tolerances: dict[str, float] = {}
     if tolerance is None:
@@ -187,10 +188,8 @@ def taps_of(
     from minidistil.model.taps import GRADIENT
     from minidistil.verify.capture import taps_size, usual_taps
 
-    saved = [other.saved for other in sides if other.saved is not None]
-    if saved:
-        asked = {name.removeprefix(GRADIENT) for names in saved for name in names}
-        return [name for name in side.model.taps() if name in asked]
+    if (saved := saved_names(sides)) is not None:
+        return [name for name in side.model.taps() if name in saved or GRADIENT + name in saved]
     rows, columns = given["input_ids"].shape
     size = max(taps_size(other.model, rows, columns) for other in sides if other.model is not None)
     if size <= MOST:
@@ -204,6 +203,12 @@ def taps_of(
             size / 1e9,
         )
     return None
+
+
+def saved_names(sides: list[Side]) -> set[str] | None:
+    """Names of all saved tensors; None where both sides are models."""
+    saved = [side.saved for side in sides if side.saved is not None]
+    return {name for names in saved for name in names} if saved else None
 
 
 def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]) -> dict[str, Any]:
@@ -233,12 +238,18 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
 
 
 def activate(
-    side: Side, given: Mapping[str, npt.NDArray[Any]], label: list[int] | None, taps: list[str] | None
+    side: Side,
+    given: Mapping[str, npt.NDArray[Any]],
+    label: list[int] | None,
+    taps: list[str] | None,
+    keep: set[str] | None,
 ) -> Mapping[str, npt.NDArray[Any]]:
-    """Outputs of a side, computed or saved."""
+    """Outputs of a side, computed or saved; of taps and gradients there those to `keep`, if that is given."""
     from minidistil.verify.capture import capture
+    from minidistil.verify.operations import tap_of
 
     if side.model is None:
         assert side.saved is not None
         return side.saved
-    return capture(side.model, given, label=label, taps=taps)
+    found = capture(side.model, given, label=label, taps=taps)
+    return found if keep is None else {k: v for k, v in found.items() if k in keep or tap_of(k) is None}

@@ -159,10 +159,9 @@ def reasons(result: Comparison, sides: list[Side], given: Given) -> list[str]:
     agree, unknown = result.inputs()
     if words := says(first.name):
         lines.append(f"that is {words}")
+    by_way = f"; between them, not compared: {', '.join(unknown)}" if unknown else ""
     if agree:
-        lines.append(f"computed from {' and '.join(agree)}, which agree{'s' * (len(agree) == 1)}")
-    if unknown:
-        lines.append(f"computed from {' and '.join(unknown)}, not compared")
+        lines.append(f"computed from {' and '.join(agree)}, which agree{'s' * (len(agree) == 1)}{by_way}")
     if (state := state_of(first.name)) and not any(says(t.name) for t in result.tensors):
         lines.append(
             f"to find the operation, give numbers inside layer {state - 1}, such as "
@@ -175,16 +174,14 @@ def reasons(result: Comparison, sides: list[Side], given: Given) -> list[str]:
 
 
 def numbers(largest: Largest) -> list[str]:
-    """Numbers of both sides as three lines."""
+    """Numbers of both sides as three lines, the column of the largest difference marked."""
     columns = range(largest.first, largest.first + len(largest.a))
     marks = [f"{i}{'*' if i == largest.index[-1] else ' '}" if largest.index else "" for i in columns]
-    return [
-        "   " + "".join(f"{mark:>13}" for mark in marks),
-        *(
-            f"{name}  " + "".join(f"{number:12.5g} " for number in row)
-            for name, row in (("A", largest.a), ("B", largest.b))
-        ),
+    rows = [
+        ("", marks),
+        *((name, [f"{x:.5g} " for x in row]) for name, row in zip("AB", (largest.a, largest.b), strict=True)),
     ]
+    return [f"{name:3}{''.join(f'{cell:>13}' for cell in row)}".rstrip() for name, row in rows]
 
 
 def place(name: str, largest: Largest, tokens: list[list[str]]) -> str:

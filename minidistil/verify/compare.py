@@ -117,13 +117,21 @@ class Comparison:
     def inputs(self) -> tuple[list[str], list[str]]:
         """Inputs of the first divergence: those that agree, and those that were not compared.
 
-        Those of a gradient are gradients. A tensor that is no tap has none.
+        In place of one that was not compared its own inputs are looked at. Those of a gradient are gradients.
+        A tensor that is no tap has none.
         """
-        if self.first is None:
-            return [], []
-        names = inputs_of(self.first.name, self.modules)
-        compared = {t.name for t in self.tensors if t.passed}
-        return [name for name in names if name in compared], [n for n in names if n not in compared]
+        compared = {t.name for t in self.tensors}
+        agree: dict[str, None] = {}
+        between: dict[str, None] = {}
+        ahead = [] if self.first is None else inputs_of(self.first.name, self.modules)
+        while ahead:
+            name = ahead.pop(0)
+            if name in compared:
+                agree[name] = None
+            elif name not in between:
+                between[name] = None
+                ahead += inputs_of(name, self.modules)
+        return list(agree), list(between)
 
 
 def compare(

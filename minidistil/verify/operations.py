@@ -148,7 +148,7 @@ def part_of(name: str) -> str:
         return f"{INSIDE_GRADIENTS if tap.gradient else INSIDE}{part}"
     if not name.startswith(GRADIENT):
         return name
-    if match := re.search(r"\.layer\.(\d+)\.", name):
+    if match := re.search(r"\.layer\.(\d{1,6})\.", name):
         return f"layer {match[1]}"
     return "embeddings" if ".embeddings." in name else "head"
 

@@ -101,7 +101,10 @@ def test_what_one_side_lacks_is_no_input_that_agrees():
     wrong = PlainBert(model, BATCH, fault="no scale").rectangular()
     del wrong["layer.0.attention.k"]
     result = compare(capture(model, GIVEN, taps=True), wrong, tolerance=1e-9)
-    assert result.inputs() == (["layer.0.attention.q"], ["layer.0.attention.k"])
+    assert result.inputs() == (
+        ["layer.0.attention.q", "layer.0.attention.input"],
+        ["layer.0.attention.k"],
+    )
 
 
 @pytest.mark.parametrize("shape", ["BALD", "BLAD", "F"])
