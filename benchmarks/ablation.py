@@ -15,12 +15,12 @@ import statistics
 from pathlib import Path
 
 from minidistil.files import atomic_write
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split, other_texts
 from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.memory import keep_freed_memory
 from minidistil.settings import load_recipe
+from minidistil.weights.assets import fetch_minilm
 
 TEACHER = ["train.epochs=3", "train.lr=2e-4", "train.save_every=100", "data.held_out=0.03"]
 # In so little text most words are rare, so that smoothing would ask for hardly anything else.

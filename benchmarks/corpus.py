@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from minidistil.batch import Batch
 from minidistil.distill import DistillationTrainer, init_student
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.memory import keep_freed_memory, peak_memory
 from minidistil.model import BertForMaskedLM
 from minidistil.text.corpus.chunks import chunk
@@ -29,6 +28,7 @@ from minidistil.text.corpus.writer import encode_corpus
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
+from minidistil.weights.assets import fetch_minilm
 
 ROUNDS, MEGABYTES, STEPS = 7, 20, 20
 BATCH = {"batch_size": 16, "max_length": 128}

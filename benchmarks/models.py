@@ -28,13 +28,13 @@ from minidistil import (
 from minidistil.distill.student import init_student
 from minidistil.errors import MinidistilError
 from minidistil.files import atomic_write, write_json
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.question_answering.task import QuestionAnsweringTask
 from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
+from minidistil.weights.assets import fetch_minilm
 
 COUNT = 512
 LABELLED = 872  # sentences in SST-2's dev set

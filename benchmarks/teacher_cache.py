@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from minidistil.distill import Distillation, TeacherCache, init_student
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split
 from minidistil.memory import keep_freed_memory
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification
@@ -29,6 +28,7 @@ from minidistil.text.corpus.writer import encode_corpus
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.weights.assets import fetch_minilm
 
 SENTENCES, BATCH = 2000, 32
 KEPT: dict[str, dict[str, Any]] = {

@@ -38,7 +38,7 @@ def example(sentence: str, **names: str) -> dict:
     return {"text": text, "entities": entities}
 
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 with tempfile.TemporaryDirectory() as place:
     rows = [
         example(s, p=p, q=PEOPLE[i - 1], at=at)

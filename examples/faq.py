@@ -11,7 +11,7 @@ from pathlib import Path
 from minidistil import pipeline
 from minidistil.embeddings import write_vectors
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 entries = Path(__file__).with_name("faq.jsonl")
 
 kept = Path(tempfile.mkdtemp()) / "faq.npy"

@@ -11,7 +11,7 @@ from minidistil.jobs.glue import Glue, glue_table
 from minidistil.settings import load_recipe
 
 folder = sys.argv[1]
-encoder = sys.argv[2] if len(sys.argv) > 2 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[2] if len(sys.argv) > 2 else "minilm"
 steps = sys.argv[3] if len(sys.argv) > 3 else "20"
 recipe = load_recipe(
     FineTuningRecipe,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minidistil import pipeline
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 texts = sys.argv[2:] or ["is my parcel here soon?", "I'd rather have my euros back", "what is love?"]
 
 predict = pipeline("intents", encoder, entries=Path(__file__).with_name("intents.jsonl"))

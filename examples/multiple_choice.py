@@ -2,7 +2,7 @@
 
     python examples/multiple_choice.py [ENCODER]
 
-ENCODER is a directory or hub id, by default sentence-transformers/all-MiniLM-L6-v2.
+ENCODER is a directory or hub id, by default minilm, which is fetched.
 """
 
 import json
@@ -22,7 +22,7 @@ ANSWERS = {
 }
 EVENTS = ["did they meet", "was it built", "did he fall asleep", "was the letter written", "did the dog bark"]
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 with tempfile.TemporaryDirectory() as place:
     train = Path(place) / "train.jsonl"
     with open(train, "w", encoding="utf-8") as file:

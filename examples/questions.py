@@ -35,7 +35,7 @@ def paragraph(number: int) -> dict:
     return {"context": context, "qas": questions}
 
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 with tempfile.TemporaryDirectory() as place:
     file = Path(place) / "train.json"
     file.write_text(

@@ -17,9 +17,7 @@ PAIRS = [
     ("He bought a red car.", "The car has four doors.", 1.3),
 ]
 
-encoder = SentenceEncoder.from_pretrained(
-    sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
-)
+encoder = SentenceEncoder.from_pretrained(sys.argv[1] if len(sys.argv) > 1 else "minilm")
 first, second, scores = zip(*PAIRS, strict=True)
 cosines = (encoder.encode(first) * encoder.encode(second)).sum(1)  # of vectors of length 1
 for a, b, score, cosine in sorted(zip(first, second, scores, cosines, strict=True), key=lambda row: -row[3]):

@@ -30,7 +30,7 @@ archipelago, has arrived at almost exactly the same general conclusions that I h
 species.
 """
 
-encoder = sys.argv[1] if len(sys.argv) > 1 else "sentence-transformers/all-MiniLM-L6-v2"
+encoder = sys.argv[1] if len(sys.argv) > 1 else "minilm"
 document = Path(sys.argv[2]).read_text(encoding="utf-8") if len(sys.argv) > 2 else DARWIN
 
 summarise = pipeline("summarization", encoder)

@@ -32,7 +32,7 @@ CACHE = pytest.StashKey[Path]()
 
 
 def pytest_configure(config):
-    from minidistil.jobs.demo.assets import cache_dir
+    from minidistil.weights.assets import cache_dir
 
     world, patch = Path(tempfile.mkdtemp(prefix="minidistil-tests-")), pytest.MonkeyPatch()
     config.stash[WORLD], config.stash[CACHE] = (world, patch), cache_dir()

@@ -8,6 +8,11 @@ HELP = "fetch the pretrained encoder and the rated sentences that the demo uses"
 EXAMPLES = """\
   minidistil fetch
   MINIDISTIL_CACHE=/data/cache minidistil fetch --json
+
+It prints a name and a directory. Every verb takes the name of an encoder for its directory, and fetches it
+if need be:
+
+  minidistil embed minilm sentences.txt --out vectors.npy
 """
 
 
@@ -18,8 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from minidistil.jobs.demo.assets import fetch_minilm, fetch_reviews
+    from minidistil.jobs.demo.assets import fetch_reviews
+    from minidistil.weights.assets import ENCODERS, fetch_encoder
 
-    places = {"encoder": str(fetch_minilm()), "reviews": str(fetch_reviews())}
-    print(json.dumps(places) if args.json else "\n".join(f"{name}\t{path}" for name, path in places.items()))
+    encoders = {name: str(fetch_encoder(name)) for name in ENCODERS}
+    reviews = str(fetch_reviews())
+    if args.json:
+        print(json.dumps({"encoder": encoders["minilm"], "reviews": reviews, "encoders": encoders}))
+    else:
+        for name, path in {**encoders, "reviews": reviews}.items():
+            print(f"{name}\t{path}")
     return 0

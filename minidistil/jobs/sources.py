@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.errors import DataError
 from minidistil.files import read_text
-from minidistil.jobs.demo.assets import MINILM
 from minidistil.model.families import load_config
+from minidistil.weights.assets import MINILM
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.hub import resolve
 from minidistil.weights.safetensors_file import STORED
@@ -30,7 +30,7 @@ def json_hash(value: Any) -> str:
 
 def examples_hash(examples: Any) -> str:
     """SHA-256 of examples, wherever their file is and whatever it calls its columns."""
-    about = ("path", "columns", "ids")
+    about = ("path", "columns", "ids", "rows")
     return json_hash({k: v for k, v in asdict(examples).items() if k not in about})
 
 
@@ -78,18 +78,19 @@ class Origin(NamedTuple):
 
 
 def origin(source: str) -> Origin:
-    """Facts on the card of a model, a directory or hub id."""
+    """Facts on the card of a model: a directory, the name of an encoder, or a hub id."""
+    found = resolve(source)
     try:
-        card = read_text(resolve(source) / "README.md", DataError)
+        card = read_text(found / "README.md", DataError)
     except DataError:
         card = ""
     front = card.split("\n---", 1)[0] if card.startswith("---") else ""
     named, base = _front(front, "license"), _front(front, "base_model")
+    if found.resolve().name == MINILM.directory:
+        return Origin(MINILM.name, f"sentence-transformers/{MINILM.name}", named)
     if not Path(source).exists():
         return Origin(source.rpartition("/")[2], source, named)
     path = Path(source).resolve()
-    if path.name == MINILM.directory:
-        return Origin(MINILM.name, f"sentence-transformers/{MINILM.name}", named)
     return Origin(path.parent.name if path.name == "model" else path.name, base, named)
 
 

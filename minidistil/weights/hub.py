@@ -1,7 +1,8 @@
-"""Location of a model: a directory, or a repository of the Hugging Face hub, fetched and cached."""
+"""Location of a model: a directory, an encoder by its name, or a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,10 @@ from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, StorageError, UsageError, WeightsError
 from minidistil.files import storage_error
 from minidistil.modules_json import encoder_directory
+from minidistil.weights.assets import ENCODERS, fetch_encoder
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
+
+log = logging.getLogger("minidistil")
 
 # `name` or `org/name`, the characters the hub allows.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -40,12 +44,13 @@ ALLOW_PATTERNS = (
 
 
 def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
-    """The local directory of a model, fetched first if it is on the hub.
+    """The local directory of a model, fetched first if it is not there.
 
     Parameters
     ----------
     path_or_id : str or Path
-        A directory, which comes first, or a hub id such as "google-bert/bert-base-uncased".
+        A directory, which comes first; "minilm", or another name in `minidistil.weights.assets.ENCODERS`; or
+        a hub id such as "google-bert/bert-base-uncased".
     revision : str, optional
         Branch, tag or commit of a hub repository.
 
@@ -56,11 +61,12 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     Raises
     ------
     MissingAssetError
-        The hub cannot be reached, or does not let us in, and the model is not in the cache.
+        The model is not in the cache, and the hub, or the package index of a name, cannot be reached or does
+        not let us in.
     WeightsError
         There is no such directory and no such repository, or it holds no safetensors.
     UsageError
-        A revision of a local directory was asked for, or the path is empty.
+        A revision of a local directory or of a name was asked for, or the path is empty.
     StorageError
         The cache cannot be written.
 
@@ -77,9 +83,15 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     if os.path.isdir(path):  # these, unlike the methods of Path, never raise
         if revision is not None:
             raise UsageError(f"{path} is a directory here, which has no revision {revision!r}")
+        if name in ENCODERS:
+            log.warning("%s is the directory here, and not the encoder of that name", os.path.abspath(path))
         return path
     if os.path.exists(path):
         raise WeightsError(f"{path} is a file; give the directory that holds config.json and {SINGLE}")
+    if name in ENCODERS:
+        if revision is not None:
+            raise UsageError(f"{name} is a name of minidistil's own, which has no revision {revision!r}")
+        return fetch_encoder(name)
     if not _HUB_ID.fullmatch(name):
         raise WeightsError(
             f"{name} does not exist; a directory or a hub id (name or organisation/name) was expected"

@@ -15,11 +15,10 @@ from minidistil import files
 from minidistil.cli import streams
 from minidistil.cli.main import main
 from minidistil.errors import DataError, MissingAssetError, StorageError
-from minidistil.jobs.demo import assets
 from minidistil.progress import Progress
 from minidistil.streams import is_terminal, say
 from minidistil.text.sources import STDIN, lines_of
-from minidistil.weights import hub
+from minidistil.weights import assets, hub
 
 
 @pytest.fixture(scope="module")

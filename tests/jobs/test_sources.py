@@ -3,8 +3,8 @@
 import pytest
 
 from minidistil.jobs import sources
-from minidistil.jobs.demo.assets import MINILM
 from minidistil.jobs.sources import origin
+from minidistil.weights.assets import MINILM
 
 
 @pytest.mark.parametrize(

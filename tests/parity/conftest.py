@@ -91,7 +91,7 @@ def report(request):
 @pytest.fixture(scope="session")
 def minilm(user_cache):
     """The directory of the real encoder, in the user's cache: it is fetched once."""
-    from minidistil.jobs.demo.assets import fetch_minilm
+    from minidistil.weights.assets import fetch_minilm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINIDISTIL_CACHE", str(user_cache))

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from minidistil.errors import MissingAssetError, StorageError
-from minidistil.jobs.demo import assets, download
-from minidistil.jobs.demo.assets import Asset
-from minidistil.jobs.demo.download import Archive
+from minidistil.jobs.demo.assets import REVIEWS
+from minidistil.weights import assets, download
+from minidistil.weights.assets import Asset
+from minidistil.weights.download import Archive
 
 LISTING = (Path(__file__).parent / "pip_listing.txt").read_text(encoding="utf-8")
 
@@ -288,7 +289,7 @@ def test_cache_dir(monkeypatch, tmp_path):
 
 
 def test_the_pins():
-    for asset in (assets.MINILM, assets.REVIEWS):
+    for asset in (assets.MINILM, REVIEWS):
         assert len(bytes.fromhex(asset.archive.sha256)) == 32
         assert asset.archive.version in asset.archive.name
         # at most one folder, and none above
