@@ -14,19 +14,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from minidistil.errors import ConfigError
 from minidistil.files import read_text
 
 T = TypeVar("T")
 NOTHING = "none"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 RECIPES = resources.files("minidistil").joinpath("jobs", "recipes")
 NOT_TOML = (ValueError, RecursionError)  # a number of 5,000 digits is a ValueError, deep nesting the other
 ANY_TEXT = {"any_text": True}  # metadata of a field that is None, or any word that the user has, "none" too
@@ -106,10 +108,26 @@ def flat(table: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def dump(recipe: Any) -> str:
-    """A recipe, or tables, as TOML."""
+class Comment(NamedTuple):
+    """Lines above a setting in TOML, and the value that stands there, commented out, where it is left out."""
+
+    lines: Sequence[str]
+    value: Any = None
+
+
+def dump(recipe: Any, comments: Mapping[str, Comment] | None = None, without: Collection[str] = ()) -> str:
+    """A recipe, or tables, as TOML.
+
+    Parameters
+    ----------
+    recipe : dataclass or mapping
+    comments : mapping of str to Comment, optional
+        By the full name of a setting, or of a table.
+    without : collection of str
+        Full names of settings that are not written.
+    """
     lines: list[str] = []
-    _dump_table(recipe, "", lines)
+    _dump_table(recipe, "", lines, comments or {}, without)
     return "\n".join(lines).strip() + "\n"
 
 
@@ -132,18 +150,37 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _dump_table(table: Any, path: str, lines: list[str]) -> None:
+def _dump_table(
+    table: Any, path: str, lines: list[str], comments: Mapping[str, Comment], without: Collection[str]
+) -> None:
     """Write keys first, then the tables inside, as TOML wants it."""
-    entries = _entries(table)
+    start = f"{path}." if path else ""
+    entries = {key: value for key, value in _entries(table).items() if f"{start}{key}" not in without}
+    absent = [name.removeprefix(start) for name in comments if name.startswith(start) and name not in without]
+    names = list(dict.fromkeys([*entries, *(name for name in absent if name and "." not in name)]))
     for field in dataclasses.fields(table) if dataclasses.is_dataclass(table) else ():
-        if field.metadata.get("any_text") and entries[field.name] is None:
+        if field.metadata.get("any_text") and entries.get(field.name, "") is None:
             del entries[field.name]
     inner = {key: value for key, value in entries.items() if _is_table(value)}
-    if path and (len(inner) < len(entries) or not entries):
-        lines += ["", f"[{path}]"]
-    lines += [f"{key} = {literal(value)}" for key, value in entries.items() if key not in inner]
+    if path and (len(inner) < len(names) or not names):
+        lines += ["", f"[{'.'.join(map(_key, path.split('.')))}]"]
+        lines += [f"# {line}" for line in comments[path].lines] if path in comments else []
+    for key in names:
+        said = comments.get(f"{start}{key}")
+        if key in inner:
+            continue
+        lines += ["", *(f"# {line}" for line in said.lines)] if said else []
+        if key in entries:
+            lines.append(f"{_key(key)} = {literal(entries[key])}")
+        elif said:
+            lines.append(f"# {_key(key)} = {literal(said.value)}")
     for key, value in inner.items():
-        _dump_table(value, f"{path}.{key}" if path else key, lines)
+        _dump_table(value, f"{start}{key}", lines, comments, without)
+
+
+def _key(name: str) -> str:
+    """A key as TOML has it; a name of a label may hold anything."""
+    return name if BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def literal(value: Any) -> str:
@@ -200,17 +237,26 @@ def build(schema: type[T], values: Any, where: str, path: str = "") -> T:
 
 
 def _elsewhere(key: str, schema: Any, path: str) -> str:
-    """Hint for an unknown key: its right table, a name like it, or all there are."""
+    """Hint for an unknown key: its right table, its name here, a name like it, or all there are."""
     names = [field.name for field in dataclasses.fields(schema)]
-    inside = [
-        f"{field.name}.{inner.name}"
-        for field in dataclasses.fields(schema)
-        if dataclasses.is_dataclass(hint := get_type_hints(schema)[field.name])
-        for inner in dataclasses.fields(hint)
+    hints = get_type_hints(schema)
+    tables = {name: hints[name] for name in names if dataclasses.is_dataclass(hints[name])}
+    near = [
+        f"{name}.{inner.name}"
+        for name, table in tables.items()
+        for inner in dataclasses.fields(table)
+        if inner.name == _called_here(key, table)
     ]
-    near = [name for name in inside if name.split(".")[1] == key]
-    near += [f"{path}.{n}" if path else n for n in difflib.get_close_matches(key, names, 1, 0.5)]
-    return f" (did you mean {near[0]}?)" if near else f"; there are: {', '.join(names)}"
+    near += [_called_here(key, schema)] if _called_here(key, schema) in names else []
+    near += difflib.get_close_matches(key, names, 1, 0.5)
+    start = f"{path}." if path else ""
+    return f" (did you mean {start}{near[0]}?)" if near else f"; there are: {', '.join(names)}"
+
+
+def _called_here(key: str, schema: Any) -> str:
+    """Name of a setting whose name in another program a dataclass knows (`elsewhere`)."""
+    known: Mapping[str, str] = getattr(schema, "elsewhere", {})
+    return known.get(key, key)
 
 
 def _convert(hint: Any, value: Any, where: str, path: str) -> Any:
@@ -264,3 +310,9 @@ def _named(hint: Any) -> str:
         return f"a list of {_named(arguments[0])}"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return words.get(hint, "a table")
+
+
+def check_setting(good: bool, name: str, value: object, expected: str) -> None:
+    """Raise a ConfigError for a setting with a value that it does not take."""
+    if not good:
+        raise ConfigError(f"{name} is {value!r}: expected {expected}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -25,6 +24,8 @@ from minidistil.distill.terms import needs_labels, weight_of
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
+from minidistil.jobs.finetune_settings import FineTuningRecipe as FineTuningRecipe
+from minidistil.jobs.finetune_settings import TeachingSettings
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, freeze, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
@@ -34,63 +35,18 @@ from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.settings import to_dict
 from minidistil.tasks.base import TrainableTask
-from minidistil.tasks.data import DataSettings
 from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss, TrainingData, check_positions
-from minidistil.train.settings import ClassifierSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
 HEAD_BIAS = "classifier.bias"
 APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """Model that is trained.
-
-    Attributes
-    ----------
-    layers : str or None
-        Some of the layers of the model that it begins from, see `choose_layers`; None: all.
-    freeze : tuple of str
-        Parameters that do not learn: "positions", or patterns of names.
-    """
-
-    layers: str | None = None
-    freeze: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TeachingSettings:
-    """Settings of a teacher, if there is one; see `minidistil.distill.Distillation`.
-
-    By default half of the loss are the labels, half the teacher's soft ones; of a regression, and of labels
-    of which any number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
-    """
-
-    temperature: float = 2.0
-    terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
-
-
-@dataclass(frozen=True)
-class FineTuningRecipe:
-    """All settings of a fine-tuning. `minidistil.settings` reads and writes it.
-
-    `task` are settings that only some tasks have, such as `SummarySettings`; the task checks them.
-    The defaults of `train` are BERT's (Devlin et al. 2018, appendix A.3): batches of 32, 3 epochs, 5e-5.
-    """
-
-    model: ModelSettings = field(default_factory=ModelSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    task: Mapping[str, Any] = field(default_factory=dict)
-    teaching: TeachingSettings = field(default_factory=TeachingSettings)
-    train: ClassifierSettings = field(default_factory=ClassifierSettings)
 
 
 class FineTuning:

@@ -16,7 +16,7 @@ from minidistil.errors import ConfigError, DataError
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.model.model import Model
-from minidistil.settings import to_dict
+from minidistil.settings import check_setting, to_dict
 from minidistil.tasks.masked_lm.task import evaluate_masked_lm
 from minidistil.text.corpus.chunks import Sequences, Split, chunk
 from minidistil.text.corpus.corpus import Corpus
@@ -35,15 +35,15 @@ class DataSettings:
     ----------
     text_key : str
         Entry of a JSON object that holds the text.
-    max_length : int
-        Most tokens of a sequence.
-    shortest : int
+    max_length : int >= 3
+        Most tokens of a sequence, at most the model's number of positions.
+    shortest : int >= 0
         Fewest; shorter ones are dropped.
-    unknown : float
+    unknown : float >= 0
         Sequences of which this share or more is unknown words are dropped.
-    held_out : float
+    held_out : float in [0, 1]
         Share of the documents to measure by.
-    measured : int
+    measured : int >= 1
         Held-out sequences that are used.
     """
 
@@ -53,6 +53,13 @@ class DataSettings:
     unknown: float = 0.5
     held_out: float = 0.02
     measured: int = 500
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_length", 3), ("shortest", 0), ("measured", 1)):
+            value = getattr(self, name)
+            check_setting(value >= least, name, value, f"an integer >= {least}")
+        check_setting(self.unknown >= 0, "unknown", self.unknown, "a share >= 0")
+        check_setting(0 <= self.held_out <= 1, "held_out", self.held_out, "a share in [0, 1]")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from minidistil.jobs.sources import content, json_hash, origin
 from minidistil.model import load_model
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
-from minidistil.settings import ANY_TEXT, to_dict
+from minidistil.settings import ANY_TEXT, check_setting, to_dict
 from minidistil.text.dataset import Dataset
 from minidistil.text.readers import read_translations
 from minidistil.text.tokenizer import Tokenizer
@@ -61,8 +61,9 @@ class PairsStudent:
     Attributes
     ----------
     layers : str
-        Teacher layers it starts from, see `choose_layers`. "all" keeps the depth: languages take room.
-    vocabulary : int or None
+        Teacher layers it starts from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`. All keep
+        the depth: languages take room.
+    vocabulary : int >= 1 or None
         Size of a new WordPiece vocabulary, made of both sides of the pairs; None keeps the teacher's.
     lowercase : bool
         Lowercase the words of a new vocabulary.
@@ -75,6 +76,10 @@ class PairsStudent:
     lowercase: bool = True
     freeze: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        good = self.vocabulary is None or self.vocabulary >= 1
+        check_setting(good, "vocabulary", self.vocabulary, "an integer >= 1, or nothing")
+
 
 @dataclass(frozen=True)
 class PairsData:
@@ -83,10 +88,10 @@ class PairsData:
     Attributes
     ----------
     source, translation : str or None
-        Columns of a file that holds both.
+        Column of a file that holds both; None: a usual name.
     max_length : int
-        Most tokens of a sentence; longer ones are cut.
-    measured : int
+        Most tokens of a sentence, at most the teacher's number of positions; longer ones are cut.
+    measured : int >= 1
         Held-out pairs that are used while it trains.
     """
 
@@ -95,10 +100,19 @@ class PairsData:
     max_length: int = 128
     measured: int = 1000
 
+    def __post_init__(self) -> None:
+        check_setting(self.measured >= 1, "measured", self.measured, "an integer >= 1")
+
 
 @dataclass(frozen=True)
 class PairsObjective:
-    """Distance of vectors: "cosine" or "mse", see `minidistil.distill.terms.Embedding`."""
+    """Loss of the student.
+
+    Attributes
+    ----------
+    kind : {"cosine", "mse"}
+        Distance of vectors, see `minidistil.distill.terms.Embedding`.
+    """
 
     kind: Literal["cosine", "mse"] = "cosine"
 
@@ -162,6 +176,10 @@ class PairsDistillation:
                 write_settings(job.result, self._written, student.config.hidden_size)
                 job.save(student, self.tokenizer, self.card())
             return job.finish(self.report())
+
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `run`."""
+        return self.job.finished(self.identity)
 
     # Inputs
 

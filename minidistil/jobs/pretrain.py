@@ -14,6 +14,7 @@ from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
+from minidistil.settings import check_setting
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import Masking
 from minidistil.text.tokenizer import Tokenizer
@@ -31,10 +32,19 @@ class ModelSettings:
 
     Attributes
     ----------
-    family : str
-        One of `minidistil.model.families.FAMILIES`: "bert", "distilbert", ...
-    layers, width, heads, intermediate, positions : int
-    vocabulary : int
+    family : {"bert", "distilbert", "ernie"}
+        Family of models, one of `minidistil.model.families.FAMILIES`.
+    layers : int >= 1
+        Number of layers.
+    width : int >= 1
+        Size of the hidden states, a multiple of `heads`.
+    heads : int >= 1
+        Attention heads of a layer.
+    intermediate : int >= 1
+        Size inside the feed-forward blocks.
+    positions : int >= 1
+        Most tokens of a sequence.
+    vocabulary : int >= 1
         Size of the new WordPiece vocabulary, with its special tokens.
     lowercase : bool
         Lowercase words and strip accents.
@@ -53,6 +63,9 @@ class ModelSettings:
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("layers", "width", "heads", "intermediate", "positions", "vocabulary"):
+            value = getattr(self, name)
+            check_setting(value >= 1, name, value, "an integer >= 1")
         class_with("ForMaskedLM", self.family)
 
 
@@ -100,8 +113,7 @@ class Pretraining:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
         job = self.job
         with job.alone():
-            source = None if self.source is None else content(self.source)
-            job.claim({"source": source}, lambda: self.text.check())
+            job.claim(self.identity(), lambda: self.text.check())
             if not job.is_trained():
                 model = self.first_model()
                 trainer = Trainer(
@@ -113,6 +125,17 @@ class Pretraining:
             return job.finish(
                 self.text.report({"model": self.text.describe(load_model(job.result), "model")})
             )
+
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `run`."""
+        report = self.job.finished(self.identity)
+        if report is not None:
+            _ = self.text.corpus  # refuses another text
+        return report
+
+    def identity(self) -> dict[str, Any]:
+        """Hashes of the inputs."""
+        return {"source": None if self.source is None else content(self.source)}
 
     @cached_property
     def text(self) -> MaskedText:

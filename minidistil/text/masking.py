@@ -55,11 +55,13 @@ class Masking:
 
     Attributes
     ----------
-    share : float
-        Of all tokens of a batch, special ones among them; rounded up.
-    masked, kept : float
-        Of those drawn, how many become [MASK], and how many stay. The rest become random tokens.
-    smoothing : float
+    share : float in (0, 1]
+        Share of tokens that are drawn: of all tokens of a batch, special ones among them; rounded up.
+    masked : float in [0, 1]
+        Share of those drawn that become [MASK].
+    kept : float in [0, 1]
+        Share of those drawn that stay, with `masked` 1 at most. The rest become random tokens.
+    smoothing : float >= 0
         A token's weight is max(count, 1)^-smoothing; 0 weighs all alike.
     over : {"batch", "sequence"}
         Unit of which the share is taken. Over the batch, as published, longer or rarer sequences get more of

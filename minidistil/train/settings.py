@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from minidistil.arguments import did_you_mean
 from minidistil.errors import ConfigError
+from minidistil.settings import check_setting
 
 ScheduleName = Literal["linear", "constant", "cosine"]
 Every = int | Literal["epoch"] | None
@@ -30,44 +31,53 @@ class TrainSettings:
 
     Attributes
     ----------
-    epochs : int
+    epochs : int >= 1
         Passes over the data. `max_steps`, where given, decides instead.
-    max_steps : int or None
+    max_steps : int >= 1 or None
         Optimiser steps in all.
-    batch_size : int
+    batch_size : int >= 1
         Examples in a micro-batch.
-    accumulation : int
+    accumulation : int >= 1
         Micro-batches of one optimiser step. Each term of the loss is divided by its count over the whole
         window, so 4 x 8 examples give the same step as 1 x 32, however uneven the counts.
-    lr, betas, eps, weight_decay : float
+    lr : float >= 0
+        Highest learning rate of AdamW.
+    betas : two floats in [0, 1)
+        AdamW's: decay of its two moments.
+    eps : float > 0
+        AdamW's: added to the root of the second moment.
+    weight_decay : float >= 0
         AdamW's. Weights and embeddings decay; biases and the gains of layernorms never do.
     schedule : {"linear", "constant", "cosine"}
-        See `minidistil.train.schedule`.
-    warmup : float or int
-        A float is a share of all steps (rounded up), an int a number of steps.
-    clip : float or None
-        Largest global norm of the gradient; longer ones are scaled down to it.
-    seed : int
-        Of the order of examples and of dropout.
+        Course of the learning rate after the warm-up, see `minidistil.train.schedule`.
+    warmup : float in [0, 1] or int >= 0
+        Steps in which the learning rate grows from 0. A float is a share of all steps (rounded up), an int a
+        number of steps.
+    clip : float > 0 or None
+        Largest global norm of the gradient; longer ones are scaled down to it. None: not clipped.
+    seed : int >= 0
+        Of the order of examples, of dropout and of new weights.
     group_by_length : bool
         Batches of similar lengths: see `minidistil.text.batching` for why this is off.
     dropout : bool
         Whether the dropout rates of the model's config apply.
-    eval_every : int, "epoch" or None
+    eval_every : int >= 1, "epoch" or None
         Steps between evaluations, or "epoch"; the last one is at the end in any case.
-    save_every : int, "epoch" or None
+    save_every : int >= 1, "epoch" or None
         Steps between checkpoints, or "epoch"; the last one is at the end in any case.
-    keep : int
+    keep : int >= 1
         Checkpoints kept.
     keep_best : str or None
         Name of the metric by which the best model is kept, saved in `best/` and handed back at the end.
     best_is : {"max", "min"}
         Whether more of that metric is better.
-    patience : int or None
-        Stop after so many evaluations in a row without a better `keep_best`.
-    log_every : int or None
+    patience : int >= 1 or None
+        Stop after so many evaluations in a row without a better `keep_best`, which it needs.
+    log_every : int >= 1 or None
         Steps between two lines of the log; None: 10, or in a run of less than 100 steps a tenth of them.
     """
+
+    elsewhere: ClassVar[Mapping[str, str]] = ELSEWHERE
 
     epochs: int = 3
     max_steps: int | None = None
@@ -105,33 +115,33 @@ class TrainSettings:
         for name in ("epochs", "max_steps", "batch_size", "accumulation", "keep", "patience", "log_every"):
             value = getattr(self, name)
             good = _integer(value, 1) or (value is None and name in ("max_steps", "patience", "log_every"))
-            _check(good, name, value, "an integer >= 1")
+            check_setting(good, name, value, "an integer >= 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
             good = value is None or value == "epoch" or _integer(value, 1)
-            _check(good, name, value, 'an integer >= 1, "epoch", or nothing')
-        _check(_integer(self.seed, 0), "seed", self.seed, "an integer >= 0")
-        _check(_number(self.lr) and self.lr >= 0, "lr", self.lr, "a number >= 0")
+            check_setting(good, name, value, 'an integer >= 1, "epoch", or nothing')
+        check_setting(_integer(self.seed, 0), "seed", self.seed, "an integer >= 0")
+        check_setting(_number(self.lr) and self.lr >= 0, "lr", self.lr, "a number >= 0")
         pair = isinstance(self.betas, Sequence) and len(self.betas) == 2
         good = pair and all(_number(beta) and 0 <= beta < 1 for beta in self.betas)
-        _check(good, "betas", self.betas, "two numbers in [0, 1)")
-        _check(_number(self.eps) and self.eps > 0, "eps", self.eps, "a number > 0")
+        check_setting(good, "betas", self.betas, "two numbers in [0, 1)")
+        check_setting(_number(self.eps) and self.eps > 0, "eps", self.eps, "a number > 0")
         good = _number(self.weight_decay) and self.weight_decay >= 0
-        _check(good, "weight_decay", self.weight_decay, "a number >= 0")
+        check_setting(good, "weight_decay", self.weight_decay, "a number >= 0")
         good = self.clip is None or (_number(self.clip, infinite=True) and self.clip > 0)
-        _check(good, "clip", self.clip, "a number > 0, or nothing")
+        check_setting(good, "clip", self.clip, "a number > 0, or nothing")
         if isinstance(self.warmup, int):
-            _check(_integer(self.warmup, 0), "warmup", self.warmup, "a number of steps >= 0")
+            check_setting(_integer(self.warmup, 0), "warmup", self.warmup, "a number of steps >= 0")
         else:
             good = _number(self.warmup) and 0 <= self.warmup <= 1
-            _check(good, "warmup", self.warmup, "a share of all steps in [0, 1]")
+            check_setting(good, "warmup", self.warmup, "a share of all steps in [0, 1]")
         for name in ("group_by_length", "dropout"):
-            _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+            check_setting(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         good = self.keep_best is None or isinstance(self.keep_best, str)
-        _check(good, "keep_best", self.keep_best, "the name of a metric, or nothing")
+        check_setting(good, "keep_best", self.keep_best, "the name of a metric, or nothing")
         schedules = get_args(ScheduleName)
-        _check(self.schedule in schedules, "schedule", self.schedule, "one of " + ", ".join(schedules))
-        _check(self.best_is in ("max", "min"), "best_is", self.best_is, '"max" or "min"')
+        check_setting(self.schedule in schedules, "schedule", self.schedule, "one of " + ", ".join(schedules))
+        check_setting(self.best_is in ("max", "min"), "best_is", self.best_is, '"max" or "min"')
         if self.patience is not None and self.keep_best is None:
             raise ConfigError("patience needs keep_best: the name of the metric that must get better")
 
@@ -167,13 +177,9 @@ class ClassifierSettings(TrainSettings):
 
     Attributes
     ----------
-    class_weights : "balanced", mapping of str to float, or None
-        Weight of an example of each class in the loss, see `minidistil.train.class_weights`.
+    class_weights : "balanced", mapping of str to float or None
+        Weight of an example of each class in the loss, see `minidistil.train.class_weights`: of some classes
+        by their names; "balanced" gives each class the same total weight. None: every example counts alike.
     """
 
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
-
-
-def _check(good: bool, name: str, value: object, expected: str) -> None:
-    if not good:
-        raise ConfigError(f"{name} is {value!r}: expected {expected}")

@@ -17,14 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split, other_texts
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Job, sizes
@@ -33,6 +32,7 @@ from minidistil.model.families import load_config
 from minidistil.model.families.bert import BertForSequenceClassification
 from minidistil.model.model import Model
 from minidistil.progress import Progress
+from minidistil.settings import check_setting
 from minidistil.tasks.classification.scores import accuracy
 from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
@@ -41,6 +41,7 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
+from minidistil.weights.assets import fetch_minilm
 from minidistil.weights.card import ModelCard
 
 LABELS = {0: "negative", 1: "positive"}
@@ -64,22 +65,32 @@ class ReviewSettings:
         Also the sentences of other kinds: product reviews, editorials, tweets.
     layers : tuple of int
         Teacher layers the student starts from.
-    alone_from : "pretrained" or "teacher"
+    alone_from : {"pretrained", "teacher"}
         Source of the layers of the student without a teacher: the encoder that the teacher was fine-tuned
         from, or the teacher (whose layers already know the task).
-    teacher_epochs, alone_epochs, student_epochs : int
-    soft, hard : float
-        Weights of soft and hard labels in the student's loss. Hard labels need `texts` to be labelled.
-    temperature : float
-    batch_size, lr, max_length : int, float, int
-    seed : int
+    teacher_epochs, alone_epochs, student_epochs : int >= 1
+        Passes over the sentences of this training.
+    soft : float
+        Weight of the teacher's soft labels in the student's loss.
+    hard : float
+        Weight of the labels in the student's loss. It needs `texts` to be labelled.
+    temperature : float > 0
+        Of the soft labels.
+    batch_size : int >= 1
+        Sentences of a step.
+    lr : float >= 0
+        Highest learning rate.
+    max_length : int >= 3
+        Most tokens of a sentence; longer ones are cut.
+    seed : int >= 0
+        Of data order, dropout and new weights.
     """
 
     labels: int | None = 1000
     texts: int | None = None
     other_texts: bool = False
     layers: tuple[int, ...] = (0, 2, 4)
-    alone_from: str = "pretrained"
+    alone_from: Literal["pretrained", "teacher"] = "pretrained"
     teacher_epochs: int = 5
     alone_epochs: int = 5
     student_epochs: int = 2
@@ -90,6 +101,16 @@ class ReviewSettings:
     lr: float = 5e-5
     max_length: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("teacher_epochs", "alone_epochs", "student_epochs", "batch_size"):
+            value = getattr(self, name)
+            check_setting(value >= 1, name, value, "an integer >= 1")
+        for name in ("lr", "seed"):
+            value = getattr(self, name)
+            check_setting(value >= 0, name, value, "a number >= 0")
+        check_setting(self.temperature > 0, "temperature", self.temperature, "a number > 0")
+        check_setting(self.max_length >= 3, "max_length", self.max_length, "an integer >= 3")
 
 
 class ReviewDistillation:
@@ -126,6 +147,10 @@ class ReviewDistillation:
             self._train("alone", self.alone, "Student without a teacher", f"{LABELLED}, for comparison")
             self._train("student", self.student, "Student: sentiment of movie-review sentences", "distilled")
             return self.job.finish(self.report())
+
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `run`."""
+        return self.job.finished(dict)
 
     def _train(self, name: str, trainer: Callable[..., Trainer], title: str, how: str) -> None:
         """Train and save one of the models, unless it is there."""
@@ -239,7 +264,8 @@ class ReviewDistillation:
             pipeline_tag="text-classification",
             details={k: str(v) for k, v in dataclasses.asdict(self.settings).items()},
             command="minidistil demo",
-            limitations="Trained on single sentences of English film reviews; of no use elsewhere untested.",
+            limitations="Trained on single sentences of English film reviews. How good it is on other texts "
+            "was not measured.",
         )
 
     def report(self) -> dict[str, Any]:

@@ -21,12 +21,12 @@ class SummarySettings:
     ----------
     method : {"trained", "centroid", "mmr", "lead"} or None
         None: "trained" with a model that has learnt it, else "mmr".
-    sentences, words : int or None
+    sentences, words : int >= 1 or None
         At most so many. Without either, three sentences.
     unit : {"sentence", "line"}
         Unit of a summary. Lines are for dialogues: a turn keeps the name of who says it.
-    mmr_lambda : float
-        From 0 to 1, see `minidistil.tasks.summarization.selection.mmr`.
+    mmr_lambda : float in [0, 1]
+        Relevance against repetition, see `minidistil.tasks.summarization.selection.mmr`.
     block_trigrams : bool
         With "trained": no three words in a row twice.
 
