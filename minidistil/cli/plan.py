@@ -11,12 +11,12 @@ EXAMPLES = """\
   minidistil plan runs/demo/teacher --batch-size 32 --length 128
   minidistil plan distilbert-base-uncased --teacher bert-base-uncased --as DistilBertForMaskedLM
   minidistil plan runs/demo/student --predict --json
-  minidistil plan --teacher runs/teacher/model --corpus text/ --recipe small   # tries twenty steps
+  minidistil plan --teacher runs/teacher/model --corpus text/ --recipe small   # times a few micro-batches
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", help="a model directory or hub id")
+    parser.add_argument("model", nargs="?", help="directory, name (minilm) or hub id of a model")
     parser.add_argument("--as", dest="architecture", metavar="CLASS", help="plan for this class")
     parser.add_argument("--layers", type=int, metavar="N", help="plan for a student with this many layers")
     parser.add_argument("--batch-size", type=int, help="sequences in a batch (32)")
@@ -123,4 +123,11 @@ def _distillation(args: argparse.Namespace) -> int:
     print(f"time    {duration(plan.seconds)} ({spent})")
     print(f"memory  {plan.memory.total / 1e6:,.0f} MB")
     print(f"disk    {plan.disk / 1e6:,.0f} MB")
+    timed = plan.timed
+    print(
+        f"timed   {timed.micro_batches} of {timed.of_micro_batches:,} micro-batches "
+        f"({timed.tokens:,} tokens), an update, {timed.sequences} sequences of\n"
+        f"        held-out text by both models, the encoding of {timed.text_bytes / 1e6:,.1f} MB; "
+        "the rest is in proportion"
+    )
     return 0

@@ -25,9 +25,10 @@ from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
 from minidistil.model.families import class_with
 from minidistil.model.model import Model
+from minidistil.settings import check_setting
 from minidistil.tasks.masked_lm.fill import masked_lm_head
 from minidistil.tasks.masked_lm.task import MaskedLMTask
-from minidistil.text.masking import Masking
+from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -40,12 +41,16 @@ class StudentSettings:
 
     Attributes
     ----------
-    family : str
+    family : {"same", "bert", "distilbert", "ernie"}
         "same": the teacher's. "distilbert" may begin with the layers of a BERT, less token types and pooler.
     layers : str
-        Teacher layers it starts from, see `choose_layers`.
-    width, heads, intermediate : int or None
-        A narrower shape, see `prune_width`.
+        Teacher layers it starts from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`.
+    width : int >= 1 or None
+        Width of a narrower student, see `prune_width`; None: the teacher's.
+    heads : int >= 1 or None
+        Attention heads of a layer; None: as many as have the teacher's size, or all.
+    intermediate : int >= 1 or None
+        Width of the feed-forward blocks; None: the teacher's, or in proportion to a smaller `width`.
     importance : {"weights", "data"}
         Choice of the heads and directions that a narrower student keeps: by the teacher's weights, or by its
         activations on the text (`minidistil.distill.importance`).
@@ -62,6 +67,9 @@ class StudentSettings:
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("width", "heads", "intermediate"):
+            value = getattr(self, name)
+            check_setting(value is None or value >= 1, name, value, "an integer >= 1, or nothing")
         if self.family != "same":
             class_with("ForMaskedLM", self.family)
 
@@ -70,7 +78,22 @@ class StudentSettings:
 class ObjectiveSettings:
     """Loss of the student, see `minidistil.distill.Distillation`.
 
-    With `masking.fixed` the teacher's outputs can be kept, see `DistillationTrainer`.
+    Attributes
+    ----------
+    temperature : float > 0
+        Of the soft labels.
+    soft_on : {"all", "masked"}
+        Tokens whose soft labels are learnt.
+    terms : mapping
+        Weights of the terms of the loss, by their names, or tables with a weight and options. 0 removes a
+        term.
+    keep : {"all", "nothing"}
+        Whether the teacher's outputs are computed once and kept on the disk, see `DistillationTrainer`. "all"
+        goes with `masking.fixed`.
+    keep_dtype : {"float16", "float32"} or None
+        Type of the numbers that are kept; None: the teacher's.
+    top_k : int >= 1 or None
+        Scores of a token that are kept: those of the likeliest words. None: of all.
     """
 
     temperature: float = 2.0
@@ -79,6 +102,11 @@ class ObjectiveSettings:
     keep: Literal["all", "float16", "nothing"] = "nothing"  # "float16" is told its new name
     keep_dtype: Literal["float16", "float32"] | None = None
     top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        check_setting(self.temperature > 0, "temperature", self.temperature, "a number > 0")
+        good = self.top_k is None or self.top_k >= 1
+        check_setting(good, "top_k", self.top_k, "an integer >= 1, or nothing")
 
 
 @dataclass(frozen=True)
@@ -133,6 +161,13 @@ class GeneralDistillation:
                 job.save(student, self.text.tokenizer, self.card())
             student_facts = self.text.describe(load_model(job.result), "model")
             return job.finish(self.text.report({"teacher": teacher, "student": student_facts}))
+
+    def finished(self) -> dict[str, Any] | None:
+        """The report, if this very run has ended before; errors as of `run`."""
+        report = self.job.finished(lambda: {"teacher": content(self.source)})
+        if report is not None:
+            _ = self.text.corpus  # refuses another text
+        return report
 
     # Inputs
 
@@ -191,13 +226,13 @@ class GeneralDistillation:
         freeze(student, s.freeze)
         return student
 
-    def trainer(self, student: Model, **options: Any) -> Trainer:
-        """Trainer with the recipe's objective; options as of `Trainer`."""
+    def trainer(self, student: Model, *, data: MaskedDataset | None = None, **options: Any) -> Trainer:
+        """Trainer with the recipe's objective, on all of the text or on `data`; options as of `Trainer`."""
         o = self.recipe.objective
         return DistillationTrainer(
             student,
             self.teacher,
-            self.text.train,
+            self.text.train if data is None else data,
             settings=self.recipe.train,
             weights=o.terms,
             temperature=o.temperature,

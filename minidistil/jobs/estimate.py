@@ -1,7 +1,8 @@
-"""Time, memory and disk that a distillation will take, from twenty steps on a part of its text.
+"""Time, memory and disk that a distillation will take, from a few of its micro-batches.
 
-The run itself is measured, on the beginning of every file: encoding, steps with batches, masks and
-the optimiser, a measurement of held-out text. The whole follows in proportion to bytes, steps and sequences.
+Parts of the run itself are timed: encoding, on the beginning of every file; a few micro-batches, from short
+to long ones; an update of the parameters; some held-out text. The rest is arithmetic: encoding in proportion
+to the bytes, training and measuring to the tokens, and an update for each step.
 """
 
 from __future__ import annotations
@@ -11,25 +12,51 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from minidistil.arrays import Int64
 from minidistil.errors import DataError
 from minidistil.files import temporary_directory
 from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
 from minidistil.model.model import Model
+from minidistil.ops.dropout import Dropout
 from minidistil.progress import Progress
 from minidistil.tasks.masked_lm.task import evaluate_masked_lm
+from minidistil.text.batching import epoch_batches
 from minidistil.text.corpus.files import SourceReader, find_sources
 from minidistil.text.masking import MaskedDataset
 from minidistil.train.memory_plan import MemoryPlan, plan_run
-from minidistil.train.optimizer import AdamW
+from minidistil.train.objective import data_of_epoch
 
-STEPS, WARM = 20, 4  # steps that count, and steps before them that compile and fill caches
-WINDOW = 4  # micro-batches of a step that are measured; further ones take as long
+TIMED = 3  # micro-batches
+MEASURED = 8  # sequences of held-out text
 SAMPLE = 4_000_000  # bytes of text, at least
-MEASURED = 64  # sequences of held-out text
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Amounts of work that were timed.
+
+    Attributes
+    ----------
+    text_bytes : int
+        Text that was encoded.
+    micro_batches, tokens : int
+        Micro-batches of the training, and their tokens.
+    of_micro_batches : int
+        Estimated number of micro-batches in the whole training.
+    sequences : int
+        Sequences measured as held-out text is, by each of the two models.
+    """
+
+    text_bytes: int
+    micro_batches: int
+    tokens: int
+    of_micro_batches: int
+    sequences: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,8 @@ class RunPlan:
     disk : int
         Bytes at most: token ids, checkpoints, the teacher's outputs, the result.
     memory : MemoryPlan
+    timed : Timed
+        What the seconds are computed from.
     """
 
     text_bytes: int
@@ -62,6 +91,7 @@ class RunPlan:
     evaluation: float
     disk: int
     memory: MemoryPlan
+    timed: Timed
 
     @property
     def seconds(self) -> float:
@@ -77,7 +107,7 @@ class RunPlan:
 def plan_distillation(
     teacher: str, texts: Sequence[str | Path], recipe: DistillationRecipe, *, quiet: bool = False
 ) -> RunPlan:
-    """Try a distillation for twenty steps.
+    """Time parts of a distillation, and compute the whole.
 
     Parameters
     ----------
@@ -92,54 +122,51 @@ def plan_distillation(
         It will not fit.
     Everything that the run itself would raise of its input.
     """
+    t = recipe.train
     with temporary_directory("minidistil-plan-") as place:
-        window = min(recipe.train.accumulation, WINDOW)
-        needed = (STEPS + WARM) * recipe.train.batch_size * window * recipe.data.max_length * 4
+        needed = (TIMED + 1) * t.batch_size * recipe.data.max_length * 4
         sample, size, scale = _sample(texts, place, recipe.data.text_key, max(SAMPLE, needed))
-        tried = replace(
-            recipe,
-            train=replace(
-                recipe.train, max_steps=STEPS + WARM, accumulation=window, eval_every=1,
-                save_every=None, keep_best=None, patience=None,
-            ),
-        )  # fmt: skip
-        run = GeneralDistillation(teacher, [sample], tried, place / "run", quiet=True)
-        text = run.text
+        once = replace(t, max_steps=1, eval_every=None, save_every=None, keep_best=None, patience=None)
+        run = GeneralDistillation(teacher, [sample], replace(recipe, train=once), place / "run", quiet=True)
         began = time.perf_counter()
-        corpus, split = text.corpus, text.split
+        corpus, split = run.text.corpus, run.text.split
         encoding = (time.perf_counter() - began) * scale
-        student, data = run.first_model(), text.train
-        times: list[float] = []
-        with Progress(STEPS + WARM, "trying", "step", quiet=quiet) as progress:
-
-            def clock() -> dict[str, float]:
-                times.append(time.perf_counter())
-                progress.update(1)
-                return {}
-
-            began = time.perf_counter()
-            trainer = run.trainer(student, out=place / "work", evaluate=clock, quiet=True)
-            trainer.saves = False
-            teaching = (time.perf_counter() - began) * scale if recipe.objective.keep != "nothing" else 0.0
-            trainer.train()
-        update = _seconds_of_update(trainer.optimizer, trainer.grads)
-        measured = (times[-1] - times[WARM - 1]) / STEPS
-        per_step = update + (measured - update) * recipe.train.accumulation / window
-
-        t, sequences = recipe.train, len(split.train) * scale
-        windows = math.ceil(math.ceil(sequences / t.batch_size) / t.accumulation)
-        steps = t.max_steps or t.epochs * windows
-        held_out = min(recipe.data.measured, round(len(split.held_out) * scale))
-        between = t.eval_every if isinstance(t.eval_every, int) else windows if t.eval_every else steps
-        evaluations = math.ceil(steps / between)  # one is always at the end
-        by_student, by_teacher = (_seconds_to_measure(m, data) for m in (student, run.teacher))
-        # As it trains, and for the report; the teacher once.
-        evaluation = held_out * ((evaluations + 1) * by_student + by_teacher)
-
-        longest = min(recipe.data.max_length, int(split.train.lengths.max()))
-        memory = plan_run(student, run.teacher, t.batch_size * longest)
+        student, data = run.first_model(), run.text.train
+        memory = plan_run(student, run.teacher, t.batch_size * int(data.lengths.max()))
         memory.check()
-        kept = sum(f.stat().st_size for f in (place / "work").rglob("*.npy"))
+
+        batches = epoch_batches(
+            data.lengths, t.batch_size, seed=t.seed, epoch=0, group_by_length=t.group_by_length
+        )
+        sizes = np.array([data.lengths[batch].sum() for batch in batches])
+        some = [batches[i] for i in _spread(sizes, TIMED)]
+        with Progress(len(some) + 3, "trying", "part", quiet=quiet) as progress:
+            shortest = np.array([data.lengths.argmin()])
+            warm = _try(run, student, data, [shortest], place / "warm", progress)
+            trial = _try(run, student, data, some, place / "work", progress)
+            rows = _spread(data.lengths, MEASURED)
+            per_model: list[float] = []
+            for model in (student, run.teacher):
+                per_model.append(_seconds_to_measure(model, data, shortest, rows))
+                progress.update(1)
+
+        sequences, tokens = len(split.train) * scale, split.train.num_tokens * scale
+        micro_batches = math.ceil(sequences / t.batch_size)  # of an epoch
+        per_epoch = math.ceil(micro_batches / t.accumulation)
+        steps = t.max_steps or t.epochs * per_epoch
+        micro_batches_in_all = t.max_steps * t.accumulation if t.max_steps else t.epochs * micro_batches
+        per_token = trial.seconds / trial.tokens
+        training = micro_batches_in_all * per_token * tokens / micro_batches + steps * trial.update
+        # The outputs of the teacher that are kept; what the warm trial took is not for them.
+        kept = recipe.objective.keep != "nothing"
+        teaching = max(0.0, trial.making - warm.making) * tokens / trial.tokens if kept else 0.0
+
+        held_out = min(recipe.data.measured, round(len(split.held_out) * scale))
+        between = t.eval_every if isinstance(t.eval_every, int) else per_epoch if t.eval_every else steps
+        evaluations = math.ceil(steps / between)  # one is always at the end
+        # As it trains, and for the report; the teacher once.
+        evaluation = held_out * ((evaluations + 1) * per_model[0] + per_model[1])
+
         encoded = sum(f.stat().st_size for f in (place / "run" / "corpus").rglob("*") if f.is_file())
         parameters = student.params.nbytes
         checkpoints = 3 * parameters * (t.keep + 1)  # the new one is whole before an old one goes
@@ -148,14 +175,83 @@ def plan_distillation(
             tokens=round(corpus.num_tokens * scale),
             sequences=round(sequences),
             steps=steps,
-            seconds_per_step=per_step,
+            seconds_per_step=training / steps,
             encoding=encoding,
             teacher=teaching,
-            training=steps * per_step,
+            training=training,
             evaluation=evaluation,
-            disk=round((encoded + kept) * scale) + checkpoints + parameters,
+            disk=round(encoded * scale + trial.kept * tokens / trial.tokens) + checkpoints + parameters,
             memory=memory,
+            timed=Timed(
+                text_bytes=round(size / scale),
+                micro_batches=len(some),
+                tokens=trial.tokens,
+                of_micro_batches=micro_batches_in_all,
+                sequences=len(rows),
+            ),
         )
+
+
+def _spread(sizes: npt.NDArray[Any], count: int) -> Int64:
+    """Indices of some items, spread evenly from the smallest to the largest."""
+    count = min(count, len(sizes))
+    order = np.argsort(sizes, kind="stable")
+    return np.asarray(order[((np.arange(count) + 0.5) * len(sizes) / count).astype(np.int64)], np.int64)
+
+
+class _Trial(NamedTuple):
+    """Seconds and amounts of some micro-batches.
+
+    Attributes
+    ----------
+    making : float
+        Seconds to make the trainer, which computes the teacher's outputs if they are kept.
+    seconds : float
+        Of all micro-batches together.
+    tokens : int
+    update : float
+        Seconds of clipping and AdamW, once a step however many micro-batches it has.
+    kept : int
+        Bytes of the teacher's outputs.
+    """
+
+    making: float
+    seconds: float
+    tokens: int
+    update: float
+    kept: int
+
+
+def _try(
+    run: GeneralDistillation,
+    student: Model,
+    data: MaskedDataset,
+    batches: Sequence[Int64],
+    place: Path,
+    progress: Progress,
+) -> _Trial:
+    """Time micro-batches of a training on them alone, and an update."""
+    some = replace(data, sequences=data.sequences.subset(np.concatenate(batches)))
+    began = time.perf_counter()
+    trainer = run.trainer(student, data=some, out=place, quiet=True)
+    making = time.perf_counter() - began
+    epoch, settings = data_of_epoch(some, 0), trainer.settings
+    dropout = Dropout(settings.seed, 0) if settings.dropout else None
+    seconds, tokens, first = 0.0, 0, 0
+    for rows in batches:
+        began = time.perf_counter()
+        batch = epoch.batch(np.arange(first, first + len(rows)))
+        totals = {term: count or 1.0 for term, count in trainer.objective.counts(batch).items()}
+        trainer.objective(student, batch, totals, dropout, trainer.grads)
+        seconds += time.perf_counter() - began
+        tokens, first = tokens + batch.num_tokens, first + len(rows)
+        progress.update(1)
+    began = time.perf_counter()
+    trainer.optimizer.global_norm(trainer.grads)
+    trainer.optimizer.step(trainer.grads, factor=0.0, scale=1.0)
+    update = time.perf_counter() - began
+    kept = sum(file.stat().st_size for file in place.rglob("*.npy"))
+    return _Trial(making, seconds, tokens, update, kept)
 
 
 def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tuple[Path, int, float]:
@@ -177,21 +273,10 @@ def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tu
     return path, total, total / max(read, 1)
 
 
-def _seconds_of_update(optimizer: AdamW, grads: Any) -> float:
-    """Seconds of clipping and AdamW, once a step however many micro-batches it has."""
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        optimizer.global_norm(grads)
-        optimizer.step(grads, factor=0.0, scale=1.0)
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds))
-
-
-def _seconds_to_measure(model: Model, data: MaskedDataset) -> float:
-    """Seconds to measure one sequence of held-out text."""
-    some = replace(data, sequences=data.sequences.subset(np.arange(min(MEASURED, len(data))))).fixed()
-    evaluate_masked_lm(model, some)  # once to warm up
+def _seconds_to_measure(model: Model, data: MaskedDataset, shortest: Int64, rows: Int64) -> float:
+    """Seconds to measure a sequence of held-out text, the mean over some; the shortest one warms up."""
+    parts = [replace(data, sequences=data.sequences.subset(part)).fixed() for part in (shortest, rows)]
+    evaluate_masked_lm(model, parts[0])
     began = time.perf_counter()
-    evaluate_masked_lm(model, some)
-    return (time.perf_counter() - began) / len(some)
+    evaluate_masked_lm(model, parts[1])
+    return (time.perf_counter() - began) / len(rows)
