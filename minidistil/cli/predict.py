@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,22 +16,25 @@ from minidistil.errors import DataError, InputError, MinidistilError, UsageError
 from minidistil.streams import is_terminal, say
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from minidistil.cli.prediction_files import Writer
     from minidistil.report.attention import AttentionMaps
     from minidistil.tasks.base import PredictingTask, Predictor
-    from minidistil.tasks.inputs import Input
+    from minidistil.tasks.inputs import Input, Shown
 
 HELP = "label, tag, answer, fill in, choose, summarise, or find the nearest entry"
 EXAMPLES = """\
   minidistil predict runs/demo/student "a warm, funny, engaging film"
   cat sentences.txt | minidistil predict runs/demo/student --json
-  minidistil predict runs/spam --data mails.csv --text-column body --json > labels.jsonl
+  minidistil predict runs/spam --data mails.csv --text body --out labels.csv
   minidistil predict runs/entities "Ada Lovelace was born in London"
   minidistil predict runs/squad --question "Where was she born?" "Ada Lovelace was born in London"
   minidistil predict runs/masked-lm "Paris is the [MASK] of France." --top-k 5 --targets capital city
   minidistil predict runs/swag "She opened the door" --choices "and walked in." "and ate it."
-  minidistil predict ENCODER --task summarization --document report.txt --sentences 5
-  minidistil predict ENCODER --task faq --entries faq.jsonl "how do I return it?"
-  minidistil predict ENCODER --task intents --entries intents.jsonl --threshold 0.5 "where is my parcel?"
+  minidistil predict minilm --task summarization --document report.txt --sentences 5
+  minidistil predict minilm --task faq --entries faq.jsonl "how do I return it?"
+  minidistil predict minilm --task intents --entries intents.jsonl --threshold 0.5 "where is my parcel?"
   minidistil predict runs/demo/student "a warm film" --html film.html --attention 2 5
   minidistil predict runs/demo/student "a warm film" --html film.html --attention all
   minidistil predict runs/demo/student                 # on a terminal: a text a line, until Ctrl-D
@@ -40,16 +44,21 @@ characters in the text, from and up to; an answer with its score and its charact
 word with its probability and the text filled in. To choose without --choices, each text is a JSON object
 with "context" and "choices". A summary is sentences of the text, one a line; a text to be summarised is a
 document: standard input is one, whatever its lines. For faq and intents the model is any encoder, and the
-answer that of the nearest entry, or "none" below the threshold."""
+answer that of the nearest entry, or "none" below the threshold.
+
+--out writes a table with a header: every column of --data, and beside them what was predicted, a row a text;
+entities, words for masks and the labels of --top-k have a row each. A predicted column whose name the file
+has already begins with "predicted_". A .jsonl file has all that --json prints, and each row whole."""
+
+log = logging.getLogger("minidistil")
 
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
+    from contextlib import ExitStack
     from pathlib import Path
 
-    from minidistil.cli.common import print_row
     from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import TrainingRecord
 
@@ -61,36 +70,33 @@ def run(args: argparse.Namespace) -> int:
         page = Page("predictions.html", args.templates)
     predictor = _predictor(args)
     task, options = predictor.task, _options(args, predictor)
-    args.learnt_columns = TrainingRecord.of(predictor.model.config).columns or {}
+    record = TrainingRecord.of(predictor.model.config)
+    args.learnt_columns, args.keep_rows, args.columns = record.columns or {}, args.out is not None, []
     results: list[tuple[dict[str, Any], dict[str, Any] | AttentionMaps | None]] = []
-    blank = False  # before the next document
 
-    def answer(some: Sequence[Input]) -> None:
-        nonlocal blank
+    def answer(some: Sequence[Input], write: Writer) -> None:
         pairs = [given.pair for given in some if given.pair is not None]
         more = {"pairs": pairs} if pairs else {}
+        if pairs and record.pairs is False:
+            log.warning("%s learnt from single texts: what it says of pairs means little", args.model)
         answers = task.show(predictor, [given.text for given in some], **more, **options)
         for given, shown in zip(some, answers, strict=True):
-            if args.json:
-                print(json.dumps({**given.origin, **shown.facts}, ensure_ascii=False))
-            else:
-                if blank:
-                    print()
-                blank = task.whole_documents
-                for cells in shown.rows:
-                    print_row(*cells)
+            write(given, shown)
             if page is not None:
                 results.append((shown.facts, _attention(args, predictor, shown.facts)))
         sys.stdout.flush()
 
-    for some in _inputs(args, task):
-        try:
-            answer(some)
-        except MinidistilError as error:
-            located = _on_its_line(error, some, args.data)
-            if not _are_typed(args, task):
-                raise located from error.__cause__ if located is error else error
-            say(f"minidistil predict: {located}")  # the next line may be better
+    with ExitStack() as stack:
+        write: Writer | None = None
+        for some in _inputs(args, task):
+            write = write or _writer(args, task, stack)  # not before there is something to answer
+            try:
+                answer(some, write)
+            except MinidistilError as error:
+                located = _on_its_line(error, some, args.data)
+                if not _are_typed(args, task):
+                    raise located from error.__cause__ if located is error else error
+                say(f"minidistil predict: {located}")  # the next line may be better
     if page is not None:
         title = f"{Path(args.model).resolve().name}: predictions of minidistil"
         interactive = args.attention is not None and None in args.attention
@@ -100,16 +106,49 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _writer(args: argparse.Namespace, task: PredictingTask, stack: ExitStack) -> Writer:
+    """Writer of answers: to a file, as JSON, or as lines for people."""
+    from minidistil.cli.common import print_json, print_row
+    from minidistil.cli.prediction_files import prediction_file
+
+    if args.out is not None:
+        return stack.enter_context(prediction_file(args.out, args.columns))
+    if args.json:
+        return lambda given, shown: print_json(**{**given.origin, **shown.facts})
+    blank = False  # before the next document
+
+    def write(given: Input, shown: Shown) -> None:
+        nonlocal blank
+        if blank:
+            print()
+        blank = task.whole_documents
+        for cells in shown.rows:
+            print_row(*cells)
+
+    return write
+
+
 def _check(args: argparse.Namespace) -> None:
     """Raise a UsageError for texts from two places, or options that contradict each other."""
     if sum(map(bool, (args.texts, args.document, args.data))) > 1:
         raise UsageError("texts come as arguments, or from --document, or from --data: take one of them")
     if args.data is None and (args.text_column or args.pair_column or args.format or args.no_header):
-        raise UsageError("--text-column, --pair-column, --format and --no-header say how --data is read")
+        raise UsageError(
+            "--text, --pair-column, --format and --no-header say how --data is read; "
+            "a text itself needs no option"
+        )
     if args.pair is not None and args.pair_column is not None:
         raise UsageError("the second text is --pair or in --pair-column, not both")
     if args.attention is not None and (args.attention.count(None) == 1):
         raise UsageError("--attention takes a layer and a head, or all")
+    if args.out is not None:
+        from minidistil.cli.prediction_files import format_of
+
+        format_of(args.out)  # before the work
+        if args.json:
+            raise UsageError(
+                "--json prints and --out writes: take one; --out FILE.jsonl has what --json prints"
+            )
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, not {args.top_k}")
     for name in ("attention", "templates"):
@@ -133,7 +172,9 @@ def _inputs(args: argparse.Namespace, task: PredictingTask) -> Iterator[list[Inp
     elif _are_typed(args, task):
         yield from _typed(args)
     else:
-        found = iter(task.read_inputs(args) if args.data is not None else _of_arguments(args, task))
+        of_file = task.read_inputs(args) if args.data is not None else []
+        args.columns = list(dict.fromkeys(column for given in of_file for column in given.row))
+        found = iter(of_file if args.data is not None else _of_arguments(args, task))
         first = True
         while some := list(islice(found, TEXTS_AT_ONCE)):
             if first and args.data is None:

@@ -88,10 +88,15 @@ def spelt_out(argv: Sequence[str]) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `minidistil predict`."""
-    parser.add_argument("model", help="a model directory or hub id")
+    parser.add_argument("model", help="directory, name (minilm) or hub id of a model")
     _add_inputs(parser)
     parser.add_argument("--task", metavar="NAME", help="what to do, if not what the model's head is for")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with every score")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help=".csv, .tsv or .jsonl: predictions beside all columns of --data; '-': csv to standard output",
+    )
     parser.add_argument(
         "--html", metavar="FILE", help="also write a page that shows what was found, and where"
     )
@@ -119,7 +124,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add the sources of texts."""
     parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="a text; '-', or none, reads one a line from standard input"
+        "texts",
+        nargs="*",
+        default=[],
+        metavar="TEXT",
+        help="a text; '-', or none, reads one a line from standard input",
     )
     parser.add_argument("--pair", metavar="TEXT", help="the second text of each, for a classifier of pairs")
     parser.add_argument(
@@ -131,8 +140,14 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="FILE", help="texts in place of TEXT: csv, tsv, jsonl, json, parquet, txt"
     )
-    for name in ("text", "pair"):
-        parser.add_argument(f"--{name}-column", metavar="NAME", help=f"in --data, the column of the {name}")
+    parser.add_argument(
+        "--text",
+        "--text-column",
+        dest="text_column",
+        metavar="NAME",
+        help="in --data, the column of the text",
+    )
+    parser.add_argument("--pair-column", metavar="NAME", help="in --data, the column of the pair")
     parser.add_argument(
         "--format",
         metavar="NAME",

@@ -310,6 +310,10 @@ class TrainableTask(PredictingTask):
         other.empty = True
         return other
 
+    def keeping_rows(self, keep: bool) -> Self:
+        """The same task; with `keep` the examples that it reads have all columns of their rows."""
+        return self._reading(keep_rows=True) if keep and isinstance(self.data, NamedData) else self
+
     def without_labels(self) -> Self:
         """The same task, reading files without labels."""
         other = self._reading(label=None, label_columns=())

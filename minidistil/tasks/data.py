@@ -25,12 +25,16 @@ class DataSettings:
 
     Attributes
     ----------
-    text, pair, label : str or None
-        Columns, by name or by number from 0; None: a usual name, see `minidistil.text.readers`.
+    text : str, int or None
+        Column of the text, by name or by number from 0; None: one with a usual name, such as sentence.
+    pair : str, int or None
+        Column of the second text; None: one with a usual name beside that of the text, if there is one.
+    label : str, int or None
+        Column of the label; None: one with a usual name, such as label or score.
     label_columns : tuple of str
         Of several labels, if each has a column of its own, 0 or 1: those columns.
     format : str or None
-        "csv", "tsv", "jsonl" or "text"; None: what the file's name says.
+        "csv", "tsv", "jsonl", "parquet" or "text"; None: what the file's name says.
     header : bool or None
         Whether the first line of a csv or tsv names the columns; None: as the task's files have it, else yes.
     skip_broken : bool or None
@@ -128,10 +132,13 @@ class NamedData(DataSettings):
         The settings that are the authors'.
     first : mapping of str to str
         By role, where to look first for a column that nobody named: those that a model learnt from.
+    keep_rows : bool
+        Whether examples have all columns of their rows, see `read_examples`.
     """
 
     known: tuple[str, ...] = ()
     first: Mapping[str, str] = field(default_factory=dict)
+    keep_rows: bool = False
 
     def _other_format(self, path: str | Path) -> bool:
         told = FORMATS.get(suffix_of(path), "text")  # .txt tells nothing: authors name tables so
@@ -150,7 +157,9 @@ class NamedData(DataSettings):
 
     def _read(self, path: str | Path, **more: Any) -> Examples:
         first = {role: column for role, column in self.first.items() if getattr(self, role, None) is None}
-        usual: dict[str, Any] = {"usual_texts": TEXTS, "usual_pairs": PAIRS, **more}
+        usual: dict[str, Any] = {
+            "usual_texts": TEXTS, "usual_pairs": PAIRS, "keep_rows": self.keep_rows, **more,
+        }  # fmt: skip
         return super()._read(path, **usual_first(first, usual))
 
     def read(

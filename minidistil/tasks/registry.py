@@ -257,7 +257,10 @@ def task_of(model: Model) -> type[TrainableTask]:
         kind = predicting_task(name)
         if issubclass(kind, TrainableTask) and kind.fits(model):
             return kind
-    raise ConfigError(f"{type(model).__name__} has no head to predict with: fine-tune it for a task first")
+    raise ConfigError(
+        f"{type(model).__name__} has no head to predict with: fine-tune it for a task first. Any encoder "
+        "can embed, search and cluster, and predict with --task faq, intents or summarization"
+    )
 
 
 def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:

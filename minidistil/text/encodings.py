@@ -155,13 +155,13 @@ class CutEncoding:
     """
 
     def __init__(self, whole: Any, kept: Sequence[slice]) -> None:
-        self._whole, self._kept = whole, kept
+        self._whole, self.kept = whole, kept
 
     def __len__(self) -> int:
-        return sum(part.stop - part.start for part in self._kept)
+        return sum(part.stop - part.start for part in self.kept)
 
     def _of(self, values: list[Any]) -> list[Any]:
-        return [value for part in self._kept for value in values[part]]
+        return [value for part in self.kept for value in values[part]]
 
     @property
     def ids(self) -> list[int]:

@@ -62,6 +62,8 @@ class Examples:
         The columns that were read, by what they were read for: "text", "pair", "label".
     ids : list of dict
         Of each row what it is called, by the column that says so; empty where none does.
+    rows : list of mapping
+        Of each row all that stands in it, where that is asked for.
     """
 
     texts: list[str]
@@ -71,6 +73,7 @@ class Examples:
     path: str
     columns: Mapping[str, str] = field(default_factory=dict)
     ids: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -82,7 +85,8 @@ class Examples:
         pairs = None if self.pairs is None else [self.pairs[i] for i in rows]
         labels = None if self.labels is None else [self.labels[i] for i in rows]
         ids = [self.ids[i] for i in rows] if self.ids else []
-        return Examples(texts, pairs, labels, lines, self.path, self.columns, ids)
+        whole = [self.rows[i] for i in rows] if self.rows else []
+        return Examples(texts, pairs, labels, lines, self.path, self.columns, ids, whole)
 
 
 def read_examples(
@@ -100,6 +104,7 @@ def read_examples(
     usual_pairs: Sequence[tuple[str, str]] = PAIRS,
     usual_labels: Sequence[str] = LABELS,
     usual_ids: Sequence[str] = (),
+    keep_rows: bool = False,
 ) -> Examples:
     """Read examples from a file.
 
@@ -131,6 +136,8 @@ def read_examples(
         Texts under these names have their pairs beside them under those.
     usual_ids : sequence of str
         Columns, in any case of their letters, to keep as `ids`.
+    keep_rows : bool
+        Whether to keep all columns of each row, as `rows`.
 
     Raises
     ------
@@ -146,6 +153,7 @@ def read_examples(
     labels: list[Any] = []
     lines: list[int] = []
     ids: list[dict[str, Any]] = []
+    rows: list[Mapping[str, Any]] = []
     broken: list[int] | None = [] if skip_broken else None
     for line, row in read_rows(path, format=kind, header=header, broken=broken, blank=empty):
         columns = roles.of(row, line)
@@ -165,6 +173,8 @@ def read_examples(
             labels[-1] = [label for label, column in roles.flags.items() if _flag(row, column, name, line)]
         if usual_ids:
             ids.append(ids_of(row, usual_ids))
+        if keep_rows:
+            rows.append(row)
     if broken and len(broken) > len(texts):
         what = f"{len(broken)} of {len(broken) + len(texts)} lines have cells missing or to spare, or no text"
         raise DataError(f"{what}: these are not the columns", path=name, line=min(broken))
@@ -183,6 +193,7 @@ def read_examples(
         path=name,
         columns={} if kind == "text" else roles.columns,  # a line has no name for others to go by
         ids=ids,
+        rows=rows,
     )
 
 

@@ -28,6 +28,7 @@ FORMATS = {
     ".parquet": "parquet",
     ".txt": "text",
 }
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 NAMES = {**{name: name for name in FORMATS.values()}, "json": "jsonl", "txt": "text"}  # as people say them
 LISTED = 20  # names that a message lists
 
@@ -80,7 +81,13 @@ def format_of(path: str | Path, format: str | None, also: str = "") -> str:
         return NAMES[format]
     if str(path) == STDIN:
         return "text"
-    kind = FORMATS.get(suffix_of(path))
+    suffix = suffix_of(path)
+    if suffix in SPREADSHEETS:
+        raise UsageError(
+            f"{path} is a spreadsheet, which is not read: save it as CSV in UTF-8 (of pandas: "
+            "read_excel(...).to_csv(..., index=False))"
+        )
+    kind = FORMATS.get(suffix)
     if kind is None:
         known = "|".join((*dict.fromkeys(FORMATS.values()), *also.split()))
         raise UsageError(f"{path}: the name does not tell the format", remedy=(("format", known),))

@@ -259,15 +259,17 @@ class ClassificationTask(TrainableTask):
             given = {"text": text} if pairs is None else {"text": text, "pair": pairs[i]}
             if self.is_number(model.config):
                 called = {} if prediction.label in UNNAMED else {"label": prediction.label}
-                number = {**given, **called, "score": prediction.score}
-                yield Shown([[*called.values(), prediction.score, *given.values()]], number)
+                cells: dict[str, object] = {**called, "score": prediction.score}
+                yield Shown([[*cells.values(), *given.values()]], {**given, **cells}, [cells])
                 continue
             facts = {**given, **prediction._asdict()}
             chosen: list[tuple[str, float]] = [(prediction.label or "none", prediction.score)]
             if top_k is not None:
                 chosen = sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k]
                 facts["top"] = [{"label": label, "score": score} for label, score in chosen]
-            yield Shown([[label, score, *given.values()] for label, score in chosen], facts)
+            every = {f"score.{k}": v for k, v in prediction.scores.items()} if top_k is None else {}
+            table: list[dict[str, object]] = [{"label": k, "score": v, **every} for k, v in chosen]
+            yield Shown([[label, score, *given.values()] for label, score in chosen], facts, table)
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True

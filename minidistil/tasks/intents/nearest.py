@@ -278,8 +278,14 @@ class NearestTask(PredictingTask):
             rows = [self.cells(answer)] if top_k is None else [list(c)[:3] for c in answer.candidates]
             candidates = [c._asdict() for c in answer.candidates]
             facts = {"text": text, **answer._asdict(), "candidates": candidates}
-            yield Shown([[*row, text] for row in rows], facts)
+            table = candidates if top_k is not None else [self.named_cells(answer)]
+            yield Shown([[*row, text] for row in rows], facts, table)
 
     def cells(self, answer: Any) -> list[object]:
         """Answer and score in a line."""
         return [answer.label, answer.score]
+
+    def named_cells(self, answer: Any) -> dict[str, object]:
+        """Answer and score, and the entry that is nearest, for a table."""
+        best = answer.candidates[0]._asdict()
+        return {**best, next(iter(best)): self.cells(answer)[0]}

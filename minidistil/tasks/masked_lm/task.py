@@ -25,6 +25,8 @@ from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.readers import Examples
 from minidistil.text.tokenizer import Tokenizer
 
+MASK = ("mask", "word", "score", "filled")  # cells of a word for a mask in a table
+
 
 @dataclass(frozen=True)
 class MaskedLMSettings:
@@ -116,7 +118,12 @@ class MaskedLMTask(TrainableTask):
                 rows.append([" ".join(found.tokens), found.score, found.text])
             masks = [m._asdict() | {"candidates": [c._asdict() for c in m.candidates]} for m in found.masks]
             facts = {"text": text, "filled": found.text, "score": found.score, "tokens": found.tokens}
-            yield Shown(rows, {**facts, "masks": masks})
+            table: list[dict[str, object]] = [
+                dict(zip(MASK, (i, c.token, c.score, c.text), strict=True))
+                for i, m in enumerate(found.masks)
+                for c in m.candidates
+            ]
+            yield Shown(rows, {**facts, "masks": masks}, table or [dict.fromkeys(MASK)])
 
 
 def evaluate_masked_lm(

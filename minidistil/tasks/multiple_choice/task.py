@@ -208,7 +208,8 @@ class MultipleChoiceTask(TrainableTask):
         for row, best in zip(given, found, strict=True):
             facts = {"context": row.context, "start": row.start, "choices": row.choices}
             chosen = {"number": best.number, "choice": best.text, "score": best.score, "scores": best.scores}
-            yield Shown([[best.number, best.score, best.text]], {**facts, **chosen})
+            cells = {key: chosen[key] for key in ("number", "choice", "score")}
+            yield Shown([[best.number, best.score, best.text]], {**facts, **chosen}, [cells])
 
 
 def choices_of(text: str) -> ChoiceRow:

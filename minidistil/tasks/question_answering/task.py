@@ -214,4 +214,5 @@ class QuestionAnsweringTask(TrainableTask):
                     "candidates": [a._asdict() for a in answer.candidates],
                     "null_odds": answer.null_odds if math.isfinite(answer.null_odds) else None,
                 },
+                [{"answer": a.text, "score": a.score, "start": a.start, "end": a.end} for a in best],
             )

@@ -197,6 +197,7 @@ class SummarizationTask(TrainableTask):
             yield Shown(
                 [[sentence.text] for sentence in found.sentences],
                 {**facts, "sentences": [asdict(sentence) for sentence in found.sentences]},
+                [{"summary": found.text, "method": found.method}],
             )
 
     def evaluate(

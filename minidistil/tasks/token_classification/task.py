@@ -43,6 +43,7 @@ from minidistil.text.windows import Windows, cut_texts
 
 log = logging.getLogger("minidistil")
 
+ENTITY = ("type", "entity", "score", "start", "end")  # cells of one in a table
 ASKED = 64  # texts, to see how a teacher writes its tags
 
 
@@ -279,7 +280,9 @@ class TokenClassificationTask(TrainableTask):
         answers = self.predict(predictor.model, predictor.tokenizer, texts, aggregation=aggregation)
         for text, found in zip(texts, answers, strict=True):
             rows: list[list[object]] = [[e.type, e.score, e.start, e.end, e.text] for e in found]
-            yield Shown(rows, {"text": text, "entities": [e._asdict() for e in found]})
+            cells: list[list[object]] = [[e.type, e.text, e.score, e.start, e.end] for e in found]
+            table = [dict(zip(ENTITY, row, strict=True)) for row in cells or [[None] * len(ENTITY)]]
+            yield Shown(rows, {"text": text, "entities": [e._asdict() for e in found]}, table)
 
     @staticmethod
     def _check_types(tags: TagSet, examples: Tagged) -> None:
