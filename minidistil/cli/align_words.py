@@ -8,9 +8,9 @@ from minidistil.cli import common
 
 HELP = "align the words of a sentence with those of its translation"
 EXAMPLES = """\
-  minidistil align-words ENCODER "a warm film" "ein warmer Film"
-  minidistil align-words ENCODER --pairs train.en train.de --json
-  minidistil align-words ENCODER --pairs train.tsv --columns english german --method argmax
+  minidistil align-words runs/en-de/model "a warm film" "ein warmer Film"
+  minidistil align-words runs/en-de/model --pairs train.en train.de --json
+  minidistil align-words runs/en-de/model --pairs train.tsv --columns english german --method argmax
 
 Words are the tokenizer's: a punctuation mark is a word. A line has two words and their similarity, and an
 empty line ends each pair. --json has all words as [begin, end] in the original texts, and links as

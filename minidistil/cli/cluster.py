@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 HELP = "cluster texts, or find duplicates among them"
 EXAMPLES = """\
-  minidistil cluster ENCODER questions.txt --duplicates 0.9
-  minidistil cluster ENCODER reviews.csv --text-column review --clusters 20
-  minidistil cluster ENCODER questions.txt --communities 0.75 --min-size 3 --json
+  minidistil cluster minilm questions.txt --duplicates 0.9
+  minidistil cluster minilm reviews.csv --text review --clusters 20
+  minidistil cluster minilm questions.txt --communities 0.75 --min-size 3 --json
 
 Duplicates are pairs with at least this cosine, best first. Clusters are K groups that hold every text. A
 community is a text and all others with at least this cosine to it; the largest comes first, and a text that
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_encoder_arguments(parser)
     parser.add_argument("file", metavar="FILE", help="texts: txt, csv, tsv, jsonl, parquet; '-' is stdin")
     common.add_text_arguments(parser)
-    how = parser.add_mutually_exclusive_group(required=True)
+    how = parser.add_mutually_exclusive_group()
     how.add_argument("--duplicates", type=float, metavar="COSINE", help="pairs that are nearly alike")
     how.add_argument("--clusters", type=int, metavar="K", help="K groups, by spherical k-means")
     how.add_argument("--communities", type=float, metavar="COSINE", help="groups around a centre")
@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.embeddings.similarity import check_threshold
     from minidistil.errors import UsageError
 
+    if args.duplicates is None and args.clusters is None and args.communities is None:
+        args.parser.error("say what to find: --clusters K, --duplicates COSINE or --communities COSINE")
     examples = common.read_texts(args, args.file)
     examples = examples.subset(common.nonempty_rows(examples))
     texts, lines, ids = examples.texts, examples.lines, examples.ids

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minidistil.cli.common import add_print_recipe, print_recipe, run_or_read
 from minidistil.streams import say
 
 HELP = "fine-tune a sentiment teacher, distil it into a student of half its depth, compare them"
@@ -13,6 +14,7 @@ EXAMPLES = """\
   minidistil demo --quick
   minidistil demo --labels 2000 --out runs/more-labels
   minidistil demo --labels all --json
+  minidistil demo --print-recipe > my.toml     # every setting, explained; then --config my.toml
 """
 
 # Smaller batches and larger steps, so that few sentences still teach something.
@@ -41,33 +43,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labelled sentences, or 'all' (default: 1000, with --quick 400)",
     )
     parser.add_argument(
-        "--other-texts", action="store_true", help="distil on 13,000 sentences of other kinds too"
+        "--other-texts",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="distil on 13,000 sentences of other kinds too",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of data order, dropout and new weights (default: 0)"
+        "--seed",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="of data order, dropout and new weights (default: 0)",
     )
     parser.add_argument("--quick", action="store_true", help="a subset, in a minute or two")
+    parser.add_argument("--config", metavar="FILE", help="settings of your own, a TOML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, such as temperature=4"
+    )
+    add_print_recipe(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     import json
-    from dataclasses import replace
     from pathlib import Path
 
+    from minidistil.errors import UsageError
     from minidistil.jobs.demo.demo import ReviewDistillation, ReviewSettings, table
     from minidistil.kernels.engine.warmup import second_process, warmup
     from minidistil.report.run_page import write_run_page
+    from minidistil.settings import literal, load_recipe
 
-    settings = ReviewSettings(other_texts=args.other_texts, seed=args.seed, **(QUICK if args.quick else {}))
-    if "labels" in args:
-        settings = replace(settings, labels=args.labels)
+    if args.quick and args.config is not None:
+        raise UsageError("--quick stands for settings, and so does --config: take one of them")
+    given = {name: getattr(args, name) for name in ("labels", "other_texts", "seed") if name in args}
+    chosen = {**(QUICK if args.quick else {}), **given}
+    changes = [f"{name}={literal(value)}" for name, value in chosen.items()]
+    settings = load_recipe(ReviewSettings, file=args.config, changes=[*changes, *args.set])
+    if args.print_recipe:
+        return print_recipe(settings)
     out = Path(args.out or ("runs/quick" if args.quick else "runs/demo"))
     job = ReviewDistillation(out, settings, quiet=args.quiet)
-    with second_process():
-        _ = job.data  # is fetched meanwhile
-        warmup()
-    report = job.run()
+    if job.finished() is None:
+        with second_process():
+            _ = job.data  # is fetched meanwhile
+            warmup()
+    report = run_or_read(job)
     print(json.dumps(report) if args.json else table(report))
     write_run_page(out)
     if not args.quiet:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import add_recipe_arguments
+from minidistil.cli.common import COLUMNS, LENGTH, add_recipe_arguments, add_short_options
 
 HELP = "measure a fine-tuned model, or an encoder, on examples with labels"
 EXAMPLES = """\
   minidistil evaluate runs/sst2 --task sst2 --data dev.tsv
-  minidistil evaluate runs/mail --task classification --data more.csv --set data.text=body --json
-  minidistil evaluate ENCODER --task similarity --data pairs.tsv
-  minidistil evaluate ENCODER --task translations --data test.en test.de
-  minidistil evaluate ENCODER --task faq --entries faq.jsonl --data asked.jsonl
+  minidistil evaluate runs/mail --task classification --data more.csv --text body --json
+  minidistil evaluate minilm --task similarity --data pairs.tsv
+  minidistil evaluate minilm --task translations --data test.en test.de
+  minidistil evaluate minilm --task faq --entries faq.jsonl --data asked.jsonl
   minidistil evaluate runs/glue --task glue --data glue_data --against runs/teacher
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a model")
+    parser.add_argument("model", metavar="MODEL", help="directory, name or hub id of a model")
     parser.add_argument(
         "--task", required=True, metavar="NAME", help="a named task such as sst2, a kind, or glue"
     )
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--entries", metavar="FILE", help="of faq and intents: what an encoder compares the examples with"
     )
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
+    add_short_options(parser, {**COLUMNS, **LENGTH})
     add_recipe_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 

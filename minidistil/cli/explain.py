@@ -13,7 +13,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("teacher", help="a model directory or hub id")
+    parser.add_argument("teacher", help="directory, name (minilm) or hub id of a model")
     parser.add_argument("student", help="likewise")
     parser.add_argument("--text", nargs="+", required=True, metavar="TEXT")
     parser.add_argument(

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import add_recipe_arguments
+from minidistil.cli.common import (
+    COLUMNS,
+    LENGTH,
+    TRAINING,
+    add_print_recipe,
+    add_recipe_arguments,
+    add_short_options,
+    print_recipe,
+    run_or_read,
+)
 
 HELP = "fine-tune a model for a task, alone or taught by a teacher"
 EXAMPLES = """\
-  minidistil finetune ENCODER --task sst2 --train train.tsv --eval dev.tsv --out runs/sst2
-  minidistil finetune ENCODER --task classification --train mail.csv --set data.text=body --out runs/mail
+  minidistil finetune minilm --task sst2 --train train.tsv --eval dev.tsv --out runs/sst2
+  minidistil finetune minilm --task classification --train mail.csv --text body --label folder --out runs/mail
   minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
       --distill-from runs/sst2 --set model.layers=alternate --seeds 3
-  minidistil finetune ENCODER --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
+  minidistil finetune minilm --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
+  minidistil finetune --task sst2 --print-recipe > my.toml    # every setting, explained; for --config
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a pretrained model")
+    parser.add_argument("model", metavar="MODEL", help="directory, name or hub id of a pretrained model")
     parser.add_argument(
         "--task", required=True, metavar="NAME", help="a named task such as sst2, a kind, or glue"
     )
@@ -28,12 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
-    for name, kind in (("epochs", int), ("batch-size", int), ("lr", float), ("seed", int)):
-        parser.add_argument(
-            f"--{name}", type=kind, help=f"short for --set train.{name.replace('-', '_')}=..."
-        )
     parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")
+    add_short_options(parser, {**COLUMNS, **LENGTH, **TRAINING})
     add_recipe_arguments(parser)
+    add_print_recipe(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -49,20 +57,19 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.tasks.registry import task_name
     from minidistil.text.sources import STDIN
 
-    short = {name: getattr(args, name) for name in ("epochs", "batch_size", "lr", "seed")}
-    changes = [f"train.{name}={value}" for name, value in short.items() if value is not None]
-    changes += args.set
     if args.seeds is not None and (args.seeds < 1 or args.seed is not None):
         raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
     times = (args.train, args.eval).count(STDIN)
     if times == 2 or (times and args.seeds not in (None, 1)):
         raise UsageError("standard input can be read once: give a file")
     if args.task == "glue":
-        return _glue(args, changes)
+        return _glue(args)
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
-    task = task_name(args.task)
-    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=changes)
+    task = "" if args.task is None else task_name(args.task)
+    recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
+    if args.print_recipe:
+        return print_recipe(recipe, task or None)
 
     def tuning(seed: int, out: Path) -> FineTuning:
         return FineTuning(
@@ -71,14 +78,14 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
 
     if args.seeds is None:
-        report = tuning(recipe.train.seed, Path(args.out)).run()
+        report = run_or_read(tuning(recipe.train.seed, Path(args.out)))
     else:
         report = over_seeds(lambda *run: tuning(*run).run_once(), args.seeds, Path(args.out))
     print(to_json(report) if args.json else table(report))
     return 0
 
 
-def _glue(args: argparse.Namespace, changes: list[str]) -> int:
+def _glue(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
     from minidistil.jobs.finetune import FineTuningRecipe
@@ -88,8 +95,8 @@ def _glue(args: argparse.Namespace, changes: list[str]) -> int:
 
     if args.eval is not None:
         raise UsageError("--task glue finds its dev files in the folder: leave out --eval")
-    of_one = {change: change.split(".")[0] for change in changes if change.split(".")[0] in GLUE}
-    for_all = [change for change in changes if change not in of_one]
+    of_one = {change: change.split(".")[0] for change in args.set if change.split(".")[0] in GLUE}
+    for_all = [change for change in args.set if change not in of_one]
     recipes = {
         name: load_recipe(
             FineTuningRecipe, args.recipe, file=args.config,
@@ -97,6 +104,11 @@ def _glue(args: argparse.Namespace, changes: list[str]) -> int:
         )
         for name in GLUE
     }  # fmt: skip
+    if args.print_recipe:
+        for change in of_one:
+            print(f"# Of one task, which a file cannot say: --set {change}")
+        recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=for_all)
+        return print_recipe(recipe)
     report = Glue(
         args.model, args.train, recipes.__getitem__, args.out,
         teacher=args.distill_from, seeds=args.seeds, against=args.against, quiet=args.quiet,

@@ -16,7 +16,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a model directory or hub id")
+    parser.add_argument("model", help="directory, name (minilm) or hub id of a model")
     parser.add_argument("--as", dest="architecture", metavar="CLASS", help="load it as this class")
     parser.add_argument("--strict", action="store_true", help="fail if anything is missing or left over")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -56,7 +56,7 @@ def describe(model: Model) -> dict[str, Any]:
         "activation": config.hidden_act,
         "vocabulary": config.vocab_size,
         "positions": config.max_position_embeddings,
-        "labels": config.label_names,
+        "labels": config.label_names if any(head.classes() for head in model.heads) else [],
         "parameters": {**parts, "total": model.params.num_parameters},
         # Parameters alone; then with gradients and both Adam moments.
         "memory_bytes": {"inference": parameter_bytes, "training": 4 * parameter_bytes},
@@ -72,7 +72,7 @@ def _text(path: str, facts: dict[str, Any], model: Model) -> str:
         "layers": f"{facts['layers']} of width {facts['hidden_size']}, {facts['attention_heads']} heads, "
         f"feed-forward {facts['intermediate_size']}, {facts['activation']}",
         "vocabulary": f"{facts['vocabulary']:,} tokens, {facts['positions']} positions",
-        "labels": ", ".join(facts["labels"]),
+        **({"labels": ", ".join(facts["labels"])} if facts["labels"] else {}),
         "parameters": f"{parameters['total']:,}: {by_part}",
         "memory": f"{memory['inference'] / 1e6:.1f} MB for its parameters; "
         f"{memory['training'] / 1e6:.1f} MB with gradients and AdamW's moments",

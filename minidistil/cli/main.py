@@ -34,6 +34,7 @@ from minidistil.cli import (
     pretrain,
     report,
     search,
+    tokenize,
     warmup,
 )
 from minidistil.cli.streams import abandon, as_utf_8, complain, prepare
@@ -46,12 +47,15 @@ VERBS: dict[str, ModuleType] = {  # in the order of the help
     module.__name__.rpartition(".")[2].replace("_", "-"): module
     for module in (
         demo, distill, finetune, evaluate, pretrain, explain, explore, report, predict, embed, search,
-        cluster, mine_bitext, align_words, inspect, plan, compare, gradcheck, fetch, warmup,
+        cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, fetch, warmup,
     )
 }  # fmt: skip
 RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before
 
 EPILOG = """\
+`minidistil help VERB` explains a verb, with examples. A model is a directory, a hub id, or minilm, the small
+encoder of `minidistil fetch`.
+
 exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input or configuration,
             4 an asset is missing and cannot be fetched, 130 interrupted after saving
 
@@ -70,6 +74,17 @@ class _Parser(argparse.ArgumentParser):
         else:
             complain(message.rstrip("\n"))
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is none of an action's choices, with the nearest of them."""
+        if action.choices is None or value in action.choices:
+            return
+        from minidistil.arguments import did_you_mean
+
+        hint = did_you_mean(value, map(str, action.choices))
+        if isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(None, f"there is no verb {value!r}{hint}")
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{hint}")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
@@ -79,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"minidistil {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"minidistil {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, module in VERBS.items():
         verb = verbs.add_parser(
@@ -94,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--threads", type=int, metavar="N", help="threads to use (default: the cores available)"
         )
         verb.add_argument("-q", "--quiet", action="store_true", help="no progress, no log but warnings")
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, parser=verb)
     return parser
 
 
@@ -104,6 +119,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     argparse itself takes those that follow an option for unknown arguments if there were none before it.
     """
     parser = build_parser()
+    if not argv:  # help, as of git and cargo; and an error, so that a script that lost its verb stops
+        parser.print_help()
+        raise SystemExit(UsageError.exit_code)
     args, rest = parser.parse_known_args(predict.spelt_out(argv) if argv[:1] == ["predict"] else argv)
     if not hasattr(args, "texts"):
         unknown = rest
@@ -112,7 +130,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         unknown = [text for text in rest[:end] if text.startswith("-") and text != "-"]
         args.texts = [*args.texts, *rest[:end], *rest[end + 1 :]]
     if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest(unknown, args.parser)}")
     for name in ("texts", "text", "pair", "question", "choices", "targets"):
         given = getattr(args, name, None)
         if given:
@@ -120,17 +138,31 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def _nearest(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """A line with the options of a verb that are most like unknown ones."""
+    from difflib import get_close_matches
+
+    known = [option for action in parser._actions for option in action.option_strings]
+    words = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    near = [match for word in words for match in get_close_matches(word, known, 1, 0.6)]
+    return f"\ndid you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+
+
 def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:
     """Spelling of a parameter of reading data as an option of the verb."""
+    options: dict[str, str] = {}
     if hasattr(args, "set"):
-        return "--set data.{}={}".format
-    if not hasattr(args, "format"):
-        return "{}={}".format
-    options = {"text": "--text-column", "pair": "--pair-column", "header": "--no-header"}
+        options = {name: f"--{name}" for name in ("text", "pair", "label") if hasattr(args, name)}
+        other = "--set data.{}={}"
+    elif hasattr(args, "format"):
+        options, other = {"text": "--text", "pair": "--pair-column"}, "--{} {}"
+    else:
+        other = "{}={}"
 
     def spell(name: str, value: str) -> str:
-        option = options.get(name, f"--{name}")
-        return f"{option} {value}" if name != "header" else option if value == "false" else f"no {option}"
+        if name == "header" and hasattr(args, "no_header"):
+            return "--no-header" if value == "false" else "no --no-header"
+        return f"{options[name]} {value}" if name in options else other.format(name, value)
 
     return spell
 
@@ -153,7 +185,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    elif argv == ["version"]:
+        argv = ["--version"]
     if argv and argv[0] in RENAMED:
         complain(f"minidistil: {argv[0]!r} is now called {RENAMED[argv[0]]!r}")
         return UsageError.exit_code

@@ -8,9 +8,9 @@ from minidistil.cli import common
 
 HELP = "find translations between two files of sentences that are not aligned"
 EXAMPLES = """\
-  minidistil mine-bitext ENCODER news.en news.de --format text
-  minidistil mine-bitext ENCODER en.txt de.txt --threshold 1.1 --json > pairs.jsonl
-  minidistil distill --teacher ENCODER --pairs pairs.jsonl --recipe multilingual --out runs/en-de
+  minidistil mine-bitext runs/en-de/model news.en news.de --format text
+  minidistil mine-bitext runs/en-de/model en.txt de.txt --threshold 1.1 --json > pairs.jsonl
+  minidistil distill --teacher minilm --pairs pairs.jsonl --recipe multilingual --out runs/de
 
 A score is the cosine of a pair, divided by the mean cosine of its two sentences to their nearest ones in the
 other file (Artetxe and Schwenk 2019). 1 is no better than the neighbours; a good threshold depends on the

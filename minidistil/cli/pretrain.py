@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import CORPUS, add_run_arguments, carry_out
+from minidistil.cli.common import (
+    CORPUS,
+    LENGTH,
+    TRAINING,
+    add_run_arguments,
+    add_short_options,
+    carry_out,
+    print_recipe,
+)
 
 HELP = "train a masked LM on text, from scratch or from an encoder"
 EXAMPLES = """\
   minidistil pretrain --corpus text/ --out runs/lm --set model.layers=4 --set model.vocabulary=8000
-  minidistil pretrain --from encoder/ --corpus text/ --out runs/teacher --set train.epochs=3
+  minidistil pretrain --from minilm --corpus text/ --out runs/teacher --epochs 3
+  minidistil pretrain --print-recipe > my.toml     # every setting, explained; then --config my.toml
 """
 
 
@@ -18,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         metavar="MODEL",
-        help="directory or hub id to begin from (default: from nothing)",
+        help="directory, name or hub id to begin from (default: from nothing)",
     )
     parser.add_argument("--corpus", required=True, **CORPUS)
+    add_short_options(parser, {"text": "data.text_key", **LENGTH, **TRAINING})
     add_run_arguments(parser)
 
 
@@ -30,5 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.settings import load_recipe
 
     recipe = load_recipe(PretrainingRecipe, args.recipe, file=args.config, changes=args.set)
+    if args.print_recipe:
+        return print_recipe(recipe)
     job = Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)
     return carry_out(args, job, table)

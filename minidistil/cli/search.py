@@ -8,10 +8,10 @@ from minidistil.cli import common
 
 HELP = "find the texts of a file that are nearest to a query"
 EXAMPLES = """\
-  minidistil search ENCODER "a warm, funny film" --corpus reviews.txt
-  minidistil search ENCODER - --corpus answers.csv --text-column answer -k 3 --json < questions.txt
-  minidistil embed ENCODER reviews.txt --out reviews.npy      # once, for many searches
-  minidistil search ENCODER "a warm, funny film" --corpus reviews.txt --vectors reviews.npy
+  minidistil search minilm "a warm, funny film" --corpus reviews.txt
+  minidistil search minilm - --corpus answers.csv --text answer -k 3 --json < questions.txt
+  minidistil embed minilm reviews.txt --out reviews.npy      # once, for many searches
+  minidistil search minilm "a warm, funny film" --corpus reviews.txt --vectors reviews.npy
 """
 
 
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query-prompt", metavar="NAME_OR_TEXT", help="as --prompt, for the queries (default: the same)"
     )
-    parser.add_argument("-k", type=int, default=5, metavar="N", help="how many to find (5)")
+    parser.add_argument(
+        "-k", "--top-k", dest="k", type=int, default=5, metavar="N", help="how many to find (5)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a query")
 
 

@@ -19,6 +19,7 @@ from minidistil.config_fields import OTHER_FAMILIES, did_you_mean, short
 from minidistil.errors import ConfigError
 from minidistil.files import read_json
 from minidistil.modules_json import cross_encoder, encoder_directory
+from minidistil.weights.checkpoint import INDEX, SINGLE
 from minidistil.weights.names import Names, without_prefix
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # `model_type` in config.json, which is the file here: what the names of the classes begin with.
 FAMILIES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie"}
 
+MANY = 5  # models in a directory that a message lists
 UNIT = re.compile(r"cls\.\w+|\w+")  # what belongs together in the names of a head; `cls` holds several
 
 
@@ -117,10 +119,20 @@ def load_config(path: Path) -> ModelConfig:
     if os.path.isdir(path):
         path, beside = encoder_directory(path) / "config.json", cross_encoder(path)
     if not os.path.lexists(path):
-        seed = path.parent / "seed-0"
-        hint = f": it has a model for each seed, such as {seed}" if seed.is_dir() else ""
-        raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory{hint}")
+        below = _models_below(path.parent)
+        raise ConfigError(f"{path} does not exist, so {path.parent} is not a model directory{below}")
     return config_from_dict({**read_json(path), **beside}, path)
+
+
+def _models_below(directory: Path) -> str:
+    """A hint to the models in the folders of a directory, if it has some."""
+    seed = directory / "seed-0"
+    if seed.is_dir():
+        return f": it has a model for each seed, such as {seed}"
+    inside = {file.parent for file in directory.glob("*/config.json")}
+    found = sorted(str(place) for place in inside if any((place / name).exists() for name in (SINGLE, INDEX)))
+    some = ", ".join(found[:MANY]) + (f" and {len(found) - MANY} more" if len(found) > MANY else "")
+    return f"; in it are: {some}" if found else ""
 
 
 def title_of(layers: Collection[str]) -> str | None:
