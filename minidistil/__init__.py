@@ -17,19 +17,34 @@ if TYPE_CHECKING:
     from minidistil.batch import Batch as Batch
     from minidistil.embeddings.encoder import SentenceEncoder as SentenceEncoder
     from minidistil.model import load_model as load_model
+    from minidistil.model.auto import *  # noqa: F403
     from minidistil.model.families import *  # noqa: F403  # configs and models
     from minidistil.tasks.registry import pipeline as pipeline
+    from minidistil.text.batch_encoding import BatchEncoding as BatchEncoding
     from minidistil.text.dataset import Dataset as Dataset
     from minidistil.text.tokenizer import Tokenizer as Tokenizer
     from minidistil.threads import set_num_threads as set_num_threads
     from minidistil.train.settings import TrainSettings as TrainSettings
     from minidistil.train.trainer import Trainer as Trainer
 
+    AutoTokenizer = BertTokenizer = BertTokenizerFast = Tokenizer
+    DistilBertTokenizer = DistilBertTokenizerFast = PreTrainedTokenizerFast = Tokenizer
+
 __version__ = "0.1.0"
 
 # Imported when first used, so that `import minidistil` costs nothing. So are the families' classes.
 _HOMES = {
+    "AutoConfig": "model.auto",
+    "AutoModel": "model.auto",
+    "AutoModelForMaskedLM": "model.auto",
+    "AutoModelForMultipleChoice": "model.auto",
+    "AutoModelForNextSentencePrediction": "model.auto",
+    "AutoModelForPreTraining": "model.auto",
+    "AutoModelForQuestionAnswering": "model.auto",
+    "AutoModelForSequenceClassification": "model.auto",
+    "AutoModelForTokenClassification": "model.auto",
     "Batch": "batch",
+    "BatchEncoding": "text.batch_encoding",
     "Dataset": "text.dataset",
     "SentenceEncoder": "embeddings.encoder",
     "Tokenizer": "text.tokenizer",
@@ -39,13 +54,22 @@ _HOMES = {
     "pipeline": "tasks.registry",
     "set_num_threads": "threads",
 }
+# Names that transformers has for what has one class here.
+_SAME = {
+    "AutoTokenizer": "Tokenizer",
+    "BertTokenizer": "Tokenizer",
+    "BertTokenizerFast": "Tokenizer",
+    "DistilBertTokenizer": "Tokenizer",
+    "DistilBertTokenizerFast": "Tokenizer",
+    "PreTrainedTokenizerFast": "Tokenizer",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return _public()
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"minidistil.{_HOMES[name]}"), name)
+    if (ours := _SAME.get(name, name)) in _HOMES:
+        return getattr(importlib.import_module(f"minidistil.{_HOMES[ours]}"), ours)
     if name[:1].isupper():  # a module of the package may be asked for, too
         from minidistil.model.families import public
 
@@ -58,7 +82,7 @@ def _public() -> list[str]:
     """Public names, loaded or not."""
     from minidistil.model.families import public_names
 
-    return sorted([*_HOMES, "MinidistilError", *public_names()])
+    return sorted([*_HOMES, *_SAME, "MinidistilError", *public_names()])
 
 
 def __dir__() -> list[str]:

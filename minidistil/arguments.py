@@ -59,3 +59,9 @@ def check_number(what: str, value: object, least: float, most: float) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not (number and least <= value <= most):  # type: ignore[operator]
         raise UsageError(f"{what} must be a number from {least:g} to {most:g}, not {value!r:.60}")
+
+
+def check_device(device: object) -> None:
+    """Raise a UsageError for a device that is not the CPU."""
+    if str(device) != "cpu":
+        raise UsageError(f"everything is computed on the CPU; there is no device {str(device)!r:.40}")

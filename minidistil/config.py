@@ -12,13 +12,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from minidistil.config_fields import (
     CHECKS,
+    LABELS,
     SAME_ACTIVATION,
     checked_labels,
     did_you_mean,
+    named_labels,
     names,
     numbered_labels,
     short,
@@ -28,21 +30,40 @@ from minidistil.errors import ConfigError
 # Keys of config.json that are no field, or a field in another form.
 _NAMES = ("model_type", "id2label", "label2id", "num_labels", "architectures")
 
+Config = TypeVar("Config", bound="ModelConfig")
+
+
+class FrozenConfigError(ConfigError, dataclasses.FrozenInstanceError):
+    """An attempt to change a config in place; an `AttributeError` too, as of any frozen dataclass."""
+
 
 class _Fields(type):
-    """Metaclass of configs: `num_labels` as an argument, and an error that names an unknown field."""
+    """Metaclass of configs: labels by number or by name, and an error that names an unknown field."""
 
     def __call__(cls, *args: Any, **values: Any) -> Any:
         known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        if "num_labels" in values:
-            values = {"id2label": numbered_labels(values["num_labels"]), **values}
-            del values["num_labels"]
+        if given := {name: v for name in LABELS if (v := values.pop(name, None)) is not None}:
+            values["id2label"] = named_labels(given)
         for name in values:
             if name not in known:
                 raise ConfigError(f"{cls.__name__} has no field {name!r}{did_you_mean(name, known)}")
         return super().__call__(*args, **values)
 
 
+def frozen_config(cls: type[Config]) -> type[Config]:
+    """Let a config, a frozen dataclass, say how to make another when somebody sets a field of it."""
+
+    def refuse(self: Config, name: str, value: object) -> None:
+        raise FrozenConfigError(
+            f"a config does not change: make another by config.replace({name}={short(value)}); a model "
+            f"takes it by model.config = ..., or as it is loaded: from_pretrained(..., {name}={short(value)})"
+        )
+
+    cls.__setattr__ = refuse  # type: ignore[assignment,method-assign]
+    return cls
+
+
+@frozen_config
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(metaclass=_Fields):
     """Config of a model: the fields of every family, of which each has a class, such as `BertConfig`.
@@ -56,8 +77,8 @@ class ModelConfig(metaclass=_Fields):
     initializer_range : float
         Standard deviation of freshly initialised matrices.
     id2label : dict of int to str
-        Names of the classes; its length is the number of outputs of a classifier. `num_labels=3` in its place
-        gives names as in transformers.
+        Names of the classes; its length is the number of outputs of a classifier. `label2id` may be given in
+        its place or beside it, and `num_labels=3` for names as in transformers.
     problem_type : str or None
         "single_label_classification", "multi_label_classification" or "regression"; None lets
         the label's dtype and `num_labels` decide, as in transformers.
@@ -150,13 +171,14 @@ class ModelConfig(metaclass=_Fields):
         return 0.0
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed; `num_labels` keeps the names of as many labels."""
-        if changes.get("num_labels") == self.num_labels:
-            del changes["num_labels"]
+        """A copy with some fields changed; `num_labels` alone keeps the names of as many labels."""
+        given = {name: v for name in LABELS if (v := changes.pop(name, None)) is not None}
+        if given == {"num_labels": self.num_labels}:
+            given = {}
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if "num_labels" in changes:
+        if given:
             del fields["id2label"]
-        return type(self)(**{**fields, **changes})
+        return type(self)(**{**fields, **given, **changes})
 
     @classmethod
     def of(cls, other: ModelConfig) -> Self | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 from minidistil.errors import ConfigError
@@ -101,6 +102,8 @@ CHECKS: dict[str, Callable[[Any], str]] = {
     "attention_probs_dropout_prob": PROBABILITY,
 }
 
+LABELS = ("num_labels", "id2label", "label2id")  # as arguments, in any combination
+
 
 def checked_labels(labels: Any) -> dict[int, str]:
     """{"0": "no", "1": "yes"} of a config.json, or the same with integers, in order.
@@ -139,6 +142,35 @@ def numbered_labels(count: Any) -> dict[int, str]:
     if wanted := integer(1, MOST_LABELS)(count):
         raise ConfigError(f"num_labels must be {wanted}, not {short(count)}")
     return {i: f"LABEL_{i}" for i in range(count)}
+
+
+def named_labels(given: Mapping[str, Any]) -> dict[int, str]:
+    """Names of the labels from one or several of `id2label`, `label2id` and `num_labels`.
+
+    Raises
+    ------
+    ConfigError
+        They contradict each other, or one of them makes no sense.
+    """
+    count, by_id, by_name = (given.get(name) for name in LABELS)
+    if by_id is not None:
+        labels = checked_labels(by_id)
+    elif by_name is not None:
+        if not isinstance(by_name, Mapping):
+            raise ConfigError(f"label2id must map names to numbers, not {short(by_name)}")
+        for name, i in by_name.items():
+            if type(i) is bool or not isinstance(i, Integral):
+                raise ConfigError(f"label2id must map names to numbers; it maps {short(name)} to {short(i)}")
+        if len(set(by_name.values())) < len(by_name):
+            raise ConfigError(f"label2id must give each name a number of its own, not {short(dict(by_name))}")
+        labels = checked_labels({int(i): name for name, i in by_name.items()})
+    else:
+        labels = numbered_labels(count)
+    if count is not None and count != len(labels):
+        raise ConfigError(f"num_labels is {short(count)}, but there are names for {len(labels)} labels")
+    if by_name is not None and by_name != {name: i for i, name in labels.items()}:
+        raise ConfigError(f"label2id {short(by_name)} does not fit id2label {short(labels)}")
+    return labels
 
 
 def names(value: Any, key: str) -> tuple[str, ...]:

@@ -112,6 +112,48 @@ def test_fields_by_keyword():
     assert config.replace(hidden_size=24, num_attention_heads=2).id2label == LABELS
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ({"label2id": {"yes": 1, "no": 0}}, ["no", "yes"]),
+        (
+            {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}, "num_labels": 2},
+            ["no", "yes"],
+        ),
+        ({"id2label": {0: "x"}, "num_labels": None, "label2id": None}, ["x"]),
+        ({"num_labels": 1}, ["LABEL_0"]),
+        ({"label2id": {"a": np.int64(0)}}, ["a"]),
+    ],
+)
+def test_labels_are_named_from_any_side(labels, names):
+    for config in (BertConfig(**labels), BertConfig(num_labels=5).replace(**labels)):
+        assert config.label_names == names
+        assert config.label2id == {name: i for i, name in enumerate(names)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            {"id2label": {0: "no", 1: "yes"}, "label2id": {"no": 1, "yes": 0}},
+            "label2id .* does not fit id2label",
+        ),
+        ({"id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0}}, "label2id .* does not fit id2label"),
+        ({"id2label": {0: "no", 1: "yes"}, "num_labels": 3}, "num_labels is 3, .* names for 2 labels"),
+        ({"label2id": {"no": 0}, "num_labels": 2}, "num_labels is 2, .* names for 1 labels"),
+        ({"label2id": {"no": 0, "yes": 0}}, "a number of its own"),
+        ({"label2id": {"no": 0, "yes": 2}}, "without gaps"),
+        ({"label2id": {"no": "0"}}, "it maps .no. to .0."),
+        ({"label2id": ["no"]}, "label2id must map names to numbers"),
+        ({"num_labels": 0}, "num_labels must be an integer from 1"),
+    ],
+)
+def test_labels_that_contradict_each_other(labels, message):
+    for make in (BertConfig, BertConfig().replace):
+        with pytest.raises(ConfigError, match=message):
+            make(**labels)
+
+
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     return make_classifier(tmp_path_factory.mktemp("config"))

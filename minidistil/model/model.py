@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_type
+from minidistil.arguments import check_device, check_type
 from minidistil.errors import UsageError, WeightsError
 from minidistil.model.families import load_config, names_of
 from minidistil.model.rectangular import RectangularModel
 
 if TYPE_CHECKING:
+    from minidistil.config import ModelConfig
     from minidistil.model.heads import Head
     from minidistil.text.tokenizer import Tokenizer
     from minidistil.weights.report import LoadReport
@@ -48,6 +49,8 @@ class Model(RectangularModel):
         backend: str = "numba",
         strict: bool = False,
         ignore_mismatched: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        config: ModelConfig | None = None,
         mapped: bool = False,
         revision: str | None = None,
         seed: int = 0,
@@ -64,8 +67,11 @@ class Model(RectangularModel):
         path_or_id : directory, or an id such as "google-bert/bert-base-uncased"
         strict : bool
             Raise if any parameter is missing from the file or any tensor of the file is not used.
-        ignore_mismatched : bool
-            Start head parameters afresh where the file has another shape, e.g. for other labels.
+        ignore_mismatched, ignore_mismatched_sizes : bool
+            Start head parameters afresh where the file has another shape, e.g. for other labels. The second
+            is the name in transformers.
+        config : ModelConfig, optional
+            In place of the one in the directory.
         mapped : bool
             For a model that only predicts: leave its matrices in the file and read them when they are used,
             which takes less memory. They cannot change until `train`. If somebody writes into the file,
@@ -77,7 +83,7 @@ class Model(RectangularModel):
         quiet : bool
             No warning; `load_report` has what it would say.
         **config_changes
-            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`, or `num_labels`.
+            Fields of the config to change, e.g. `id2label={0: "no", 1: "yes"}`, or `num_labels`, `label2id`.
 
         Raises
         ------
@@ -88,7 +94,7 @@ class Model(RectangularModel):
         from minidistil.weights.load import check_depth, load_into
 
         path = resolve(path_or_id, revision=revision)
-        config = load_config(path)
+        config = load_config(path) if config is None else config
         if config_changes:
             config = config.replace(**config_changes)
         checkpoint = open_checkpoint(path).without_wrapper(cls.base)
@@ -103,7 +109,7 @@ class Model(RectangularModel):
             names=names,
             tied=cls.copies(config),
             strict=strict,
-            ignore_mismatched=ignore_mismatched,
+            ignore_mismatched=ignore_mismatched or ignore_mismatched_sizes,
             mapped=mapped,
             source=path,
         )
@@ -118,6 +124,38 @@ class Model(RectangularModel):
     def pipeline_tag(self) -> str:
         """The hub's name of its task: that of the first head."""
         return self.heads[0].pipeline_tag if self.heads else "feature-extraction"
+
+    # Parameters, under the names of transformers
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Every parameter by its name, and copies of tied ones under theirs, as in transformers."""
+        copies = self.copies(self.config)
+        return {**self.params, **{alias: self.params[name] for alias, name in copies.items()}}
+
+    def named_parameters(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Every parameter with its name; a tied one once."""
+        return iter(self.params.items())
+
+    def parameters(self) -> Iterator[npt.NDArray[Any]]:
+        """Every parameter; a tied one once."""
+        return iter(self.params.values())
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """Number of parameters, or of those that are not frozen."""
+        left_out = self.frozen if only_trainable else set()
+        return sum(spec.size for spec in self.params.specs if spec.name not in left_out)
+
+    @property
+    def device(self) -> str:
+        """The CPU, always."""
+        return "cpu"
+
+    def to(self, device: object) -> Self:
+        """The same model: everything is computed on the CPU. A UsageError for another device."""
+        check_device(device)
+        return self
+
+    # What was trained
 
     def untrained(self) -> tuple[str, ...]:
         """Names of the parameters that the file lacked, as long as none of them has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,29 @@ from minidistil.batch import Batch
 
 
 class ModelOutput(dict[str, Any]):
-    """Outputs by name, as attributes too: `out.logits` is `out["logits"]`.
+    """Outputs by name, as attributes, by index: `out["logits"]`, `out.logits`, `loss, logits = out[:2]`.
 
     Arrays have the rectangular form: [B, L, ...] for tokens (zeros where there is no token), [B, ...] for
     sequences. `hidden_states` is a tuple of L + 1 arrays [B, L, H], the embeddings first; `attentions` a
     tuple of arrays [B, A, L, L], one a layer; `taps` a dict of arrays by the names of docs/taps.md.
+
+    Parameters
+    ----------
+    values : mapping, optional
+    beside : collection of str
+        Outputs that transformers does not give: they have a name, and no index.
     """
+
+    def __init__(self, values: Mapping[str, Any] | None = None, *, beside: Collection[str] = ()) -> None:
+        super().__init__(values or {})
+        self._beside = frozenset(beside)
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Outputs in the order of transformers: loss if there is one, scores, hidden states, attentions."""
+        return tuple(value for name, value in self.items() if name not in self._beside)
 
     def __getattr__(self, name: str) -> Any:
         try:

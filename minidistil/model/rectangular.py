@@ -15,6 +15,7 @@ from minidistil.batch import Batch
 from minidistil.errors import InputError
 from minidistil.model.outputs import ModelOutput, unpack_attention
 from minidistil.model.packed_model import PackedModel
+from minidistil.model.ragged import rectangles
 from minidistil.model.taps import Patterns, unpack_taps
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
@@ -48,6 +49,8 @@ class RectangularModel(PackedModel):
     ) -> ModelOutput:
         """Run rectangular input [B, L] in evaluation mode, as in transformers.
 
+        Lists of ids need no padding: `model(**tokenizer(texts))`. Outputs are padded to the longest.
+
         Targets (`labels`, `start_positions`, ...) add the mean `loss` to the output. Of choices [B, C, L] the
         `logits` are [B, C]; states and attention maps have B * C rows. `output_taps`, True or patterns such
         as "layer.0.*", adds `taps`: numbers inside the layers by name, see `forward`.
@@ -66,7 +69,8 @@ class RectangularModel(PackedModel):
             batch, hidden_states=output_hidden_states, attentions=output_attentions, taps=output_taps,
             keep_cache=False,
         )  # fmt: skip
-        result = ModelOutput()
+        scores = any(head.score_outputs for head in self.heads)
+        result = ModelOutput(beside={"taps", "last_hidden_state"} if scores else {"taps"})
         if batch.targets:
             result["loss"] = sum(
                 value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
@@ -82,7 +86,7 @@ class RectangularModel(PackedModel):
             else:
                 result[name] = batch.unpack(value) if name in by_token else value
         if batch.cu_choices is not None:
-            result["logits"] = result["logits"].reshape(np.shape(input_ids)[:2])
+            result["logits"] = batch.unpack_choices(result["logits"])
         return result
 
     def pack(
@@ -93,7 +97,7 @@ class RectangularModel(PackedModel):
         position_ids: npt.ArrayLike | None = None,
         **targets: npt.ArrayLike,
     ) -> Batch:
-        """The packed form of rectangular input; targets of shape [B, L] of token heads are packed too.
+        """The packed form of rectangular or ragged input; labels [B, L] of token heads are packed too.
 
         Raises
         ------
@@ -101,19 +105,20 @@ class RectangularModel(PackedModel):
             As of calling the model.
         """
         targets = self._targets(targets)
-        more = {name: targets.pop(name) for name in self._more_ids() if name in targets}
-        arrays = input_ids, attention_mask, token_type_ids, position_ids
-        if self.over_choices and len(shape := as_array("input_ids", input_ids).shape) == 3:
+        by_token = ("labels",) if any(head.token_outputs for head in self.heads) else ()
+        along = {name: targets.pop(name) for name in (*self._more_ids(), *by_token) if name in targets}
+        given = zip(INPUTS, (input_ids, attention_mask, token_type_ids, position_ids), strict=True)
+        along = rectangles({**dict(given), **along})
+        arrays: list[Any] = [along.pop(name, None) for name in INPUTS]
+        if self.over_choices and len(shape := as_array("input_ids", arrays[0]).shape) == 3:
             batch = _pack_choices(arrays, shape)
         else:
             batch = Batch.from_padded(*arrays)
-        extra: dict[str, Any] = {name: _packed_ids(batch, name, ids) for name, ids in more.items()}
-        batch = replace(batch, **extra)
-        by_token = any(head.token_outputs for head in self.heads)
         packed = {name: as_array(name, value) for name, value in targets.items()}
-        if by_token and "labels" in packed:
-            packed["labels"] = batch.pack(packed["labels"], "labels")
-        return batch.with_targets(**packed)
+        if "labels" in along:
+            packed["labels"] = batch.pack(as_array("labels", along.pop("labels")), "labels")
+        more: dict[str, Any] = {name: _packed_ids(batch, name, ids) for name, ids in along.items()}
+        return replace(batch, **more).with_targets(**packed)
 
     def _targets(self, targets: Mapping[str, npt.ArrayLike], *others: str) -> dict[str, Any]:
         """Targets that are given, if the heads take them; `others` are further arguments of the call."""

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arrays import Int32
-from minidistil.errors import ConfigError, MinidistilError
+from minidistil.errors import ConfigError, InputError, MinidistilError, UsageError
 
 Side = Literal["left", "right"]
+Strategy = Literal["longest_first", "only_first", "only_second"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,14 @@ class Frame(NamedTuple):
     owners: tuple[int, ...]
     types: tuple[int, ...]
     begins: bool
+
+    def check(self) -> None:
+        """Raise a ConfigError unless a special token is the first."""
+        if not self.begins:
+            raise ConfigError(
+                "the tokenizer puts no [CLS] before a text, which a model of this kind reads first: its "
+                "tokenizer.json lacks a post_processor (or names one of another kind of model)"
+            )
 
 
 @contextmanager
@@ -191,33 +200,113 @@ class CutEncoding:
     def special_tokens_mask(self) -> list[int]:
         return self._of(self._whole.special_tokens_mask)
 
+    @property
+    def attention_mask(self) -> list[int]:
+        return [1] * len(self)
 
-def cut(encoding: Any, max_length: int, side: Side, owners: Sequence[int]) -> CutEncoding:
+
+def cut(
+    encoding: Any, max_length: int, side: Side, owners: Sequence[int], strategy: Strategy = "longest_first"
+) -> CutEncoding:
     """An encoding of a text or a pair, cut to `max_length` tokens; special tokens stay.
 
     Parameters
     ----------
     encoding : tokenizers.Encoding
-        Of more tokens than that, fewer than that of them special.
+        Of more tokens than that, at most that many of them special.
     max_length : int
     side : {"left", "right"}
         At which end of a text tokens are left out.
     owners : sequence of int
         Source of each token, in order: -1 for a special token, else the number of a text.
+    strategy : {"longest_first", "only_first", "only_second"}
+        The text that is cut: of a pair the longer one first, or one alone.
+
+    Raises
+    ------
+    UsageError, InputError
+        See `rooms`.
     """
-    special = owners.count(-1)
-    lengths = [len(encoding) - special]
+    lengths = text_lengths(encoding, owners)
+    kept = rooms(lengths, max_length - owners.count(-1), strategy)
+    ranges = [(0, r) if side == "right" else (n - r, n) for n, r in zip(lengths, kept, strict=True)]
+    return _part(encoding, owners, lengths, ranges)
+
+
+def cut_into_windows(
+    encoding: Any, max_length: int, side: Side, owners: Sequence[int], strategy: Strategy, stride: int
+) -> list[CutEncoding]:
+    """What `cut` gives, and after it the windows with the rest: each overlaps the one before by `stride`.
+
+    Special tokens are around each. Where both texts of a pair are cut, each part of one is combined with each
+    of the other, in the order of the library.
+    """
+    lengths = text_lengths(encoding, owners)
+    kept = rooms(lengths, max_length - owners.count(-1), strategy)
+    first, *second = (_windows(n, r, side, stride) for n, r in zip(lengths, kept, strict=True))
+    ranges = [[a] for a in first]
+    if second:
+        rest = second[0][1:]
+        ranges = [[first[0], second[0][0]], *([a, b] for a in first[1:] for b in second[0])]
+        ranges += [[first[0], b] for b in rest]
+    return [_part(encoding, owners, lengths, part) for part in ranges]
+
+
+def text_lengths(encoding: Any, owners: Sequence[int]) -> list[int]:
+    """Number of tokens of each text of an encoding, special tokens left out."""
+    lengths = [len(encoding) - owners.count(-1)]
     if 1 in owners:
         first = encoding.sequence_ids.count(0)
         lengths = [first, lengths[0] - first]
-    room = shares(lengths, max_length - special)
+    return lengths
+
+
+def _part(
+    encoding: Any, owners: Sequence[int], lengths: Sequence[int], ranges: Sequence[tuple[int, int]]
+) -> CutEncoding:
+    """The special tokens of an encoding, and of each text those tokens that a range has, from and up to."""
     kept, place = [], 0
     for owner in owners:
-        n, stays = (1, 1) if owner < 0 else (lengths[owner], room[owner])
-        start = place if side == "right" else place + n - stays
-        kept.append(slice(start, start + stays))
+        n, (start, stop) = (1, (0, 1)) if owner < 0 else (lengths[owner], ranges[owner])
+        kept.append(slice(place + start, place + stop))
         place += n
     return CutEncoding(encoding, kept)
+
+
+def _windows(length: int, room: int, side: Side, stride: int) -> list[tuple[int, int]]:
+    """Ranges of `room` tokens that cover a text from one of its ends to the other."""
+    if length <= room:
+        return [(0, length)]
+    if stride >= room:
+        raise UsageError(f"a window has room for {room} tokens of a text, which must be more than the stride")
+    starts = range(0, max(length - stride, 1), room - stride)
+    ranges = [(start, min(start + room, length)) for start in starts]
+    return ranges if side == "right" else [(length - stop, length - start) for start, stop in ranges]
+
+
+def rooms(lengths: list[int], room: int, strategy: Strategy) -> list[int]:
+    """Tokens of each of one or two texts that stay.
+
+    Raises
+    ------
+    UsageError
+        A second text is to be cut, and there is none.
+    InputError
+        One text alone is to be cut, and it has too few tokens for that.
+    """
+    if strategy == "longest_first":
+        return shares(lengths, room)
+    which = 0 if strategy == "only_first" else 1
+    if which == len(lengths):
+        raise UsageError('truncation="only_second" cuts the second of two texts, and there is one')
+    stays = lengths[which] - (sum(lengths) - room)
+    if stays <= 0:
+        raise InputError(
+            f"the {('first', 'second')[which]} text has {lengths[which]} tokens, too few to cut "
+            f"{sum(lengths) - room} from it alone; allow truncation of both (longest_first), or a longer "
+            "max_length"
+        )
+    return [stays if i == which else n for i, n in enumerate(lengths)]
 
 
 def shares(lengths: list[int], room: int) -> list[int]:

@@ -7,43 +7,39 @@ pipeline is built; other files may add tokens and settings to it (see tokenizer_
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
-import numpy.typing as npt
 import tokenizers
 
-from minidistil.arguments import check_integer, check_type
-from minidistil.arrays import Int32, as_int32
-from minidistil.errors import ConfigError, InputError, UsageError
+from minidistil.arguments import check_choice, check_integer, check_names, check_type
+from minidistil.arrays import Int32
+from minidistil.errors import InputError, UsageError
 from minidistil.files import atomic_write
 from minidistil.text.added_tokens import SPECIAL_TOKENS
 from minidistil.text.encodings import (
     CutEncoding,
     Encodings,
     Side,
-    TokenSpans,
     cut,
     frame_of,
     library_errors,
-    without_spaces,
 )
-from minidistil.text.texts import as_items, as_texts
-from minidistil.text.tokenizer_files import TokenizerFiles, read_tokenizer, render
-from minidistil.text.vocabulary import Vocabulary
+from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer_call import CallableTokenizer
+from minidistil.text.tokenizer_files import INPUT_NAMES, TokenizerFiles, read_tokenizer, render
 
 log = logging.getLogger("minidistil")
 
 CHUNK = 128  # texts a call of the Rust library; bounds the memory its Encoding objects take
 
 Truncation = bool | Literal["error"]
+SETTINGS = ("model_max_length", "truncation_side", "padding_side")  # which files have, and a caller may say
 
 if hasattr(os, "register_at_fork"):
     # The Rust library encodes on threads of its own, which a forked child has not. It then goes without,
@@ -51,7 +47,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
 
 
-class Tokenizer(Vocabulary):
+class Tokenizer(CallableTokenizer):
     """Tokenizer of the BERT family.
 
     Several threads may use it at once, and so may forked children: nothing of it changes.
@@ -66,6 +62,8 @@ class Tokenizer(Vocabulary):
         Longest sequence that its files allow, special tokens included; None if they do not say.
     truncation_side : {"right", "left"}
         The end at which a text that is too long is cut.
+    padding_side : {"right", "left"}
+        The end at which a call that pads puts padding.
     token_type_ids : bool
         Give the second text of a pair token type 1; else all are 0.
     saved : TokenizerFiles, optional
@@ -84,6 +82,7 @@ class Tokenizer(Vocabulary):
         special_tokens: Mapping[str, str] | None = None,
         model_max_length: int | None = None,
         truncation_side: Side = "right",
+        padding_side: Side = "right",
         token_type_ids: bool = True,
         saved: TokenizerFiles | None = None,
     ) -> None:
@@ -92,7 +91,7 @@ class Tokenizer(Vocabulary):
         rust.no_truncation()
         super().__init__(rust, {**SPECIAL_TOKENS, **(special_tokens or {})})
         self.model_max_length = model_max_length
-        self.truncation_side: Side = truncation_side
+        self.truncation_side, self.padding_side = truncation_side, padding_side
         self.takes_token_types = token_type_ids
         self._saved = saved
         self.frames = {pair: frame_of(rust, pair, token_type_ids) for pair in (False, True)}
@@ -107,11 +106,25 @@ class Tokenizer(Vocabulary):
                 self.special_tokens[role] = rust.id_to_token(i)
 
     @classmethod
-    def from_pretrained(cls, path_or_id: str | Path, *, revision: str | None = None) -> Self:
+    def from_pretrained(
+        cls, path_or_id: str | Path, *, revision: str | None = None, use_fast: bool = True, **settings: Any
+    ) -> Self:
         """Load a directory or a hub id, as transformers 5.24 does; see `read_tokenizer`.
+
+        Parameters
+        ----------
+        path_or_id : directory, or an id such as "google-bert/bert-base-uncased"
+        revision : str, optional
+            Branch, tag or commit on the hub.
+        use_fast : bool
+            Without effect, as in transformers 5: there is one implementation.
+        **settings
+            `model_max_length`, `truncation_side`, `padding_side` in place of those in the files.
 
         Raises
         ------
+        UsageError
+            Another setting.
         ConfigError
             No tokenizer files, files that cannot be read, or another kind of tokenizer.
         MissingAssetError
@@ -120,15 +133,17 @@ class Tokenizer(Vocabulary):
         from minidistil.modules_json import encoder_directory
         from minidistil.weights.hub import resolve
 
+        check_names(f"{cls.__name__}.from_pretrained", "setting", settings, SETTINGS)
+        for side in settings.keys() & {"truncation_side", "padding_side"}:
+            check_choice(side, settings[side], ("right", "left"))
         directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))
         files = read_tokenizer(directory)
         return cls(
             files.rust,
             special_tokens=files.special_tokens,
-            model_max_length=files.model_max_length,
-            truncation_side=files.truncation_side,
             token_type_ids=files.token_type_ids,
             saved=files,
+            **{name: getattr(files, name) for name in SETTINGS} | settings,
         )
 
     def lowered(self) -> Self:
@@ -149,8 +164,18 @@ class Tokenizer(Vocabulary):
         other.model_max_length = model_max_length
         return other
 
+    @property
+    def model_input_names(self) -> list[str]:
+        """Inputs that the model takes, as the files say."""
+        said = self._saved.config.get("model_input_names") if self._saved else None
+        return said or [name for name in INPUT_NAMES if self.takes_token_types or name != "token_type_ids"]
+
     # Encoding
 
+    @overload
+    def encode(self, texts: str, pairs: str | None = None, **options: Any) -> list[int]: ...  # type: ignore[overload-overlap]
+
+    @overload
     def encode(
         self,
         texts: Sequence[str],
@@ -158,8 +183,13 @@ class Tokenizer(Vocabulary):
         *,
         max_length: int | None = None,
         truncation: Truncation = True,
-    ) -> Encodings:
+    ) -> Encodings: ...
+
+    def encode(self, texts: Any, pairs: Any = None, **options: Any) -> list[int] | Encodings:
         """Tokenise texts, or pairs of texts, with [CLS] and [SEP]; empty text gives [CLS] [SEP].
+
+        Of one string the result is the "input_ids" of a call, and `options` are those of a call, as in
+        transformers. Of several texts it is as follows.
 
         Parameters
         ----------
@@ -182,10 +212,12 @@ class Tokenizer(Vocabulary):
         ConfigError
             A tokenizer that puts no [CLS] before a text.
         """
+        if isinstance(texts, str):
+            return self(texts, **({"text_pair": pairs} | options))["input_ids"]  # type: ignore[no-any-return]
         ids: list[Int32] = []
         types: list[Int32] = []
         raw: list[Any] = []
-        for encoding in self.iter_encode(texts, pairs, max_length=max_length, truncation=truncation):
+        for encoding in self.iter_encode(texts, pairs, **options):
             ids.append(np.array(encoding.ids, np.int32))
             types.append(self.types_of(encoding))
             raw.append(encoding)
@@ -217,110 +249,61 @@ class Tokenizer(Vocabulary):
             check_integer("max_length", max_length, 1)
         limit = self.model_max_length if max_length is None else max_length
         frame = self.frames[pairs is not None]
-        if not frame.begins:
-            raise ConfigError(
-                "the tokenizer puts no [CLS] before a text, which a model of this kind reads first: its "
-                "tokenizer.json lacks a post_processor (or names one of another kind of model)"
-            )
+        frame.check()
         least = 1 + len(frame.ids)
         if limit is not None and limit < least:
             raise UsageError(f"max_length must be at least {least} here, not {limit}")
         losing = 0
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            both = chunk if pairs is None else list(zip(chunk, pairs[start : start + CHUNK], strict=True))
-            with library_errors("the tokenizer cannot encode"):
-                encodings = self._rust.encode_batch(both)
-            if self._rows is not None:
-                for i, encoding in enumerate(encodings):
-                    ids = np.array(encoding.ids, np.int32)
-                    self.refuse_beyond(ids, np.array([len(ids)]), start + i)
-            for i, encoding in enumerate(encodings):
-                if limit is None or len(encoding) <= limit:
-                    yield encoding
-                    continue
-                if truncation is not True:
-                    raise InputError(
-                        f"text {start + i} has {len(encoding)} tokens, more than the maximum of {limit}; "
-                        f"shorten it or allow truncation. It begins: {chunk[i][:60]!r}"
-                    )
-                losing += 1
-                yield cut(encoding, limit, self.truncation_side, frame.owners)
+        rows = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        for i, encoding in enumerate(self.whole_encodings(rows, pairs is not None)):
+            if limit is None or len(encoding) <= limit:
+                yield encoding
+                continue
+            if truncation is not True:
+                raise InputError(
+                    f"text {i} has {len(encoding)} tokens, more than the maximum of {limit}; "
+                    f"shorten it or allow truncation. It begins: {texts[i][:60]!r}"
+                )
+            losing += 1
+            yield cut(encoding, limit, self.truncation_side, frame.owners)
         if losing:
             log.warning(
                 "%d of %d texts are longer than %d tokens and were truncated", losing, len(texts), limit
             )
 
-    def encode_flat(self, texts: Sequence[str]) -> tuple[Int32, npt.NDArray[np.int64]]:
-        """Encode texts end to end, without special tokens and without truncation: the fast way, for a corpus.
+    def whole_encodings(
+        self, rows: Sequence[Any], pair: bool, *, add_special_tokens: bool = True, words: bool = False
+    ) -> Iterator[Any]:
+        """Encode texts or pairs, one tokenizers.Encoding after the other, without cutting any.
 
-        Without spans in the text it saves a fifth of the time and more. Several threads may
-        call this at once: while one makes an array of its result, the Rust library encodes for another.
-
-        Returns
-        -------
-        ids : int32 [T]
-        lengths : int64 [N]
-            Tokens of each text; 0 if nothing is left of it.
-        """
-        texts = as_items("texts", texts)
-        if not {str}.issuperset(map(type, texts)):  # the library takes a list for a pair
-            texts = as_texts("texts", texts)
-        fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)  # new in tokenizers 0.20.1
-        with library_errors("the tokenizer cannot encode"):
-            try:
-                encodings: list[Any] = fast(texts, add_special_tokens=False)
-            except (TypeError, UnicodeEncodeError):
-                as_texts("texts", texts)
-                raise
-        return self._flat(encodings)
-
-    def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
-        """Encode as `encode_flat`, with the characters and the word of each token."""
-        texts = as_texts("texts", texts)
-        with library_errors("the tokenizer cannot encode"):
-            encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
-        ids, lengths = self._flat(encodings)
-        ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
-        words = chain.from_iterable(encoding.word_ids for encoding in encodings)
-        return TokenSpans(
-            ids=ids,
-            lengths=lengths,
-            spans=without_spaces(texts, np.fromiter(ends, np.int64, 2 * len(ids)).reshape(-1, 2), lengths),
-            word_ids=np.fromiter(words, np.int64, len(ids)),
-        )
-
-    def _flat(self, encodings: Sequence[Any]) -> tuple[Int32, npt.NDArray[np.int64]]:
-        """Ids of encodings end to end, and the number of each."""
-        lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        flat = chain.from_iterable(encoding.ids for encoding in encodings)
-        ids = np.fromiter(flat, np.int32, int(lengths.sum()))
-        self.refuse_beyond(ids, lengths)
-        return ids, lengths
-
-    def decode(self, ids: npt.ArrayLike, *, skip_special_tokens: bool = True) -> str:
-        """Text of a sequence of ids: pieces joined, spaces before punctuation removed.
+        Parameters
+        ----------
+        rows : sequence of str or of (str, str)
+            Or, with `words`, of lists of str.
+        pair : bool
+        add_special_tokens, words : bool
 
         Raises
         ------
         InputError
-            No integers, or one that can be no id.
+            A token that the model has no row for.
+        ConfigError
+            A tokenizer that puts no [CLS] before a text; a pipeline that fails.
         """
-        numbers = as_int32("ids", ids).reshape(-1)
-        if numbers.min(initial=0) < 0:
-            raise InputError(f"ids hold {numbers.min()}, which is outside of any vocabulary")
-        text: str = self._rust.decode(numbers.tolist(), skip_special_tokens=skip_special_tokens)
-        return text
+        if add_special_tokens:
+            self.frames[pair].check()
+        for start in range(0, len(rows), CHUNK):
+            with library_errors("the tokenizer cannot encode"):
+                encodings = self._rust.encode_batch(
+                    rows[start : start + CHUNK], is_pretokenized=words, add_special_tokens=add_special_tokens
+                )
+            if self._rows is not None:
+                for i, encoding in enumerate(encodings):
+                    ids = np.array(encoding.ids, np.int32)
+                    self.refuse_beyond(ids, np.array([len(ids)]), start + i)
+            yield from encodings
 
     # Saving
-
-    def content_hash(self) -> str:
-        """SHA-256 of all that decides the ids of a text: vocabulary, pipeline, special tokens."""
-        state = json.loads(self._rust.to_str())
-        parts = {key: state.get(key) for key in ("model", "normalizer", "pre_tokenizer", "post_processor")}
-        parts["added_tokens"] = sorted(state.get("added_tokens", ()), key=lambda token: int(token["id"]))
-        parts["special_tokens"] = self.special_tokens
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def files(self, *, token_type_ids: bool = True) -> dict[str, bytes]:
         """Contents of the tokenizer's files, by name, as transformers reads them.
@@ -338,6 +321,7 @@ class Tokenizer(Vocabulary):
             self.special_tokens,
             model_max_length=self.model_max_length,
             truncation_side=self.truncation_side,
+            padding_side=self.padding_side,
             token_type_ids=token_type_ids and self.takes_token_types,
         )
 
@@ -348,6 +332,10 @@ class Tokenizer(Vocabulary):
         for name, content in self.files(token_type_ids=token_type_ids).items():
             with atomic_write(directory / name) as temporary:
                 temporary.write_bytes(content)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the tokenizer's files into a directory; see `save`."""
+        self.save(path)
 
 
 def _lowers(normalizer: Any) -> bool:

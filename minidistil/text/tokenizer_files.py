@@ -36,6 +36,7 @@ BERT_CLASSES = frozenset(
 ANY_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})  # of any pipeline
 # Those whose models are fed token types, unless model_input_names says otherwise.
 WITH_TYPES = BERT_CLASSES - {"DistilBertTokenizer", "DPRReaderTokenizer"}
+INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")  # that models take by default
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class TokenizerFiles:
         The name of its class in transformers, without "Fast".
     model_max_length : int or None
         Longest sequence, special tokens included; None if the files do not say.
-    truncation_side : {"right", "left"}
+    truncation_side, padding_side : {"right", "left"}
     token_type_ids : bool
         Whether the model is fed token types.
     config, special_tokens_map : dict
@@ -64,6 +65,7 @@ class TokenizerFiles:
     tokenizer_class: str
     model_max_length: int | None
     truncation_side: Side
+    padding_side: Side
     token_type_ids: bool
     config: dict[str, Any]
     special_tokens_map: dict[str, Any]
@@ -101,7 +103,8 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
         special_tokens={role: token.content for role, token in added.named.items() if role in SPECIAL_TOKENS},
         tokenizer_class=kind,
         model_max_length=_max_length(directory, config),
-        truncation_side=_truncation_side(directory, config, rust),
+        truncation_side=_side(directory, config, "truncation_side", rust.truncation),
+        padding_side=_side(directory, config, "padding_side", rust.padding),
         token_type_ids=_takes_types(directory, config, kind),
         config=config,
         special_tokens_map=map_,
@@ -130,13 +133,11 @@ def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
     return int(limit) if 2 < limit < 10**6 else None
 
 
-def _truncation_side(directory: Path, config: Mapping[str, Any], rust: Any) -> Side:
-    """Side of truncation: of tokenizer_config.json, else of the truncation in tokenizer.json."""
-    side: Any = config.get("truncation_side") or (
-        rust.truncation["direction"] if rust.truncation else "right"
-    )
+def _side(directory: Path, config: Mapping[str, Any], key: str, last: Mapping[str, Any] | None) -> Side:
+    """Side that tokenizer_config.json says, else that of the truncation or padding in tokenizer.json."""
+    side: Any = config.get(key) or (last["direction"] if last else "right")
     if side not in ("right", "left"):
-        raise ConfigError(f"{directory}: truncation_side is {side!r:.80}: expected 'right' or 'left'")
+        raise ConfigError(f"{directory}: {key} is {side!r:.80}: expected 'right' or 'left'")
     found: Side = side
     return found
 
@@ -240,6 +241,7 @@ def render(
     *,
     model_max_length: int | None,
     truncation_side: Side,
+    padding_side: Side,
     token_type_ids: bool,
 ) -> dict[str, bytes]:
     """Contents of a tokenizer's files; see `Tokenizer.files`. Other settings than these are as in `saved`."""
@@ -247,7 +249,7 @@ def render(
     wordpiece = state["model"].get("type") == "WordPiece"
     before, map_ = (saved.config, saved.special_tokens_map) if saved else ({}, {})
     usual = "BertTokenizer" if wordpiece else "PreTrainedTokenizerFast"
-    names = before.get("model_input_names") or ["input_ids", "token_type_ids", "attention_mask"]
+    names = before.get("model_input_names") or INPUT_NAMES
     config: dict[str, Any] = {
         **before,
         "tokenizer_class": before.get("tokenizer_class") or (saved.tokenizer_class if saved else usual),
@@ -256,8 +258,9 @@ def render(
     }
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
-    if truncation_side != "right" or "truncation_side" in before:
-        config["truncation_side"] = truncation_side
+    for key, side in (("truncation_side", truncation_side), ("padding_side", padding_side)):
+        if side != "right" or key in before:
+            config[key] = side
     if before.get("added_tokens_decoder") is not None:
         config["added_tokens_decoder"] = {
             str(i): {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}

@@ -182,7 +182,7 @@ def test_bad_calls(tokenizer):
     with pytest.raises(InputError, match=r"texts\[1\] is not a string but NoneType"):
         tokenizer.encode(["the", None])
     with pytest.raises(InputError, match="put the one string in a list"):
-        tokenizer.encode("the")
+        next(tokenizer.iter_encode("the"))
     with pytest.raises(InputError, match=r"pairs\[0\] .* surrogate"):
         tokenizer.encode(["the"], ["\ud800"])
     with pytest.raises(InputError, match="2 texts but 1 pairs"):

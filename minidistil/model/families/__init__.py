@@ -58,13 +58,13 @@ def _classes(model_type: str) -> dict[str, Any]:
 
 
 def _models(model_type: str) -> dict[str, type[Model]]:
-    return {name: kind for name, kind in _classes(model_type).items() if hasattr(kind, "from_pretrained")}
+    return {name: kind for name, kind in _classes(model_type).items() if hasattr(kind, "build_encoder")}
 
 
 def model_class(architecture: str) -> type[Model]:
     """The class of that name, or an error that names those supported."""
     kind = public(architecture)
-    if kind is None or not hasattr(kind, "from_pretrained"):
+    if kind is None or not hasattr(kind, "build_encoder"):
         supported = ", ".join(model_classes())
         raise ConfigError(f"architecture {architecture!r} is not supported; supported: {supported}")
     found: type[Model] = kind

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from minidistil.config import ModelConfig
+from minidistil.config import ModelConfig, frozen_config
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.heads import ChoiceHead, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.modules import Embeddings, Linear, Norm, Table
+from minidistil.model.pretrained_config import PretrainedConfig
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
 
+@frozen_config
 @dataclass(frozen=True, kw_only=True)
-class BertConfig(ModelConfig):
+class BertConfig(PretrainedConfig):
     """Sizes and rates of a BERT."""
 
     model_type: ClassVar[str] = "bert"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
-from minidistil.config import ModelConfig
+from minidistil.config import ModelConfig, frozen_config
 from minidistil.errors import ConfigError
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.families import bert
@@ -14,11 +14,13 @@ from minidistil.model.families.bert import BertConfig
 from minidistil.model.heads import ChoiceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.modules import Linear, Norm
+from minidistil.model.pretrained_config import PretrainedConfig
 from minidistil.model.token_heads import MaskedLMHead
 
 
+@frozen_config
 @dataclass(frozen=True, kw_only=True)
-class DistilBertConfig(ModelConfig):
+class DistilBertConfig(PretrainedConfig):
     """Sizes and rates of a DistilBERT.
 
     `sinusoidal_pos_embds` only says how positions were first filled; the tensor in the file is

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from minidistil.config import ModelConfig
+from minidistil.config import ModelConfig, frozen_config
 from minidistil.config_fields import integer, truth
 from minidistil.model.encoder import Encoder
 from minidistil.model.families import bert
@@ -18,6 +18,7 @@ from minidistil.model.model import Model
 from minidistil.model.modules import Table
 
 
+@frozen_config
 @dataclass(frozen=True, kw_only=True)
 class ErnieConfig(bert.BertConfig):
     """Sizes and rates of an ERNIE."""
