@@ -62,6 +62,7 @@ def check_number(what: str, value: object, least: float, most: float) -> None:
 
 
 def check_device(device: object) -> None:
-    """Raise a UsageError for a device that is not the CPU."""
-    if str(device) != "cpu":
+    """Raise a UsageError for a device that is not the CPU, which None, -1 and "cpu" mean."""
+    kind = getattr(device, "type", device)  # of an object of PyTorch
+    if kind is not None and str(kind) not in ("-1", "cpu"):
         raise UsageError(f"everything is computed on the CPU; there is no device {str(device)!r:.40}")

@@ -3,6 +3,7 @@
 from minidistil.embeddings.bitext import mine_bitext
 from minidistil.embeddings.clustering import Clusters, cluster, communities
 from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.quantization import quantize_embeddings
 from minidistil.embeddings.semantic_search import Hits, Pairs, duplicates, retrieval_accuracy, search
 from minidistil.embeddings.settings import EmbeddingSettings
 from minidistil.embeddings.similarity import normalize_embeddings
@@ -23,6 +24,7 @@ __all__ = [
     "links",
     "mine_bitext",
     "normalize_embeddings",
+    "quantize_embeddings",
     "read_vectors",
     "retrieval_accuracy",
     "reuse_vectors",

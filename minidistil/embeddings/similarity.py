@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_choice
-from minidistil.arrays import Array, Float64
-from minidistil.errors import UsageError
+from minidistil.arrays import Array, Float32, Float64, as_vectors
+from minidistil.errors import InputError, UsageError
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 
@@ -95,3 +95,30 @@ def pairwise_similarities(a: npt.NDArray[Any], b: npt.NDArray[Any], similarity: 
 def _by_rows(a: Float64, b: Float64, score: Callable[[Float64], Float64]) -> Float64:
     """Scores of differences: exactly 0 for equal vectors, unlike squares of products."""
     return np.array([score(b - row) for row in a]).reshape(len(a), len(b))
+
+
+def similarity_matrix(a: npt.ArrayLike, b: npt.ArrayLike, similarity: Similarity) -> Float32:
+    """Scores [N, M] of all vectors [N, H] with all others [M, H]; a single vector [H] is a row.
+
+    Raises
+    ------
+    InputError
+        Vectors of different widths, or no vectors.
+    """
+    x, y = _same_width(a, b)
+    return similarities(prepare(x, similarity), prepare(y, similarity), similarity).astype(np.float32)
+
+
+def similarity_of_rows(a: npt.ArrayLike, b: npt.ArrayLike, similarity: Similarity) -> Float32:
+    """Scores [N] of the vectors [N, H] with those of the same rows [N, H]; errors as `similarity_matrix`."""
+    x, y = _same_width(a, b)
+    if len(x) != len(y):
+        raise InputError(f"the first has {len(x)} vectors and the second {len(y)}")
+    return pairwise_similarities(x, y, similarity).astype(np.float32)
+
+
+def _same_width(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    x, y = (as_vectors("vectors", np.atleast_2d(np.asarray(vectors))) for vectors in (a, b))
+    if x.shape[1] != y.shape[1]:
+        raise InputError(f"the first vectors have {x.shape[1]} numbers and the second {y.shape[1]}")
+    return x, y

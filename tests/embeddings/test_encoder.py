@@ -52,8 +52,9 @@ def test_nothing_and_next_to_nothing(encoder):
     assert encoder.encode([]).shape == (0, 24)
     assert encoder.encode([]).dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(encoder.encode(["", " \n"]), axis=1), 1, rtol=1e-6)
-    with pytest.raises(InputError, match="put the one string in a list"):
-        encoder.encode("a film")
+    np.testing.assert_array_equal(encoder.encode("a film"), encoder.encode(["a film"])[0])
+    with pytest.raises(InputError, match="texts must be a list"):
+        encoder.encode(5)
 
 
 def test_vectors_of_an_encoder_that_diverged(encoder_directory, tmp_path):

@@ -131,6 +131,83 @@ def test_where_texts_are_cut_and_lowered(length, limit, lower, encoder, tmp_path
     same(ours, theirs)
 
 
+@pytest.fixture(scope="module")
+def pair(encoder, tmp_path_factory):
+    """One encoder in both libraries, with prompts, and vectors of any length."""
+    here = tmp_path_factory.mktemp("pair")
+    first, pooling = m.Transformer(str(encoder)), m.Pooling(W, "mean")
+    theirs = SentenceTransformer(modules=[first, pooling], device="cpu", prompts=PROMPTS).eval()
+    theirs.save(str(here))
+    return SentenceEncoder.from_pretrained(here), SentenceTransformer(str(here), device="cpu").eval()
+
+
+ARGUMENTS = [
+    {},
+    {"batch_size": 2},
+    {"show_progress_bar": False},
+    {"normalize_embeddings": True},
+    {"truncate_dim": 5},
+    {"truncate_dim": 5, "normalize_embeddings": True},
+    {"prompt_name": "query"},
+    {"prompt": "the cast "},
+    {"convert_to_numpy": False},
+    {"device": "cpu"},
+    {"output_value": "token_embeddings"},
+    {"precision": "binary"},
+    {"precision": "ubinary"},
+]
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+@pytest.mark.parametrize("method", ["encode", "encode_query", "encode_document"])
+def test_arguments(arguments, method, pair):
+    ours, theirs = (getattr(one, method) for one in pair)
+    for texts in (TEXTS, TEXTS[0], tuple(TEXTS[:2])):
+        found, expected = ours(texts, **arguments), theirs(texts, **arguments)
+        assert isinstance(found, list) == isinstance(expected, list)
+        rows = zip(found, expected, strict=True) if isinstance(found, list) else [(found, expected)]
+        for a, b in rows:
+            assert a.shape == tuple(b.shape)
+            assert a.dtype == np.asarray(b).dtype
+            if a.dtype == np.float32:
+                np.testing.assert_allclose(a, b, atol=1e-5)
+            else:  # the sign of a number that is nearly 0 may be either
+                bits = [np.unpackbits(np.asarray(x).astype(np.int16).astype(np.uint8)) for x in (a, b)]
+                assert (bits[0] != bits[1]).mean() < 0.02
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+def test_bytes(precision, pair):
+    ours, theirs = (one.encode(TEXTS, precision=precision) for one in pair)
+    assert ours.dtype == theirs.dtype
+    assert np.abs(ours.astype(int) - theirs).max() <= 1, "at the border of two steps"
+    for one in pair:
+        with pytest.raises(Exception, match="single"):
+            one.encode(TEXTS[0], precision=precision)
+
+
+def test_numbers_and_names(pair):
+    ours, theirs = pair
+    assert ours.get_embedding_dimension() == theirs.get_embedding_dimension()
+    assert ours.max_seq_length == theirs.max_seq_length
+    assert ours.similarity_fn_name == theirs.similarity_fn_name
+    for name, text in ours.prompts.items():
+        assert theirs.prompts[name] == text
+    vectors = theirs.encode(TEXTS)
+    for name in ("cosine", "dot", "euclidean", "manhattan"):
+        for one in pair:
+            one.similarity_fn_name = name
+        for a, b in ((vectors[:2], vectors), (vectors[0], vectors), (vectors[0], vectors[1])):
+            found, expected = ours.similarity(a, b), theirs.similarity(a, b).numpy()
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+        pairwise = ours.similarity_pairwise(vectors, vectors[::-1])
+        np.testing.assert_allclose(
+            pairwise, theirs.similarity_pairwise(vectors, vectors[::-1].copy()), atol=1e-4
+        )
+    for one in pair:
+        one.similarity_fn_name = "cosine"
+
+
 @pytest.fixture(autouse=True)
 def _quiet():
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
