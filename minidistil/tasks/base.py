@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -28,35 +29,13 @@ from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.inputs import Input, Shown, read_texts
+from minidistil.tasks.predictor import Predictor as Predictor
+from minidistil.tasks.predictor import keyword_names
 from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
-
-
-class Predictor:
-    """A model with the task that it answers: from text to answer in one call.
-
-    An empty text is a text like others: the model reads its special tokens alone, as in transformers. So
-    there is a result for each text, in its place, and none depends on another.
-
-    Parameters
-    ----------
-    task : PredictingTask
-    model : Model
-        In evaluation mode.
-    tokenizer : Tokenizer
-    """
-
-    def __init__(self, task: PredictingTask, model: Model, tokenizer: Tokenizer) -> None:
-        check_type("the model of a pipeline", model, Model)
-        check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
-        self.task, self.model, self.tokenizer = task, model, tokenizer.for_model(model.config.vocab_size)
-
-    def __call__(self, *args: Any, **options: Any) -> list[Any]:
-        """A result for each text, in order. The arguments are those of the task's `predict`."""
-        return self.task.predict(self.model, self.tokenizer, *args, **options)
 
 
 class Task(ABC):
@@ -118,6 +97,12 @@ class PredictingTask(Task):
 
     Attributes
     ----------
+    inputs : tuple of str
+        Names of the text that it reads, or of the two texts, as a call or the columns of a table have them.
+    least_inputs : int
+        How many of these it needs.
+    ranks : bool
+        Whether a call may ask for the `top_k` best answers, each of its own (`ranked` of an answer).
     setup : tuple of str
         Options of the command line that `open` takes.
     options : tuple of str
@@ -131,6 +116,9 @@ class PredictingTask(Task):
         Name of the template that shows its answers on a page, in `report/templates/predictions`.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    least_inputs: ClassVar[int] = 1
+    ranks: ClassVar[bool] = False
     setup: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
     required: ClassVar[tuple[str, ...]] = ()
@@ -140,7 +128,22 @@ class PredictingTask(Task):
     @classmethod
     @abstractmethod
     def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:
-        """Load a directory or hub id; options are those of `setup`, and of loading."""
+        """Load a directory or hub id; options are those of `setup`, `tokenizer`, and of loading."""
+
+    @classmethod
+    @abstractmethod
+    def bind(cls, model: Model, tokenizer: Tokenizer, **setup: Any) -> Predictor:
+        """A predictor of a model in memory."""
+
+    @classmethod
+    def call_options(cls) -> tuple[str, ...]:
+        """Names of the options of a call: of those of `predict` that have no place."""
+        return keyword_names(cls.predict)
+
+    @classmethod
+    def loading_options(cls) -> tuple[str, ...]:
+        """Further names of options of `open`."""
+        return ()
 
     @abstractmethod
     def predict(self, *args: Any, **options: Any) -> list[Any]:
@@ -367,7 +370,19 @@ class TrainableTask(PredictingTask):
         return self.evaluate(model, tokenizer, examples, quiet=quiet)
 
 
-def load(path_or_id: str | Path, head: str | None = None, **options: Any) -> tuple[Model, Tokenizer]:
-    """A model ready to predict, see `load_to_answer`, and its tokenizer."""
-    path = resolve(path_or_id)
-    return load_to_answer(path, head, **options), Tokenizer.from_pretrained(path)
+def load(
+    path_or_id: str | Path,
+    head: str | None = None,
+    *,
+    tokenizer: Tokenizer | str | Path | None = None,
+    **options: Any,
+) -> tuple[Model, Tokenizer]:
+    """A model ready to predict, see `load_to_answer`, and its tokenizer: by default its directory's."""
+    path = resolve(path_or_id, revision=options.pop("revision", None))
+    model = load_to_answer(path, head, **options)
+    return model, tokenizer_of(path if tokenizer is None else tokenizer)
+
+
+def tokenizer_of(given: Tokenizer | str | Path) -> Tokenizer:
+    """A tokenizer, or that of a directory or hub id."""
+    return Tokenizer.from_pretrained(given) if isinstance(given, (str, os.PathLike)) else given

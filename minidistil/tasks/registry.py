@@ -24,6 +24,7 @@ from minidistil.tasks.data import DataSettings, NamedData
 if TYPE_CHECKING:
     from minidistil.model.model import Model
     from minidistil.tasks.base import PredictingTask, Task, TrainableTask
+    from minidistil.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -263,17 +264,26 @@ def task_of(model: Model) -> type[TrainableTask]:
     )
 
 
-def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
+def pipeline(
+    task: str | None = None,
+    model: Model | str | Path | None = None,
+    tokenizer: Tokenizer | str | Path | None = None,
+    **options: Any,
+) -> Any:
     """A ready predictor: `pipeline("text-classification", "runs/demo/student")`.
 
     Parameters
     ----------
-    task : str
-        A name that `finetune` and `evaluate` take, such as "sst2" or "ner", or "embeddings".
-    path_or_id : directory or hub id
+    task : str, optional
+        A name that `finetune` and `evaluate` take, such as "sst2" or "ner", or "embeddings". By default the
+        task of the model's head; of an encoder without one, "embeddings".
+    model : directory, hub id or Model
+    tokenizer : Tokenizer, directory or hub id, optional
+        By default that of the model's directory. A model in memory needs it.
     **options
-        As for `Model.from_pretrained`; also what the task takes, such as `max_length`, and `entries` of
-        "intents" and "faq".
+        Of loading, as for `Model.from_pretrained`; of the task, such as `max_length`, and `entries` of
+        "intents" and "faq"; options of every call, such as `top_k`, see `Predictor`. `batch_size` changes no
+        result, and `device` may only be the CPU.
 
     Returns
     -------
@@ -283,13 +293,12 @@ def pipeline(task: str, path_or_id: str | Path, **options: Any) -> Any:
     Raises
     ------
     UsageError
-        There is no such task.
+        There is no such task or option.
     ConfigError
         The model is not for it.
     """
-    check_type("the task", task, str)
-    if task in EMBEDDINGS:
-        from minidistil.embeddings.encoder import SentenceEncoder
+    from minidistil.tasks.making import make
 
-        return SentenceEncoder.from_pretrained(path_or_id, **options)
-    return predicting_task(task).open(path_or_id, **options)
+    if task is not None:
+        check_type("the task", task, str)
+    return make(task, model, tokenizer, **options)

@@ -96,7 +96,13 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
             )
         rust = _build_wordpiece(directory / "vocab.txt", config, added)
     else:
-        raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt")
+        hint = ""
+        if (directory / "config.json").exists():
+            hint = (
+                ". A model and its tokenizer are saved together by model.save_pretrained(path, "
+                "tokenizer=tokenizer); pipeline(task, path, tokenizer=...) takes another place's"
+            )
+        raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt{hint}")
     rust.encode_special_tokens = bool(_flag(directory, config, "split_special_tokens"))
     return TokenizerFiles(
         rust=rust,

@@ -85,7 +85,7 @@ def test_tasks_by_the_names_that_files_have(places, tmp_path):
 
 def test_what_is_no_text(places, tmp_path):
     classify, find = pipeline("sst2", make_classifier(tmp_path)), pipeline("conll2003", places / "tokens")
-    for given in ([None], [3], [["a"]], {"text": "a film"}, b"a film"):
+    for given in ([None], [3], [["a"]], {"review": "a film"}, {"text": 3}, b"a film"):
         for predict in (classify, find):
             with pytest.raises(InputError):
                 predict(given)

@@ -76,7 +76,7 @@ def test_every_entry_takes_what_has_an_order(entries, name):
     "texts",
     [
         Table(),
-        {"text": TEXTS},
+        {"review": TEXTS},
         set(TEXTS),
         b"text",
         None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from minidistil.errors import ConfigError
 from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.inference import predict_logits
+from minidistil.tasks.result import Result
 from minidistil.text.dataset import Dataset
 
 Problem = Literal["single", "multi", "regression"]
@@ -27,8 +29,22 @@ UNNAMED = ("score", "LABEL_0")  # names of a number that nobody named
 READABLE = 200  # classes of a matrix, or mistakes of a list, that somebody may look at
 
 
-class Prediction(NamedTuple):
-    """Answer to one text.
+@dataclass(frozen=True)
+class ClassificationSettings:
+    """Settings of classes, as `task.`.
+
+    Attributes
+    ----------
+    positive : str, int or None
+        Of two classes, the one that F1 is of; None: see `ClassificationTask.positive`.
+    """
+
+    positive: str | int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Result):
+    """Answer to one text; its keys are `label` and `score`.
 
     Attributes
     ----------
@@ -44,6 +60,14 @@ class Prediction(NamedTuple):
     label: str
     score: float
     scores: dict[str, float]
+
+    def keyed(self) -> dict[str, Any]:
+        return {"label": self.label, "score": self.score}
+
+    def ranked(self, top_k: int | None = None) -> list[Prediction]:
+        """Labels by their scores, the `top_k` best or all, each as an answer of its own."""
+        best = sorted(self.scores.items(), key=lambda item: -item[1])[:top_k]
+        return [Prediction(label, score, self.scores) for label, score in best]
 
 
 def label_names(config: ModelConfig) -> tuple[str, ...]:

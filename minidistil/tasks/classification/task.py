@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from minidistil.tasks.classification.file_labels import FileLabels
 from minidistil.tasks.classification.scores import (
     TYPES,
     UNNAMED,
+    ClassificationSettings,
     Prediction,
     Problem,
     answer_scores,
@@ -45,19 +46,6 @@ from minidistil.text.tokenizer import Tokenizer, Truncation
 log = logging.getLogger("minidistil")
 
 
-@dataclass(frozen=True)
-class ClassificationSettings:
-    """Settings of classes, as `task.`.
-
-    Attributes
-    ----------
-    positive : str, int or None
-        Of two classes, the one that F1 is of; None: see `ClassificationTask.positive`.
-    """
-
-    positive: str | int | None = None
-
-
 class ClassificationTask(TrainableTask):
     """Classification of a text or a pair of texts: one label of several.
 
@@ -77,6 +65,8 @@ class ClassificationTask(TrainableTask):
     settings_type: ClassVar[type[Any] | None] = ClassificationSettings
     head: ClassVar[str] = "ForSequenceClassification"
     pipeline_tag: ClassVar[str] = "text-classification"
+    inputs: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    ranks: ClassVar[bool] = True
     does: ClassVar[str] = "classify texts"
     options: ClassVar[tuple[str, ...]] = ("no_truncation", "top_k", "threshold", "pair", "pair_column")
     template: ClassVar[str] = "text-classification"

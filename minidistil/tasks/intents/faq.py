@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from minidistil.metrics import OUT_OF_SCOPE
 from minidistil.tasks.data import TABLE, DataSettings
 from minidistil.tasks.intents.nearest import NearestTask, Neighbour
 from minidistil.tasks.intents.out_of_scope import ScopeSettings, or_none
+from minidistil.tasks.result import Result
 from minidistil.tasks.training_settings import NONE
 from minidistil.text.labels import class_labels, label_name
 from minidistil.text.readers import Examples
@@ -34,7 +35,8 @@ class FaqSettings(ScopeSettings):
     answers: bool = False
 
 
-class AnswerCandidate(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class AnswerCandidate(Result):
     """Candidate answer to a question.
 
     Attributes
@@ -54,7 +56,8 @@ class AnswerCandidate(NamedTuple):
     entry: int
 
 
-class FaqAnswer(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class FaqAnswer(Result):
     """Answer to a question.
 
     Attributes

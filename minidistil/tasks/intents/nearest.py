@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,17 +13,20 @@ import numpy.typing as npt
 
 from minidistil.arguments import check_integer
 from minidistil.arrays import Float64, Int64
-from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.encoder import ENCODING, SentenceEncoder
 from minidistil.embeddings.similarity import prepare, similarities
 from minidistil.embeddings.vector_files import reuse_vectors
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE, Threshold, best_threshold, selective_scores
 from minidistil.metrics.ranking import row_blocks
+from minidistil.model.model import Model
 from minidistil.tasks.base import PredictingTask, Predictor
 from minidistil.tasks.inputs import Shown
 from minidistil.tasks.intents.out_of_scope import ScopeSettings
+from minidistil.tasks.predictor import keyword_names
 from minidistil.text.readers import Examples
 from minidistil.text.texts import as_texts
+from minidistil.text.tokenizer import Tokenizer
 
 CANDIDATES = 5  # in an object, by default
 
@@ -76,8 +80,8 @@ class NearestNeighbours:
         parts = [self._by_label(part) for part in self._to_entries(texts, quiet)]
         return np.concatenate([np.zeros((0, len(self.names))), *parts])
 
-    def find(self, texts: Sequence[str], k: int = 5) -> list[list[Neighbour]]:
-        """Find the k best labels of each text, best first; of equal ones the one that came first."""
+    def find(self, texts: Sequence[str], k: int | None = 5) -> list[list[Neighbour]]:
+        """Find the k best labels of each text, or all, best first; of equal ones the one that came first."""
         neighbours = []
         for part in self._to_entries(texts, True):
             scores = self._by_label(part)
@@ -170,11 +174,17 @@ class NearestPredictor(Predictor):
         if self.threshold is None and not inside.all():
             self.threshold = self.classifier.leave_one_out_threshold(self.vectors[~inside]).value
 
-    def __call__(
-        self, texts: str | Sequence[str], *, top_k: int = 5, threshold: float | None = None
+    def facts(self) -> dict[str, str]:
+        least = "" if self.threshold is None else f', "none" below {self.threshold:.4g}'
+        entries = f"{len(self.texts):,} with {len(self.classifier.names):,} labels{least}"
+        return {**super().facts(), "entries": entries}
+
+    def answer(
+        self, texts: str | Sequence[str], *, top_k: int | None = CANDIDATES, threshold: float | None = None
     ) -> list[Any]:
-        """Answer each text, with the `top_k` best candidates; `threshold` replaces the predictor's."""
-        check_integer("top_k", top_k, 1)
+        """Answer each text, with its `top_k` best candidates, or all; `threshold` replaces the usual one."""
+        if top_k is not None:
+            check_integer("top_k", top_k, 1)
         least = self.threshold if threshold is None else threshold
         return [
             self.task.answer(neighbours, least is None or neighbours[0].score >= least, self.texts)
@@ -192,6 +202,8 @@ class NearestTask(PredictingTask):
         Options of `open` that are fields of the settings.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    ranks: ClassVar[bool] = False
     setup: ClassVar[tuple[str, ...]] = ("entries", "vectors", "prompt", "max_length")
     options: ClassVar[tuple[str, ...]] = ("top_k", "threshold")
     own: ClassVar[tuple[str, ...]] = ("threshold",)
@@ -199,20 +211,38 @@ class NearestTask(PredictingTask):
     scope: ScopeSettings
 
     @classmethod
+    def loading_options(cls) -> tuple[str, ...]:
+        return (*cls.own, *ENCODING)
+
+    @classmethod
+    def call_options(cls) -> tuple[str, ...]:
+        return keyword_names(NearestPredictor.answer)
+
+    @classmethod
     def open(cls, path_or_id: str | Path, **options: Any) -> NearestPredictor:
         """Load an encoder and entries, a file or a sequence of (text, label).
 
         The options are `entries`, `vectors`, `own`, and those of `SentenceEncoder.from_pretrained`.
         """
+        with_encoder = cls._with_entries(options)
+        return with_encoder(SentenceEncoder.from_pretrained(path_or_id, **options))
+
+    @classmethod
+    def bind(cls, model: Model, tokenizer: Tokenizer, **options: Any) -> NearestPredictor:
+        """As `open`, of an encoder in memory."""
+        with_encoder = cls._with_entries(options)
+        return with_encoder(SentenceEncoder.of_model(model, tokenizer, **options))
+
+    @classmethod
+    def _with_entries(cls, options: dict[str, Any]) -> Callable[[SentenceEncoder], NearestPredictor]:
+        """Read the entries, taking them and `own` out of the options: the encoder is missing then."""
         entries, vectors = options.pop("entries", None), options.pop("vectors", None)
         if entries is None:
             raise UsageError(f"{cls.kind} needs entries, texts to compare with: --entries FILE")
         own = {key: options.pop(key) for key in cls.own if key in options}
         task = cls(settings=cls.settings_type(**own))
         read = task.read_entries if isinstance(entries, (str, Path)) else task.examples_of
-        examples = read(entries)
-        encoder = SentenceEncoder.from_pretrained(path_or_id, **options)
-        return NearestPredictor(task, encoder, examples, vectors=vectors)
+        return partial(NearestPredictor, task, entries=read(entries), vectors=vectors)
 
     @abstractmethod
     def read_entries(self, path: str | Path) -> Examples:
@@ -273,9 +303,9 @@ class NearestTask(PredictingTask):
 
     def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
         top_k = options.pop("top_k", None)
-        answers = predictor(texts, top_k=top_k or CANDIDATES, **options)
+        answers = predictor.answer(texts, top_k=top_k or CANDIDATES, **options)
         for text, answer in zip(texts, answers, strict=True):
-            rows = [self.cells(answer)] if top_k is None else [list(c)[:3] for c in answer.candidates]
+            rows = [self.cells(answer)] if top_k is None else [list(c[:3]) for c in answer.candidates]
             candidates = [c._asdict() for c in answer.candidates]
             facts = {"text": text, **answer._asdict(), "candidates": candidates}
             table = candidates if top_k is not None else [self.named_cells(answer)]

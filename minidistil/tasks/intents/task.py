@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from minidistil.tasks.data import DataSettings
 from minidistil.tasks.intents.clinc import read_clinc
 from minidistil.tasks.intents.nearest import NearestTask, Neighbour
 from minidistil.tasks.intents.out_of_scope import ScopeSettings, or_none
+from minidistil.tasks.result import Result
 from minidistil.tasks.training_settings import NONE, THRESHOLD, stored_threshold
 from minidistil.text.dataset import Dataset
 from minidistil.text.json_text import has_rows
@@ -30,7 +31,8 @@ from minidistil.text.tables import suffix_of
 from minidistil.text.tokenizer import Tokenizer
 
 
-class IntentCandidate(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class IntentCandidate(Result):
     """Candidate intent of a text.
 
     Attributes
@@ -46,7 +48,8 @@ class IntentCandidate(NamedTuple):
     example: str
 
 
-class Intent(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Intent(Result):
     """Intent of a text.
 
     Attributes

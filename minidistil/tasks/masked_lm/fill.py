@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from minidistil.model.model import Model
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import PredictingTask, Predictor
+from minidistil.tasks.result import Result
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.lengths import sequence_length
 from minidistil.text.mask_filling import Span, fill, find_masks
@@ -29,8 +31,9 @@ TOP_K = 5
 Guess = tuple[int, float]  # an id and its probability
 
 
-class Candidate(NamedTuple):
-    """A word for a mask.
+@dataclass(frozen=True, eq=False)
+class Candidate(Result):
+    """A word for a mask; its keys are `score`, `token` (the id), `token_str` and `sequence`.
 
     Attributes
     ----------
@@ -40,14 +43,21 @@ class Candidate(NamedTuple):
         Its probability among all tokens of the vocabulary.
     text : str
         The text with it in the place of this mask. Other masks stay.
+    id : int
+        Its id.
     """
 
     token: str
     score: float
     text: str
+    id: int
+
+    def keyed(self) -> dict[str, Any]:
+        return {"score": self.score, "token": self.id, "token_str": self.token, "sequence": self.text}
 
 
-class Mask(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Mask(Result):
     """One mask of a text: its characters there, from and up to, and the candidates, the likeliest first."""
 
     start: int
@@ -55,8 +65,9 @@ class Mask(NamedTuple):
     candidates: list[Candidate]
 
 
-class Filling(NamedTuple):
-    """Words for the masks of one text.
+@dataclass(frozen=True, eq=False)
+class Filling(Result):
+    """Words for the masks of one text; it has the keys of a candidate, with lists for several masks.
 
     Attributes
     ----------
@@ -67,12 +78,20 @@ class Filling(NamedTuple):
     tokens : list of str
         The words, mask by mask.
     masks : list of Mask
+    ids : list of int
+        The ids of the words.
     """
 
     text: str
     score: float
     tokens: list[str]
     masks: list[Mask]
+    ids: list[int]
+
+    def keyed(self) -> dict[str, Any]:
+        one = len(self.ids) == 1
+        token, word = (self.ids[0], self.tokens[0]) if one else (self.ids, self.tokens)
+        return {"score": self.score, "token": token, "token_str": word, "sequence": self.text}
 
 
 class FillMask(Predictor):
@@ -100,7 +119,7 @@ class FillMask(Predictor):
             np.int64,
         )
 
-    def __call__(
+    def answer(
         self, texts: str | Sequence[str], *, top_k: int | None = None, targets: Sequence[str] | None = None
     ) -> list[Filling]:
         """Guesses in the order of `texts`, whose results do not depend on each other.
@@ -223,7 +242,7 @@ class FillMask(Predictor):
     def _filling(self, text: str, spans: list[Span], found: list[list[Guess]], final: list[Guess]) -> Filling:
         def candidate(span: Span, guess: Guess) -> Candidate:
             token = self._token(guess)
-            return Candidate(token, guess[1], fill(self.tokenizer, text, [span], [token]))
+            return Candidate(token, guess[1], fill(self.tokenizer, text, [span], [token]), guess[0])
 
         tokens = [self._token(guess) for guess in final]
         return Filling(
@@ -234,6 +253,7 @@ class FillMask(Predictor):
                 Mask(*span, [candidate(span, guess) for guess in guesses])
                 for span, guesses in zip(spans, found, strict=True)
             ],
+            ids=[i for i, _ in final],
         )
 
     def _token(self, guess: Guess) -> str:

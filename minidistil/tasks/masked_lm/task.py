@@ -17,7 +17,8 @@ from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.inputs import Shown
-from minidistil.tasks.masked_lm.fill import Filling, FillMask, word_scores
+from minidistil.tasks.masked_lm.fill import Candidate, Filling, FillMask, word_scores
+from minidistil.tasks.predictor import keyword_names
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.corpus.chunks import chunk
 from minidistil.text.corpus.corpus import Corpus
@@ -108,15 +109,19 @@ class MaskedLMTask(TrainableTask):
         return FillMask(self, model, tokenizer)
 
     def predict(self, model: Model, tokenizer: Tokenizer, *args: Any, **options: Any) -> list[Filling]:
-        """Words for the masks of texts; the arguments are those of `FillMask`."""
-        return self.predictor(model, tokenizer)(*args, **options)
+        """Words for the masks of texts; the arguments are those of `FillMask.answer`."""
+        return self.predictor(model, tokenizer).answer(*args, **options)
+
+    @classmethod
+    def call_options(cls) -> tuple[str, ...]:
+        return keyword_names(FillMask.answer)
 
     def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
-        for text, found in zip(texts, predictor(texts, **options), strict=True):
+        for text, found in zip(texts, predictor.answer(texts, **options), strict=True):
             rows: list[list[object]] = [[c.token, c.score, c.text] for m in found.masks for c in m.candidates]
             if len(found.masks) > 1:
                 rows.append([" ".join(found.tokens), found.score, found.text])
-            masks = [m._asdict() | {"candidates": [c._asdict() for c in m.candidates]} for m in found.masks]
+            masks = [m._asdict() | {"candidates": [_shown(c) for c in m.candidates]} for m in found.masks]
             facts = {"text": text, "filled": found.text, "score": found.score, "tokens": found.tokens}
             table: list[dict[str, object]] = [
                 dict(zip(MASK, (i, c.token, c.score, c.text), strict=True))
@@ -124,6 +129,11 @@ class MaskedLMTask(TrainableTask):
                 for c in m.candidates
             ]
             yield Shown(rows, {**facts, "masks": masks}, table or [dict.fromkeys(MASK)])
+
+
+def _shown(word: Candidate) -> dict[str, Any]:
+    """A candidate as the command line prints it."""
+    return {"token": word.token, "score": word.score, "text": word.text}
 
 
 def evaluate_masked_lm(

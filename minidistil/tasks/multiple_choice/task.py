@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,15 @@ from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
 from minidistil.tasks.multiple_choice.swag import ChoiceRow, Choices, choice_row, read_choices
+from minidistil.tasks.result import Result
 from minidistil.text.dataset import Dataset, MultipleChoiceDataset
 from minidistil.text.json_text import json_object
 from minidistil.text.texts import as_items, as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Choice(Result):
     """The choice for one text.
 
     Attributes
@@ -157,6 +160,10 @@ class MultipleChoiceTask(TrainableTask):
             best = int(probabilities.argmax())
             found.append(Choice(best, some[best], float(probabilities[best]), probabilities.tolist()))
         return found
+
+    @classmethod
+    def call_options(cls) -> tuple[str, ...]:
+        return ("choices", *super().call_options())
 
     def evaluate(
         self, model: Model, tokenizer: Tokenizer, examples: Choices, *, quiet: bool = True

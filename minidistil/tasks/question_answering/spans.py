@@ -20,7 +20,8 @@ includes pairs of an end before its start, or too far behind it, and always [CLS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +30,13 @@ from minidistil.arguments import check_integer, check_number
 from minidistil.arrays import Float64, Int64
 from minidistil.errors import InputError
 from minidistil.model.checks import require_finite
+from minidistil.tasks.result import Result
 from minidistil.text.windows import Windows
 
 
-class Answer(NamedTuple):
-    """A stretch of the context, or nothing.
+@dataclass(frozen=True, eq=False)
+class Answer(Result):
+    """A stretch of the context, or nothing; its keys are `answer`, `score`, `start` and `end`.
 
     Attributes
     ----------
@@ -51,9 +54,13 @@ class Answer(NamedTuple):
     start: int
     end: int
 
+    def keyed(self) -> dict[str, Any]:
+        return {"answer": self.text, "score": self.score, "start": self.start, "end": self.end}
 
-class Answers(NamedTuple):
-    """Answers of a model to one question.
+
+@dataclass(frozen=True, eq=False)
+class Answers(Result):
+    """Answers of a model to one question; its keys are those of the best.
 
     Attributes
     ----------
@@ -72,6 +79,13 @@ class Answers(NamedTuple):
     candidates: list[Answer]
     null_score: float
     null_odds: float
+
+    def keyed(self) -> dict[str, Any]:
+        return dict(self.best)
+
+    def ranked(self, top_k: int | None = None) -> list[Answer]:
+        """The `top_k` best answers; no answer alone where that is what was found."""
+        return (self.candidates if self.best.text else [self.best])[:top_k]
 
 
 def decode_answers(

@@ -44,6 +44,9 @@ class QuestionAnsweringTask(TrainableTask):
     data_settings = ("format", "max_length")
     head = "ForQuestionAnswering"
     pipeline_tag = "question-answering"
+    inputs = ("question", "context")
+    least_inputs = 2
+    ranks = True
     does = "answer questions"
     options = ("question", "n_best", "null_threshold")
     required = ("question",)

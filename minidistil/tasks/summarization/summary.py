@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from minidistil.errors import UsageError
+from minidistil.tasks.result import Result
 from minidistil.tasks.summarization.selection import Limits
 from minidistil.text.sentences import Sentence, split_lines, split_sentences
 
@@ -66,8 +67,8 @@ class SummarySettings:
         return split_lines(text) if self.unit == "line" else split_sentences(text)
 
 
-@dataclass(frozen=True)
-class Extract:
+@dataclass(frozen=True, eq=False)
+class Extract(Result):
     """A sentence of a summary.
 
     Attributes
@@ -89,8 +90,9 @@ class Extract:
     score: float
 
 
-class Summary(NamedTuple):
-    """Summary of a document.
+@dataclass(frozen=True, eq=False)
+class Summary(Result):
+    """Summary of a document; its keys are `summary_text`, `sentences` and `method`.
 
     Attributes
     ----------
@@ -105,3 +107,6 @@ class Summary(NamedTuple):
     text: str
     sentences: list[Extract]
     method: Method
+
+    def keyed(self) -> dict[str, Any]:
+        return {"summary_text": self.text, "sentences": self.sentences, "method": self.method}

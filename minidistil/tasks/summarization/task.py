@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
-from minidistil.embeddings.encoder import SentenceEncoder
+from minidistil.embeddings.encoder import ENCODING, SentenceEncoder
 from minidistil.errors import ConfigError, DataError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.metrics import rouge_scores
@@ -72,11 +72,19 @@ class SummarizationTask(TrainableTask):
 
     @classmethod
     def open(cls, path_or_id: str | Path, **options: Any) -> Predictor:
-        return Summarizer(SentenceEncoder.from_pretrained(path_or_id, **options))
+        return Summarizer(SentenceEncoder.from_pretrained(path_or_id, quiet=True, **options))
 
     @classmethod
     def bind(cls, model: Model, tokenizer: Tokenizer, **setup: Any) -> Predictor:
-        return Summarizer(SentenceEncoder(model, tokenizer))
+        return Summarizer(SentenceEncoder.of_model(model, tokenizer, **setup))
+
+    @classmethod
+    def call_options(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(SummarySettings))
+
+    @classmethod
+    def loading_options(cls) -> tuple[str, ...]:
+        return ENCODING
 
     @classmethod
     def fits(cls, model: Model) -> bool:
@@ -192,11 +200,11 @@ class SummarizationTask(TrainableTask):
         return with_origins(found, found.texts)
 
     def show(self, predictor: Predictor, texts: Sequence[str], **options: Any) -> Iterator[Shown]:
-        for text, found in zip(texts, predictor(texts, **options), strict=True):
+        for text, found in zip(texts, predictor.answer(texts, **options), strict=True):
             facts = {"text": text, "summary": found.text, "method": found.method}
             yield Shown(
                 [[sentence.text] for sentence in found.sentences],
-                {**facts, "sentences": [asdict(sentence) for sentence in found.sentences]},
+                {**facts, "sentences": [sentence._asdict() for sentence in found.sentences]},
                 [{"summary": found.text, "method": found.method}],
             )
 
@@ -208,7 +216,7 @@ class SummarizationTask(TrainableTask):
     def evaluate_saved(
         self, path_or_id: str | Path, examples: Documents, *, quiet: bool = True
     ) -> dict[str, Any]:
-        encoder = SentenceEncoder.from_pretrained(path_or_id)  # with the pooling that its directory asks for
+        encoder = SentenceEncoder.from_pretrained(path_or_id, quiet=True)  # with its directory's pooling
         return self._compare(encoder, examples, quiet=quiet)
 
     def _compare(self, encoder: SentenceEncoder, examples: Documents, *, quiet: bool) -> dict[str, Any]:
@@ -290,7 +298,7 @@ class Summarizer(Predictor):
         super().__init__(SummarizationTask(), encoder.model, encoder.tokenizer)
         self.encoder = encoder
 
-    def __call__(self, texts: str | Sequence[str], **settings: Any) -> list[Summary]:
+    def answer(self, texts: str | Sequence[str], **settings: Any) -> list[Summary]:
         """A summary of each document, of any length, with the characters of its sentences.
 
         The options are those of `SummarySettings`; errors as of it and of `SummarizationTask.predict`.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,16 @@ from minidistil.arrays import Float64, Int64
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import Span
 from minidistil.model.checks import require_finite
+from minidistil.tasks.result import Result
 from minidistil.tasks.token_classification.schemes import TagSet
 from minidistil.text.whitespace import whitespace_words
 
 Aggregation = Literal["none", "simple", "first", "average", "max", "whitespace"]
 
 
-class Entity(NamedTuple):
-    """An entity that a model found.
+@dataclass(frozen=True, eq=False)
+class Entity(Result):
+    """An entity that a model found; its keys are `entity_group`, `score`, `word`, `start` and `end`.
 
     Attributes
     ----------
@@ -33,11 +36,23 @@ class Entity(NamedTuple):
         Characters of the original text, from and up to.
     """
 
+    key: ClassVar[str] = "entity_group"  # of the type
+
     text: str
     type: str
     score: float
     start: int
     end: int
+
+    def keyed(self) -> dict[str, Any]:
+        named = {self.key: self.type, "score": self.score, "word": self.text}
+        return {**named, "start": self.start, "end": self.end}
+
+
+class EntityToken(Entity):
+    """A token with its tag, of the aggregation "none"; the key of the tag is `entity`."""
+
+    key = "entity"
 
 
 class EntitySpan(NamedTuple):
@@ -169,7 +184,8 @@ def tagged_entities(text: str, found: WordTags, tags: TagSet, *, apart: bool = F
         spans = [Span(names[i], i, i + 1) for i in inside]
     else:
         spans = tags.read(names)
-    return [_entity(text, kind, found.scores[a:b], found.spans[a:b]) for kind, a, b in spans]
+    kind = EntityToken if apart else Entity
+    return [_entity(kind, text, tag, found.scores[a:b], found.spans[a:b]) for tag, a, b in spans]
 
 
 def place_entities(text: str, entities: Sequence[EntitySpan | Entity], words: npt.ArrayLike) -> Placed:
@@ -233,9 +249,9 @@ def _of_words(rows: Float64, firsts: Int64, aggregation: str) -> Float64:
     return np.add.reduceat(rows, firsts) / np.diff(np.append(firsts, len(rows)))[:, None]
 
 
-def _entity(text: str, kind: str, scores: Float64, where: Int64) -> Entity:
+def _entity(kind: type[Entity], text: str, tag: str, scores: Float64, where: Int64) -> Entity:
     start, end = int(where[:, 0].min()), int(where[:, 1].max())
-    return Entity(text[start:end], kind, float(scores.mean()), start, end)
+    return kind(text[start:end], tag, float(scores.mean()), start, end)
 
 
 def _check_entity(text: str, entity: EntitySpan | Entity) -> None:
