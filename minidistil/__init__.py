@@ -54,6 +54,7 @@ _HOMES = {
     "pipeline": "tasks.registry",
     "set_num_threads": "threads",
 }
+_PACKAGES = ("distill", "embeddings", "losses", "metrics")  # with public names of their own
 # Names that transformers has for what has one class here.
 _SAME = {
     "AutoTokenizer": "Tokenizer",
@@ -70,6 +71,8 @@ def __getattr__(name: str) -> Any:
         return _public()
     if (ours := _SAME.get(name, name)) in _HOMES:
         return getattr(importlib.import_module(f"minidistil.{_HOMES[ours]}"), ours)
+    if name in _PACKAGES:
+        return importlib.import_module(f"minidistil.{name}")
     if name[:1].isupper():  # a module of the package may be asked for, too
         from minidistil.model.families import public
 
@@ -87,4 +90,4 @@ def _public() -> list[str]:
 
 def __dir__() -> list[str]:
     """Names for completion and `help`."""
-    return [*_public(), *(name for name in globals() if name.startswith("__"))]
+    return [*_public(), *_PACKAGES, *(name for name in globals() if name.startswith("__"))]

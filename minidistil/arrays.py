@@ -6,6 +6,7 @@ accepted if the conversion does not change it, and refused otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,8 @@ def check_bounds(owner: str, name: str, bounds: npt.NDArray[Any], total: int, *,
     falls = after < before if empty else after <= before  # a difference could overflow
     if not len(bounds) or bounds[0] != 0 or bounds[-1] != total or np.count_nonzero(falls):
         raise InputError(f"{owner}: {name} must rise from 0 to {total}, not {bounds.tolist()[:8]}")
+
+
+def described(arrays: Mapping[str, Any]) -> str:
+    """Names of arrays with their dtypes and shapes, for `repr`: "labels int64 [32]"."""
+    return ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in arrays.items())

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import IntArray, as_array, as_int32, as_mask, check_bounds, check_field
+from minidistil.arrays import IntArray, as_array, as_int32, as_mask, check_bounds, check_field, described
 from minidistil.errors import InputError
 
 
@@ -64,6 +64,12 @@ class Batch:
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cu_choices: IntArray | None = None
     task_type_ids: IntArray | None = None
+
+    def __repr__(self) -> str:
+        targets = f"; targets {described(self.targets)}" if self.targets else ""
+        examples = "" if self.cu_choices is None else f"{self.num_examples} examples, "
+        counts = f"{examples}{self.num_sequences} sequences, {self.num_tokens:,} tokens, width {self.width}"
+        return f"Batch({counts}{targets})"
 
     def check(self) -> None:
         """Refuse fields that do not fit each other: a kernel would read and write outside memory.

@@ -6,6 +6,7 @@ clipping, checkpoints and hashes then each work on one array, whatever the model
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -116,6 +117,15 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         for name in self:
             new[name][...] = self._view(name)
         return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values once, wherever they are; a copy is in memory, and may change."""
+        whole = self if self._flat is not None else copy.deepcopy(self)
+        return _restored, (self.specs, self.dtype, whole._flat)
+
+    def __repr__(self) -> str:
+        place = ", some in their file" if self.mapped else ", read-only" if self.packed else ""
+        return f"Parameters({len(self)} tensors, {self.num_parameters:,} numbers, {self.dtype}{place})"
 
     def materialize(self) -> None:
         """Put all parameters into one array in memory, if they are not yet: they may change then."""
@@ -341,6 +351,13 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
     def like(self, dtype: npt.DTypeLike | None = None) -> Parameters:
         """Zeros of the same layout: for gradients or moments."""
         return Parameters(self.specs, self.dtype if dtype is None else dtype)
+
+
+def _restored(specs: Sequence[ParameterSpec], dtype: npt.DTypeLike, values: npt.NDArray[Any]) -> Parameters:
+    """Parameters from a pickle."""
+    params = Parameters(specs, dtype)
+    params.flat[...] = values
+    return params
 
 
 class _ReadOnly(npt.NDArray[Any] if TYPE_CHECKING else np.ndarray):  # type: ignore[misc]

@@ -93,6 +93,9 @@ class Distillation:
         if missing:  # extending copies every parameter
             student.extend(missing)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{term} {w:g}' for term, w in self.weights.items())})"
+
     def _check(self) -> None:
         student, teacher, temperature = self.pair.student, self.pair.teacher, self.pair.temperature
         if not (isinstance(temperature, (int, float)) and temperature > 0):

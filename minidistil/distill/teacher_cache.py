@@ -120,6 +120,9 @@ class TeacherCache:
         self._fill(teacher, inputs, list(dict.fromkeys(outputs)), quiet)
         self._arrays = {name: np.load(c.path, mmap_mode="r") for name, c in self._columns.items()}
 
+    def __repr__(self) -> str:
+        return f"TeacherCache({self.home}: {', '.join(self._columns)}; {len(self._ids):,} examples)"
+
     @property
     def nbytes(self) -> int:
         """Bytes on disk."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minidistil.model.families import config_from_dict, load_config, model_class, model_classes, public
+from minidistil.model.families import (
+    config_from_dict,
+    load_config,
+    model_class,
+    model_classes,
+    public,
+    public_names,
+)
 from minidistil.model.loading import class_of, class_or_encoder, load_model, load_to_answer
 from minidistil.model.model import Model
 
@@ -31,3 +38,8 @@ def __getattr__(name: str) -> Any:
     if (kind := public(name)) is None:
         raise AttributeError(f"module 'minidistil.model' has no attribute {name!r}")
     return kind
+
+
+def __dir__() -> list[str]:
+    """Names for completion."""
+    return sorted([*__all__, *public_names()])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from minidistil.arguments import check_device, check_type
 from minidistil.errors import UsageError, WeightsError
 from minidistil.model.families import load_config, names_of
+from minidistil.model.packed_model import get_backend
 from minidistil.model.rectangular import RectangularModel
 
 if TYPE_CHECKING:
@@ -119,6 +120,22 @@ class Model(RectangularModel):
         if not quiet and model.load_report.warning:
             log.warning("%s", model.load_report.warning)
         return model if mapped else model.eval()
+
+    def __repr__(self) -> str:
+        from minidistil.model.description import described, lines, state
+
+        rows = described(self)
+        return lines(rows.pop("architecture"), {**rows, "precision": state(self)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle: every parameter once, and the backend by its name."""
+        return {**vars(self), "backend": self.backend.name, "packed": self.params.packed}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        rest = {name: value for name, value in state.items() if name != "packed"}
+        vars(self).update({**rest, "backend": get_backend(state["backend"])})
+        if state["packed"]:
+            self.eval()
 
     @property
     def pipeline_tag(self) -> str:

@@ -43,8 +43,22 @@ class ModelOutput(dict[str, Any]):
             have = ", ".join(self)
             raise AttributeError(f"this output has no {name!r}; it has: {have}") from None
 
+    def __repr__(self) -> str:
+        return f"ModelOutput({', '.join(f'{name}={_shape(value)}' for name, value in self.items())})"
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
+
+
+def _shape(value: Any) -> str:
+    """Dtype and shape of an output, or of the first of several."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"{len(value)} by name"
+    if isinstance(value, tuple) and value:
+        return f"{len(value)} of {_shape(value[0])}"
+    return f"{value!r:.60}"
 
 
 def unpack_attention(maps: list[Array], batch: Batch) -> Array:

@@ -14,6 +14,7 @@ from minidistil.errors import InputError, UsageError
 from minidistil.text.encodings import Side
 
 Tensors = Literal["np"]
+SHOWN = 400  # characters of the values under a name that `repr` shows in full
 
 # Values of the mapping, and the attribute of an encoding that each is made of.
 FIELDS = {
@@ -125,6 +126,9 @@ class BatchEncoding(UserDict[str, Any]):
         except KeyError:
             raise AttributeError(f"this encoding has no {name!r}{did_you_mean(name, self.data)}") from None
 
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {_shown(value)}' for name, value in self.items())}}}"
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.data]
 
@@ -216,3 +220,12 @@ def check_tensors(kind: object) -> None:
     if kind == "pt":
         raise UsageError('return_tensors="pt" needs PyTorch, which is not used here; say return_tensors="np"')
     check_choice("return_tensors", kind, ("np",))
+
+
+def _shown(value: Any) -> str:
+    """Values of an encoding in full, or of many texts the kind and number of them."""
+    text = repr(value)
+    if len(text) <= SHOWN:
+        return text
+    array = isinstance(value, np.ndarray)
+    return f"<{value.dtype} {list(value.shape)}>" if array else f"<{len(value):,} rows>"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.arguments import check_names
-from minidistil.arrays import as_array, check_bounds, check_field
+from minidistil.arrays import as_array, check_bounds, check_field, described
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.prefetch import prefetch
@@ -64,6 +64,11 @@ class Dataset:
         check_field("Dataset", "example_ids", self.example_ids, np.int64, len(self))
         check_targets(self.targets, len(self), "examples")
         check_targets(self.token_targets, self.num_tokens, "tokens")
+
+    def __repr__(self) -> str:
+        targets = described({**self.targets, **self.token_targets})
+        counts = f"{len(self):,} examples, {self.num_tokens:,} tokens"
+        return f"Dataset({counts}{'; targets ' if targets else ''}{targets})"
 
     @classmethod
     def from_texts(
@@ -218,6 +223,10 @@ class MultipleChoiceDataset:
         # Each example has at least one sequence, and each sequence an example.
         check_bounds("MultipleChoiceDataset", "offsets", self.offsets, len(self.sequences))
         check_targets(self.targets, len(self), "examples")
+
+    def __repr__(self) -> str:
+        targets = f"; targets {described(self.targets)}" if self.targets else ""
+        return f"MultipleChoiceDataset({len(self):,} examples, {len(self.sequences):,} sequences{targets})"
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

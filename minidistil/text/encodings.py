@@ -41,6 +41,10 @@ class Encodings:
     raw: list[Any]
     truncated: int
 
+    def __repr__(self) -> str:
+        tokens = sum(map(len, self.input_ids))
+        return f"Encodings({len(self):,} texts, {tokens:,} tokens, {self.truncated:,} texts cut)"
+
     def __len__(self) -> int:
         return len(self.input_ids)
 

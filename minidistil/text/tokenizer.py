@@ -105,6 +105,11 @@ class Tokenizer(CallableTokenizer):
             if i is not None and rust.token_to_id(self.special_tokens[role]) != i:
                 self.special_tokens[role] = rust.id_to_token(i)
 
+    def __repr__(self) -> str:
+        length = "" if self.model_max_length is None else f", texts of up to {self.model_max_length} tokens"
+        special = " ".join(self.special_tokens.values())
+        return f"{type(self).__name__}({self.vocab_size:,} tokens{length}; {special})"
+
     @classmethod
     def from_pretrained(
         cls, path_or_id: str | Path, *, revision: str | None = None, use_fast: bool = True, **settings: Any

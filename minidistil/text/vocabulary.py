@@ -45,6 +45,15 @@ class Vocabulary:
         self.special_tokens = dict(special_tokens)
         self._rows: int | None = None  # of the model it is for, if those are fewer than its ids
 
+    def __getstate__(self) -> dict[str, Any]:
+        """State for pickle and for copies, with what the Rust library leaves out of its own."""
+        return {**vars(self), "splits": self._rust.encode_special_tokens}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update({name: value for name, value in state.items() if name != "splits"})
+        if self._rust.encode_special_tokens != state["splits"]:
+            self._rust.encode_special_tokens = state["splits"]
+
     @property
     def vocab_size(self) -> int:
         """Number of tokens, added ones included."""

@@ -243,6 +243,10 @@ class ModelLoss:
         self.weights = dict(weights or {})
         self.labels = LabelLoss(model, class_weights)
 
+    def __repr__(self) -> str:
+        terms = ", ".join(f"{term} {weight:g}" for term, weight in self.weights.items())
+        return f"ModelLoss({terms}{', ' if terms else ''}class_weights={self.labels.class_weights!r:.60})"
+
     def counts(self, batch: Batch) -> dict[str, float]:
         return self.labels.counts(batch)
 

@@ -152,4 +152,4 @@ class TrainResult:
     best_value: float | None
     stopped_early: bool
     seconds: float
-    history: list[dict[str, Any]]
+    history: list[dict[str, Any]] = field(repr=False)

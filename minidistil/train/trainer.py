@@ -118,6 +118,12 @@ class Trainer:
         self._saved: Path | None = None
         self._saved_at: Position | None = None
 
+    def __repr__(self) -> str:
+        about = (
+            f"{type(self.model).__name__}, {type(self.objective).__name__}, {len(self.dataset):,} examples"
+        )
+        return f"{type(self).__name__}({about}; step {self.state.step} of {self.total})"
+
     def train(self) -> TrainResult:
         """Run to the end, from the newest checkpoint in `out` if there is one.
 

@@ -92,6 +92,9 @@ class LoadReport:
         """The report as JSON-ready values."""
         return {"ok": self.ok, "complete": self.complete, **asdict(self)}
 
+    def __repr__(self) -> str:
+        return f"LoadReport({self})"
+
     def __str__(self) -> str:
         lines = [f"{self.source}: {len(self.loaded)} tensors loaded" + ("" if self.ok else ", with problems")]
         for what, items in (("newly initialised", self.missing), ("not used", self.unexpected)):
