@@ -91,14 +91,13 @@ def unpack_taps(
     taps: Mapping[str, Value], batch: Batch, by_sequence: Collection[str]
 ) -> dict[str, AnyArray]:  # fmt: skip
     """Taps in the rectangular form: [B, L, ...], maps [B, A, L, L], and [B, ...] of those `by_sequence`."""
-    return {
-        name: unpack_attention(value, batch)
-        if isinstance(value, list)
-        else value
-        if name.removeprefix(GRADIENT) in by_sequence
-        else batch.unpack(value)
-        for name, value in taps.items()
-    }
+
+    def unpacked(name: str, value: Value) -> AnyArray:
+        if isinstance(value, list):
+            return unpack_attention(value, batch)
+        return value if name.removeprefix(GRADIENT) in by_sequence else batch.unpack(value)
+
+    return {name: unpacked(name, value) for name, value in taps.items()}
 
 
 # What modules put

@@ -34,6 +34,7 @@ def test_by_hand(backend):
     first, alone = backend.attention_probabilities(QKV, CU, 1)
     assert_allclose(first, [[[3 / 4, 1 / 4], [1 / 2, 1 / 2]]])
     assert_allclose(alone, [[[1]]])
+    assert_allclose(backend.attention_scores(QKV, CU, 1)[0], [[[LOG3, 0], [0, 0]]])
     expected = np.zeros((3, 12))
     expected[:2, 8] = 3 / 4, 1 / 4
     expected[2, 11] = 1
@@ -41,6 +42,9 @@ def test_by_hand(backend):
     expected[:2, 4] = -3 / 4 * LOG3, 3 / 4 * LOG3
     dout = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
     assert_allclose(backend.attention_backward(dout, cache), expected, rtol=1e-12, atol=1e-15)
+    dscores, dprobabilities = backend.attention_map_gradients(dout, QKV, CU, 1)
+    assert_allclose(dprobabilities[0], [[[4, 8], [0, 0]]])
+    assert_allclose(dscores[0], [[[-3 / 4, 3 / 4], [0, 0]]])
 
 
 def random_inputs(tokens=9, width=8):

@@ -110,14 +110,14 @@ def test_every_damage_is_an_error_that_names_the_file(tmp_path):
     for path in (tmp_path / "x.npy", tmp_path / "x.npz"):
         (np.save if path.suffix == ".npy" else np.savez_compressed)(path, X)
         whole = path.read_bytes()
-        for place in range(min(len(whole), 400)):
+        for place in range(0, min(len(whole), 400), 3):
             for content in (whole[:place], whole[:place] + bytes([rng.integers(256)]) + whole[place + 1 :]):
                 path.write_bytes(content)
                 try:
                     assert all(value.dtype.kind in "fiub" for value in read_saved([str(path)]).values())
                 except MinidistilError as error:
                     messages.append(str(error))
-    assert len(messages) > 400
+    assert len(messages) > 150
     assert all("x.np" in message for message in messages)
 
 
