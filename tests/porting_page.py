@@ -39,6 +39,10 @@ MODELS = {
     "encoder": ("BertModel", {}),
     "questions": ("BertForQuestionAnswering", {"id2label": {0: "start", 1: "end"}}),
     "words": ("BertForMaskedLM", {}),
+    "tags": (
+        "BertForTokenClassification",
+        {"id2label": {0: "O", 1: "B-FUN", 2: "I-FUN", 3: "B-SAD", 4: "I-SAD"}},
+    ),
     "distilled": ("DistilBertForSequenceClassification", {}),
 }
 
@@ -73,6 +77,10 @@ def namespace(package, tensor):
     """What the rows of the page name, after its setup."""
     names = {"tensor": tensor} | {name: getattr(package, name) for name in capitals(SETUP)}
     exec(SETUP, names)
+    pipeline = names["pipeline"] = package.pipeline
+    names["classify"] = pipeline("sentiment-analysis", model="classifier")
+    names["find"] = pipeline("ner", model="tags", aggregation_strategy="simple")
+    names["fill"] = pipeline("fill-mask", model="words")
     return names
 
 

@@ -106,6 +106,7 @@ def test_what_is_said(objects):
         "Distillation": ["soft 0.5", "hidden 0.5"],
         "TeacherCache": ["logits", "300 examples"],
         "Tokenizer": ["[CLS]", "tokens"],
+        "BatchEncoding": ["'input_ids': <300 rows>"],
     }.items():  # fmt: skip
         for word in words:
             assert word in repr(objects[name]), (name, word, repr(objects[name]))
