@@ -30,6 +30,7 @@ from minidistil.text.corpus.files import SourceReader, find_sources
 from minidistil.text.masking import MaskedDataset
 from minidistil.train.memory_plan import MemoryPlan, plan_run
 from minidistil.train.objective import data_of_epoch
+from minidistil.train.trainer import Trainer
 
 TIMED = 3  # micro-batches
 MEASURED = 8  # sequences of held-out text
@@ -140,10 +141,12 @@ def plan_distillation(
         )
         sizes = np.array([data.lengths[batch].sum() for batch in batches])
         some = [batches[i] for i in _spread(sizes, TIMED)]
+        shortest = np.array([data.lengths.argmin()])
         with Progress(len(some) + 3, "trying", "part", quiet=quiet) as progress:
-            shortest = np.array([data.lengths.argmin()])
-            warm = _try(run, student, data, [shortest], place / "warm", progress)
-            trial = _try(run, student, data, some, place / "work", progress)
+            keeps = recipe.objective.keep != "nothing"
+            # What a trainer that keeps nearly nothing takes is not the teacher's.
+            little = _make(run, student, data, shortest, place / "little")[1:] if keeps else (0.0, 0)
+            trial = _try(run, student, data, [shortest, *some], place / "work", progress)
             rows = _spread(data.lengths, MEASURED)
             per_model: list[float] = []
             for model in (student, run.teacher):
@@ -157,9 +160,8 @@ def plan_distillation(
         micro_batches_in_all = t.max_steps * t.accumulation if t.max_steps else t.epochs * micro_batches
         per_token = trial.seconds / trial.tokens
         training = micro_batches_in_all * per_token * tokens / micro_batches + steps * trial.update
-        # The outputs of the teacher that are kept; what the warm trial took is not for them.
-        kept = recipe.objective.keep != "nothing"
-        teaching = max(0.0, trial.making - warm.making) * tokens / trial.tokens if kept else 0.0
+        teaching = max(0.0, trial.making - little[0]) * tokens / trial.tokens if keeps else 0.0
+        kept = (trial.kept - little[1]) * tokens / trial.tokens
 
         held_out = min(recipe.data.measured, round(len(split.held_out) * scale))
         between = t.eval_every if isinstance(t.eval_every, int) else per_epoch if t.eval_every else steps
@@ -180,7 +182,7 @@ def plan_distillation(
             teacher=teaching,
             training=training,
             evaluation=evaluation,
-            disk=round(encoded * scale + trial.kept * tokens / trial.tokens) + checkpoints + parameters,
+            disk=round(encoded * scale + kept) + checkpoints + parameters,
             memory=memory,
             timed=Timed(
                 text_bytes=round(size / scale),
@@ -205,21 +207,32 @@ class _Trial(NamedTuple):
     Attributes
     ----------
     making : float
-        Seconds to make the trainer, which computes the teacher's outputs if they are kept.
+        Seconds to make the trainer.
+    kept : int
+        Bytes of the teacher's outputs that it keeps.
     seconds : float
         Of all micro-batches together.
     tokens : int
     update : float
         Seconds of clipping and AdamW, once a step however many micro-batches it has.
-    kept : int
-        Bytes of the teacher's outputs.
     """
 
     making: float
+    kept: int
     seconds: float
     tokens: int
     update: float
-    kept: int
+
+
+def _make(
+    run: GeneralDistillation, student: Model, data: MaskedDataset, rows: Int64, place: Path
+) -> tuple[Trainer, float, int]:
+    """Trainer on some sequences, the seconds to make it, and bytes of the teacher's outputs that it keeps."""
+    some = replace(data, sequences=data.sequences.subset(rows))
+    began = time.perf_counter()
+    trainer = run.trainer(student, data=some, out=place, quiet=True)
+    seconds = time.perf_counter() - began
+    return trainer, seconds, sum(file.stat().st_size for file in place.rglob("*.npy"))
 
 
 def _try(
@@ -230,28 +243,26 @@ def _try(
     place: Path,
     progress: Progress,
 ) -> _Trial:
-    """Time micro-batches of a training on them alone, and an update."""
-    some = replace(data, sequences=data.sequences.subset(np.concatenate(batches)))
-    began = time.perf_counter()
-    trainer = run.trainer(student, data=some, out=place, quiet=True)
-    making = time.perf_counter() - began
-    epoch, settings = data_of_epoch(some, 0), trainer.settings
+    """Time micro-batches and an update; the first micro-batch, which compiles, does not count."""
+    trainer, making, kept = _make(run, student, data, np.concatenate(batches), place)
+    epoch, settings = data_of_epoch(trainer.dataset, 0), trainer.settings
     dropout = Dropout(settings.seed, 0) if settings.dropout else None
-    seconds, tokens, first = 0.0, 0, 0
-    for rows in batches:
+    seconds, tokens, update, first = 0.0, 0, 0.0, 0
+    for i, rows in enumerate(batches):
         began = time.perf_counter()
         batch = epoch.batch(np.arange(first, first + len(rows)))
         totals = {term: count or 1.0 for term, count in trainer.objective.counts(batch).items()}
         trainer.objective(student, batch, totals, dropout, trainer.grads)
-        seconds += time.perf_counter() - began
-        tokens, first = tokens + batch.num_tokens, first + len(rows)
+        if i > 0:
+            seconds, tokens = seconds + time.perf_counter() - began, tokens + batch.num_tokens
+        first += len(rows)
         progress.update(1)
-    began = time.perf_counter()
-    trainer.optimizer.global_norm(trainer.grads)
-    trainer.optimizer.step(trainer.grads, factor=0.0, scale=1.0)
-    update = time.perf_counter() - began
-    kept = sum(file.stat().st_size for file in place.rglob("*.npy"))
-    return _Trial(making, seconds, tokens, update, kept)
+    for _ in range(2):  # the first fills the memory of the moments
+        began = time.perf_counter()
+        trainer.optimizer.global_norm(trainer.grads)
+        trainer.optimizer.step(trainer.grads, factor=0.0, scale=1.0)
+        update = time.perf_counter() - began
+    return _Trial(making, kept, seconds, tokens, update)
 
 
 def _sample(texts: Sequence[str | Path], place: Path, key: str, size: int) -> tuple[Path, int, float]:
