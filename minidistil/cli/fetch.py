@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from minidistil.jobs.demo.assets import fetch_reviews
-    from minidistil.weights.assets import ENCODERS, fetch_encoder
+    from minidistil.weights.assets import fetch_encoder
+    from minidistil.weights.encoders import ENCODERS
 
     encoders = {name: str(fetch_encoder(name)) for name in ENCODERS}
     reviews = str(fetch_reviews())

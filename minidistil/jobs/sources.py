@@ -14,8 +14,8 @@ from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.errors import DataError
 from minidistil.files import read_text
 from minidistil.model.families import load_config
-from minidistil.weights.assets import MINILM
 from minidistil.weights.checkpoint import open_checkpoint
+from minidistil.weights.encoders import MINILM
 from minidistil.weights.hub import resolve
 from minidistil.weights.safetensors_file import STORED
 

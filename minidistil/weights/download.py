@@ -18,7 +18,6 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from minidistil.files import sha256_file
 from minidistil.streams import is_terminal
+from minidistil.weights.encoders import Archive
 
 BLOCK = 1 << 20
 TIMEOUT = 60.0  # seconds without an answer
@@ -33,28 +33,6 @@ TIMEOUT = 60.0  # seconds without an answer
 
 class DownloadError(Exception):
     """A failed download, with its reason. Callers say what to do about it."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A file of a package index.
-
-    Attributes
-    ----------
-    package, version : str
-        Name and version for pip.
-    name : str
-        File name; .whl or .tar.gz.
-    sha256 : str
-    size : int
-        Bytes.
-    """
-
-    package: str
-    version: str
-    name: str
-    sha256: str
-    size: int
 
 
 def download(archive: Archive, scratch: Path, target: Path) -> None:

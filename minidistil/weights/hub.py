@@ -12,8 +12,8 @@ from minidistil.arguments import check_type
 from minidistil.errors import MissingAssetError, StorageError, UsageError, WeightsError
 from minidistil.files import storage_error
 from minidistil.modules_json import encoder_directory
-from minidistil.weights.assets import ENCODERS, fetch_encoder
 from minidistil.weights.checkpoint import HOW_TO_CONVERT, INDEX, SINGLE
+from minidistil.weights.encoders import ENCODERS
 
 log = logging.getLogger("minidistil")
 
@@ -49,7 +49,7 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     Parameters
     ----------
     path_or_id : str or Path
-        A directory, which comes first; "minilm", or another name in `minidistil.weights.assets.ENCODERS`; or
+        A directory, which comes first; a name of `minidistil.weights.encoders.ENCODERS`, such as "minilm"; or
         a hub id such as "google-bert/bert-base-uncased".
     revision : str, optional
         Branch, tag or commit of a hub repository.
@@ -91,6 +91,8 @@ def resolve(path_or_id: str | Path, *, revision: str | None = None) -> Path:
     if name in ENCODERS:
         if revision is not None:
             raise UsageError(f"{name} is a name of minidistil's own, which has no revision {revision!r}")
+        from minidistil.weights.assets import fetch_encoder  # with all that a download needs
+
         return fetch_encoder(name)
     if not _HUB_ID.fullmatch(name):
         raise WeightsError(

@@ -4,7 +4,7 @@ import pytest
 
 from minidistil.jobs import sources
 from minidistil.jobs.sources import origin
-from minidistil.weights.assets import MINILM
+from minidistil.weights.encoders import MINILM
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ import pytest
 from minidistil.errors import MissingAssetError, StorageError
 from minidistil.jobs.demo.assets import REVIEWS
 from minidistil.weights import assets, download
-from minidistil.weights.assets import Asset
-from minidistil.weights.download import Archive
+from minidistil.weights.encoders import MINILM, Archive, Asset
 
 LISTING = (Path(__file__).parent / "pip_listing.txt").read_text(encoding="utf-8")
 
@@ -289,7 +288,7 @@ def test_cache_dir(monkeypatch, tmp_path):
 
 
 def test_the_pins():
-    for asset in (assets.MINILM, REVIEWS):
+    for asset in (MINILM, REVIEWS):
         assert len(bytes.fromhex(asset.archive.sha256)) == 32
         assert asset.archive.version in asset.archive.name
         # at most one folder, and none above
@@ -300,4 +299,4 @@ def test_the_pins():
         "1_Pooling/config.json",
         "config_sentence_transformers.json",
     }
-    assert said < assets.MINILM.members.keys(), "the vectors are the published ones"
+    assert said < MINILM.members.keys(), "the vectors are the published ones"

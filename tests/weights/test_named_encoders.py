@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -16,6 +17,7 @@ from minidistil.cli.main import main
 from minidistil.errors import MissingAssetError, UsageError
 from minidistil.jobs.sources import origin
 from minidistil.weights import assets, download
+from minidistil.weights.encoders import ENCODERS, MINILM
 from minidistil.weights.hub import resolve
 
 
@@ -37,12 +39,12 @@ def minilm(tmp_path, monkeypatch, offline):
         for name in names:
             file.write(encoder / name, f"model/{name}")
     content = buffer.getvalue()
-    archive = replace(assets.MINILM.archive, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    archive = replace(MINILM.archive, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     members = {name: f"model/{name}" for name in names}
-    monkeypatch.setitem(assets.ENCODERS, "minilm", replace(assets.MINILM, archive=archive, members=members))
+    monkeypatch.setitem(ENCODERS, "minilm", replace(MINILM, archive=archive, members=members))
     (offline / "downloads").mkdir(parents=True)
     (offline / "downloads" / archive.name).write_bytes(content)
-    return offline / assets.ENCODERS["minilm"].directory
+    return offline / ENCODERS["minilm"].directory
 
 
 def test_everything_takes_the_name(minilm, capsys, tmp_path):
@@ -95,7 +97,7 @@ def test_a_name_has_no_revision(minilm):
 def test_a_model_made_from_it_says_from_which(minilm, monkeypatch):
     resolve("minilm")
     (minilm / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
-    monkeypatch.setattr("minidistil.jobs.sources.MINILM", assets.ENCODERS["minilm"])
+    monkeypatch.setattr("minidistil.jobs.sources.MINILM", ENCODERS["minilm"])
     assert origin("minilm") == ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", "apache-2.0")
 
 
@@ -107,3 +109,11 @@ def test_fetch_prints_the_name(minilm, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out) == {
         "encoder": str(minilm), "reviews": "reviews", "encoders": {"minilm": str(minilm)},
     }  # fmt: skip
+
+
+def test_finding_a_model_needs_nothing_of_downloads():
+    script = "import sys; from minidistil.weights.hub import resolve\n"
+    heavy = ("tqdm", "ssl", "tarfile", "minidistil.weights.download")
+    script += f"sys.exit([m for m in {heavy} if m in sys.modules] or 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
