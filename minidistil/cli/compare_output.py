@@ -37,9 +37,6 @@ def as_json(result: Comparison, sides: list[Side], given: Given) -> str:
         if t.largest is not None:
             found["largest"]["where"] = place(t.name, t.largest, [])
         tensors.append(found)
-    agree, unknown = result.inputs()
-    from minidistil.verify.operations import says
-
     return json.dumps(
         plain(
             {
@@ -48,16 +45,7 @@ def as_json(result: Comparison, sides: list[Side], given: Given) -> str:
                 "tolerance": result.tolerance,
                 "passed": result.passed,
                 "first_divergence": result.first_divergence,
-                "operation": None
-                if result.first is None
-                else {
-                    "what": says(result.first.name) or result.first.name,
-                    "inputs_that_agree": agree,
-                    "inputs_not_compared": unknown,
-                    "where": ""
-                    if result.first.largest is None
-                    else place(result.first.name, result.first.largest, tokens_of(sides, given)),
-                },
+                "operation": operation_of(result, sides, given),
                 "tensors": tensors,
                 "only_in_a": result.only_in_a,
                 "only_in_b": result.only_in_b,
@@ -67,6 +55,21 @@ def as_json(result: Comparison, sides: list[Side], given: Given) -> str:
         indent=1,
         allow_nan=False,
     )
+
+
+def operation_of(result: Comparison, sides: list[Side], given: Given) -> dict[str, Any] | None:
+    """The operation at the first divergence, as JSON."""
+    from minidistil.verify.operations import says
+
+    if (first := result.first) is None:
+        return None
+    agree, between = result.inputs()
+    return {
+        "what": says(first.name) or first.name,
+        "inputs_that_agree": agree,
+        "inputs_not_compared": between,
+        "where": first.largest and place(first.name, first.largest, tokens_of(sides, given)),
+    }
 
 
 def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -156,12 +159,13 @@ def reasons(result: Comparison, sides: list[Side], given: Given) -> list[str]:
     first = result.first
     assert first is not None
     lines = []
-    agree, unknown = result.inputs()
+    agree, between = result.inputs()
     if words := says(first.name):
         lines.append(f"that is {words}")
-    by_way = f"; between them, not compared: {', '.join(unknown)}" if unknown else ""
     if agree:
-        lines.append(f"computed from {' and '.join(agree)}, which agree{'s' * (len(agree) == 1)}{by_way}")
+        lines.append(f"computed from {' and '.join(agree)}, which agree{'s' * (len(agree) == 1)}")
+        if between:
+            lines[-1] += f"; between them, not compared: {', '.join(between)}"
     if (state := state_of(first.name)) and not any(says(t.name) for t in result.tensors):
         lines.append(
             f"to find the operation, give numbers inside layer {state - 1}, such as "
