@@ -51,9 +51,10 @@ def browse(tmp_path, *arguments):
     )
 
 
-def look(address, page, tmp_path, harness="harness.html"):
+def look(address, page, tmp_path, harness="harness.html", flags=()):
     """Observations that a harness page leaves of another, and the lines of the console."""
-    done = browse(tmp_path, "--virtual-time-budget=20000", "--dump-dom", f"{address}/{harness}?{page}")
+    place = f"{address}/{harness}?{page}"
+    done = browse(tmp_path, *flags, "--virtual-time-budget=20000", "--dump-dom", place)
     seen = re.search("SEEN(.*)END", done.stdout, re.DOTALL)
     assert seen, done.stdout + done.stderr
     return json.loads(unescape(seen[1])), re.findall(r"CONSOLE[^\]]*\] (.*)", done.stderr)

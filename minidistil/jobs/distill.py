@@ -159,7 +159,7 @@ class GeneralDistillation:
                 evaluate = job.checked(self.text.evaluation(student))
                 job.train(self.trainer(student, out=job.work, evaluate=evaluate, quiet=self.quiet))
                 job.save(student, self.text.tokenizer, self.card())
-            student_facts = self.text.describe(load_model(job.result), "model")
+            student_facts = self.text.describe(load_model(job.result), "model", job.details_of("student"))
             return job.finish(self.text.report({"teacher": teacher, "student": student_facts}))
 
     def finished(self) -> dict[str, Any] | None:

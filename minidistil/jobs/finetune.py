@@ -334,7 +334,9 @@ class FineTuning:
             facts = sizes(model)
             if self.held_out is not None:
                 began = time.perf_counter()
-                facts |= self.task.as_trained().evaluate(model, tokenizer, self.held_out, quiet=self.quiet)
+                facts |= self.task.as_trained().evaluate(
+                    model, tokenizer, self.held_out, quiet=self.quiet, details=self.job.details_of(name)
+                )
                 facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
             if self.also is not None:
                 facts |= self.also(model, tokenizer)

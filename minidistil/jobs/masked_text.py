@@ -17,6 +17,8 @@ from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.model.model import Model
 from minidistil.settings import check_setting, to_dict
+from minidistil.tasks.details import Details
+from minidistil.tasks.masked_lm.details import MaskedWords
 from minidistil.tasks.masked_lm.task import evaluate_masked_lm
 from minidistil.text.corpus.chunks import Sequences, Split, chunk
 from minidistil.text.corpus.corpus import Corpus
@@ -146,15 +148,18 @@ class MaskedText:
         held_out = self.held_out
         return None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
 
-    def describe(self, model: Model, label: str) -> dict[str, Any]:
-        """Size of a model, its metrics on the held-out text, and its speed."""
+    def describe(self, model: Model, label: str, details: Details | None = None) -> dict[str, Any]:
+        """Size of a model, its metrics on the held-out text, and its speed; `details` is filled in."""
         facts = sizes(model)
         if self.held_out is not None:
+            words = None if details is None else MaskedWords(self.held_out, self.tokenizer)
             began = time.perf_counter()
             facts |= evaluate_masked_lm(
-                model, self.held_out, label=f"measuring the {label}", quiet=self.quiet
+                model, self.held_out, words=words, label=f"measuring the {label}", quiet=self.quiet
             )
             facts["sequences_per_second"] = len(self.held_out) / (time.perf_counter() - began)
+            if details is not None and words is not None:
+                words.keep(details)
         return facts
 
     def report(self, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

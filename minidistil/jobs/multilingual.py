@@ -356,6 +356,7 @@ class PairsDistillation:
             report["models"][name] = facts
         if self.held_out is not None:
             report["held_out_pairs"] = len(self.held_out[0])
+            report["watched"] = min(len(self.held_out[0]), self.recipe.data.measured)
         return report
 
 

@@ -122,9 +122,8 @@ class Pretraining:
                 )  # fmt: skip
                 job.train(trainer)
                 job.save(model, self.text.tokenizer, self.card())
-            return job.finish(
-                self.text.report({"model": self.text.describe(load_model(job.result), "model")})
-            )
+            facts = self.text.describe(load_model(job.result), "model", job.details_of("model"))
+            return job.finish(self.text.report({"model": facts}))
 
     def finished(self) -> dict[str, Any] | None:
         """The report, if this very run has ended before; errors as of `run`."""

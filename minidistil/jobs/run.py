@@ -5,6 +5,7 @@
     metrics.jsonl             log of the training
     model/                    the result, in the Hugging Face layout (of a fine-tuning: the directory itself)
     report.json               sizes and metrics
+    evaluation.json           details of the evaluation: examples with the highest loss, calibration, ...
 
 Stopped anywhere and started again with the same arguments, a job goes on, and ends with the same bits.
 """
@@ -17,7 +18,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from minidistil.jobs.sources import Origin
 from minidistil.model.model import Model
 from minidistil.settings import changes, dump, flat, literal, to_dict
 from minidistil.streams import WarnOnce
+from minidistil.tasks.details import Details
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.log import iter_records, parse_records
 from minidistil.train.trainer import Trainer
@@ -52,6 +54,8 @@ class Job:
         Directory of the model inside `out`; "" is `out` itself.
     stage : str, optional
         Name of one training of several, see `of_stage`.
+    details : dict of str to Details
+        Details of the evaluation of each model, which `details_of` opens and `finish` writes.
     """
 
     recipe: Any
@@ -59,6 +63,7 @@ class Job:
     arguments: Sequence[str] = ()
     model: str = "model"
     stage: str | None = None
+    details: dict[str, Details] = field(default_factory=dict)
 
     @property
     def result(self) -> Path:
@@ -206,9 +211,20 @@ class Job:
         """Write the model; its config.json, the last file, says that it is there."""
         model.save_pretrained(self.result, tokenizer=tokenizer, card=card.render())
 
+    def details_of(self, name: str) -> Details:
+        """Details of a model that `finish` writes; for its evaluation to fill in."""
+        self.details[name] = Details()
+        return self.details[name]
+
     def finish(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Remove the checkpoints, write the report, and return it."""
+        """Remove the checkpoints, write the report and the details, and return the report."""
         shutil.rmtree(self.out / "work", ignore_errors=True)
+        path = self.out / "evaluation.json"
+        found = {name: details.found for name, details in self.details.items() if details.found}
+        if found:
+            write_json(path, {"models": found})
+        else:
+            path.unlink(missing_ok=True)
         write_json(self.out / "report.json", report)
         return report
 

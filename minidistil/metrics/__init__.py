@@ -5,7 +5,9 @@ Shares are from 0 to 1; SQuAD's are percentages, as its scripts print them.
 
 from minidistil.metrics.base import Average, ClassScores, retained
 from minidistil.metrics.classification import (
+    CalibrationBin,
     accuracy,
+    calibration_bins,
     confusion_matrix,
     expected_calibration_error,
     f1,
@@ -55,6 +57,7 @@ from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, s
 __all__ = [
     "OUT_OF_SCOPE",
     "Average",
+    "CalibrationBin",
     "ClassScores",
     "EntityScore",
     "EntityScores",
@@ -69,6 +72,7 @@ __all__ = [
     "auroc",
     "average_precision",
     "best_threshold",
+    "calibration_bins",
     "confusion_matrix",
     "convert_tags",
     "entity_scores",

@@ -6,12 +6,12 @@ Labels and predictions are integers [N], N > 0, from 0 up; others are an InputEr
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import Int64
+from minidistil.arrays import Bool, Float64, Int64
 from minidistil.errors import InputError
 from minidistil.metrics.base import Average, ClassScores, Counts, class_labels, numbers, same_length
 
@@ -147,6 +147,49 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
 
         ECE = sum_m |B_m| / N  |accuracy(B_m) - confidence(B_m)|
     """
+    correct, confidence, which = _binned(labels, probabilities, bins)
+    gaps = np.bincount(which, correct - confidence)  # |B_m| (accuracy - confidence)
+    return float(np.abs(gaps).sum() / len(correct))
+
+
+class CalibrationBin(NamedTuple):
+    """Examples of which the confidence is in one interval.
+
+    Attributes
+    ----------
+    low, high : float
+        The interval, without its lower end.
+    examples : int
+    confidence, accuracy : float
+        Their mean confidence, and the share of them that is right.
+    """
+
+    low: float
+    high: float
+    examples: int
+    confidence: float
+    accuracy: float
+
+
+def calibration_bins(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15
+) -> list[CalibrationBin]:
+    """Bins that `expected_calibration_error` adds up, in order; those without examples are left out.
+
+    Parameters and errors as of `expected_calibration_error`.
+    """
+    correct, confidence, which = _binned(labels, probabilities, bins)
+    counts = np.bincount(which, minlength=bins)
+    sums = [np.bincount(which, x, minlength=bins) for x in (confidence, correct)]
+    return [
+        CalibrationBin(m / bins, (m + 1) / bins, int(n), *(float(total[m] / n) for total in sums))
+        for m, n in enumerate(counts)
+        if n
+    ]
+
+
+def _binned(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int) -> tuple[Bool, Float64, Int64]:
+    """Correctness, confidence and bin of each example."""
     if bins < 1:
         raise InputError(f"bins must be at least 1, not {bins}")
     p = numbers("probabilities", probabilities, 2)
@@ -158,8 +201,7 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
     confidence = p.max(1)
     inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
     which = np.searchsorted(inner_edges, confidence)  # an edge belongs to the bin below it
-    gaps = np.bincount(which, (p.argmax(1) == y) - confidence)  # |B_m| (accuracy - confidence)
-    return float(np.abs(gaps).sum() / len(y))
+    return p.argmax(1) == y, confidence, which
 
 
 def _classes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,16 @@ from typing import Any
 
 from minidistil.errors import DataError
 from minidistil.files import read_json
+from minidistil.report.nearby import no_run, runs_within
+from minidistil.report.numbers import number
 
+# What jobs call the number of examples that their report is measured on, and what those are.
+HELD_OUT = {
+    "evaluated": "examples",
+    "held_out_sentences": "sentences",
+    "held_out_sequences": "sequences",
+    "held_out_pairs": "pairs of sentences",
+}
 # Fields of a record that no curve is drawn of.
 APART = ("kind", "step", "epoch", "stage", "grad_norm", "tokens", "examples", "seconds")
 
@@ -57,9 +65,16 @@ class Stage:
         return {k: self.train[k] for k in sorted(self.train) if k not in ("loss", "lr")}
 
     @property
+    def losses(self) -> dict[str, Curve]:
+        """Losses of held-out examples, by the names that training logs the same by."""
+        return {k: curve for k, curve in self.eval.items() if k == "loss" or (k in self.train and k != "lr")}
+
+    @property
     def metrics(self) -> dict[str, Curve]:
-        """Curves of what was measured, sorted."""
-        return {k: self.eval[k] for k in sorted(self.eval)}
+        """Curves of what was measured, sorted; not the losses, even if they are there under another name."""
+        losses = [curve.values for curve in self.losses.values()]
+        others = sorted(self.eval.keys() - self.losses.keys())
+        return {k: self.eval[k] for k in others if self.eval[k].values not in losses}
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take in a record of metrics.jsonl; what is no number in it is left out."""
@@ -73,16 +88,6 @@ class Stage:
         if kind == "train":
             self.tokens += int(number(record.get("tokens")) or 0)
             self.seconds = number(record.get("seconds")) or self.seconds
-
-
-def number(value: Any) -> float | None:
-    """A finite number as a float; None of anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,10 @@ class RunRecord:
         Records of metrics.jsonl by stage; a run of one stage has the one "".
     teacher : dict
         The teacher on held-out text, if measured.
-    seeds : dict of str to RunRecord
-        Of several seeds, their runs by the names of their directories; the report is of all together.
+    evaluation : dict of str to mapping
+        Of each model what evaluation.json has; empty of a run of an earlier version.
+    parts : dict of str to RunRecord
+        Of several seeds, or of GLUE, the runs by the names of their directories; the report is of all.
     """
 
     path: Path
@@ -112,7 +119,8 @@ class RunRecord:
     made_with: Mapping[str, Any]
     stages: Mapping[str, Stage]
     teacher: Mapping[str, Any]
-    seeds: Mapping[str, RunRecord] = field(default_factory=dict)
+    evaluation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parts: Mapping[str, RunRecord] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Mapping[str, Any]]:
@@ -125,17 +133,52 @@ class RunRecord:
         """The metric that the report's models are compared by."""
         return str(self.report.get("primary", "accuracy"))
 
-    def reference(self, stage: str, metric: str) -> dict[str, float]:
-        """The teacher's value of a metric, for a stage's to be compared with; empty if there is none."""
-        teacher = self.teacher
-        if not teacher and not stage:  # stages of a job are measured on less than its report is
+    @property
+    def is_glue(self) -> bool:
+        """True if the parts are the tasks of GLUE, and not seeds."""
+        return self.report.get("task") == "glue"
+
+    @property
+    def held_out(self) -> str:
+        """Number and kind of what the report is measured on, such as "1,500 held-out sentences"."""
+        for key, kind in HELD_OUT.items():
+            if count := number(self.report.get(key)):
+                of = " of the training file" if "split" in self.report else ""
+                return f"{count:,.0f} held-out {kind}{of}"
+        return ""
+
+    @property
+    def watched(self) -> str:
+        """What the curves are measured on, and why they may differ from the table, for people."""
+        total = next((n for key in HELD_OUT if (n := number(self.report.get(key)))), None)
+        some = number(self.report.get("watched"))
+        if not self.report or total is None:
+            return "Measured on held-out examples while the model learnt."
+        if some is None and "held_out_sentences" in self.report:
+            part = f"on a part of the {self.held_out}"
+        elif some is None or some == total:
+            return (
+                f"Measured on the {self.held_out} while the model learnt. The table has the same of the "
+                "model as it was saved."
+            )
+        else:
+            part = f"on the first {some:,.0f} of the {self.held_out}"
+        return (
+            f"Measured {part} while the model learnt, to save time. The table has the model as it was saved, "
+            "on all of them, so its numbers differ."
+        )
+
+    def reference(self, metric: str) -> dict[str, float]:
+        """The teacher's value of a metric, measured on what the curve is; empty if there is none."""
+        teacher, keys = self.teacher, ("watched", *HELD_OUT)
+        if not teacher and len({number(self.report.get(key)) for key in keys} - {None}) < 2:
             teacher = self.models.get("teacher", {})
         level = number(teacher.get(metric))
         return {} if level is None else {"teacher": level}
 
 
 def read_run(path: str | Path) -> RunRecord:
-    """Read a run, finished or not, or the runs of several seeds.
+    """Read a run, finished or not; or the runs of several seeds, or of GLUE's tasks.
 
     Raises
     ------
@@ -147,17 +190,16 @@ def read_run(path: str | Path) -> RunRecord:
     models = _inside(report, "models", path / "report.json")
     for name in models:
         _inside(models, name, path / "report.json")
-    seeds = {}
+    parts = {}
     if not about:
-        within = sorted(path.glob("*/run.json"), key=lambda p: (len(p.parent.name), p.parent.name))
-        seeds = {p.parent.name: read_run(p.parent) for p in within if p.parent.name.startswith("seed-")}
-        if not seeds:
-            others = dict.fromkeys(p.parent.name for p in (*within, *sorted(path.glob("*/report.json"))))
-            found = f"; these directories in it hold one: {', '.join(others)}" if others else ""
-            if (path / "settings.json").exists():
-                found = "; settings.json is of a demo of an earlier version: run it again"
-            raise DataError(f"holds no run: expected run.json{found}", path=path)
-    first = next(iter(seeds.values()), None)
+        glue = report.get("task") == "glue"
+        within = runs_within(path)
+        parts = {place.name: read_run(place) for place in within if glue or place.name.startswith("seed-")}
+        if not parts:
+            raise DataError(no_run(path), path=path)
+    first = next(iter(parts.values()), None)
+    evaluation = _json(path / "evaluation.json")
+    found = _inside(evaluation, "models", path / "evaluation.json")
     return RunRecord(
         path=path,
         report=report,
@@ -165,7 +207,8 @@ def read_run(path: str | Path) -> RunRecord:
         made_with=first.made_with if first else _inside(about, "made_with", path / "run.json"),
         stages=_read_stages(path),
         teacher=_json(path / "teacher.json"),
-        seeds=seeds,
+        evaluation={name: _inside(found, name, path / "evaluation.json") for name in found},
+        parts=parts,
     )
 
 

@@ -1,41 +1,24 @@
-"""A run as one page: curves, teacher against student, settings."""
+"""A run as one page: curves, models side by side, their mistakes, settings; of several seeds all in one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
 from minidistil.errors import UsageError
 from minidistil.files import atomic_write
 from minidistil.metrics import retained
+from minidistil.report.curves import ALONE, STAGES, Plot, metric_plots, seed_plots, training_plots
+from minidistil.report.evaluation import OWN, Evaluation, evaluation_view
+from minidistil.report.glue import glue_means, glue_tasks
+from minidistil.report.numbers import FIELDS, Comparison, heading, mean, number, written
 from minidistil.report.page import Page
-from minidistil.report.run import Curve, RunRecord, number, read_run
+from minidistil.report.run import RunRecord, read_run
 from minidistil.settings import dump
-
-# Field of a model in report.json: heading, how it is written. Other numbers follow under their own names.
-FIELDS = {
-    "layers": ("layers", "{:,.15g}"),
-    "parameters": ("parameters", "{:,.15g}"),
-    "words": ("words", "{:,.15g}"),
-    "bytes": ("bytes", "{:,.15g}"),
-    "sentences_per_second": ("sentences/s", "{:.0f}"),
-    "sequences_per_second": ("sequences/s", "{:.0f}"),
-    "to_translation": ("to translation", "{:.1%}"),
-    "to_source": ("to source", "{:.1%}"),
-    "cosine": ("cosine", "{:.3f}"),
-    "masked_lm": ("loss", "{:.3f}"),
-    "perplexity": ("perplexity", "{:.1f}"),
-    "accuracy": ("accuracy", "{:.1%}"),
-    "retained": ("retained", "{:.1%}"),
-}
-
-
-class Comparison(NamedTuple):
-    """A table of numbers as they are written, with a heading for each column and each row."""
-
-    columns: list[str]
-    rows: list[tuple[str, list[str]]]
 
 
 def write_run_page(
@@ -47,6 +30,9 @@ def write_run_page(
     templates: str | Path | None = None,
 ) -> Path:
     """Write the page of a run, finished or not.
+
+    The page of several seeds, or of GLUE, has links to the pages of the single runs. If it is written in its
+    own place, so are those.
 
     Parameters
     ----------
@@ -86,82 +72,143 @@ def write_run_page(
         from minidistil.report.similarity import compare_layers  # slower to import than a page is to write
 
         similarity = compare_layers(str(student), teacher, texts)
+    if out is None:
+        for part in record.parts.values():
+            write_run_page(part.path, templates=templates)
     out = Path(out or record.path / "report.html")
+    links = _links(record, out)
     with atomic_write(out) as temporary:
-        temporary.write_text(run_page(record, similarity, page), encoding="utf-8")
+        temporary.write_text(run_page(record, similarity, page, links), encoding="utf-8")
     return out
 
 
-def run_page(run: RunRecord, similarity: Mapping[str, Any] | None = None, page: Page | None = None) -> str:
-    """The page of a run; `similarity` is from `layer_similarity`."""
+def _links(run: RunRecord, out: Path) -> dict[str, str]:
+    """Addresses of the pages of single runs, relative to the page, where they exist."""
+    pages = {name: part.path / "report.html" for name, part in run.parts.items()}
+    here = out.resolve().parent
+    return {
+        name: "./" + quote(Path(os.path.relpath(page.resolve(), here)).as_posix())
+        for name, page in pages.items()
+        if page.is_file()
+    }
+
+
+def run_page(
+    run: RunRecord,
+    similarity: Mapping[str, Any] | None = None,
+    page: Page | None = None,
+    links: Mapping[str, str] | None = None,
+) -> str:
+    """The page of a run.
+
+    Parameters
+    ----------
+    run : RunRecord
+    similarity : mapping, optional
+        Of `layer_similarity`.
+    page : Page, optional
+        A template in place of the package's.
+    links : mapping of str to str, optional
+        Addresses of the pages of the run's parts.
+    """
+    several = len(run.stages) > 1
+    trainings: list[tuple[str, str, Any, list[Plot]]] = [
+        (name, STAGES.get(name, name), stage, training_plots(run, stage))
+        for name, stage in run.stages.items()
+    ]
     return (page or Page("run.html")).render(
         title=f"{run.path.resolve().name}: a run of minidistil",
         run=run,
-        models=_models(run),
-        judged=_heading(run.judged_by),
-        seeds=_seeds(run),
-        curves_of_seeds=_curves_of_seeds(run),
+        headline=_headline(run),
+        models=glue_means(run.models) if run.is_glue else _models(run),
+        judged=heading(run.judged_by),
+        together=metric_plots(run) if several else [],
+        trainings=trainings,
+        evaluations=_evaluations(run),
+        parts=glue_tasks(run.models, run.parts) if run.is_glue else _seeds(run),
+        part_plots=[] if run.is_glue else seed_plots(run),
+        links=links or {},
         similarity=similarity,
         settings=dump(run.settings),
     )
 
 
+def _main_model(names: Iterable[str]) -> str | None:
+    """The model that a run is about."""
+    there = list(names)
+    return next((name for name in ("student", "model") if name in there), None)
+
+
+def _headline(run: RunRecord) -> list[tuple[str, str]]:
+    """What one wants to know first: the main metric of the model, and how much of the teacher it retains."""
+    main = _main_model(run.models)
+    if main is None or run.is_glue:
+        return []
+    facts, found = run.models[main], []
+    if value := written(run.judged_by, mean(facts.get(run.judged_by))):
+        found.append((f"{heading(run.judged_by)} of the {main}", value))
+    teacher = run.models.get("teacher", {})
+    if main == "student" and (value := written(run.judged_by, mean(teacher.get(run.judged_by)))):
+        found.append((f"{heading(run.judged_by)} of the teacher", value))
+    if (size := mean(facts.get("parameters"))) is not None:
+        found.append(("parameters", f"{size / 1e6:.1f} M" if size >= 1e5 else f"{size:,.0f}"))
+    seen, examples = number(run.report.get("seen")), number(run.report.get("examples"))
+    if seen is not None and examples is not None:
+        part = f"{seen:,.0f} of {examples:,.0f}" if seen < examples else f"{examples:,.0f}"
+        found.append(("examples that it learnt from", part))
+    return found
+
+
 def _models(run: RunRecord) -> Comparison:
-    """Teacher against student."""
+    """Models side by side, a row for each number."""
     models = {  # null is what is not defined, such as the correlation of a constant
         name: {field: value for field, value in row.items() if value is not None}
         for name, row in run.models.items()
     }
     teacher = models.get("teacher", {})
     shared = run.report.get("better") != "lower"  # there is no share of what is better for being less
-    theirs = _mean(teacher.get(run.judged_by)) if shared else None
+    theirs = mean(teacher.get(run.judged_by)) if shared else None
     for name, row in models.items():
-        ours = _mean(row.get(run.judged_by))
+        ours = mean(row.get(run.judged_by))
         kept = None if ours is None or theirs is None else retained(ours, theirs)
         if name != "teacher" and kept is not None:
             row.setdefault("retained", kept)
-    present = {f: None for row in models.values() for f, v in row.items() if _mean(v) is not None}
+    present = {f: None for row in models.values() for f, v in row.items() if mean(v) is not None}
     fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]
-    rows = [(_heading(f), [_written(f, row.get(f)) for row in models.values()]) for f in fields]
+    rows = [(heading(f), [written(f, row.get(f)) for row in models.values()]) for f in fields]
     return Comparison(list(models), rows)
 
 
+def _evaluations(run: RunRecord) -> list[tuple[str, Evaluation]]:
+    """Details of each model, that of the run first."""
+    main = _main_model(run.models)
+    names = sorted(run.models, key=lambda name: (name != main, name != "teacher"))
+    views = [(name, evaluation_view(run.models[name], run.evaluation.get(name, {}))) for name in names]
+    return [(ALONE if name == "alone" else name, view) for name, view in views if view]
+
+
 def _seeds(run: RunRecord) -> Comparison:
-    """Results of each seed: the metric that its task is judged by, and those that were measured."""
-    rows = {k: seed.models.get("student") or seed.models.get("model") or {} for k, seed in run.seeds.items()}
+    """Results of each seed, and their mean and spread."""
+    rows = {k: part.models.get(_main_model(part.models) or "", {}) for k, part in run.parts.items()}
     there = dict.fromkeys([run.judged_by, *(f for row in rows.values() for f in row)])
-    there = dict.fromkeys(f for f in there if f not in ("layers", "parameters", "bytes"))
-    fields = [f for f in there if any(number(row.get(f)) is not None for row in rows.values())]
-    cells = [(name, [_written(f, row.get(f)) for f in fields]) for name, row in rows.items()]
-    return Comparison([_heading(f) for f in fields], cells)
+    fields = [f for f in there if f not in OWN and any(number(r.get(f)) is not None for r in rows.values())]
+    cells = [(name, [written(f, row.get(f)) for f in fields]) for name, row in rows.items()]
+    columns = [[v for row in rows.values() if (v := number(row.get(f))) is not None] for f in fields]
+    if len(rows) > 1:
+        spreads: dict[str, Callable[[Sequence[float]], float]] = {
+            "mean": statistics.fmean,
+            "standard deviation": statistics.stdev,  # of a sample: n - 1 below
+            "lowest": min,
+            "highest": max,
+        }
+        for name, of in spreads.items():
+            values = [_spread(of, column) if len(column) == len(rows) else None for column in columns]
+            cells.append((name, [written(f, value) for f, value in zip(fields, values, strict=True)]))
+    return Comparison([heading(f) for f in fields], cells)
 
 
-def _curves_of_seeds(run: RunRecord) -> list[tuple[str, dict[str, Curve]]]:
-    """The loss and each metric, with a curve for each seed."""
-    stages = {name: stage for name, seed in run.seeds.items() for stage in seed.stages.values()}
-    metrics = sorted({metric for stage in stages.values() for metric in stage.eval})
-    return [
-        ("loss", {name: stage.train.get("loss", Curve()) for name, stage in stages.items()}),
-        *((_heading(m), {k: stage.eval.get(m, Curve()) for k, stage in stages.items()}) for m in metrics),
-    ]
-
-
-def _heading(field: str) -> str:
-    return FIELDS[field][0] if field in FIELDS else field.replace("_per_second", "/s").replace("_", " ")
-
-
-def _mean(value: Any) -> float | None:
-    """A number, or the mean over seeds."""
-    return number(value.get("mean") if isinstance(value, Mapping) else value)
-
-
-def _written(field: str, value: Any) -> str:
-    """A number as its column has it, or a mean with the lowest and the highest."""
-    if isinstance(value, Mapping):
-        mean, low, high = (_written(field, value.get(key)) for key in ("mean", "lowest", "highest"))
-        return mean if low == high else f"{mean} ({low} to {high})"
-    if number(value) is None:
-        return ""
-    if field in FIELDS:
-        return FIELDS[field][1].format(value)
-    return f"{value:.0f}" if field.endswith("per_second") else f"{value:.4g}"
+def _spread(of: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:
+    try:
+        return of(values)
+    except OverflowError:  # of numbers that no run has
+        return None

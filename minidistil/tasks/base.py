@@ -28,6 +28,7 @@ from minidistil.model import load_to_answer
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
+from minidistil.tasks.details import Details
 from minidistil.tasks.inputs import Input, Shown, read_texts
 from minidistil.tasks.predictor import Predictor as Predictor
 from minidistil.tasks.predictor import keyword_names
@@ -88,8 +89,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def evaluate_saved(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
-        """Metrics of a saved model on examples: numbers, or for reports tables of them."""
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Any, *, quiet: bool = True, details: Details | None = None
+    ) -> dict[str, Any]:
+        """Metrics of a saved model on examples: numbers, or for reports tables of them.
+
+        `details`, if given, is filled in with what a page shows beside them.
+        """
 
 
 class PredictingTask(Task):
@@ -353,21 +359,29 @@ class TrainableTask(PredictingTask):
 
     @abstractmethod
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Any, *, quiet: bool = True
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        examples: Any,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
     ) -> dict[str, Any]:
-        """Metrics of a model on examples with labels; numbers, or for reports tables of them."""
+        """Metrics of a model on examples with labels; as of `evaluate_saved`."""
 
     def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Any) -> dict[str, Any]:
         """Further keys of a finished model's config.json, from examples that it did not learn from."""
         return {}
 
-    def evaluate_saved(self, path_or_id: str | Path, examples: Any, *, quiet: bool = True) -> dict[str, Any]:
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Any, *, quiet: bool = True, details: Details | None = None
+    ) -> dict[str, Any]:
         path = resolve(path_or_id)
         model = load_to_answer(path, self.head, mapped=True)
         self.check_model(model, path)
         self.check_examples(examples, model.config, path)
         tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
-        return self.evaluate(model, tokenizer, examples, quiet=quiet)
+        return self.evaluate(model, tokenizer, examples, quiet=quiet, details=details)
 
 
 def load(

@@ -1,7 +1,9 @@
 """minidistil report: one page that needs nothing else, whatever the run holds."""
 
 import json
+import re
 import shutil
+import statistics
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +13,7 @@ from minidistil.cli.main import main
 from minidistil.distill import init_student
 from minidistil.errors import DataError
 from minidistil.model import BertForMaskedLM
+from minidistil.report.chart import Chart
 from minidistil.report.run import read_run
 from minidistil.report.run_page import run_page
 from minidistil.text.tokenizer import Tokenizer
@@ -37,6 +40,13 @@ def run(tmp_path):
         for i in range(1, 9)
     ]  # fmt: skip
     records += [{"kind": "eval", "step": step, "masked_lm": 1.5, "accuracy": 0.76} for step in (4, 8)]
+    worst = {
+        "measure": "loss (nats)",
+        "about": "So.",
+        "of": 9,
+        "examples": [{"value": 2.5, "texts": {"text": EVIL}}],
+    }
+    (here / "evaluation.json").write_text(json.dumps({"models": {"student": {"worst": worst}}}))
     (here / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + '{"kind": "tr')
     return here
 
@@ -71,6 +81,11 @@ def read(html):
     reader.feed(html)
     assert reader.open == []
     return reader
+
+
+def cells_of(html):
+    """Contents of all cells of tables."""
+    return re.findall(r"<td[^>]*>([^<]*)</td>", html)
 
 
 def test_the_page(run, capsys):
@@ -141,7 +156,7 @@ def test_what_is_not_defined_is_left_out(run):
     for teacher, student in ((0.5, None), (None, 0.5)):
         models = {"teacher": {"pearson": teacher}, "student": {"pearson": student}}
         (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
-        assert "<td>0.5</td>" in run_page(read_run(run))
+        assert "0.5" in cells_of(run_page(read_run(run)))
 
 
 def test_layers_side_by_side(run, tmp_path, capsys):
@@ -178,7 +193,7 @@ def test_there_is_no_share_of_what_is_below_0(run, teacher, student, share):
     (run / "report.json").write_text(json.dumps({"primary": "pearson", "models": models}))
     html = run_page(read_run(run))
     assert ("retained" in html) == (share is not None)
-    assert share is None or f"<td>{share}</td>" in html
+    assert share is None or share in cells_of(html)
 
 
 WRONG = [
@@ -203,6 +218,27 @@ WRONG = [
     ("metrics.jsonl", "loss", 10**400),
     ("metrics.jsonl", "kind", {"a": 1}),
     ("metrics.jsonl", "stage", ["a"]),
+    ("evaluation.json", "models", [1]),
+    ("evaluation.json", "models", {"student": 3}),
+    *(
+        ("evaluation.json", "models", {"student": {key: value}})
+        for key in (
+            "worst",
+            "calibration",
+            "thresholds",
+            "confusion",
+            "classes",
+            "names",
+            "confusions",
+            "counted",
+        )
+        for value in (3, "x", [1], {"a": 1}, {"a": {"b": [1]}}, [{"a": 1}, "b"], [[1, 2]], [["x"]], None)
+    ),
+    (
+        "evaluation.json",
+        "models",
+        {"student": {"worst": {"examples": [{"texts": 3, "value": "x", "right": [1]}]}}},
+    ),
 ]
 
 
@@ -236,7 +272,7 @@ def test_several_seeds_are_one_page(run, tmp_path, capsys):
     reader = read((place / "report.html").read_text())
     text = " ".join(reader.text)
     assert "80.0% (70.0% to 90.0%)" in text
-    assert "<td>3</td>" in (place / "report.html").read_text(), "no half layers"
+    assert "3" in cells_of((place / "report.html").read_text()), "no half layers"
     assert [name for name in reader.text if name.startswith("seed-")][:3] == ["seed-0", "seed-1", "seed-2"]
     assert reader.tags.count("svg") == 3, "loss and two metrics, a line for each seed"
     assert (place / "report.html").read_text().count('class="line"') == 9
@@ -259,6 +295,124 @@ def test_a_long_run_is_a_light_page(run):
     path = html.split('class="line"')[1].split('d="M')[1].split('"')[0]
     points = [tuple(map(float, pair.split())) for pair in path.split("L")]
     assert len(points) < 4 * 640
-    assert (points[0][0], points[-1][0]) == (58, 628), "from the first step to the last"
+    assert (points[0][0], points[-1][0]) == (Chart.left, Chart.right), "from the first step to the last"
     deepest = max(points, key=lambda point: point[1])
-    assert deepest[0] == pytest.approx(58 + (low - 1) / (n - 1) * 570, abs=0.06)
+    width = Chart.right - Chart.left
+    assert deepest[0] == pytest.approx(Chart.left + (low - 1) / (n - 1) * width, abs=0.06)
+
+
+def seeds_of(run, place, values):
+    for seed, value in enumerate(values):
+        shutil.copytree(run, place / f"seed-{seed}")
+        models = {"model": {"layers": 3, "accuracy": value, "f1": value / 2}}
+        report = {"models": models, "evaluated": 40}
+        (place / f"seed-{seed}" / "report.json").write_text(json.dumps(report))
+    spread = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+    report = {"seeds": len(values), "evaluated": 40, "models": {"model": {"accuracy": spread}}}
+    (place / "report.json").write_text(json.dumps(report))
+
+
+def test_seeds_have_their_spread_and_their_pages(run, tmp_path):
+    place, values = tmp_path / "seeds", [0.7, 0.8, 0.95]
+    seeds_of(run, place, values)
+    assert main(["report", str(place)]) == 0
+    html = (place / "report.html").read_text()
+    rows = {
+        name: cells_of(cells)
+        for name, cells in re.findall(
+            r'<th scope="row" role="rowheader">(?:<a[^>]*>)?([^<]*)(.*?)</tr>', html
+        )
+    }
+    assert rows["seed-1"] == ["80.0%", "0.4"]
+    assert rows["mean"] == [f"{statistics.fmean(values):.1%}", f"{statistics.fmean(values) / 2:.4g}"]
+    assert rows["standard deviation"][0] == f"{statistics.stdev(values):.1%}"
+    assert (rows["lowest"][0], rows["highest"][0]) == ("70.0%", "95.0%")
+    assert read(html).links == [f"./seed-{i}/report.html" for i in range(3)]
+    for seed in range(3):
+        read((place / f"seed-{seed}" / "report.html").read_text())
+    assert "Means over 3 seeds" in html
+    elsewhere = tmp_path / "pages" / "page.html"
+    elsewhere.parent.mkdir()
+    (place / "seed-1" / "report.html").unlink()
+    assert main(["report", str(place), "--out", str(elsewhere)]) == 0
+    assert read(elsewhere.read_text()).links == [
+        "./../seeds/seed-0/report.html",
+        "./../seeds/seed-2/report.html",
+    ]
+    assert not (place / "seed-1" / "report.html").exists(), "a page elsewhere writes nothing here"
+
+
+def test_one_seed_has_no_spread(run, tmp_path):
+    seeds_of(run, tmp_path / "seeds", [0.7])
+    html = run_page(read_run(tmp_path / "seeds"))
+    assert "standard deviation" not in html
+    assert "70.0%" in cells_of(html)
+
+
+def test_glue_is_a_page_of_its_tasks(run, tmp_path):
+    place = tmp_path / "glue"
+    shutil.copytree(run, place / "rte")
+    seeds_of(run, place / "cola", [0.1, 0.3])
+    tasks = {
+        "rte": {"accuracy": 0.625, "primary": 0.625, "score": 0.625},
+        "cola": {"matthews": 0.2, "lowest": 0.1, "highest": 0.3, "primary": 0.2, "score": 0.2},
+    }
+    models = {"model": {"tasks": tasks, "macro": 0.4125, "glue_score": 0.4125, "measured": 2}}
+    (place / "report.json").write_text(json.dumps({"task": "glue", "models": models, "missing": {}}))
+    assert main(["report", str(place)]) == 0
+    html = (place / "report.html").read_text()
+    assert {"accuracy 62.5", "matthews 20.0 (10.0 to 30.0)", "41.2", "2"} <= set(cells_of(html))
+    assert sorted(read(html).links) == ["./cola/report.html", "./rte/report.html"]
+    assert "seed-1" in (place / "cola" / "report.html").read_text()
+
+
+def test_the_page_has_the_reports_numbers(run):
+    names = ["bad", "good"]
+    facts = {
+        "accuracy": 0.8125, "f1": 0.123456, "positive": "good", "calibration_error": 0.034567,
+        "classes": {name: {"precision": 0.5, "recall": 0.25 + i, "f1": 0.987654, "support": 1234}
+                    for i, name in enumerate(names)},
+        "confusion": [[1230, 4], [200, 1034]],
+    }  # fmt: skip
+    report = {"models": {"model": facts}, "evaluated": 2468, "seen": 64, "examples": 5000}
+    (run / "report.json").write_text(json.dumps(report))
+    (run / "teacher.json").unlink()
+    worst = {"measure": "loss (nats)", "about": "So it is.", "of": 2468, "lowest": False, "examples": [
+        {"value": 7.654321, "line": 12, "texts": {"text": "a warm film"}, "right": "good", "given": "bad",
+         "probability": 0.9876}]}  # fmt: skip
+    (run / "evaluation.json").write_text(json.dumps({"models": {"model": {"worst": worst}}}))
+    html = run_page(read_run(run))
+    shown = cells_of(html)
+    for value in ("81.2%", "0.1235", "0.03457", "0.9877", "1,234", "1,230", "4", "200", "1,034"):
+        assert value in shown, value
+    text = " ".join(" ".join(read(html).text).split())
+    assert "64 of 5,000" in text
+    assert "Measured after the training, on all 2,468 held-out examples." in text
+    assert "Examples with the highest loss" in text
+    assert "1 of 2,468. So it is." in text
+    for value in ("a warm film", "7.654", "bad (98.8%)", "12"):
+        assert value in text, value
+
+
+def test_many_classes_are_a_list_of_mistakes(run):
+    names = [f"class {i}" for i in range(40)]
+    confusion = [[i if (i + 1) % 40 == j else 50 * (i == j) for j in range(40)] for i in range(40)]
+    classes = {
+        name: {"precision": 0.5, "recall": 0.5, "f1": i / 40, "support": 50} for i, name in enumerate(names)
+    }
+    facts = {"accuracy": 0.5, "classes": classes, "confusion": confusion}
+    (run / "report.json").write_text(json.dumps({"models": {"model": facts}}))
+    html = run_page(read_run(run))
+    text = " ".join(" ".join(read(html).text).split())
+    assert "30 of 40 classes, those with the lowest F1." in text
+    assert "The most frequent mistakes" in text
+    first = re.search(r'rowheader">class 39</th>\s*<td[^>]*>class 0</td>\s*<td[^>]*>39</td>', html)
+    assert first is not None
+    assert "class 31" not in html.split("The most frequent mistakes")[0].split("<h3>Classes")[1]
+
+
+def test_a_run_of_before_has_a_page(run):
+    (run / "evaluation.json").unlink()
+    text = " ".join(read(run_page(read_run(run))).text)
+    assert "95.0%" in text
+    assert "highest loss" not in text

@@ -125,6 +125,15 @@ def prepare(place: Path) -> None:
     (run / "run.json").write_text(
         json.dumps({"recipe": {"train": {"lr": 1e-3}}, "task": "classification"}), "utf-8"
     )
+    example = {"value": 1.5, "line": 2, "texts": {"text": "a film"}, "right": "good", "given": "bad"}
+    details = {
+        "worst": {"measure": "loss (nats)", "about": "So.", "of": 9, "examples": [example]},
+        "calibration": [{"low": 0.5, "high": 0.6, "examples": 9, "confidence": 0.55, "accuracy": 0.5}],
+        "thresholds": [{"threshold": 0.5, "answered": 1.0, "accuracy": 0.5}],
+        "confusion": [[1, 2], [3, 4]],
+        "classes": {"bad": {"f1": 0.5}, "good": {"f1": 0.25}},
+    }
+    (run / "evaluation.json").write_text(json.dumps({"models": {"student": details}}), "utf-8")
     (run / "metrics.jsonl").write_text(
         "".join(json.dumps(record) + "\n" for record in records), encoding="utf-8"
     )

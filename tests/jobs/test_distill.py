@@ -73,7 +73,8 @@ def test_pretraining_from_nothing_learns(place):
 def test_what_a_distillation_leaves(place, student):
     out, report = student
     assert sorted(p.name for p in out.iterdir()) == [
-        "corpus", "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json", "teacher.json",
+        "corpus", "evaluation.json", "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json",
+        "teacher.json",
     ]  # fmt: skip
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(report))
     assert set(report["models"]) == {"teacher", "student"}

@@ -14,6 +14,7 @@ from minidistil.jobs.results import table
 from minidistil.model import BertForSequenceClassification, load_model
 from minidistil.ops.philox import random_order
 from minidistil.settings import load_recipe
+from minidistil.tasks.details import Details
 from minidistil.tasks.registry import named_task
 from minidistil.text.tokenizer import Tokenizer
 
@@ -77,6 +78,19 @@ def test_it_learns_and_leaves_a_model(tuned):
     assert kept <= {p.name for p in out.iterdir()}
     assert not (out / "work").exists()
     assert all(len(line) <= 80 for line in table(report).splitlines())
+
+
+def test_the_details_of_its_evaluation_are_kept(place, tuned):
+    """Those of the same model measured again, beside its report."""
+    out, _ = tuned
+    kept = json.loads((out / "evaluation.json").read_text())["models"]["model"]
+    task, details = named_task("sst2"), Details()
+    task.evaluate_saved(out, task.read(place / "dev.tsv"), details=details)
+    assert kept.keys() == details.found.keys() == {"worst", "calibration", "thresholds"}
+    again, worst = details.found["worst"]["examples"], kept["worst"]["examples"]
+    assert [example["line"] for example in worst] == [example["line"] for example in again]
+    assert [x["value"] for x in worst] == pytest.approx([x["value"] for x in again], rel=1e-5)
+    assert len(worst) == 20
 
 
 def test_evaluating_again_finds_the_same(place, tuned, capsys):

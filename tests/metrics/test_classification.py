@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from minidistil.errors import InputError, UsageError
 from minidistil.metrics import (
     accuracy,
+    calibration_bins,
     confusion_matrix,
     expected_calibration_error,
     f1,
@@ -156,3 +157,19 @@ def test_probabilities_that_are_none_are_refused():
         expected_calibration_error([0], [[1.0], [1.0]])
     with pytest.raises(InputError, match="bins must be at least 1, not 0"):
         expected_calibration_error([0], [[1.0]], 0)
+
+
+@pytest.mark.parametrize("bins", [1, 4, 15])
+def test_bins_of_calibration_add_up_to_the_error(bins):
+    rng = np.random.default_rng(3)
+    scores = rng.dirichlet(np.full(C, 0.3), 200)
+    labels = rng.integers(0, C, 200)
+    found = calibration_bins(labels, scores, bins)
+    assert sum(row.examples for row in found) == 200
+    gaps = [row.examples * abs(row.accuracy - row.confidence) for row in found]
+    assert sum(gaps) / 200 == pytest.approx(expected_calibration_error(labels, scores, bins))
+    for row in found:
+        inside = (scores.max(1) > row.low) & (scores.max(1) <= row.high)
+        assert inside.sum() == row.examples
+        assert (scores.argmax(1) == labels)[inside].mean() == pytest.approx(row.accuracy)
+        assert row.low < row.confidence <= row.high

@@ -50,22 +50,25 @@ class Reader(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.text, self.tags, self.attributes = "", set(), set()
+        self.text, self.tags, self.attributes, self.links = "", set(), set(), []
         self.feed(html)
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attributes}
+        self.links += [value for name, value in attributes if name == "href"]
 
     def handle_data(self, data):
         self.text += data
 
 
-def check(html):
-    """Nothing that runs, and nothing that is fetched; the page's text."""
+def check(html, links=()):
+    """Nothing that runs, nothing that is fetched, and no other links; the page's text."""
     page = Reader(html)
-    assert not page.tags & {"script", "img", "link", "iframe", "object", "a"}
-    assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
+    assert not page.tags & {"script", "img", "link", "iframe", "object"}
+    assert ("a" in page.tags) == bool(links)
+    assert not {name for name in page.attributes if name.startswith("on") or name == "src"}
+    assert page.links == list(links)
     return page.text
 
 
@@ -89,6 +92,22 @@ def test_runs_are_escaped(tmp_path):
     seed = RunRecord(
         tmp_path, {"models": {"student": {evil("number"): 0.5}}}, {}, {}, {evil("seed's"): stage}, {}
     )
+    example = {
+        "value": 1.0,
+        "line": 3,
+        "probability": 0.5,
+        "texts": {evil("name"): evil("text"), "b": evil("second")},
+        "right": evil("right"),
+        "given": evil("given"),
+    }
+    evaluation = {
+        "worst": {"measure": evil("measure"), "about": evil("about"), "of": 9, "examples": [example]},
+        "classes": {evil("class"): {evil("score"): 0.5}},
+        "confusion": [[1]],
+        "counted": evil("counted"),
+        "calibration": [{"low": 0, "high": 1, "examples": 3, "confidence": 0.5, "accuracy": 0.5}],
+        "thresholds": [{"threshold": 0.5, evil("column"): 0.5}],
+    }
     run = RunRecord(
         path=tmp_path / "<script>'a'",
         report={"primary": evil("primary"), "models": {evil("model"): {evil("field"): 0.5}}},
@@ -96,15 +115,17 @@ def test_runs_are_escaped(tmp_path):
         made_with={evil("key"): evil("value")},
         stages={evil("stage"): stage},
         teacher={EVIL + "metric": 0.5},
-        seeds={evil("seed"): seed},
+        evaluation={"student": evaluation},
+        parts={evil("seed"): seed},
     )
     run.models["teacher"] = run.models["student"] = {EVIL + "primary": 0.5}
-    html = run_page(run)
-    text = check(html)
+    address = "./" + EVIL
+    html = run_page(run, links={EVIL + "seed": address})
+    text = check(html, [address])
     assert places - {EVIL + "seed's"} == {place for place in places if place in text}
     assert "<script>'a': a run" in text
     assert text.count("onerror") == text.count(EVIL) + 1, "settings are written as TOML, which escapes quotes"
-    assert html.count("<svg") == len(re.findall(r'aria-label="[^"<>]*"', html)) == 6
+    assert html.count("<svg") == len(re.findall(r'aria-label="[^"<>]*"', html)) == 8
 
 
 def test_no_template_takes_a_text_for_html():

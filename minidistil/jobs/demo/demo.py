@@ -24,7 +24,7 @@ import numpy as np
 from minidistil.distill.student import init_student
 from minidistil.distill.trainer import DistillationTrainer
 from minidistil.errors import ConfigError
-from minidistil.jobs.demo.corpora import movie_split, other_texts
+from minidistil.jobs.demo.corpora import Split, movie_split, other_texts
 from minidistil.jobs.results import format_table
 from minidistil.jobs.run import Job, sizes
 from minidistil.metrics import retained
@@ -33,7 +33,8 @@ from minidistil.model.families.bert import BertForSequenceClassification
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.settings import check_setting
-from minidistil.tasks.classification.scores import accuracy
+from minidistil.tasks.classification.details import class_details
+from minidistil.tasks.classification.scores import accuracy, answer_scores, class_scores
 from minidistil.tasks.inference import predict_logits
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
@@ -173,9 +174,13 @@ class ReviewDistillation:
         return Tokenizer.from_pretrained(self.encoder)
 
     @cached_property
+    def split(self) -> Split:
+        return movie_split()
+
+    @cached_property
     def data(self) -> tuple[Dataset, Dataset, Dataset]:
         """Labelled sentences, sentences for the student, held-out sentences."""
-        s, split = self.settings, movie_split()
+        s, split = self.settings, self.split
         texts, labels = split.train_texts, split.train_labels
         for name, wanted in (("labels", s.labels), ("texts", s.texts)):
             if wanted is not None and not 1 <= wanted <= len(texts):
@@ -275,7 +280,7 @@ class ReviewDistillation:
         rows: dict[str, dict[str, Any]] = {}
         for name, model in models.items():
             size = (self.out / name / "model.safetensors").stat().st_size
-            rows[name] = {**sizes(model), "bytes": size, "accuracy": accuracy(model, held_out)}
+            rows[name] = {**sizes(model), "bytes": size, "accuracy": self._measured(name, model)}
         for name, rate in self._speeds(models).items():
             rows[name]["sentences_per_second"] = rate
         for row in rows.values():
@@ -286,8 +291,26 @@ class ReviewDistillation:
             "labelled_sentences": len(self.data[0]),
             "student_sentences": len(self.data[1]),
             "held_out_sentences": len(held_out),
+            "watched": min(WATCHED, len(held_out)),
             "models": rows,
         }
+
+    def _measured(self, name: str, model: Model) -> float:
+        """Accuracy on the held-out sentences; the details go to the job."""
+        held_out, details, names = self.data[2], self.job.details_of(name), list(LABELS.values())
+        labels, logits = held_out.targets["labels"], predict_logits(model, held_out)
+        texts = self.split.test_texts
+        class_details(
+            details,
+            labels,
+            answer_scores(logits, model.config),
+            names,
+            lambda i: {"texts": {"text": texts[i]}},
+        )
+        chosen = logits.argmax(1)
+        found = class_scores(labels, chosen, names)
+        details.found |= {key: found[key] for key in ("confusion", "classes")}
+        return float((chosen == labels).mean())
 
     def _speeds(self, models: dict[str, Model]) -> dict[str, float]:
         """Held-out sentences a second, forward passes alone: median over rounds, models in turn."""

@@ -235,6 +235,15 @@ def label_scores(
     }
 
 
+def number_scores(right: npt.NDArray[Any], values: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Pearson's and Spearman's correlation of numbers [N] with the right ones, and the mean squared error."""
+    return {
+        "pearson": metrics.pearson(right, values),
+        "spearman": metrics.spearman(right, values),
+        "mse": metrics.mean_squared_error(right, values),
+    }
+
+
 def by_name(scores: metrics.ClassScores, names: Sequence[str]) -> dict[str, dict[str, float]]:
     """Scores of classes, under their names."""
     columns = [column.tolist() for column in scores]

@@ -19,6 +19,7 @@ from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
+from minidistil.tasks.classification.details import answer_details
 from minidistil.tasks.classification.file_labels import FileLabels
 from minidistil.tasks.classification.scores import (
     TYPES,
@@ -31,9 +32,11 @@ from minidistil.tasks.classification.scores import (
     is_number,
     label_names,
     label_scores,
+    number_scores,
     stored_activation,
 )
 from minidistil.tasks.data import TABLE, DataSettings
+from minidistil.tasks.details import Details
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_pairs
 from minidistil.tasks.training_settings import NONE, TrainingRecord, stored_threshold
@@ -262,13 +265,17 @@ class ClassificationTask(TrainableTask):
             yield Shown([[label, score, *given.values()] for label, score in chosen], facts, table)
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         if self.problem == "single":
             self.names.check_known(examples, LabelMap(label_names(model.config)))
         labels = self.targets(examples, model.config)
         parts = self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet)
-        return self.score(np.concatenate(list(parts)), labels, model.config)
+        scores = np.concatenate(list(parts))
+        if details is not None:
+            answer_details(details, self.problem, scores, labels, label_names(model.config), examples)
+        return self.score(scores, labels, model.config)
 
     def answers(
         self,
@@ -381,9 +388,4 @@ class RegressionTask(ClassificationTask):
     def score(
         self, scores: npt.NDArray[np.float64], labels: npt.NDArray[Any], config: ModelConfig
     ) -> dict[str, Any]:
-        values = scores.reshape(-1)
-        return {
-            "pearson": metrics.pearson(labels, values),
-            "spearman": metrics.spearman(labels, values),
-            "mse": metrics.mean_squared_error(labels, values),
-        }
+        return number_scores(labels, scores.reshape(-1))

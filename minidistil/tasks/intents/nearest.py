@@ -21,6 +21,7 @@ from minidistil.metrics import OUT_OF_SCOPE, Threshold, best_threshold, selectiv
 from minidistil.metrics.ranking import row_blocks
 from minidistil.model.model import Model
 from minidistil.tasks.base import PredictingTask, Predictor
+from minidistil.tasks.details import Details, line_of
 from minidistil.tasks.inputs import Shown
 from minidistil.tasks.intents.out_of_scope import ScopeSettings
 from minidistil.tasks.predictor import keyword_names
@@ -286,7 +287,12 @@ class NearestTask(PredictingTask):
         """Metrics of the examples in scope."""
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+        self,
+        path_or_id: str | Path,
+        examples: Examples,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
     ) -> dict[str, Any]:
         """Metrics of an encoder with the entries of the settings, see `selective_scores`."""
         if self.scope.entries is None:
@@ -296,6 +302,9 @@ class NearestTask(PredictingTask):
         predictor = NearestPredictor(self, self.scope.encoder(path_or_id), entries, quiet=quiet)
         scores = predictor.classifier.scores(examples.texts, quiet=quiet)
         inside = labels != OUT_OF_SCOPE
+        if details is not None:
+            asked, names = examples.subset(np.flatnonzero(inside)), predictor.classifier.names
+            _margin_details(details, labels[inside], scores[inside], names, asked)
         return {
             **self.class_metrics(labels[inside], scores[inside].argmax(1), predictor.classifier.names),
             **selective_scores(labels, scores, predictor.threshold),
@@ -319,3 +328,20 @@ class NearestTask(PredictingTask):
         """Answer and score, and the entry that is nearest, for a table."""
         best = answer.candidates[0]._asdict()
         return {**best, next(iter(best)): self.cells(answer)[0]}
+
+def _margin_details(
+    details: Details, labels: Int64, scores: Float64, names: Sequence[str], examples: Examples
+) -> None:
+    """Add the examples of which the right label, of scores [N, C], is furthest behind."""
+    chosen, right = scores.argmax(1), scores[np.arange(len(labels)), labels]
+    details.keep_worst(
+        scores.max(1) - right,
+        lambda i: {
+            **line_of(examples, i),
+            "texts": {"text": examples.texts[i]},
+            "right": names[labels[i]],
+            "given": names[chosen[i]],
+        },
+        measure="gap",
+        about="Similarity of the nearest entry, minus that of the nearest entry with the right answer.",
+    )

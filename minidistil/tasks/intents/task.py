@@ -15,9 +15,11 @@ from minidistil.config import ModelConfig
 from minidistil.errors import DataError, UsageError
 from minidistil.metrics import OUT_OF_SCOPE, selective_scores
 from minidistil.model.model import Model
+from minidistil.tasks.classification.details import answer_details
 from minidistil.tasks.classification.scores import class_scores, label_names
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
+from minidistil.tasks.details import Details
 from minidistil.tasks.intents.clinc import read_clinc
 from minidistil.tasks.intents.nearest import NearestTask, Neighbour
 from minidistil.tasks.intents.out_of_scope import ScopeSettings, or_none
@@ -132,8 +134,9 @@ class IntentTask(NearestTask, ClassificationTask):
         return {THRESHOLD: best.value}
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Metrics of a classifier: those of classification in scope, and `selective_scores`."""
         names = label_names(model.config)
         labels = intent_numbers(examples, names)
@@ -141,6 +144,9 @@ class IntentTask(NearestTask, ClassificationTask):
         threshold = stored_threshold(model.config) if self.scope.threshold is None else self.scope.threshold
         inside = labels != OUT_OF_SCOPE
         error = metrics.expected_calibration_error(labels[inside], probabilities[inside])
+        if details is not None:
+            asked = examples.subset(np.flatnonzero(inside))
+            answer_details(details, "single", probabilities[inside], labels[inside], names, asked)
         return {
             **class_scores(labels[inside], probabilities[inside].argmax(1), names),
             "calibration_error": error,
@@ -148,14 +154,19 @@ class IntentTask(NearestTask, ClassificationTask):
         }
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+        self,
+        path_or_id: str | Path,
+        examples: Examples,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
     ) -> dict[str, Any]:
         """Metrics of a classifier, or with entries of an encoder."""
         if self.scope.entries is not None:
-            return NearestTask.evaluate_saved(self, path_or_id, examples, quiet=quiet)
+            return NearestTask.evaluate_saved(self, path_or_id, examples, quiet=quiet, details=details)
         if self.scope.prompt is not None:
             raise UsageError("task.prompt is of an encoder that compares with entries: --entries FILE")
-        return ClassificationTask.evaluate_saved(self, path_or_id, examples, quiet=quiet)
+        return ClassificationTask.evaluate_saved(self, path_or_id, examples, quiet=quiet, details=details)
 
     def _probabilities(
         self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True

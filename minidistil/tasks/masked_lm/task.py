@@ -16,7 +16,9 @@ from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
+from minidistil.tasks.details import Details
 from minidistil.tasks.inputs import Shown
+from minidistil.tasks.masked_lm.details import MaskedWords
 from minidistil.tasks.masked_lm.fill import Candidate, Filling, FillMask, word_scores
 from minidistil.tasks.predictor import keyword_names
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
@@ -99,11 +101,16 @@ class MaskedLMTask(TrainableTask):
         return tokenizer
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Examples, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """See `evaluate_masked_lm`."""
         data = self.dataset(tokenizer, examples, model.config).fixed()
-        return dict(evaluate_masked_lm(model, data, quiet=quiet))
+        words = None if details is None else MaskedWords(data, tokenizer)
+        found = dict(evaluate_masked_lm(model, data, words=words, quiet=quiet))
+        if details is not None and words is not None:
+            words.keep(details)
+        return found
 
     def predictor(self, model: Model, tokenizer: Tokenizer) -> FillMask:
         return FillMask(self, model, tokenizer)
@@ -137,7 +144,12 @@ def _shown(word: Candidate) -> dict[str, Any]:
 
 
 def evaluate_masked_lm(
-    model: Model, dataset: MaskedDataset, *, label: str = "evaluating", quiet: bool = True
+    model: Model,
+    dataset: MaskedDataset,
+    *,
+    words: MaskedWords | None = None,
+    label: str = "evaluating",
+    quiet: bool = True,
 ) -> dict[str, float]:
     """Cross-entropy, accuracy and perplexity over the masked tokens of a dataset.
 
@@ -147,6 +159,8 @@ def evaluate_masked_lm(
         A masked LM; runs in evaluation mode.
     dataset : MaskedDataset
         With `fixed` masks the numbers of two models, or of two moments, can be compared.
+    words : MaskedWords, optional
+        Takes in the loss of each word, for `Details`.
     label, quiet
         Of the progress shown.
 
@@ -165,6 +179,8 @@ def evaluate_masked_lm(
             total += cross_entropy(logits, labels[rows]).sum
             right += int((logits.argmax(1) == labels[rows]).sum())
             count += len(rows)
+            if words is not None:
+                words.add(indices, batch, rows, logits, labels[rows])
             progress.update(len(indices))
     mean = total / max(count, 1)
     perplexity = math.exp(mean) if mean < 700 else math.inf

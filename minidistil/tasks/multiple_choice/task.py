@@ -20,8 +20,10 @@ from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
+from minidistil.tasks.details import Details
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
+from minidistil.tasks.multiple_choice.details import choice_details
 from minidistil.tasks.multiple_choice.swag import ChoiceRow, Choices, choice_row, read_choices
 from minidistil.tasks.result import Result
 from minidistil.text.dataset import Dataset, MultipleChoiceDataset
@@ -166,12 +168,15 @@ class MultipleChoiceTask(TrainableTask):
         return ("choices", *super().call_options())
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Choices, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Choices, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Accuracy, and "chance", what guessing would come to: the mean of 1 / number of choices."""
         data = self.dataset(tokenizer, examples, model.config)
         found = choice_probabilities(model, data, quiet=quiet)
         chosen = np.array([int(row.argmax()) for row in found])
+        if details is not None:
+            choice_details(details, examples, data.targets["labels"], found)
         return {
             "accuracy": metrics.accuracy(data.targets["labels"], chosen),
             "chance": float(np.mean([1 / len(row) for row in found])),

@@ -16,8 +16,10 @@ from minidistil.config import ModelConfig
 from minidistil.errors import DataError, InputError
 from minidistil.model.model import Model
 from minidistil.tasks.base import Predictor, TrainableTask
+from minidistil.tasks.details import Details
 from minidistil.tasks.inference import read_windows
 from minidistil.tasks.inputs import Input, Shown, read_table, with_origins
+from minidistil.tasks.question_answering.details import question_details
 from minidistil.tasks.question_answering.spans import Answers, answer_positions, decode_answers
 from minidistil.tasks.question_answering.squad import Questions, is_squad, read_squad
 from minidistil.text.dataset import Dataset
@@ -147,8 +149,9 @@ class QuestionAnsweringTask(TrainableTask):
         )
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Questions, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Questions, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Exact match and F1 as SQuAD's scripts count them, in percent.
 
         If some questions have no answer, those of SQuAD 2.0: "no answer" is given where it scores above the
@@ -159,6 +162,8 @@ class QuestionAnsweringTask(TrainableTask):
             model, tokenizer, examples.questions, examples.contexts,
             n_best=CANDIDATES, null_threshold=0.0 if impossible else None, quiet=quiet,
         )  # fmt: skip
+        if details is not None:
+            question_details(details, examples, found)
         gold = {
             key: [text for _, text in answers]
             for key, answers in zip(examples.ids, examples.answers, strict=True)

@@ -15,6 +15,8 @@ from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
 from minidistil.metrics.ranking import Block, ranking_scores, row_blocks
 from minidistil.progress import Progress
+from minidistil.tasks.details import Details
+from minidistil.tasks.similarity.details import FirstRelevant
 from minidistil.tasks.similarity.encoder_task import EncoderSettings, EncoderTask
 from minidistil.text.sources import lines_of, shown_name
 from minidistil.text.tables import read_rows
@@ -80,8 +82,9 @@ class RetrievalTask(EncoderTask):
         return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus."""
         encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
         similarity = encoder.settings.similarity
@@ -90,7 +93,10 @@ class RetrievalTask(EncoderTask):
         corpus = prepare(encoder.encode(examples.corpus, quiet=quiet), similarity)
         queries = prepare(encoder.encode(examples.queries, prompt=prompt, quiet=quiet), similarity)
         with Progress(len(examples), "searching", "query", quiet=quiet) as progress:
-            scores = ranking_scores(_blocks(examples, queries, corpus, similarity, progress))
+            blocks, first = _blocks(examples, queries, corpus, similarity, progress), FirstRelevant()
+            scores = ranking_scores(blocks if details is None else first.watch(blocks))
+        if details is not None:
+            first.keep(details, examples.queries, examples.corpus, examples.relevant)
         return {**scores, "corpus": len(corpus)}
 
 

@@ -13,6 +13,8 @@ from minidistil.embeddings.semantic_search import retrieval_accuracy
 from minidistil.embeddings.similarity import pairwise_similarities
 from minidistil.errors import DataError, UsageError
 from minidistil.tasks.data import TABLE
+from minidistil.tasks.details import Details
+from minidistil.tasks.similarity.details import nearest_details, rank_details
 from minidistil.tasks.similarity.encoder_task import EncoderTask
 from minidistil.text.labels import encode_numbers
 from minidistil.text.readers import Examples, read_translations
@@ -43,7 +45,12 @@ class SimilarityTask(EncoderTask):
         return replace(examples, labels=scores.tolist())
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: Examples, *, quiet: bool = True
+        self,
+        path_or_id: str | Path,
+        examples: Examples,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
     ) -> dict[str, Any]:
         """Spearman's and Pearson's correlation of similarities and scores.
 
@@ -53,6 +60,8 @@ class SimilarityTask(EncoderTask):
         encoder = self.settings.encoder(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
         similarities = pairwise_similarities(first, second, encoder.settings.similarity)
+        if details is not None:
+            rank_details(details, examples, similarities)
         return {
             "spearman": metrics.spearman(similarities, examples.labels or []),
             "pearson": metrics.pearson(similarities, examples.labels or []),
@@ -77,13 +86,16 @@ class TranslationTask(EncoderTask):
         )
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Accuracy in both directions; and the mean similarity of translations, under its name."""
         encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         x, y = encode_pairs(encoder, sources, translations, quiet=quiet)
         similarity = encoder.settings.similarity
+        if details is not None:
+            nearest_details(details, sources, translations, x, y, similarity)
         return {
             "to_translation": retrieval_accuracy(x, y, similarity=similarity),
             "to_source": retrieval_accuracy(y, x, similarity=similarity),

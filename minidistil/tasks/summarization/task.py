@@ -26,6 +26,7 @@ from minidistil.metrics import rouge_scores
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
+from minidistil.tasks.details import Details, line_of
 from minidistil.tasks.inference import token_outputs
 from minidistil.tasks.inputs import Input, Shown, with_origins
 from minidistil.tasks.summarization.documents import Documents, read_documents
@@ -209,22 +210,32 @@ class SummarizationTask(TrainableTask):
             )
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Documents, *, quiet: bool = True
-    ) -> dict[str, Any]:
-        return self._compare(SentenceEncoder(model, tokenizer), examples, quiet=quiet)
+        self, model: Model, tokenizer: Tokenizer, examples: Documents, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        return self._compare(SentenceEncoder(model, tokenizer), examples, details, quiet=quiet)
 
     def evaluate_saved(
-        self, path_or_id: str | Path, examples: Documents, *, quiet: bool = True
+        self,
+        path_or_id: str | Path,
+        examples: Documents,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
     ) -> dict[str, Any]:
         encoder = SentenceEncoder.from_pretrained(path_or_id, quiet=True)  # with its directory's pooling
-        return self._compare(encoder, examples, quiet=quiet)
+        return self._compare(encoder, examples, details, quiet=quiet)
 
-    def _compare(self, encoder: SentenceEncoder, examples: Documents, *, quiet: bool) -> dict[str, Any]:
+    def _compare(
+        self, encoder: SentenceEncoder, examples: Documents, details: Details | None, *, quiet: bool
+    ) -> dict[str, Any]:
         """Mean F1 of ROUGE: of the summaries, of the first sentences ("lead_..."), of the oracle's."""
         for line, summaries in zip(examples.lines, examples.summaries, strict=True):
             if not summaries:
                 raise DataError("there is no summary to compare with", path=examples.path, line=line)
         found = self.predict(encoder, examples.texts, quiet=quiet)
+        if details is not None:
+            _add_details(details, examples, [summary.text for summary in found])
         lead = SummarizationTask(self.data, replace(self.settings, method="lead"))
         return {
             "method": found[0].method,
@@ -240,6 +251,23 @@ class SummarizationTask(TrainableTask):
             sentences = [sentence.text for sentence in self.settings.split(text)]
             found.append(joined([sentences[i] for i in oracle(sentences, summaries)]))
         return found
+
+
+def _add_details(details: Details, examples: Documents, summaries: Sequence[str]) -> None:
+    """Add the documents whose summaries have least in common with those that were written."""
+    each = zip(examples.summaries, summaries, strict=True)
+    details.keep_worst(
+        [rouge_scores(written, summary, words)["rouge1"] for written, summary in each],
+        lambda i: {
+            **line_of(examples, i),
+            "texts": {"document": examples.texts[i]},
+            "right": examples.summaries[i][0],
+            "given": summaries[i],
+        },
+        measure="ROUGE-1",
+        about="F1 of the words of the summary and of those of the written one.",
+        lowest=True,
+    )
 
 
 def is_trained(model: Model) -> bool:

@@ -94,11 +94,14 @@ class WordTags(NamedTuple):
         Their probabilities.
     spans : int64 [W, 2]
         Characters of each word, from and up to.
+    probabilities : float64 [W, C] or None
+        Of every tag.
     """
 
     tags: Int64
     scores: Float64
     spans: Int64
+    probabilities: Float64 | None = None
 
 
 def choose_tags(
@@ -153,7 +156,7 @@ def choose_tags(
         rows = _of_words(rows, firsts, "first" if words is not None else aggregation)
         where = given[numbers[firsts]]
     tags = rows.argmax(1) if len(rows) else np.zeros(0, np.int64)
-    return WordTags(tags, rows[np.arange(len(rows)), tags], where)
+    return WordTags(tags, rows[np.arange(len(rows)), tags], where, rows)
 
 
 def words_of_tokens(spans: Int64, word_ids: Int64, words: npt.ArrayLike | None = None) -> tuple[Int64, Int64]:

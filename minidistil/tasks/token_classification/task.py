@@ -20,9 +20,11 @@ from minidistil.model.model import Model
 from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.base import Predictor, TrainableTask
 from minidistil.tasks.data import DataSettings
+from minidistil.tasks.details import Details
 from minidistil.tasks.inference import read_windows
 from minidistil.tasks.inputs import Input, Shown, read_texts, with_origins
 from minidistil.tasks.token_classification.conll import Tagged, are_columns, format_of_words, read_tagged
+from minidistil.tasks.token_classification.details import tag_details
 from minidistil.tasks.token_classification.entities import (
     Aggregation,
     Entity,
@@ -222,8 +224,9 @@ class TokenClassificationTask(TrainableTask):
                 )  # fmt: skip
 
     def evaluate(
-        self, model: Model, tokenizer: Tokenizer, examples: Tagged, *, quiet: bool = True
-    ) -> dict[str, Any]:
+        self, model: Model, tokenizer: Tokenizer, examples: Tagged, *, quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Strict entities: precision, recall and F1 over all ("f1") and by type; accuracy of words' tags.
 
         Right is an entity whose characters and type are. Words are those of the file; of running text, those
@@ -232,18 +235,18 @@ class TokenClassificationTask(TrainableTask):
         tags, examples = self.tag_set(model.config), examples.named(model.config.id2label)
         self._check_types(tags, examples)
         usual = self.usual_aggregation(model.config)
-        said = list(self._word_tags(model, tokenizer, examples.texts, usual, examples.words, quiet=quiet))
+        found = self._word_tags(model, tokenizer, examples.texts, usual, examples.words, quiet=quiet)
+        said = [some if details is not None else some._replace(probabilities=None) for some in found]
         names = [[tags.tags[i] for i in some.tags.tolist()] for some in said]
         written = tags if tags.certain else tags.as_used(names)
-        gold, predicted, placed = [], [], []
+        gold, predicted, placed, right_tags = [], [], [], []
         right = count = 0
         for i, (text, some, given) in enumerate(zip(examples.texts, said, names, strict=True)):
-            found = tagged_entities(text, some, tags)
-            predicted.append([Span(e.type, e.start, e.end) for e in found])
+            predicted.append([Span(e.type, e.start, e.end) for e in tagged_entities(text, some, tags)])
             gold.append([Span(e.type, e.start, e.end) for e in examples.entities[i]])
             placed.append(place_entities(text, examples.entities[i], some.spans))
-            true = written.write(placed[-1].spans, len(given))
-            right += sum(a == b for a, b in zip(true, given, strict=True))
+            right_tags.append(written.write(placed[-1].spans, len(given)))
+            right += sum(a == b for a, b in zip(right_tags[-1], given, strict=True))
             count += len(given)
             if examples.words is not None:  # a word of which the tokenizer left nothing has no tag: O
                 right += _right_without_tokens(examples, i, some)
@@ -251,6 +254,8 @@ class TokenClassificationTask(TrainableTask):
         if not count:
             raise DataError("there is no word in it", path=examples.path)
         _say_inexact(examples, placed)
+        if details is not None:
+            tag_details(details, tags, examples, said, right_tags, gold, predicted)
         scores = metrics.span_scores(gold, predicted, accuracy=right / count)
         return {
             "precision": scores.micro.precision,

@@ -77,6 +77,7 @@ def test_what_it_leaves(undisturbed):
     out, report, _ = undisturbed
     assert sorted(p.name for p in out.iterdir()) == [
         "alone",
+        "evaluation.json",
         "metrics.jsonl",
         "recipe.toml",
         "report.json",
@@ -190,6 +191,25 @@ def test_hard_labels_and_other_texts(tiny, tmp_path):
 
 def test_a_page_of_it(undisturbed, tmp_path):
     html = write_run_page(undisturbed[0], tmp_path / "page.html").read_text()
-    headings = ["Models", *(f"Training: {stage}" for stage in reviews.STAGES), "Layer by layer", "Settings"]
+    stages = ["teacher", "student without a teacher", "student, taught"]
+    headings = ["Models", "As they learnt", *(f"Training: {stage}" for stage in stages)]
+    headings += ["Answers of the student", "Layer by layer", "Settings"]
     assert re.findall("<h2>(.*)</h2>", html)[: len(headings)] == headings
-    assert html.count("<svg") == 9, "of each stage loss, accuracy, learning rate"
+    assert html.count("<svg") == 1 + 6 + 6, (
+        "accuracy; of each stage loss and learning rate; calibration, thresholds"
+    )
+    assert "on the 20 held-out sentences" in html
+
+
+def test_its_mistakes_are_the_models(undisturbed):
+    out, report, _ = undisturbed
+    found = json.loads((out / "evaluation.json").read_text())["models"]
+    assert list(found) == list(reviews.STAGES)
+    for stage, details in found.items():
+        right = sum(row[i] for i, row in enumerate(details["confusion"]))
+        assert right / 20 == report["models"][stage]["accuracy"]
+        assert len(details["worst"]["examples"]) == 20
+        assert {example["texts"]["text"] for example in details["worst"]["examples"]} <= set(
+            make_split().test_texts
+        )
+    assert report["watched"] == report["held_out_sentences"] == 20
