@@ -329,6 +329,7 @@ class NearestTask(PredictingTask):
         best = answer.candidates[0]._asdict()
         return {**best, next(iter(best)): self.cells(answer)[0]}
 
+
 def _margin_details(
     details: Details, labels: Int64, scores: Float64, names: Sequence[str], examples: Examples
 ) -> None:
