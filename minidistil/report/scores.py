@@ -66,8 +66,8 @@ class Scores:
         return replace(self, classes=[self.classes[k] for k in order], logits=self.logits[:, order])
 
     def shown(self, row: int) -> list[int]:
-        """Classes of a row that are shown: all in order if they are few, else the likeliest first."""
-        if len(self.classes) <= ALL:
+        """Classes of a row that are shown: few in their order; of many, and of words, the likeliest."""
+        if self.complete and len(self.classes) <= ALL:
             return list(range(len(self.classes)))
         best: list[int] = np.argsort(-self.logits[row], kind="stable")[:MOST].tolist()
         return best

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from tiny import CONFIG, LABELS, make_classifier, make_encoder, make_tokenizer
+from tiny import CONFIG, LABELS, VOCABULARY, make_classifier, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
 from minidistil.distill import init_student
@@ -185,12 +185,15 @@ def test_numbers_are_the_models(places, tmp_path, capsys):
 
 def test_terms_that_are_asked_for(places, tmp_path):
     options = ["--teacher", "classifier", "--term", "soft=5", "--term", "relations", "--temperature", "3.21"]
-    _, data = read(run(places, tmp_path, "student", *options))
+    parts, data = read(run(places, tmp_path, "student", *options))
     (terms,) = [one for one in data if one.get("title") == "Weight and value of each term"]
     assert terms["rows"] == ["soft", "relations"]
     assert unpack(terms["values"])[:, 0].tolist() == [5, 1]
     (soft,) = [one for one in data if "temperature" in one]
     assert (soft["temperature"], soft["step"]) == (3.21, "any")
+    exp = np.exp(unpack(soft["teacher"])[0].astype(np.float64) / 3.21)
+    for name, share in zip(LABELS.values(), exp / exp.sum(), strict=True):
+        assert f"{name}{share:.4f}" in parts.text.replace("\n", ""), "without a script, too"
 
 
 def test_what_does_not_fit_is_said(places, tmp_path):
@@ -252,7 +255,9 @@ def test_every_head(places, tmp_path, model, text, titles):
         assert scores[titles[1]][:, 1].sum() == pytest.approx(1)
     elif model == "words" and titles:
         place = int(titles[0].split()[-1])
-        np.testing.assert_array_equal(scores[titles[0]][:, 0], out["logits"][place])
+        best = np.argsort(-out["logits"][place], kind="stable")[:10]
+        assert shown[titles[0]]["rows"] == [VOCABULARY[i] for i in best]
+        np.testing.assert_array_equal(scores[titles[0]][:, 0], out["logits"][place][best])
         assert ("every seventh word was masked" in parts.text) == ("[MASK]" not in text)
     if not titles:
         assert "No head of it gives scores" in " ".join(parts.text.split())
