@@ -1,13 +1,10 @@
 """The page of `minidistil explore`: its numbers are the model's, texts are escaped, nothing is fetched."""
 
-import base64
 import json
-import re
-from html import unescape
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_parts import read, unpack
 from tiny import CONFIG, LABELS, VOCABULARY, make_classifier, make_encoder, make_tokenizer
 
 from minidistil.cli.main import main
@@ -23,75 +20,11 @@ from minidistil.model import (
     BertModel,
     load_model,
 )
-from minidistil.report.attention import attention_maps
 from minidistil.report.explore import Reading, look_inside
-from minidistil.report.maps import csp_hash
 from minidistil.text.tokenizer import Tokenizer
 
 TEXT = "the film is warm"
 EVIL = '</script><!--<script>alert("x")</script> film\'s'
-
-
-class Parts(HTMLParser):
-    """Scripts and style sheets with their attributes, all other text, tags and attributes."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.scripts, self.sheets, self.attributes, self.text = [], [], [], ""
-        self.inside = None
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.inside = tag if tag in ("script", "style") else None
-        self.attributes += [(tag, *pair) for pair in attributes]
-        if self.inside:
-            {"script": self.scripts, "style": self.sheets}[tag].append((dict(attributes), ""))
-
-    def handle_endtag(self, tag):
-        self.inside = None
-
-    def handle_data(self, data):
-        if not self.inside:
-            self.text += data
-            return
-        found = self.scripts if self.inside == "script" else self.sheets
-        attributes, before = found.pop()
-        found.append((attributes, before + data))
-
-
-def unpack(found):
-    (kind,) = set(found) - {"shape"}
-    return np.frombuffer(base64.b64decode(found[kind]), f"<f{int(kind[-2:]) // 8}").reshape(found["shape"])
-
-
-def read(path):
-    """A page's parts, and what its widgets are given, after what every page must be."""
-    html = path.read_text(encoding="utf-8")
-    parts = Parts(html)
-    data = [json.loads(text) for attributes, text in parts.scripts if attributes]
-    assert all(attributes == {"type": "application/json"} for attributes, _ in parts.scripts if attributes)
-    (script,) = [text for attributes, text in parts.scripts if not attributes]
-    (sheet,) = [text for _, text in parts.sheets]
-    policy = dict(
-        parts.attributes and [(name, value) for tag, name, value in parts.attributes if tag == "meta"]
-    )
-    assert policy["content"]
-    assert "Content-Security-Policy" in html
-    found = next(value for tag, name, value in parts.attributes if name == "content")
-    rules = dict(rule.strip().split(" ", 1) for rule in found.split(";"))
-    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
-    assert rules["img-src"] == "data:"
-    assert rules["script-src"] == f"'{csp_hash(script)}'"
-    assert rules["style-src"] in (f"'{csp_hash(sheet)}'", "'unsafe-inline'")
-    names = {name for _, name, _ in parts.attributes}
-    assert not [name for name in names if name.startswith("on")]
-    assert rules["style-src"] == "'unsafe-inline'" or "style" not in names
-    addresses = [value for _, name, value in parts.attributes if name in ("src", "href")]
-    assert all(value.startswith(("data:image/png;base64,", "#")) for value in addresses)
-    assert "eval(" not in script
-    assert "innerHTML" not in script
-    assert not re.search(r"https?:|url\(|@import", script + sheet)
-    return parts, data
 
 
 @pytest.fixture(scope="module")
@@ -345,33 +278,6 @@ def test_bad_input(places, tmp_path, capsys):
     config["architectures"] = ["BertForSequenceClassification"]
     (foreign / "bare" / "config.json").write_text(json.dumps(config))
     assert "nobody has trained" in told(str(foreign / "bare"), code=3)
-
-
-def test_attention_of_all(places, tmp_path, capsys):
-    model, tokenizer = load_model(places / "classifier"), Tokenizer.from_pretrained(places / "classifier")
-    page = tmp_path / "p.html"
-    command = ["predict", str(places / "classifier"), "--html", str(page), "--attention", "all"]
-    assert main([*command, TEXT, EVIL]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2, "all is an option's, and no text"
-    parts, data = read(page)
-    assert EVIL in parts.text
-    for text, one in zip((TEXT, EVIL), data, strict=True):
-        maps = attention_maps(model, tokenizer, text)
-        assert one["tokens"] == maps.tokens
-        np.testing.assert_array_equal(unpack(one["models"][0]["values"]), maps.values)
-    assert unescape(page.read_text(encoding="utf-8")).count('alt="layer 5, head 1"') == 2
-    page.unlink()
-    assert (
-        main(["predict", str(places / "classifier"), TEXT, "--html", str(page), "--attention", "0", "all"])
-        == 2
-    )
-    assert "a layer and a head, or all" in capsys.readouterr().err
-    for wrong in ("x", "-1"):
-        with pytest.raises(SystemExit) as stop:
-            main(["predict", "m", TEXT, "--html", str(page), "--attention", wrong, "1"])
-        assert stop.value.code == 2
-    assert main(["predict", str(places / "classifier"), "--", "--attention", "all"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2, "texts, both"
 
 
 def test_a_model_left_in_its_file_looks_the_same(places):
