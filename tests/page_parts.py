@@ -11,17 +11,17 @@ from minidistil.report.maps import csp_hash
 
 
 class Parts(HTMLParser):
-    """Scripts and style sheets with their attributes, all other text, tags and attributes."""
+    """Scripts and style sheets, the text of all else, and each tag with its attributes."""
 
     def __init__(self, html):
         super().__init__()
-        self.scripts, self.sheets, self.attributes, self.text = [], [], [], ""
+        self.scripts, self.sheets, self.tags, self.text = [], [], [], ""
         self.inside = None
         self.feed(html)
 
     def handle_starttag(self, tag, attributes):
         self.inside = tag if tag in ("script", "style") else None
-        self.attributes += [(tag, *pair) for pair in attributes]
+        self.tags.append((tag, attributes))
         if self.inside:
             {"script": self.scripts, "style": self.sheets}[tag].append((dict(attributes), ""))
 
@@ -43,28 +43,25 @@ def unpack(found):
 
 
 def read(path):
-    """Parts of a page that can be clicked, and what its widgets are given; it is checked to be as all must be."""
+    """Parts of a page, and what its widgets are given, after checks of what must be so on every page."""
     html = path.read_text(encoding="utf-8")
     parts = Parts(html)
     data = [json.loads(text) for attributes, text in parts.scripts if attributes]
     assert all(attributes == {"type": "application/json"} for attributes, _ in parts.scripts if attributes)
     (script,) = [text for attributes, text in parts.scripts if not attributes]
     (sheet,) = [text for _, text in parts.sheets]
-    policy = dict(
-        parts.attributes and [(name, value) for tag, name, value in parts.attributes if tag == "meta"]
-    )
-    assert policy["content"]
-    assert "Content-Security-Policy" in html
-    found = next(value for tag, name, value in parts.attributes if name == "content")
-    rules = dict(rule.strip().split(" ", 1) for rule in found.split(";"))
+    metas = [dict(attributes) for tag, attributes in parts.tags if tag == "meta"]
+    (policy,) = [m["content"] for m in metas if m.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
     assert rules["img-src"] == "data:"
     assert rules["script-src"] == f"'{csp_hash(script)}'"
     assert rules["style-src"] in (f"'{csp_hash(sheet)}'", "'unsafe-inline'")
-    names = {name for _, name, _ in parts.attributes}
+    given = [pair for _, attributes in parts.tags for pair in attributes]
+    names = {name for name, _ in given}
     assert not [name for name in names if name.startswith("on")]
     assert rules["style-src"] == "'unsafe-inline'" or "style" not in names
-    addresses = [value for _, name, value in parts.attributes if name in ("src", "href")]
+    addresses = [value for name, value in given if name in ("src", "href")]
     assert all(value.startswith(("data:image/png;base64,", "#")) for value in addresses)
     assert "eval(" not in script
     assert "innerHTML" not in script

@@ -6,7 +6,7 @@ import argparse
 
 HELP = "write the inside of a model on a text as one HTML page: tokens, attention, states, scores, a teacher"
 EXAMPLES = """\
-  minidistil explore runs/demo/student "a warm, funny, engaging film"
+  minidistil explore minilm "a warm, funny, engaging film"
   minidistil explore runs/demo/student "a warm, funny film" --teacher runs/demo/teacher --label 1
   minidistil explore runs/masked-lm "Paris is the [MASK] of France." --out paris.html
   minidistil explore student/ "a b c" --teacher teacher/ --term soft=5 --term relations --temperature 4
@@ -14,7 +14,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="a model directory or hub id")
+    parser.add_argument("model", help="a model directory, its name (minilm) or a hub id")
     parser.add_argument("text", help="the text that it reads")
     parser.add_argument("--pair", metavar="TEXT", help="the second text, for a model of pairs")
     parser.add_argument("--teacher", metavar="MODEL", help="show it beside the model, its student")
