@@ -18,6 +18,7 @@ from minidistil.cli import (
     align_words,
     cluster,
     compare,
+    course,
     demo,
     distill,
     embed,
@@ -47,7 +48,8 @@ VERBS: dict[str, ModuleType] = {  # in the order of the help
     module.__name__.rpartition(".")[2].replace("_", "-"): module
     for module in (
         demo, distill, finetune, evaluate, pretrain, explain, explore, report, predict, embed, search,
-        cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, fetch, warmup,
+        cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, course,
+        fetch, warmup,
     )
 }  # fmt: skip
 RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before

@@ -1,0 +1,1 @@
+"""The course: lessons, their exercises, and the check of a student's answers."""
