@@ -110,6 +110,6 @@ def table(terms: list[TermExplained]) -> str:
     header = f"{'':10}{'weight':>8}{'value':>9}  " + "".join(f"{short.get(part, part):>8}" for part in parts)
     lines += ["", "norm of the weighted gradient by part of the student:", header]
     for term in terms:
-        cells = "".join(f"{term.gradient[part]:8.3g}" for part in parts)
+        cells = "".join(f" {term.gradient[part]:7.3g}" for part in parts)
         lines.append(f"{term.name:10}{term.weight:8.3g}{term.value:9.4f}  {cells}")
     return "\n".join(lines)

@@ -9,7 +9,6 @@ attention without the factor 1 / sqrt(D). Some seconds.
 import numpy as np
 
 from minidistil import Batch, Tokenizer, load_model
-from minidistil.jobs.demo.assets import fetch_minilm
 
 TEXT = "a warm and funny film with a clumsy ending that nobody who saw it will forget"
 
@@ -59,8 +58,7 @@ def experiment(model, batch):
 
 
 def main():
-    directory = fetch_minilm()
-    model, tokenizer = load_model(directory), Tokenizer.from_pretrained(directory)
+    model, tokenizer = load_model("minilm"), Tokenizer.from_pretrained("minilm")
     print(experiment(model, Batch.from_sequences(tokenizer.encode([TEXT]).input_ids)))
 
 

@@ -8,7 +8,6 @@ The encoder and the sentences are those of the demo; they are fetched once. Abou
 import numpy as np
 
 from minidistil import SentenceEncoder
-from minidistil.jobs.demo.assets import fetch_minilm
 from minidistil.jobs.demo.corpora import movie_split
 from minidistil.losses import cross_entropy
 
@@ -30,7 +29,7 @@ def descend(x, labels, rate, steps):
 
 def main():
     split = movie_split()
-    encoder = SentenceEncoder.from_pretrained(fetch_minilm())
+    encoder = SentenceEncoder.from_pretrained("minilm")
     x, labels = (
         encoder.encode(split.train_texts[:1000]).astype(np.float64),
         np.array(split.train_labels[:1000]),
