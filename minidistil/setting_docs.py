@@ -98,14 +98,16 @@ def summary(schema: Any) -> str:
 
 def in_words(text: str, *, any_text: bool = False) -> str:
     """A documented type, or meaning, in the words of TOML."""
-    text = re.sub(r"\{([^}]*)\}", lambda choices: _any_of(choices[1].split(", ")), text)
+    text = re.sub(r"\{([^}]*)\}(?: or (None))?", _any_of, text)
     text = re.sub(r"\bNone\b", LEFT_OUT if any_text else '"none"', text)
     for pattern, word in WORDS:
         text = re.sub(pattern, word, text)
     return text
 
 
-def _any_of(words: list[str]) -> str:
+def _any_of(choices: re.Match[str]) -> str:
+    """Choices in braces, and None behind them, as a list in words."""
+    words = [*choices[1].split(", "), *filter(None, [choices[2]])]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 

@@ -80,6 +80,7 @@ def test_words_of_toml():
     words = in_words('"balanced", mapping of str to float or None')
     assert words == '"balanced", table of numbers by name or "none"'
     assert in_words("str, int or None", any_text=True) == "text, integer or left out"
+    assert in_words('{"x", "y"} or None') == '"x", "y" or "none"'
     assert in_words("{float16}") == "float16"
 
 

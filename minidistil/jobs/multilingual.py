@@ -61,8 +61,8 @@ class PairsStudent:
     Attributes
     ----------
     layers : str
-        Teacher layers it starts from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`. All keep
-        the depth: languages take room.
+        Teacher layers it starts from: "alternate", "first:3", "0,2,4", ..., see `choose_layers`. With "all"
+        it keeps the depth: languages take room.
     vocabulary : int >= 1 or None
         Size of a new WordPiece vocabulary, made of both sides of the pairs; None keeps the teacher's.
     lowercase : bool
@@ -87,8 +87,10 @@ class PairsData:
 
     Attributes
     ----------
-    source, translation : str or None
-        Column of a file that holds both; None: a usual name.
+    source : str or None
+        Column of the sentences, in a file that holds both; None: a usual name.
+    translation : str or None
+        Column of their translations; None: a usual name.
     max_length : int
         Most tokens of a sentence, at most the teacher's number of positions; longer ones are cut.
     measured : int >= 1

@@ -22,8 +22,10 @@ class SummarySettings:
     ----------
     method : {"trained", "centroid", "mmr", "lead"} or None
         None: "trained" with a model that has learnt it, else "mmr".
-    sentences, words : int >= 1 or None
-        At most so many. Without either, three sentences.
+    sentences : int >= 1 or None
+        Most sentences of a summary. Without this and `words`, three.
+    words : int >= 1 or None
+        Most words of a summary.
     unit : {"sentence", "line"}
         Unit of a summary. Lines are for dialogues: a turn keeps the name of who says it.
     mmr_lambda : float in [0, 1]
