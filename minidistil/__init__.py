@@ -19,13 +19,20 @@ if TYPE_CHECKING:
     from minidistil.model import load_model as load_model
     from minidistil.model.auto import *  # noqa: F403
     from minidistil.model.families import *  # noqa: F403  # configs and models
+    from minidistil.ops.dropout import Dropout as Dropout
     from minidistil.tasks.registry import pipeline as pipeline
     from minidistil.text.batch_encoding import BatchEncoding as BatchEncoding
+    from minidistil.text.batching import epoch_batches as epoch_batches
     from minidistil.text.dataset import Dataset as Dataset
     from minidistil.text.tokenizer import Tokenizer as Tokenizer
     from minidistil.threads import set_num_threads as set_num_threads
+    from minidistil.train.hooks import StopTraining as StopTraining
+    from minidistil.train.learning_rate import find_learning_rate as find_learning_rate
+    from minidistil.train.objective import ModelLoss as ModelLoss
+    from minidistil.train.optimizer import AdamW as AdamW
     from minidistil.train.settings import TrainSettings as TrainSettings
     from minidistil.train.trainer import Trainer as Trainer
+    from minidistil.train.validation import mean_loss as mean_loss
 
     AutoTokenizer = BertTokenizer = BertTokenizerFast = Tokenizer
     DistilBertTokenizer = DistilBertTokenizerFast = PreTrainedTokenizerFast = Tokenizer
@@ -34,6 +41,7 @@ __version__ = "0.1.0"
 
 # Imported when first used, so that `import minidistil` costs nothing. So are the families' classes.
 _HOMES = {
+    "AdamW": "train.optimizer",
     "AutoConfig": "model.auto",
     "AutoModel": "model.auto",
     "AutoModelForMaskedLM": "model.auto",
@@ -46,11 +54,17 @@ _HOMES = {
     "Batch": "batch",
     "BatchEncoding": "text.batch_encoding",
     "Dataset": "text.dataset",
+    "Dropout": "ops.dropout",
+    "ModelLoss": "train.objective",
     "SentenceEncoder": "embeddings.encoder",
+    "StopTraining": "train.hooks",
     "Tokenizer": "text.tokenizer",
     "TrainSettings": "train.settings",
     "Trainer": "train.trainer",
+    "epoch_batches": "text.batching",
+    "find_learning_rate": "train.learning_rate",
     "load_model": "model",
+    "mean_loss": "train.validation",
     "pipeline": "tasks.registry",
     "set_num_threads": "threads",
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
 from numbers import Integral, Real
+from typing import Any, ClassVar, NoReturn
 
 from minidistil.errors import UsageError
 
@@ -66,3 +68,51 @@ def check_device(device: object) -> None:
     kind = getattr(device, "type", device)  # of an object of PyTorch
     if kind is not None and str(kind) not in ("-1", "cpu"):
         raise UsageError(f"everything is computed on the CPU; there is no device {str(device)!r:.40}")
+
+
+class UnknownNameError(UsageError, KeyError):
+    """A name that nothing has; a `KeyError` too, as of any mapping."""
+
+    __str__ = Exception.__str__  # a KeyError puts quotes around its message
+
+
+class Named(dict[str, Any]):
+    """Values by name. To ask for a name that is not there is an error with the nearest one.
+
+    Attributes
+    ----------
+    what : str
+        Noun for the values, for the message.
+    """
+
+    what: ClassVar[str] = "value"
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise UnknownNameError(f"there is no {self.what} {name!r}{did_you_mean(name, self)}")
+
+
+def matching(names: Iterable[str], pattern: str, of: str) -> list[str]:
+    """Names that match a shell pattern, or that begin with parts which do: "encoder.layer.1", not layer 10.
+
+    Parameters
+    ----------
+    names : iterable of str
+        With dots between their parts.
+    pattern : str
+    of : str
+        Owner of the names, for the message.
+
+    Raises
+    ------
+    UsageError
+        There is none; with the nearest name or beginning of a name.
+    """
+    known = list(names)
+    found = [name for name in known if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+    if not found:
+        parts = [name.split(".") for name in known]
+        begun = dict.fromkeys(".".join(p[:i]) for p in parts for i in range(1, len(p) + 1))
+        near = difflib.get_close_matches(pattern, begun, 1, 0.6)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"no parameter of {of} matches {pattern!r}{hint}")
+    return found

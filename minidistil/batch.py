@@ -16,8 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import Named
 from minidistil.arrays import IntArray, as_array, as_int32, as_mask, check_bounds, check_field, described
 from minidistil.errors import InputError
+
+
+class Targets(Named):
+    """Targets of a batch by name."""
+
+    what = "target of this batch"
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ class Batch:
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cu_choices: IntArray | None = None
     task_type_ids: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", Targets(self.targets))
 
     def __repr__(self) -> str:
         targets = f"; targets {described(self.targets)}" if self.targets else ""

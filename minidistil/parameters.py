@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import did_you_mean
+from minidistil.arguments import UnknownNameError, did_you_mean
 from minidistil.arrays import IntArray
 from minidistil.errors import MemoryLimitError, UsageError
 from minidistil.memory import available_memory
@@ -29,12 +29,6 @@ READ_ONLY = (
     "parameters of a model that predicts cannot change: call its train() first, as trainers do themselves"
 )
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
-
-
-class UnknownParameterError(UsageError, KeyError):
-    """A name that no parameter has; a `KeyError` too, as of any mapping."""
-
-    __str__ = Exception.__str__  # a KeyError puts quotes around its message
 
 
 @dataclass(frozen=True)
@@ -244,8 +238,8 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         except KeyError:
             raise self._unknown(name) from None
 
-    def _unknown(self, name: object) -> UnknownParameterError:
-        return UnknownParameterError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
+    def _unknown(self, name: object) -> UnknownNameError:
+        return UnknownNameError(f"there is no parameter {name!r}{did_you_mean(name, self)}")
 
     def _from_file(self, names: Sequence[str]) -> npt.NDArray[Any]:
         """Matrices one below the other, each from its file or from memory."""

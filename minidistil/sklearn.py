@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import InputError, UsageError
-from minidistil.jobs.finetune import follow_labels
+from minidistil.jobs.first_model import follow_labels
 from minidistil.model.families import load_config
 from minidistil.tasks.classification.scores import TYPES
 from minidistil.tasks.classification.task import ClassificationTask

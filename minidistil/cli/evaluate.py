@@ -51,10 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import logging
+
     from minidistil.cli.tables import class_table, confusion_table
     from minidistil.files import to_json
     from minidistil.jobs.finetune import FineTuningRecipe
     from minidistil.jobs.results import metric_title, numbers
+    from minidistil.jobs.sources import learnt_from
     from minidistil.settings import load_recipe
     from minidistil.tasks.base import TrainableTask
     from minidistil.tasks.details import Details
@@ -84,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(task, TrainableTask):
         task = task.with_columns_of_model(args.model)
     examples = task.read(*args.data)
+    if (said := learnt_from(args.model, examples)) is not None:
+        logging.getLogger("minidistil").warning("%s", said)
     found = task.evaluate_saved(args.model, examples, quiet=args.quiet, details=details)
     if page is not None and details is not None:
         _write(args, page, found, details, len(examples))

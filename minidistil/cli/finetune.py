@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train", required=True, metavar="FILE", help="examples to learn from; the folder of GLUE's files"
     )
-    parser.add_argument("--eval", metavar="FILE", help="examples to measure by")
+    parser.add_argument(
+        "--eval", metavar="FILE", help="examples to measure by (default: a tenth of --train; none: nothing)"
+    )
     parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
@@ -67,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
     task = "" if args.task is None else task_name(args.task)
+    if args.eval == "none":
+        args.eval, args.set = None, [*args.set, "data.split=0"]
     recipe = load_recipe(FineTuningRecipe, args.recipe, file=args.config, changes=args.set)
     if args.print_recipe:
         return print_recipe(recipe, task or None)

@@ -26,6 +26,7 @@ from minidistil.cli import (
     explain,
     explore,
     fetch,
+    find_lr,
     finetune,
     gradcheck,
     inspect,
@@ -47,8 +48,8 @@ from minidistil.streams import WarnOnce
 VERBS: dict[str, ModuleType] = {  # in the order of the help
     module.__name__.rpartition(".")[2].replace("_", "-"): module
     for module in (
-        demo, distill, finetune, evaluate, pretrain, explain, explore, report, predict, embed, search,
-        cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, course,
+        demo, distill, finetune, find_lr, evaluate, pretrain, explain, explore, report, predict, embed,
+        search, cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, course,
         fetch, warmup,
     )
 }  # fmt: skip

@@ -60,8 +60,7 @@ def head_importance(
             batch = data.batch(np.array([i]))
             grads.flat.fill(0)
             outputs, cache = model.forward(batch, logits=False)
-            counts = model.loss_counts(batch)
-            losses = model.losses(outputs, batch, {k: 1 / max(n, 1) for k, n in counts.items()}, grads)
+            losses = model.losses(outputs, batch, grads=grads)
             model.backward(losses.douts, cache, grads)
             for layer, name in enumerate(names):
                 by_column = (model.params[name] * grads[name]).sum(0, dtype=np.float64)  # [H]

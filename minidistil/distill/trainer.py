@@ -17,6 +17,7 @@ from minidistil.model.model import Model
 from minidistil.text.dataset import Dataset, MultipleChoiceDataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.hooks import Step
 from minidistil.train.objective import TrainingData, check_training
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -51,7 +52,7 @@ class DistillationTrainer(Trainer):
         Of a masked LM, keep the scores of the k likeliest words only; all others then count as impossible.
     kept_in : path, optional
         Directory; `teacher_outputs` in `out` by default. Runs with the same teacher and data can share it.
-    out, evaluate, label, quiet
+    out, evaluate, on_step, label, quiet
         As for `Trainer`.
     """
 
@@ -73,6 +74,7 @@ class DistillationTrainer(Trainer):
         kept_in: str | Path | None = None,
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
+        on_step: Callable[[Step], object] | None = None,
         label: str = "distilling",
         quiet: bool = False,
     ) -> None:
@@ -80,7 +82,7 @@ class DistillationTrainer(Trainer):
             check_same_ids(*tokenizers, names=("the student", "the teacher"))
         if teacher is None:
             raise UsageError("the teacher is None; to learn from labels alone, use Trainer with ModelLoss")
-        check_training(dataset, settings, out, evaluate)
+        check_training(dataset, settings, out, evaluate, on_step)
         objective = Distillation(
             student,
             weights or {"soft": 1.0},
@@ -129,6 +131,7 @@ class DistillationTrainer(Trainer):
             out=out,
             evaluate=evaluate,
             identity=identity,
+            on_step=on_step,
             label=label,
             quiet=quiet,
         )

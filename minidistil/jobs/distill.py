@@ -156,7 +156,7 @@ class GeneralDistillation:
             teacher = self.measured_teacher()  # first, so that curves have something to be compared with
             if not job.is_trained():
                 student = self.first_model()
-                evaluate = job.checked(self.text.evaluation(student))
+                evaluate = job.checked(self.text.evaluation(student, "hard"))
                 job.train(self.trainer(student, out=job.work, evaluate=evaluate, quiet=self.quiet))
                 job.save(student, self.text.tokenizer, self.card())
             student_facts = self.text.describe(load_model(job.result), "model", job.details_of("student"))

@@ -6,6 +6,7 @@ The directory of the run (`minidistil.jobs.run`) is also that of the model; with
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -18,20 +19,21 @@ import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.distill.objective import Distillation
-from minidistil.distill.student import init_student
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
-from minidistil.distill.terms import needs_labels, weight_of
+from minidistil.distill.terms import needs_labels
 from minidistil.distill.trainer import DistillationTrainer
-from minidistil.distill.vocabulary import difference, saved_tokenizer
+from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
+from minidistil.jobs.example_files import ExampleFiles
 from minidistil.jobs.finetune_settings import FineTuningRecipe as FineTuningRecipe
 from minidistil.jobs.finetune_settings import TeachingSettings
+from minidistil.jobs.first_model import first_model
 from minidistil.jobs.results import numbers
-from minidistil.jobs.run import Evaluation, Job, freeze, sizes
+from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
+from minidistil.jobs.teaching import input_for_teacher
 from minidistil.model import class_of, load_model
 from minidistil.model.families import load_config
-from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.settings import to_dict
 from minidistil.tasks.base import TrainableTask
@@ -39,14 +41,14 @@ from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
-from minidistil.train.class_weights import class_weights
+from minidistil.train.class_weights import class_weights_for
 from minidistil.train.objective import ModelLoss, TrainingData, check_positions
 from minidistil.train.trainer import Trainer
+from minidistil.train.validation import mean_loss
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
-HEAD_BIAS = "classifier.bias"
-APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
+log = logging.getLogger("minidistil")
 
 
 class FineTuning:
@@ -59,7 +61,8 @@ class FineTuning:
     task : str
         A name or kind, see `minidistil.tasks.registry`.
     train, evaluate : path
-        Examples to learn from, and to measure by; without the latter nothing is measured.
+        Examples to learn from, and to measure by. Without the latter some of the former are kept for it, and
+        not learnt from: see `TrainingFile.split`.
     recipe : FineTuningRecipe
     out : path
     teacher : str, optional
@@ -129,14 +132,25 @@ class FineTuning:
         return tokenizer.check_rows(self._source_config.vocab_size, self.source)
 
     @cached_property
+    def files(self) -> ExampleFiles:
+        share = self.recipe.data.split
+        return ExampleFiles(self.task, self._train, self._evaluate, share, self._labelled)
+
+    @property
     def examples(self) -> Any:
-        return (self.task if self._labelled else self.task.without_labels()).read(self._train)
+        """Examples to learn from."""
+        return self.files.learnt
+
+    @property
+    def held_out(self) -> Any:
+        """Examples to measure by; None if there are none."""
+        return self.files.held_out
 
     @cached_property
-    def held_out(self) -> Any:
-        if self._evaluate is None:
-            return None
-        return self.task.with_columns_of(self.examples).read(self._evaluate)
+    def _held_out_data(self) -> TrainingData:
+        """Tokens and targets of these, always masked alike."""
+        data = self.task.dataset(self.tokenizer, self.held_out, self.config)
+        return data.fixed() if isinstance(data, MaskedDataset) else data
 
     @cached_property
     def teacher(self) -> Model | None:
@@ -155,28 +169,11 @@ class FineTuning:
 
     @cached_property
     def _for_teacher(self) -> Dataset | None:
-        """Input of a teacher that has another tokenizer, a row for each example; None if they share one.
-
-        Raises
-        ------
-        ConfigError
-            The student learns from it something of each token, or of other sequences.
-        """
-        differing = difference(self.tokenizer, self.teacher_tokenizer)
-        if self.teacher is None or differing is None:
+        """Input of a teacher that has another tokenizer; None if they share one, see `input_for_teacher`."""
+        if self.teacher is None or self._teacher is None:
             return None
-        taught = {name for name, weight in self._terms.items() if weight_of(weight)}
-        head = self.teacher.heads[0] if self.teacher.heads else Head()
-        if head.by_token or not head.classes() or not taught <= APART:
-            raise ConfigError(
-                f"the teacher {self._teacher} has another vocabulary than {self.source}: {differing}. Only "
-                f"scores of whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take "
-                "two models with the same tokenizer"
-            )
-        kept = self.task.as_trained()  # it reads as long as it learnt
-        data = kept.dataset(self.teacher_tokenizer, self.examples, self.teacher.config, labelled=False)
-        assert isinstance(data, Dataset)
-        return data
+        tokenizers, names = (self.tokenizer, self.teacher_tokenizer), (self.source, self._teacher)
+        return input_for_teacher(self.task, self.examples, self.teacher, tokenizers, names, self._terms)
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -202,16 +199,8 @@ class FineTuning:
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float64] | None:
         """Weights of the classes, in the order of the model's outputs."""
-        chosen, data = self.recipe.train.class_weights, self.dataset
-        if chosen is None:
-            return None
-        targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
-        labels = targets.get("labels")
-        if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise ConfigError(
-                "train.class_weights are for examples with one label of several, and need the labels"
-            )
-        return class_weights(chosen, labels, self.config.label_names)
+        chosen, names = self.recipe.train.class_weights, self.config.label_names
+        return None if chosen is None else class_weights_for(self.dataset, chosen, names)
 
     @property
     def _labelled(self) -> bool:
@@ -231,47 +220,53 @@ class FineTuning:
 
     def identity(self) -> dict[str, Any]:
         """Hashes of the inputs."""
-        return {
+        found = {
             "task": self.task_name,
             "train": examples_hash(self.examples),
             "evaluate": None if self.held_out is None else examples_hash(self.held_out),
             "source": content(self.source),
             "teacher": None if self._teacher is None else content(self._teacher),
         }
+        return found if self.files.split is None else {**found, "split": examples_hash(self.files.whole)}
 
     def check(self) -> dict[str, Any]:
         """Refuse inputs that cannot work, such as an unknown label; returns facts for run.json."""
         _ = self.dataset, self._class_weights
         if self.held_out is not None:
-            self.task.dataset(self.tokenizer, self.held_out, self.config)
+            _ = self._held_out_data
         if self.teacher is not None and self._for_teacher is None:
             check_positions(self.dataset, self.teacher, f"the teacher {self._teacher}")
+        if self._evaluate is None:
+            log.info("%s", self.files.measured_by())
         return {"from": self.source, "examples": len(self.examples)}
 
     def first_model(self) -> Model:
         """The model as training begins."""
-        m, seed = self.recipe.model, self.recipe.train.seed
-        labels = {name: getattr(self.config, name) for name in ("problem_type", "id2label", "extra")}
-        model = self.task.model_class(self.config).from_pretrained(
-            resolve(self.source), seed=seed, ignore_mismatched=True, **labels
-        )
-        model.train()
-        follow_labels(model, self._source_config)
-        new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
-        if self._labelled and self.task.problem_type == "regression" and HEAD_BIAS in new:
+        m, mean = self.recipe.model, None
+        if self._labelled and self.task.problem_type == "regression":
             assert isinstance(self.dataset, Dataset)
-            # From 0 its first hundreds of steps would do nothing but find the mean.
-            model.params[HEAD_BIAS][:] = self.dataset.targets["labels"].mean()
-        if m.layers is not None:
-            model = init_student(model, m.layers, seed=seed)
-        freeze(model, m.freeze)
-        return model
+            mean = self.dataset.targets["labels"].mean()
+        return first_model(
+            self.task.model_class(self.config), self.source, self.config,
+            layers=m.layers, frozen=m.freeze, seed=self.recipe.train.seed, mean=mean,
+        )  # fmt: skip
 
     def evaluation(self, model: Model) -> Evaluation | None:
-        """Metrics of the model as it learns."""
+        """Metrics of the model as it learns, and its loss against the labels.
+
+        The loss has the name of what it is beside in the log: "loss", or of a student the term "hard".
+        """
         if self.held_out is None:
             return None
-        return lambda: numbers(self.task.as_trained().evaluate(model, self.tokenizer, self.held_out))
+        task, loss = self.task.as_trained(), ModelLoss(model, class_weights=self._class_weights)
+
+        def measure() -> dict[str, float]:
+            found = numbers(task.evaluate(model, self.tokenizer, self.held_out))
+            ready = found.get(task.loss_metric or "")
+            value = mean_loss(loss, self._held_out_data) if ready is None else ready
+            return {"loss" if self.teacher is None else "hard": value, **found}
+
+        return measure
 
     def trainer(self, model: Model, **options: Any) -> Trainer:
         """Trainer on the labels, or with a teacher; options as of `Trainer`."""
@@ -343,14 +338,6 @@ class FineTuning:
             report["models"][name] = facts
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)
+        if self.files.split is not None:
+            report["split"] = len(self.files.whole)
         return report
-
-
-def follow_labels(model: Model, before: ModelConfig) -> None:
-    """Put the rows of a head in the order of its model's labels, if it learnt the same in another order."""
-    new, old = (config.label_names for config in (model.config, before))
-    if new == old or sorted(new) != sorted(old):
-        return
-    for name in ("classifier.weight", "classifier.bias"):
-        if name in model.params and len(model.params[name]) == len(new):
-            model.params[name][:] = model.params[name][[old.index(label) for label in new]]

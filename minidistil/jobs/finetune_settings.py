@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minidistil.settings import check_setting
-from minidistil.tasks.data import DataSettings
+from minidistil.tasks.split import TrainingFile
 from minidistil.train.settings import ClassifierSettings
 
 
@@ -62,7 +62,7 @@ class FineTuningRecipe:
     """
 
     model: ModelSettings = field(default_factory=ModelSettings)
-    data: DataSettings = field(default_factory=DataSettings)
+    data: TrainingFile = field(default_factory=TrainingFile)
     task: Mapping[str, Any] = field(default_factory=dict)
     teaching: TeachingSettings = field(default_factory=TeachingSettings)
     train: ClassifierSettings = field(default_factory=ClassifierSettings)

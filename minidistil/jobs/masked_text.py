@@ -143,10 +143,17 @@ class MaskedText:
         _ = self.split
         return {"corpus": self.corpus.meta}
 
-    def evaluation(self, model: Model) -> Evaluation | None:
-        """Metrics of the model as it learns."""
+    def evaluation(self, model: Model, loss: str) -> Evaluation | None:
+        """Metrics of the model as it learns; its loss also under the name that training logs it by."""
         held_out = self.held_out
-        return None if held_out is None else lambda: evaluate_masked_lm(model, held_out)
+        if held_out is None:
+            return None
+
+        def measure() -> dict[str, float]:
+            found = evaluate_masked_lm(model, held_out)
+            return {loss: found["masked_lm"], **found}
+
+        return measure
 
     def describe(self, model: Model, label: str, details: Details | None = None) -> dict[str, Any]:
         """Size of a model, its metrics on the held-out text, and its speed; `details` is filled in."""

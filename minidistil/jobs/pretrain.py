@@ -118,7 +118,8 @@ class Pretraining:
                 model = self.first_model()
                 trainer = Trainer(
                     model, ModelLoss(model), self.text.train, settings=self.recipe.train, out=job.work,
-                    evaluate=job.checked(self.text.evaluation(model)), label="pre-training", quiet=self.quiet,
+                    evaluate=job.checked(self.text.evaluation(model, "loss")), label="pre-training",
+                    quiet=self.quiet,
                 )  # fmt: skip
                 job.train(trainer)
                 job.save(model, self.text.tokenizer, self.card())

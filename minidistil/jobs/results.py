@@ -99,7 +99,8 @@ def table(report: Mapping[str, Any]) -> str:
     part = "" if seen == report["examples"] else f"{seen:,} of "
     learnt = f"{report['task']}: learnt from {part}{report['examples']:,} examples."
     if "evaluated" in report:
-        learnt += f" Measured on {report['evaluated']:,}."
+        kept = " others of the same file" if "split" in report else ""
+        learnt += f" Measured on {report['evaluated']:,}{kept}."
     return "\n".join([format_table(rows, [23, *[WIDTH + 1] * len(models)]), "", learnt])
 
 

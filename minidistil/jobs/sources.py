@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.errors import DataError
-from minidistil.files import read_text
+from minidistil.files import read_json, read_text
 from minidistil.model.families import load_config
 from minidistil.weights.checkpoint import open_checkpoint
 from minidistil.weights.encoders import MINILM
@@ -32,6 +32,22 @@ def examples_hash(examples: Any) -> str:
     """SHA-256 of examples, wherever their file is and whatever it calls its columns."""
     about = ("path", "columns", "ids", "rows")
     return json_hash({k: v for k, v in asdict(examples).items() if k not in about})
+
+
+def learnt_from(model: str, examples: Any) -> str | None:
+    """Sentence for examples that a fine-tuned model, a directory, learnt from; None for others."""
+    path = Path(model) / "run.json"
+    if not (path.is_file() and is_dataclass(examples)):
+        return None
+    run, found = read_json(path), examples_hash(examples)
+    if found == run.get("train"):
+        return f"{model} learnt from these very examples: the numbers do not tell how it does on others"
+    if found == run.get("split"):
+        return (
+            f"{model} learnt from most of these examples; {path.with_name('report.json')} has the numbers on "
+            "those that were kept to measure by"
+        )
+    return None
 
 
 def content(source: str) -> dict[str, str | None]:

@@ -18,6 +18,7 @@ from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.context import Cache
 from minidistil.model.modules import Table
+from minidistil.model.terms import described
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 
@@ -115,9 +116,9 @@ def checked_douts(douts: Mapping[str, Any], cache: Cache) -> dict[str, Any]:
 def _gradient(name: str, value: npt.ArrayLike, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     array = as_array(f"the gradient of {name}", value)
     if array.shape != shape or array.dtype.kind not in "iuf":
+        given = None if value is None else f"{array.dtype} {list(array.shape)}"
         raise InputError(
-            f"the gradient of {name} must be numbers of shape {list(shape)}, as the output is, not "
-            f"{array.dtype} {list(array.shape)}"
+            f"the gradient of {name} must be numbers of shape {list(shape)}, as the output is, not {given}"
         )
     return np.ascontiguousarray(array, dtype)
 
@@ -178,3 +179,52 @@ def require_finite(*outputs: Array) -> None:
     """Raise an InputError for outputs of a model that are NaN or infinite."""
     if not all(np.isfinite(part).all() for part in outputs):
         raise InputError("the model's outputs hold a NaN or an Inf: its weights are damaged, or it diverged")
+
+
+# Heads of a user's own
+
+
+def checked_outputs(head: object, found: Any) -> tuple[dict[str, Any], Any]:
+    """Outputs of a head by name, and its cache.
+
+    Raises
+    ------
+    UsageError
+        Its `forward` gave something else.
+    """
+    pair = isinstance(found, tuple) and len(found) == 2
+    if pair and isinstance(found[0], dict) and all(isinstance(x, np.ndarray) for x in found[0].values()):
+        return found[0], found[1]
+    raise UsageError(
+        f"{type(head).__name__}.forward must give its outputs, a dict of arrays by name, and a cache for "
+        f"backward, not {described(found)}"
+    )
+
+
+def add_input_gradient(dx: Array, head: object, found: Any) -> bool:
+    """Add what the `backward` of a head gave to `dx`; False if that is None.
+
+    Raises
+    ------
+    InputError
+        An array of another shape than the head's input, or no numbers.
+    """
+    if found is None:
+        return False
+    if not isinstance(found, np.ndarray) or found.shape != dx.shape or found.dtype.kind != "f":
+        raise InputError(
+            f"{type(head).__name__}.backward must give the gradient of its input, {dx.dtype} "
+            f"{list(dx.shape)}, not {described(found)}"
+        )
+    dx += found
+    return True
+
+
+def check_answered(douts: Mapping[str, Any], cache: Cache, answered: bool) -> None:
+    """Raise a UsageError if heads were given gradients, and the `backward` of none of them gave one."""
+    asked = [name for name in cache.shapes if name in douts and name != "last_hidden_state"]
+    if asked and not answered:
+        raise UsageError(
+            f"the gradient of {asked[0]!r} went nowhere: the head's backward gave None; expected is the "
+            "gradient of its input"
+        )

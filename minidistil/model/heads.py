@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,25 +23,11 @@ from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy,
 from minidistil.model.checks import class_target, integer_target, output_of, target
 from minidistil.model.context import Context
 from minidistil.model.modules import Linear
+from minidistil.model.terms import Losses as Losses
 from minidistil.parameters import ParameterSpec
 
 Outputs = dict[str, Array]
 Scales = Mapping[str, float]
-
-
-class Losses(NamedTuple):
-    """The terms of a loss.
-
-    Attributes
-    ----------
-    sums : dict of str to float
-        By name of the term.
-    douts : dict of str to array
-        Gradient of sum_k scale_k sums_k by each output.
-    """
-
-    sums: dict[str, float]
-    douts: Outputs
 
 
 class Head:
@@ -106,7 +92,7 @@ class Head:
         """Targets that the loss needs."""
         return ()
 
-    def counts(self, batch: Batch) -> dict[str, int]:
+    def counts(self, batch: Batch) -> Mapping[str, float]:
         """Items that each term of the loss averages over. Targets that do not fit are refused."""
         return {}
 

@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from minidistil.arguments import Named
 from minidistil.arrays import Array
 from minidistil.batch import Batch
+
+
+class NamedOutputs(Named):
+    """Outputs of a packed batch by name."""
+
+    what = "output"
 
 
 class ModelOutput(dict[str, Any]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self
@@ -11,16 +10,25 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_integer, check_names
+from minidistil.arguments import check_integer, matching
 from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
-from minidistil.model.checks import check_backward, check_batch, check_dropout, checked_douts
+from minidistil.model.checks import (
+    add_input_gradient,
+    check_answered,
+    check_backward,
+    check_batch,
+    check_dropout,
+    checked_douts,
+    checked_outputs,
+)
 from minidistil.model.context import Cache, Context
-from minidistil.model.heads import Losses
+from minidistil.model.outputs import NamedOutputs
 from minidistil.model.structure import Structure
 from minidistil.model.taps import GRADIENT, Patterns, Taps, selected
+from minidistil.model.terms import Losses, counts_of, losses_of
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.philox import normal
 from minidistil.parameters import Parameters, ParameterSpec
@@ -182,11 +190,11 @@ class PackedModel(Structure):
         )  # fmt: skip
         states: list[Array] | None = [] if hidden_states else None
         x, caches = self.encoder.forward(ctx, states)
-        outputs: dict[str, Any] = {} if scores_only else {"last_hidden_state": x}
+        outputs = NamedOutputs() if scores_only else NamedOutputs(last_hidden_state=x)
         shapes = {"last_hidden_state": x.shape}
         head_caches = []
         for head in self.heads:
-            out, c = head.forward(x, ctx)
+            out, c = checked_outputs(head, head.forward(x, ctx))
             outputs.update(out)
             shapes |= {name: value.shape for name, value in out.items()}
             head_caches.append(c if keep_cache else None)
@@ -252,10 +260,9 @@ class PackedModel(Structure):
         dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
         if "last_hidden_state" in douts:
             dx += douts["last_hidden_state"]
-        for head, c in zip(self.heads, cache.heads, strict=True):
-            dhead = head.backward(douts, c, ctx)
-            if dhead is not None:
-                dx += dhead
+        back = zip(self.heads, cache.heads, strict=True)
+        answered = [add_input_gradient(dx, head, head.backward(douts, c, ctx)) for head, c in back]
+        check_answered(douts, cache, any(answered))
         lowest = self._lowest_learning() if found is None else 0
         self.encoder.backward(dx, cache.layers, ctx, douts.get("hidden_states", {}), lowest)
         for name in self.frozen:
@@ -284,14 +291,15 @@ class PackedModel(Structure):
         outputs : from `forward`
         batch : Batch
         scales : mapping of str to float, optional
-            Factor of each term's sum in what the gradients are of; 1 for a term that is not named.
+            Factor of each term's sum in what the gradients are of; 1 for a term that is not named. None: 1 /
+            count, so that the gradients are of the mean loss.
         grads : Parameters, optional
             Needed if `outputs` come without logits: the gradients of the last layer are added here.
 
         Returns
         -------
         Losses
-            The sum of each term, and the gradients by the outputs, for `backward`.
+            `loss`, its terms, and the gradients by the outputs, for `backward`.
 
         Raises
         ------
@@ -303,22 +311,12 @@ class PackedModel(Structure):
         self.check(batch)
         if grads is not None:
             self.params.check_like(grads)
-        ctx, counts = Context(batch, self.config, self.backend, self.params, grads), self.loss_counts(batch)
-        check_names(f"the loss of {type(self).__name__}", "term", scales or {}, counts)
-        scales = {**dict.fromkeys(counts, 1.0), **(scales or {})}
-        sums: dict[str, float] = {}
-        douts: dict[str, Any] = {}
-        for head in self.heads:
-            terms = head.losses(outputs, ctx, scales)
-            sums |= terms.sums
-            douts |= terms.douts
-        if not sums:
-            raise UsageError(f"{type(self).__name__} has no loss of its own; use a class with a task head")
-        return Losses(sums, douts)
+        ctx = Context(batch, self.config, self.backend, self.params, grads)
+        return losses_of(self.heads, outputs, ctx, scales, type(self).__name__)
 
-    def loss_counts(self, batch: Batch) -> dict[str, int]:
+    def loss_counts(self, batch: Batch) -> dict[str, float]:
         """Number of items that each term of `losses` averages over, known before the forward pass."""
-        return {name: n for head in self.heads for name, n in head.counts(batch).items()}
+        return counts_of(self.heads, batch)
 
     # Predicting and training
 
@@ -345,20 +343,20 @@ class PackedModel(Structure):
         return self
 
     def freeze(self, *patterns: str) -> int:
-        """Freeze parameters whose names match a shell pattern, e.g. "*.embeddings.*".
+        """Freeze parameters by names, by beginnings of names, or by shell patterns of either.
+
+        A beginning ends where a part of the name does: "bert.encoder.layer.1" is layer 1 and not layer 10,
+        "*.embeddings" all tables. What matches nothing is a UsageError with the nearest name.
 
         Returns
         -------
         int
-            Number of tensors that are frozen now. A pattern that matches nothing is an error.
+            Number of tensors that are frozen now.
         """
         for pattern in patterns:
             if not isinstance(pattern, str):
                 raise UsageError(f"patterns are given one by one, freeze('a*', 'b*'), not as {pattern!r:.60}")
-            matched = fnmatch.filter(self.params, pattern)
-            if not matched:
-                raise UsageError(f"no parameter of {type(self).__name__} matches {pattern!r}")
-            self.frozen.update(matched)
+            self.frozen.update(matching(self.params, pattern, type(self).__name__))
         return len(self.frozen)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -64,7 +64,6 @@ class RectangularModel(PackedModel):
         """
         targets = self._targets(targets, "output_hidden_states", "output_attentions", "output_taps")
         batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        counts = self.loss_counts(batch) if batch.targets else {}
         outputs, _ = self.forward(
             batch, hidden_states=output_hidden_states, attentions=output_attentions, taps=output_taps,
             keep_cache=False,
@@ -72,9 +71,7 @@ class RectangularModel(PackedModel):
         scores = any(head.score_outputs for head in self.heads)
         result = ModelOutput(beside={"taps", "last_hidden_state"} if scores else {"taps"})
         if batch.targets:
-            result["loss"] = sum(
-                value / max(counts[term], 1) for term, value in self.losses(outputs, batch).sums.items()
-            )
+            result["loss"] = self.losses(outputs, batch).loss
         by_token = {"last_hidden_state"}.union(*(head.token_outputs for head in self.heads))
         for name, value in outputs.items():
             if name == "hidden_states":
@@ -165,12 +162,11 @@ class RectangularModel(PackedModel):
         """
         targets = self._targets(targets, "dropout")
         batch = self.pack(input_ids, attention_mask, token_type_ids, position_ids, **targets)
-        scales = {term: 1 / max(count, 1) for term, count in self.loss_counts(batch).items()}
         outputs, cache = self.forward(batch, dropout=dropout, logits=False)
         grads = self.params.like()
-        terms = self.losses(outputs, batch, scales, grads)
-        self.backward(terms.douts, cache, grads)
-        return sum(scales[term] * value for term, value in terms.sums.items()), grads
+        losses = self.losses(outputs, batch, grads=grads)
+        self.backward(losses.douts, cache, grads)
+        return losses.loss, grads
 
 
 def _packed_ids(batch: Batch, name: str, ids: npt.ArrayLike) -> npt.NDArray[np.int32]:

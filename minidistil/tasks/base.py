@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -30,6 +29,8 @@ from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
 from minidistil.tasks.details import Details
 from minidistil.tasks.inputs import Input, Shown, read_texts
+from minidistil.tasks.loading import load as load
+from minidistil.tasks.loading import tokenizer_of as tokenizer_of
 from minidistil.tasks.predictor import Predictor as Predictor
 from minidistil.tasks.predictor import keyword_names
 from minidistil.tasks.training_settings import TrainingRecord
@@ -183,6 +184,8 @@ class TrainableTask(PredictingTask):
         Ability that a model without the head lacks, for messages.
     labelled, empty : bool
         Whether the examples of a file need labels, and whether a text may be empty.
+    loss_metric : str or None
+        The metric that is the loss itself.
     problem_type : str or None
         Of a model's config, if the task decides it.
     default_training_length : int
@@ -197,6 +200,7 @@ class TrainableTask(PredictingTask):
     labelled: bool = True
     empty: bool = False
     default_training_length: ClassVar[int] = 128
+    loss_metric: ClassVar[str | None] = None
     problem_type: str | None = None
     default_length: ClassVar[int | None] = None
 
@@ -347,6 +351,14 @@ class TrainableTask(PredictingTask):
     def check_examples(self, examples: Any, config: ModelConfig, what: object) -> None:
         """Raise a ConfigError for examples of another form than the model, called `what`, learnt from."""
 
+    def shared_texts(self, examples: Any) -> Any:
+        """Of each example the text that others may have too: a split does not part those."""
+        return examples.texts
+
+    def classes_of(self, examples: Any) -> Sequence[tuple[str, ...]]:
+        """Classes of each example, each of which a split shares out; none by default."""
+        return [()] * len(examples)
+
     @abstractmethod
     def config_overrides(self, examples: Any) -> dict[str, Any]:
         """Fields of a new model's config, such as names of labels, from the examples that it learns from."""
@@ -382,21 +394,3 @@ class TrainableTask(PredictingTask):
         self.check_examples(examples, model.config, path)
         tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
         return self.evaluate(model, tokenizer, examples, quiet=quiet, details=details)
-
-
-def load(
-    path_or_id: str | Path,
-    head: str | None = None,
-    *,
-    tokenizer: Tokenizer | str | Path | None = None,
-    **options: Any,
-) -> tuple[Model, Tokenizer]:
-    """A model ready to predict, see `load_to_answer`, and its tokenizer: by default its directory's."""
-    path = resolve(path_or_id, revision=options.pop("revision", None))
-    model = load_to_answer(path, head, **options)
-    return model, tokenizer_of(path if tokenizer is None else tokenizer)
-
-
-def tokenizer_of(given: Tokenizer | str | Path) -> Tokenizer:
-    """A tokenizer, or that of a directory or hub id."""
-    return Tokenizer.from_pretrained(given) if isinstance(given, (str, os.PathLike)) else given

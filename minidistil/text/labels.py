@@ -199,6 +199,12 @@ def _are_numbers(names: Sequence[str]) -> bool:
         return False
 
 
+def names_in(label: Any, separator: str | None) -> tuple[str, ...]:
+    """Plain names of what a label of a file says, sorted: one class, or between separators several."""
+    names = [label_name(label)] if separator is None else _split(label, separator)
+    return tuple(sorted(map(plain_name, names)))
+
+
 def label_name(label: Any) -> str:
     """One name for a label however it is written: 1, 1.0, "1" and true are all "1"; none and NaN are ""."""
     if isinstance(label, float) and math.isnan(label):

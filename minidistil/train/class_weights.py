@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minidistil.arguments import did_you_mean
 from minidistil.errors import ConfigError
 from minidistil.losses import IGNORE_INDEX
+from minidistil.text.dataset import Dataset
 
 
 def class_weights(
@@ -47,6 +48,25 @@ def class_weights(
         counts, counts.sum() / (len(names) * np.maximum(counts, 1)), 1.0
     )
     return weights
+
+
+def class_weights_for(
+    data: object, given: Literal["balanced"] | Mapping[str, float], names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """As `class_weights`, for the labels of a dataset.
+
+    Raises
+    ------
+    ConfigError
+        It has no labels, or not one of several classes for each.
+    """
+    targets = {**data.targets, **data.token_targets} if isinstance(data, Dataset) else {}
+    labels = targets.get("labels")
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ConfigError(
+            "train.class_weights are for examples with one label of several, and need the labels"
+        )
+    return class_weights(given, labels, names)
 
 
 def checked(weights: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64]:

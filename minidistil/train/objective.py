@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -16,13 +17,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arguments import check_type
+from minidistil.arguments import check_type, did_you_mean
 from minidistil.batch import Batch
 from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.losses import IGNORE_INDEX, cross_entropy
 from minidistil.model.checks import class_target
-from minidistil.model.heads import Head, Losses
+from minidistil.model.heads import Head
 from minidistil.model.model import Model
+from minidistil.model.terms import Losses, check_all_given, checked_counts, described
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.text.corpus.chunks import Sequences
@@ -97,7 +99,9 @@ def check_positions(data: TrainingData, model: Model, what: str = "the model") -
         )
 
 
-def check_training(dataset: Any, settings: TrainSettings, out: Any, evaluate: Any) -> None:
+def check_training(
+    dataset: Any, settings: TrainSettings, out: Any, evaluate: Any, on_step: Any = None
+) -> None:
     """Refuse arguments of another type, data without examples, and `keep_best` without what it needs."""
     check_type("settings", settings, TrainSettings)
     if not (hasattr(dataset, "lengths") and hasattr(dataset, "batch")):
@@ -106,6 +110,8 @@ def check_training(dataset: Any, settings: TrainSettings, out: Any, evaluate: An
         )
     if evaluate is not None and not callable(evaluate):
         raise UsageError(f"evaluate must be a function that gives metrics, not {evaluate!r:.60}")
+    if on_step is not None and not callable(on_step):
+        raise UsageError(f"on_step must be a function of a Step, not {on_step!r:.60}")
     if out is not None:
         check_type("out", out, (str, os.PathLike))
     if len(dataset) == 0:
@@ -120,17 +126,60 @@ def check_learner(model: Any, objective: Any, dataset: TrainingData) -> None:
         raise UsageError(f"the model to train must be a Model, not {type(model).__name__}: {model!r:.60}")
     if not callable(objective) or not callable(getattr(objective, "counts", None)):
         raise UsageError(f"the objective must be one, such as ModelLoss(model), not {objective!r:.60}")
+    weights, name = getattr(objective, "weights", None), type(objective).__name__
+    if not isinstance(weights, Mapping):
+        raise UsageError(
+            f"{name}.weights must give the weight of each term, such as {{'mine': 1.0}}, not "
+            f"{described(weights)}"
+        )
+    for term, weight in weights.items():
+        if not (isinstance(weight, Real) and np.isfinite(float(weight))):
+            raise UsageError(f"{name}.weights: the weight of {term!r} must be a number, not {weight!r:.60}")
     if isinstance(model, Model):
         check_positions(dataset, model)
         if (teacher := getattr(objective, "teacher", None)) is not None:
             check_positions(dataset, teacher, "the teacher")
 
 
+def window_counts(objective: Objective, batches: Sequence[Batch]) -> dict[str, float]:
+    """Count, or weight, that each term averages over in a window.
+
+    Raises
+    ------
+    UsageError
+        Counts that are none, or a weight for a term that is not counted.
+    """
+    counts: dict[str, float] = {}
+    name = type(objective).__name__
+    for batch in batches:
+        for term, count in checked_counts(name, objective.counts(batch)).items():
+            counts[term] = counts.get(term, 0.0) + count
+    for term in objective.weights:
+        if term not in counts:
+            raise UsageError(
+                f"{name} has a weight for the term {term!r}, which its counts lack"
+                f"{did_you_mean(term, counts)}"
+            )
+    return counts
+
+
+def window_losses(
+    objective: Objective, sums: Mapping[str, float], counts: Mapping[str, float]
+) -> dict[str, float]:
+    """Mean of each term that has items in a window, and their weighted sum, "loss"; empty if none has."""
+    check_all_given(type(objective).__name__, sums, counts)
+    losses = {term: sums[term] / count for term, count in counts.items() if count}
+    if losses:
+        losses["loss"] = sum(objective.weights.get(term, 1.0) * value for term, value in losses.items())
+    return losses
+
+
 class Objective(Protocol):
     """A weighted sum of terms, each a mean over something: L = sum_k weight_k * S_k / count_k.
 
     What a term averages over (sequences, tokens, masked tokens) is counted before the forward pass, so that
-    the trainer knows the count over the whole accumulation window when it asks for the first gradient.
+    the trainer knows the count over the whole accumulation window when it asks for the first gradient. Every
+    term is counted in every batch, with 0 where it has no item.
     """
 
     @property
@@ -206,14 +255,14 @@ class LabelLoss:
         return dict.fromkeys(counts, float(self.class_weights[labels[labels != IGNORE_INDEX]].sum()))
 
     def losses(
-        self, outputs: dict[str, Any], batch: Batch, scales: Mapping[str, float], grads: Parameters
+        self, outputs: dict[str, Any], batch: Batch, scales: Mapping[str, float], grads: Parameters | None
     ) -> Losses:
         """The terms of the loss, as `Model.losses` gives them."""
         if self.class_weights is None:
             return self.model.losses(outputs, batch, scales, grads)
         (term,) = scales
         loss = cross_entropy(outputs["logits"], self._classes(batch), class_weights=self.class_weights)
-        return Losses({term: loss.sum}, {"logits": loss.grad * scales[term]})
+        return Losses({term: loss.sum}, {"logits": loss.grad * scales[term]}, {term: loss.count})
 
     def _classes(self, batch: Batch) -> npt.NDArray[Any]:
         """Labels of the rows of scores, if they are classes."""

@@ -14,6 +14,8 @@ from minidistil.settings import check_setting
 ScheduleName = Literal["linear", "constant", "cosine"]
 Every = int | Literal["epoch"] | None
 
+LOSSES = ("loss", "hard")  # what an evaluation calls the loss, of a student against the labels
+
 # Names in the TrainingArguments of transformers, for hints.
 ELSEWHERE = {
     "learning_rate": "lr", "num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size",
@@ -147,7 +149,7 @@ class TrainSettings:
 
     def check_best(self, lower_is_better: Sequence[str]) -> None:
         """Raise a ConfigError if `best_is` contradicts the metric, so that the worst would be kept."""
-        best, lower = self.keep_best, self.keep_best in lower_is_better
+        best, lower = self.keep_best, self.keep_best in (*lower_is_better, *LOSSES)
         if best is not None and lower != (self.best_is == "min"):
             known = f" (less is of {', '.join(lower_is_better)})" if lower_is_better else ""
             less, right = ("less", "min") if lower else ("more", "max")

@@ -28,6 +28,19 @@ class Interval:
     examples: int = 0
     seconds: float = 0.0
 
+    def add(self, losses: Mapping[str, float], tokens: int, examples: int) -> None:
+        """Add a step."""
+        for term, value in losses.items():
+            self.losses[term] = self.losses.get(term, 0.0) + value
+            self.asked[term] = self.asked.get(term, 0) + 1
+        self.tokens += tokens
+        self.examples += examples
+
+    def means(self) -> dict[str, float | None]:
+        """Mean of the loss, and of each of its terms, over the steps that asked for it."""
+        means = {name: value / self.asked[name] for name, value in self.losses.items()}
+        return {"loss": means.pop("loss", None), **means}
+
 
 @dataclass
 class TrainState:
@@ -104,14 +117,29 @@ class TrainState:
                 self.usual = (*self.usual, abs(loss))
         return self.beyond >= STEPS
 
+    def record(self, epoch: float, lr: float, grad_norm: float) -> dict[str, Any]:
+        """Values of a line of the log: means and sums since the line before."""
+        interval = self.interval
+        return {
+            "epoch": epoch,
+            **interval.means(),
+            "lr": lr,
+            "grad_norm": grad_norm,
+            "tokens": interval.tokens,
+            "examples": interval.examples,
+            "seconds": self.seconds,
+            "tokens_per_second": interval.tokens / interval.seconds,
+            "examples_per_second": interval.examples / interval.seconds,
+        }
+
     def count_seconds(self, began: float) -> None:
         """Add the time since `began`, of `time.perf_counter`."""
         seconds = time.perf_counter() - began
         self.seconds += seconds
         self.interval.seconds += seconds
 
-    def result(self, history: list[dict[str, Any]]) -> TrainResult:
-        """The results of a run that ends so."""
+    def result(self, history: list[dict[str, Any]], stopped: str | None = None) -> TrainResult:
+        """The results of a run that ends so; `stopped` is the reason of a hook."""
         return TrainResult(
             self.step,
             self.metrics,
@@ -120,6 +148,7 @@ class TrainState:
             self.stopped_early,
             self.seconds,
             history,
+            stopped,
         )
 
     @property
@@ -144,6 +173,8 @@ class TrainResult:
         Time spent on steps: without evaluation and saving.
     history : list of dict
         The records of metrics.jsonl.
+    stopped : str or None
+        Reason of a hook that ended the run before its last step; see `StopTraining`.
     """
 
     steps: int
@@ -153,3 +184,4 @@ class TrainResult:
     stopped_early: bool
     seconds: float
     history: list[dict[str, Any]] = field(repr=False)
+    stopped: str | None = None

@@ -12,6 +12,7 @@ of an epoch may be shorter, which exact normalisation makes an ordinary step ove
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -25,11 +26,14 @@ from minidistil.batch import Batch
 from minidistil.errors import CheckpointError, ConfigError, TrainingError
 from minidistil.files import only_writer
 from minidistil.model.model import Model
+from minidistil.model.terms import Terms, check_sums
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.progress import Progress
 from minidistil.text.batching import epoch_batches
 from minidistil.train.checkpoint import Position, load_latest, save_checkpoint
+from minidistil.train.diagnosis import first_not_finite, trouble
+from minidistil.train.hooks import Step, StopTraining
 from minidistil.train.interrupt import interruptible
 from minidistil.train.log import MetricsLog
 from minidistil.train.memory_plan import plan_run
@@ -41,12 +45,16 @@ from minidistil.train.objective import (
     check_training,
     data_of_epoch,
     fingerprint,
+    window_counts,
+    window_losses,
 )
 from minidistil.train.optimizer import AdamW, copy_into
 from minidistil.train.schedule import schedule
 from minidistil.train.settings import Every, TrainSettings
 from minidistil.train.state import Interval, TrainResult, TrainState
 from minidistil.weights.safetensors_file import SafetensorsFile
+
+log = logging.getLogger("minidistil")
 
 
 class Trainer:
@@ -67,6 +75,9 @@ class Trainer:
     identity : mapping, optional
         Further identity of the run, such as a teacher's hash, as JSON. A checkpoint of a run with
         another identity is refused.
+    on_step : callable, optional
+        Called with a `Step` after each optimiser step, once whatever is due after it is logged, measured and
+        saved. It may raise `StopTraining`. After any other exception of it the run is saved, and raises it.
     label : str
         For the progress bar.
     quiet : bool
@@ -83,17 +94,18 @@ class Trainer:
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         identity: Mapping[str, Any] | None = None,
+        on_step: Callable[[Step], object] | None = None,
         label: str = "training",
         quiet: bool = False,
     ) -> None:
-        check_training(dataset, settings, out, evaluate)
+        check_training(dataset, settings, out, evaluate, on_step)
         check_learner(model, objective, dataset)
         if isinstance(model, Model):  # before anything is allocated
             largest = np.sort(dataset.lengths)[-settings.batch_size :]
             plan_run(model, getattr(objective, "teacher", None), int(largest.sum())).check()
         model.params.unpack()  # they change now
         self.model, self.objective, self.dataset = model, objective, dataset
-        self.settings, self.evaluate = settings, evaluate
+        self.settings, self.evaluate, self.on_step = settings, evaluate, on_step
         self.out = None if out is None else Path(out)
         self.saves = out is not None  # when it is interrupted
         self.label, self.quiet = label, quiet
@@ -145,29 +157,31 @@ class Trainer:
     def _train(self) -> TrainResult:
         self._resume()
         self.model.mark_trained()
-        state = self.state
+        state, stopped = self.state, None
         with (
             closing(self.log),
             interruptible(self.saves) as interrupted,
             Progress(self.total, self.label, "step", done=state.step, quiet=self.quiet) as progress,
         ):
-            while not state.finished:
+            while not state.finished and stopped is None:
                 batches = self._window()
-                counts = self._counts(batches)
+                counts = window_counts(self.objective, batches)
                 self._accumulate(batches, counts, interrupted)
-                losses = {term: state.sums[term] / count for term, count in counts.items() if count}
+                losses = window_losses(self.objective, state.sums, counts)
                 if losses:  # nothing may be asked in a step, as where no word could be masked
-                    weights = self.objective.weights
-                    losses["loss"] = sum(weights.get(term, 1.0) * value for term, value in losses.items())
                     self._check_divergence(losses["loss"])
                 grad_norm, factor = self._update()
+                lr = self.optimizer.lr * factor
                 self._advance(batches, losses)
                 progress.update(1, **{name: losses[name] for name in ("loss",) if name in losses})
-                self._report(grad_norm, self.settings.lr * factor, progress)
+                self._report(grad_norm, lr, progress)
+                if self.on_step is not None:
+                    stopped = self._call_hook(losses, lr, grad_norm)
             if interrupted():  # too late to stop this run, but not what would come after it
-                raise KeyboardInterrupt(f"finished all the same, after step {state.step}")
+                how = "finished" if stopped is None else "stopped"
+                raise KeyboardInterrupt(f"{how} all the same, after step {state.step}")
         self._restore_best()
-        return state.result(self.log.records)
+        return state.result(self.log.records, stopped)
 
     # One step
 
@@ -186,31 +200,24 @@ class Trainer:
         window = self._epoch_indices[start : start + self.settings.accumulation]
         return [self._epoch_data.batch(i) for i in window]
 
-    def _counts(self, batches: list[Batch]) -> dict[str, float]:
-        """Count, or weight, that each term averages over in this window."""
-        counts: dict[str, float] = {}
-        for batch in batches:
-            for term, count in self.objective.counts(batch).items():
-                counts[term] = counts.get(term, 0.0) + count
-        return counts
-
     def _accumulate(
         self, batches: list[Batch], counts: dict[str, float], interrupted: Callable[[], bool]
     ) -> None:
         """Forward and backward of every micro-batch that is not yet in the gradient."""
         state = self.state
-        totals = {term: count or 1.0 for term, count in counts.items()}
+        totals = Terms({term: count or 1.0 for term, count in counts.items()})
         dropout = Dropout(self.settings.seed, state.step) if self.settings.dropout else None
         if state.micro == 0:
             self.grads.flat.fill(0)
-            state.sums = dict.fromkeys(totals, 0.0)
+            state.sums = {}
         for batch in batches[state.micro :]:
             if interrupted():
                 self._stop()
             began = time.perf_counter()
             sums = self.objective(self.model, batch, totals, dropout, self.grads)
+            check_sums(type(self.objective).__name__, sums, counts)
             for term, value in sums.items():
-                state.sums[term] += float(value)
+                state.sums[term] = state.sums.get(term, 0.0) + float(value)
                 if not math.isfinite(value):
                     raise TrainingError(self._trouble(f"loss term {term!r} is {value}"))
             state.micro += 1
@@ -233,6 +240,11 @@ class Trainer:
         norm = self.optimizer.global_norm(self.grads)
         if not math.isfinite(norm):
             raise TrainingError(self._trouble(f"the gradient's norm is {norm}"))
+        if norm == 0 and self.state.step == 0 and any(self.state.sums.values()):
+            log.warning(
+                "the gradient of the first step is zero: does %s add to grads, and does a parameter learn?",
+                type(self.objective).__name__,
+            )
         # torch's clip_grad_norm_ has the same 1e-6, so that trajectories agree.
         scale = 1.0 if s.clip is None else min(1.0, s.clip / (norm + 1e-6))
         factor = schedule(s.schedule, self.state.step, self.total, self.warmup)
@@ -242,12 +254,9 @@ class Trainer:
 
     def _advance(self, batches: list[Batch], losses: dict[str, float]) -> None:
         """The step is done: on to the next window, or the next epoch."""
-        state, interval = self.state, self.state.interval
-        for term, value in losses.items():
-            interval.losses[term] = interval.losses.get(term, 0.0) + value
-            interval.asked[term] = interval.asked.get(term, 0) + 1
-        interval.tokens += sum(batch.num_tokens for batch in batches)
-        interval.examples += sum(batch.num_examples for batch in batches)
+        state = self.state
+        tokens, examples = (sum(getattr(b, n) for b in batches) for n in ("num_tokens", "num_examples"))
+        state.interval.add(losses, tokens, examples)
         state.step, state.micro, state.sums = state.step + 1, 0, {}
         state.batch += len(batches)
         if state.batch == len(self._epoch_indices):
@@ -274,22 +283,8 @@ class Trainer:
         return state.batch == 0 if every == "epoch" else state.step % every == 0
 
     def _log_training(self, grad_norm: float, lr: float) -> None:
-        state, interval = self.state, self.state.interval
-        losses = {name: value / interval.asked[name] for name, value in interval.losses.items()}
-        values = {
-            "epoch": self._epochs_done(),
-            "loss": losses.pop("loss", None),
-            **losses,
-            "lr": lr,
-            "grad_norm": grad_norm,
-            "tokens": interval.tokens,
-            "examples": interval.examples,
-            "seconds": state.seconds,
-            "tokens_per_second": interval.tokens / interval.seconds,
-            "examples_per_second": interval.examples / interval.seconds,
-        }
-        self.log.write("train", state.step, values)
-        state.interval = Interval()
+        self.log.write("train", self.state.step, self.state.record(self._epochs_done(), lr, grad_norm))
+        self.state.interval = Interval()
 
     def _epochs_done(self) -> float:
         return self.state.epoch + self.state.batch / len(self._epoch_indices)
@@ -326,6 +321,23 @@ class Trainer:
 
     # Stopping and resuming
 
+    def _call_hook(self, losses: dict[str, float], lr: float, grad_norm: float) -> str | None:
+        """Call `on_step`. Returns the reason if it ends the run; whatever it raises, the run is saved."""
+        assert self.on_step is not None
+        state = self.state
+        try:
+            self.on_step(Step(state.step, self._epochs_done(), losses, lr, grad_norm, self))
+        except StopTraining as stop:
+            if self.saves:
+                self._save()
+            return None if state.finished else str(stop) or f"stopped after step {state.step}"
+        except Exception as error:
+            if self.saves:
+                self._save()
+                error.add_note(f"after step {state.step}; start again to go on from {self._saved}")
+            raise
+        return None
+
     def _save(self) -> None:
         assert self.out is not None
         state = self.state
@@ -334,7 +346,7 @@ class Trainer:
         moments = ("moment m of", self.optimizer.m), ("moment v of", self.optimizer.v)
         for what, parameters in (("parameter", self.model.params), *moments):
             if not math.isfinite(self.model.backend.global_norm(parameters.flat)):
-                raise TrainingError(self._trouble(f"{what} {_first_not_finite(parameters)} is not finite"))
+                raise TrainingError(self._trouble(f"{what} {first_not_finite(parameters)} is not finite"))
         optimizer = self.optimizer.state()
         if state.micro:
             optimizer |= {f"grad.{name}": self.grads[name] for name in self.optimizer.trained}
@@ -384,21 +396,4 @@ class Trainer:
         self.log = MetricsLog(self.out / "metrics.jsonl", step=self.state.step)
 
     def _trouble(self, what: str) -> str:
-        """Error message for a NaN, an Inf or a divergence, with what helps to find its cause."""
-        state = self.state
-        batch = state.batch + state.micro + 1
-        clues = [
-            f"the first {kind} that is not finite: {name}"
-            for kind, parameters in (("parameter", self.model.params), ("gradient", self.grads))
-            if (name := _first_not_finite(parameters)) is not None
-        ]
-        last = self._saved
-        saved = f"The last good checkpoint is {last}" if last else "No checkpoint had been saved yet"
-        return (
-            f"step {state.step + 1} (epoch {state.epoch + 1}, micro-batch {batch}): "
-            f"{'; '.join([what, *clues])}. {saved}; try a smaller learning rate, or clipping"
-        )
-
-
-def _first_not_finite(parameters: Parameters) -> str | None:
-    return next((name for name, values in parameters.items() if not np.isfinite(values).all()), None)
+        return trouble(what, self.state, self.model.params, self.grads, self._saved)

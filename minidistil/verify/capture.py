@@ -94,9 +94,8 @@ def capture(
     douts: dict[str, AnyArray] = {}
     if targets:
         batch = model.pack(**inputs, **targets)
-        scales = {term: 1 / max(count, 1) for term, count in model.loss_counts(batch).items()}
-        terms = model.losses(outputs, batch, scales)
-        found |= targets | {"loss": np.array(sum(scales[t] * value for t, value in terms.sums.items()))}
+        terms = model.losses(outputs, batch)
+        found |= targets | {"loss": np.array(terms.loss)}
         douts = terms.douts
     else:
         found |= {COTANGENT + name: value for name, value in cotangents.items()}

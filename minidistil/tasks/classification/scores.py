@@ -17,6 +17,8 @@ from minidistil.ops.softmax import softmax_forward
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.result import Result
 from minidistil.text.dataset import Dataset
+from minidistil.text.labels import names_in
+from minidistil.text.readers import Examples
 
 Problem = Literal["single", "multi", "regression"]
 
@@ -68,6 +70,13 @@ class Prediction(Result):
         """Labels by their scores, the `top_k` best or all, each as an answer of its own."""
         best = sorted(self.scores.items(), key=lambda item: -item[1])[:top_k]
         return [Prediction(label, score, self.scores) for label, score in best]
+
+
+def example_classes(examples: Examples, problem: Problem, separator: str) -> list[tuple[str, ...]]:
+    """Plain names of the classes of each example, sorted; none of unlabelled examples and of numbers."""
+    if examples.labels is None or problem == "regression":
+        return [()] * len(examples)
+    return [names_in(label, separator if problem == "multi" else None) for label in examples.labels]
 
 
 def label_names(config: ModelConfig) -> tuple[str, ...]:

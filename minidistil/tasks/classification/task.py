@@ -29,6 +29,7 @@ from minidistil.tasks.classification.scores import (
     Problem,
     answer_scores,
     class_scores,
+    example_classes,
     is_number,
     label_names,
     label_scores,
@@ -115,6 +116,9 @@ class ClassificationTask(TrainableTask):
             only = f"only one class, {found.names[0]!r}" if found.names else "no label"
             raise DataError(f"{only}: there is nothing to tell apart", path=examples.path)
         return {"problem_type": self.problem_type, "id2label": dict(enumerate(labels.names))}
+
+    def classes_of(self, examples: Examples) -> Sequence[tuple[str, ...]]:
+        return example_classes(examples, self.problem, self.data.separator)
 
     def dataset(
         self, tokenizer: Tokenizer, examples: Examples, config: ModelConfig, *, labelled: bool = True
@@ -288,9 +292,7 @@ class ClassificationTask(TrainableTask):
         quiet: bool = True,
     ) -> Iterator[npt.NDArray[np.float64]]:
         """Answers of a model, see `answer_scores`, for some texts at a time: [n, C] each."""
-        config = model.config
-        if config.problem_type is None:  # so the task says it
-            config = config.replace(problem_type=self.problem_type)
+        config = model.config.replace(problem_type=model.config.problem_type or self.problem_type)
         length = self.max_length(tokenizer, config)
         parts = Dataset.in_parts(tokenizer, texts, pairs, max_length=length, truncation=truncation)
         with Progress(len(texts), "evaluating", "example", quiet=quiet) as progress:

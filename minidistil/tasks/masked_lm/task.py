@@ -69,6 +69,7 @@ class MaskedLMTask(TrainableTask):
     template = "fill-mask"
     default_length = 128
     lower_is_better = ("masked_lm", "perplexity")
+    loss_metric = "masked_lm"
     main_metric = "perplexity"
     settings: MaskedLMSettings
 

@@ -80,6 +80,9 @@ class MultipleChoiceTask(TrainableTask):
             path, text=d.text, start=d.pair, label=d.label, format=d.format, header=d.named_columns
         )
 
+    def shared_texts(self, examples: Choices) -> Sequence[str]:
+        return examples.contexts
+
     def config_overrides(self, examples: Choices) -> dict[str, Any]:
         right_choices(examples)  # complains where there are none
         return {}

@@ -60,6 +60,9 @@ class QuestionAnsweringTask(TrainableTask):
     def read(self, path: str | Path) -> Questions:
         return read_squad(path, labelled=self.labelled, format=self.data.format, empty=self.empty)
 
+    def shared_texts(self, examples: Questions) -> Sequence[str]:
+        return examples.contexts
+
     def config_overrides(self, examples: Questions) -> dict[str, Any]:
         if not any(examples.answers):
             raise DataError("no question has an answer: there is nothing to learn", path=examples.path)
