@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 
-from minidistil.cli.common import add_recipe_arguments
+from minidistil.cli.common import COLUMNS, LENGTH, TRAINING, add_recipe_arguments, add_short_options
 
 HELP = "suggest a learning rate for a fine-tuning, from a short trial in which it rises"
 EXAMPLES = """\
-  minidistil find-lr ENCODER --task sst2 --train train.tsv
-  minidistil find-lr ENCODER --task classification --train mail.csv --set data.text=body --html rates.html
+  minidistil find-lr minilm --task sst2 --train train.tsv
+  minidistil find-lr minilm --task classification --train mail.csv --text body --html rates.html
 """
 ROWS = 16  # of the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="directory or hub id of a pretrained model")
+    parser.add_argument("model", metavar="MODEL", help="directory, name or hub id of a pretrained model")
     parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
     parser.add_argument("--train", required=True, metavar="FILE", help="examples to learn from")
     parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
     parser.add_argument("--lowest", type=float, default=1e-7, metavar="RATE", help="of the first step (1e-7)")
     parser.add_argument("--highest", type=float, default=1.0, metavar="RATE", help="of the last step (1)")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="of the trial (100)")
+    training = {name: TRAINING[name] for name in ("batch_size", "seed")}
+    add_short_options(parser, {**COLUMNS, **LENGTH, **training})
     add_recipe_arguments(parser)
     parser.add_argument("--html", metavar="FILE", help="also write a page with the curve")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")

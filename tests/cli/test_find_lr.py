@@ -20,7 +20,7 @@ def place(tmp_path_factory):
 
 def find(place, *more):
     start = ["find-lr", str(place / "encoder"), "--task", "sst2", "--train", str(place / "train.tsv")]
-    return main([*start, "--set", "train.batch_size=8", "--steps", "40", "-q", *more])
+    return main([*start, "--batch-size", "8", "--steps", "40", "-q", *more])
 
 
 def test_table_and_page(place, tmp_path, capsys):
