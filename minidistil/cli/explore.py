@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=float, default=2.0, metavar="T", help="of the soft labels, at first (2)"
     )
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens that are shown (64)")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens that are shown, up to 128 (64)")
     parser.add_argument("--templates", metavar="DIR", help="templates of your own")
 
 

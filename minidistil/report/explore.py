@@ -9,13 +9,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import check_integer
 from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.explain import TermExplained, explain, mask_some
 from minidistil.distill.objective import Distillation
 from minidistil.distill.score_terms import ComparedScores, label_order
 from minidistil.distill.terms import TERMS
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.heads import Head
 from minidistil.model.model import Model
@@ -27,6 +28,7 @@ from minidistil.text.mask_filling import find_masks
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 
+MOST_TOKENS = 128  # maps take their square, for each head: ten megabytes for a BERT-base
 MASKS_SHOWN = 2  # masked words whose scores are on the page: each is a number for each word there is
 WIDTH = 32  # most numbers of a vector in a row
 TABLES = {  # of embeddings, by the ids that they are for
@@ -90,22 +92,28 @@ class Reading:
     ) -> Self:
         """Tokens that all of the models can read.
 
-        A masked LM gets the masks of the text; if there are none, some words are masked.
+        If the first model is a masked LM it gets the masks of the text; without any, some words are masked.
 
         Parameters
         ----------
         max_length : int, optional
-            Most tokens; 64 by default.
+            Most tokens, up to 128; 64 by default.
 
         Raises
         ------
+        UsageError
+            More than a page can hold.
         ConfigError
             More tokens are asked for than a model has positions.
         InputError
             See `Tokenizer.encode`.
         """
+        if max_length is not None:
+            check_integer("max_length", max_length, 1)
+            if max_length > MOST_TOKENS:
+                raise UsageError(f"a page shows {MOST_TOKENS} tokens at most, not {max_length}")
         texts = as_texts("texts", [text] if pair is None else [text, pair])
-        guesses = any(head.over_vocabulary for model in models for head in model.heads)
+        guesses = any(head.over_vocabulary for head in models[0].heads)
         if guesses:
             texts = [find_masks(tokenizer, some)[1] for some in texts]
         limit = min(

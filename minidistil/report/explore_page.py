@@ -51,7 +51,7 @@ def write_explore_page(
     label : int, optional
         Number of the text's right class, for the term `hard`.
     max_length : int, optional
-        Most tokens; 64 by default.
+        Most tokens, up to 128; 64 by default.
     templates : str or Path, optional
         Folder of templates that go before the package's.
 
@@ -63,7 +63,7 @@ def write_explore_page(
     Raises
     ------
     UsageError
-        A label or terms without a teacher; a temperature that is not positive.
+        A label or terms without a teacher; a temperature that is not positive; more tokens than a page shows.
     ConfigError
         Two vocabularies; terms that do not fit the models; more tokens than a model has positions.
     InputError

@@ -18,12 +18,17 @@ from minidistil.model import (
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ErnieConfig,
+    ErnieForMaskedLM,
     load_model,
 )
 from minidistil.report.explore import Reading, look_inside
 from minidistil.text.tokenizer import Tokenizer
 
 TEXT = "the film is warm"
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 EVIL = '</script><!--<script>alert("x")</script> film\'s'
 
 
@@ -262,6 +267,7 @@ def test_bad_input(places, tmp_path, capsys):
     assert "label 7" in told("student", "--teacher", "classifier", "--label", "7", code=3)
     assert "does not classify texts" in told("tags", "--teacher", "tags", "--label", "0", code=2)
     assert "temperature must be positive" in told("classifier", "--temperature", "0", code=2)
+    assert "shows 128 tokens at most" in told("classifier", "--max-length", "129", code=2)
     assert "24 positions" in told("classifier", "--max-length", "25", code=3)
     assert "is not a folder of templates" in told("classifier", "--templates", "nowhere", code=2)
     foreign = tmp_path / "foreign"
@@ -291,6 +297,34 @@ def test_a_model_left_in_its_file_looks_the_same(places):
         )
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+FAMILIES = {
+    "distilbert": (DistilBertConfig, DistilBertForSequenceClassification, ["word", "position"]),
+    "ernie": (ErnieConfig, ErnieForMaskedLM, ["word", "position", "segment", "task"]),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families(tmp_path, family):
+    """Embeddings are made of the tables that a family has."""
+    kind, model, tables = FAMILIES[family]
+    sizes = {name: getattr(CONFIG, name) for name in SIZES}
+    more = {"use_task_id": True} if family == "ernie" else {}
+    model = model(kind(**sizes, **more), seed=1)
+    model.save_pretrained(tmp_path / "m", tokenizer=make_tokenizer(tmp_path / "v"))
+    _, data = read(run(tmp_path, tmp_path, "m", "--pair", "a plot"))
+    (parts,) = [one for one in data if one.get("title") == "Norm of each part of the embedding"]
+    assert parts["columns"] == [*tables, "sum", "after the norm"]
+    assert (unpack(parts["values"]) > 0).all()
+
+
+def test_a_teacher_that_guesses_words(places, tmp_path):
+    """A student that does not gets no masks."""
+    _, data = read(run(places, tmp_path, "classifier", "--teacher", "words", "--label", "1"))
+    assert data[0]["rows"] == ["[CLS]", "the", "film", "is", "warm", "[SEP]"]
+    (terms,) = [one for one in data if one.get("title") == "Weight and value of each term"]
+    assert terms["rows"] == ["hard", "cosine", "hidden", "pkd", "attention", "relations", "embedding"]
 
 
 @pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForQuestionAnswering, BertForMaskedLM])
