@@ -11,6 +11,7 @@ import minidistil
 from minidistil import Batch, SentenceEncoder, Trainer, TrainSettings, pipeline
 from minidistil.cli.main import main
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache
+from minidistil.embeddings.layers import Dense, Normalize
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification, load_model
 from minidistil.parameters import Parameters
 from minidistil.text.dataset import MultipleChoiceDataset
@@ -150,3 +151,16 @@ def test_nothing_is_said_of_what_there_is_not():
     assert "targets" not in repr(random_dataset(3))
     assert "targets" not in repr(Batch.from_sequences([[1, 2]]))
     assert repr(Parameters([])) == "Parameters(0 tensors, 0 numbers, float32)"
+
+
+def test_an_encoder_with_further_layers(tmp_path):
+    layers = (Dense(np.ones((5, 24), np.float32), None), Normalize())
+    options = {"layers": layers, "prompts": {"query": "a "}, "normalize": False}
+    text = repr(SentenceEncoder.from_pretrained(make_encoder(tmp_path), **options))
+    for words in (
+        "5 numbers, pooling mean, compared",
+        "steps        Dense, Normalize",
+        "'query'",
+        "6 of width 24",
+    ):
+        assert words in text

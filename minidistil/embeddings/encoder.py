@@ -151,7 +151,7 @@ class SentenceEncoder:
             "vectors": f"{self.width} numbers, pooling {s.pooling}{', length 1' if s.normalize else ''}, "
             f"compared by {s.similarity}",
             "texts": f"up to {s.max_length} tokens",
-            "layers": ", ".join(type(layer).__name__ for layer in s.layers),
+            "steps": ", ".join(type(layer).__name__ for layer in s.layers),
             "prompts": ", ".join(map(repr, s.prompts)),
         }
         return lines(type(self).__name__, {**facts, **described(self.model)})
