@@ -149,7 +149,7 @@ def line_layout(
     few = {k: points for k, points in given.items() if len(points) <= DOTS}
     by_x = [{float(x): float(y) for x, y in points} for points in given.values()]
     return Chart(
-        rows=[(down(y), y_text(y, 6)) for y in ticks(y0, y1)],
+        rows=[(down(y), label) for y, label in _labelled(ticks(y0, y1), percent)],
         columns=[(across(x), x_text(x)) for x in columns],
         lines={k: [(across(x), down(y)) for x, y in points] for k, points in drawn.items()},
         levels={k: down(y) for k, y in levels.items()},
@@ -197,6 +197,17 @@ def _y_axis(
         return low, high
     ends = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return float(f"{ends[0]:.12g}"), float(f"{ends[1]:.12g}")
+
+
+def _labelled(values: list[float], percent: bool) -> list[tuple[float, str]]:
+    """Ticks with their labels; all with an exponent, if one has to have one."""
+    if percent:
+        return [(y, f"{_number(100 * y, 6)}%") for y in values]
+    labels = [_number(y, 6) for y in values]
+    if any("e" in label for label in labels):
+        short = ((y, f"{y:.5e}".split("e")) for y in values)
+        labels = [f"{float(m):g}e{int(e)}".replace("-", "−") if y else "0" for y, (m, e) in short]
+    return list(zip(values, labels, strict=True))
 
 
 def _number(value: float, digits: int = 4) -> str:

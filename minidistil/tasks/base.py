@@ -371,14 +371,9 @@ class TrainableTask(PredictingTask):
 
     @abstractmethod
     def evaluate(
-        self,
-        model: Model,
-        tokenizer: Tokenizer,
-        examples: Any,
-        *,
-        quiet: bool = True,
+        self, model: Model, tokenizer: Tokenizer, examples: Any, *, quiet: bool = True,
         details: Details | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]:  # fmt: skip
         """Metrics of a model on examples with labels; as of `evaluate_saved`."""
 
     def calibrate(self, model: Model, tokenizer: Tokenizer, examples: Any) -> dict[str, Any]:

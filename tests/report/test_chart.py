@@ -70,6 +70,11 @@ def test_an_axis_from_zero(values, first):
     assert all(Chart.top <= y <= Chart.bottom for _, y in chart.lines["a"])
 
 
+def test_labels_of_small_numbers_have_one_form():
+    chart = line_layout({"lr": [(1, 0.0), (2, 1e-4)]}, zero=True)
+    assert [label for _, label in chart.rows] == ["0", "2e−5", "4e−5", "6e−5", "8e−5", "1e−4"]
+
+
 def test_numbers_for_who_cannot_see_the_picture():
     html = line_chart(
         {"loss": [(1, 0.5), (2, 0.25)], "held out": [(2, 0.75)]}, x="step", y="nats", title="Loss"
