@@ -212,7 +212,7 @@ def metric_plot(metric: str, series: Mapping[str, Points], **about: Any) -> Plot
         scale["bounds"] = (low, 1.0)
     else:
         scale["least"] *= max(map(abs, values), default=1.0)
-    return Plot(f"{name[:1].upper()}{name[1:]} as it learnt", unit, series, scale=scale, **about)
+    return Plot(f"{name[:1].upper()}{name[1:]} during training", unit, series, scale=scale, **about)
 
 
 def seed_plots(run: RunRecord) -> list[Plot]:

@@ -66,7 +66,7 @@ def test_the_loss_of_held_out_examples_is_beside_that_of_training():
     assert (loss.y, loss.scale["zero"]) == ("loss (nats)", True)
     assert "learn by heart" in loss.note
     assert list(accuracy.series["accuracy"]) == [(2, 0.8)]
-    assert accuracy.title == "Accuracy as it learnt"
+    assert accuracy.title == "Accuracy during training"
     assert accuracy.scale["percent"]
     assert accuracy.scale["least"] == 0.1
     assert list(rate.series["learning rate"]) == [(1, 1e-4), (2, 5e-5)]

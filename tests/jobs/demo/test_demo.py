@@ -192,7 +192,7 @@ def test_hard_labels_and_other_texts(tiny, tmp_path):
 def test_a_page_of_it(undisturbed, tmp_path):
     html = write_run_page(undisturbed[0], tmp_path / "page.html").read_text()
     stages = ["teacher", "student without a teacher", "student, taught"]
-    headings = ["Models", "As they learnt", *(f"Training: {stage}" for stage in stages)]
+    headings = ["Models", "During training", *(f"Training: {stage}" for stage in stages)]
     headings += ["Answers of the student", "Layer by layer", "Settings"]
     assert re.findall("<h2>(.*)</h2>", html)[: len(headings)] == headings
     assert html.count("<svg") == 1 + 6 + 6, (
