@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.arrays import as_int32
 from minidistil.errors import InputError
-from minidistil.losses import IGNORE_INDEX
 
 ROWS = (list, tuple, np.ndarray)
 
@@ -28,7 +26,7 @@ def rectangles(values: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The same names, and "attention_mask". Padding is 0, and among "labels" the label that counts for none.
+        The same names, and "attention_mask". Padding is 0, also of labels: nobody reads it.
 
     Raises
     ------
@@ -76,16 +74,14 @@ def _nested(value: Any) -> tuple[tuple[int, ...], list[Any]] | None:
 
 
 def _filled(name: str, rows: Sequence[Any], mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Rows where the mask is true, and padding elsewhere."""
+    """Rows where the mask is true, and 0 elsewhere."""
     try:
         flat = np.concatenate([np.asarray(row) for row in rows])
     except ValueError as error:
         raise InputError(f"{name} has rows that are not numbers: {error}") from error
-    if flat.dtype.kind == "u":
-        flat = as_int32(name, flat)  # as padding of labels is below 0
     if flat.ndim != 1:
         raise InputError(f"{name} must be numbers [B, L], or [B, C, L] of choices; it has more dimensions")
-    out = np.full(mask.shape, IGNORE_INDEX if name == "labels" else 0, flat.dtype)
+    out = np.zeros(mask.shape, flat.dtype)
     out[mask] = flat
     return out
 

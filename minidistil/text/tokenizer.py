@@ -141,6 +141,8 @@ class Tokenizer(CallableTokenizer):
         check_names(f"{cls.__name__}.from_pretrained", "setting", settings, SETTINGS)
         for side in settings.keys() & {"truncation_side", "padding_side"}:
             check_choice(side, settings[side], ("right", "left"))
+        if settings.get("model_max_length") is not None:
+            check_integer("model_max_length", settings["model_max_length"], 1)
         directory = encoder_directory(Path(resolve(path_or_id, revision=revision)))
         files = read_tokenizer(directory)
         return cls(

@@ -389,6 +389,8 @@ def test_settings_of_a_caller(tmp_path):
         Tokenizer.from_pretrained(tmp_path / "a", max_length=5)
     with pytest.raises(UsageError, match="padding_side is 'up'"):
         Tokenizer.from_pretrained(tmp_path / "a", padding_side="up")
+    with pytest.raises(UsageError, match="model_max_length must be an integer of at least 1"):
+        Tokenizer.from_pretrained(tmp_path / "a", model_max_length="long")
 
 
 def test_a_model_with_fewer_rows(tokenizer):
