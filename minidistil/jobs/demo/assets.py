@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from minidistil.weights.assets import fetch
-from minidistil.weights.assets import fetch_minilm as fetch_minilm
 from minidistil.weights.encoders import Archive, Asset
 
 _RATINGS = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz!hutto_ICWSM_2014/"
