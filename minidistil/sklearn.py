@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.errors import InputError, UsageError
-from minidistil.jobs.first_model import follow_labels
+from minidistil.jobs.first_model import first_model
 from minidistil.model.families import load_config
 from minidistil.tasks.classification.scores import TYPES
 from minidistil.tasks.classification.task import ClassificationTask
@@ -30,6 +30,7 @@ from minidistil.train.class_weights import class_weights
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
+from minidistil.train.validation import mean_loss
 from minidistil.weights.hub import resolve
 
 try:
@@ -85,7 +86,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     head_ : LogisticRegression
         With `frozen`.
     history_ : list of dict
-        Log of a fine-tuning: losses, and with `X_val` accuracies.
+        Log of a fine-tuning: losses, and with `X_val` losses and accuracies on it.
     validation_score_ : float
         Accuracy on `X_val`, if it was given.
     """
@@ -136,7 +137,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         sample_weight : float [N], optional
             With `frozen` alone; a fine-tuning takes `class_weight`.
         X_val, y_val : optional
-            Examples that are not learnt, to measure the accuracy after each epoch.
+            Examples that are not learnt, to measure loss and accuracy after each epoch.
 
         Raises
         ------
@@ -195,36 +196,37 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         path, seed = resolve(self.encoder), self._seed()
         base, task = load_config(path), ClassificationTask(DataSettings(max_length=self.max_length))
         tokenizer = Tokenizer.from_pretrained(path).check_rows(base.vocab_size, path)
-        examples = Examples(texts, None, None, list(range(1, len(texts) + 1)), "X")
-        names = [str(name) for name in self.classes_.tolist()]
-        labels: dict[str, Any] = {"problem_type": TYPES["single"], "id2label": dict(enumerate(names))}
-        record = task.training_record(examples, base.replace(**labels), tokenizer)
-        labels["extra"] = record.merged_into(base.extra)
-        model = task.model_class(base).from_pretrained(
-            path, seed=seed, ignore_mismatched=True, quiet=True, backend=self.backend, **labels
+        examples, names = _examples_of(texts), [str(name) for name in self.classes_.tolist()]
+        config = base.replace(problem_type=TYPES["single"], id2label=dict(enumerate(names)))
+        record = task.training_record(examples, config, tokenizer)
+        config = config.replace(extra=record.merged_into(config.extra))
+        model = first_model(
+            task.model_class(config), path, config, seed=seed, quiet=True, backend=self.backend
         )
-        model.train()
-        follow_labels(model, base)
-        data = task.dataset(tokenizer, examples, model.config, labelled=False)
-        assert isinstance(data, Dataset)
-        chosen = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr, "seed": seed}
+        self.model_, self.tokenizer_ = model, task.tokenizer_to_save(tokenizer, config)
         weights = None
         if self.class_weight is not None:
             weights = class_weights(self._named_weights(), codes, names)
-        self.model_, self.tokenizer_ = model, task.tokenizer_to_save(tokenizer, model.config)
+        objective = ModelLoss(model, class_weights=weights)
 
-        def accuracy() -> dict[str, float]:
-            assert held_out is not None
-            found = self._probabilities(held_out[0]).argmax(1)
-            return {"accuracy": float((found == self._codes(held_out[1])).mean())}
+        def data(texts: list[str], codes: npt.NDArray[np.int64]) -> Dataset:
+            found = task.dataset(tokenizer, _examples_of(texts), config, labelled=False)
+            assert isinstance(found, Dataset)
+            return found.with_targets(labels=codes)
 
+        evaluate = None
+        if held_out is not None:
+            unseen, right = held_out[0], self._codes(held_out[1])
+            measured = data(unseen, right)
+
+            def evaluate() -> dict[str, float]:
+                chosen = self._probabilities(unseen).argmax(1)
+                return {"loss": mean_loss(objective, measured), "accuracy": float((chosen == right).mean())}
+
+        chosen = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr, "seed": seed}
+        settings = TrainSettings(**{**chosen, **(self.settings or {})})
         trainer = Trainer(
-            model,
-            ModelLoss(model, class_weights=weights),
-            data.with_targets(labels=codes),
-            settings=TrainSettings(**{**chosen, **(self.settings or {})}),
-            evaluate=None if held_out is None else accuracy,
-            quiet=not self.verbose,
+            model, objective, data(texts, codes), settings=settings, evaluate=evaluate, quiet=not self.verbose
         )
         self.history_ = trainer.train().history
         model.eval()
@@ -301,3 +303,8 @@ def texts_of(X: Any, name: str = "X") -> list[str]:
         return as_texts(name, X)
     except InputError as error:
         raise FitError(str(error)) from None
+
+
+def _examples_of(texts: list[str]) -> Examples:
+    """Texts as a file of them is read."""
+    return Examples(texts, None, None, list(range(1, len(texts) + 1)), "X")

@@ -188,7 +188,10 @@ def test_forms_of_texts(split, tuned):
 def test_validation(encoder, split):
     held_out = {"X_val": split.test_texts, "y_val": named(split.test_labels)}
     one = TextClassifier(encoder, **LEARNING).fit(split.train_texts, named(split.train_labels), **held_out)
-    measured = [record["accuracy"] for record in one.history_ if "accuracy" in record]
+    records = [record for record in one.history_ if "accuracy" in record]
+    measured = [record["accuracy"] for record in records]
+    assert all(record["loss"] > 0 for record in records)
+    assert records[-1]["loss"] < records[0]["loss"]
     assert len(measured) == LEARNING["epochs"]
     assert measured[-1] == one.validation_score_ == one.score(split.test_texts, named(split.test_labels))
     frozen = TextClassifier(encoder, frozen=True).fit(

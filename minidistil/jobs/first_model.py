@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from minidistil.config import ModelConfig
 from minidistil.distill.student import init_student
@@ -16,20 +18,21 @@ HEAD_BIAS = "classifier.bias"
 
 def first_model(
     kind: type[Model],
-    source: str,
+    source: str | Path,
     config: ModelConfig,
     *,
-    layers: str | None,
-    frozen: Sequence[str],
-    seed: int,
+    layers: str | None = None,
+    frozen: Sequence[str] = (),
+    seed: int = 0,
     mean: float | None = None,
+    **loading: Any,
 ) -> Model:
     """A model with the labels and the record of `config`, and the weights of another.
 
     Parameters
     ----------
     kind : class of models
-    source : str
+    source : str or path
         A directory or hub id to begin from.
     config : ModelConfig
     layers, frozen
@@ -38,10 +41,12 @@ def first_model(
         For parameters that the source lacks.
     mean : float, optional
         Of the targets of a regression: a new head begins there.
+    **loading
+        Of `Model.from_pretrained`.
     """
     path = resolve(source)
     labels = {name: getattr(config, name) for name in ("problem_type", "id2label", "extra")}
-    model: Model = kind.from_pretrained(path, seed=seed, ignore_mismatched=True, **labels).train()
+    model: Model = kind.from_pretrained(path, seed=seed, ignore_mismatched=True, **labels, **loading).train()
     follow_labels(model, load_config(path))
     new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
     if mean is not None and HEAD_BIAS in new:
