@@ -192,11 +192,14 @@ def _y_axis(
     if not low < high:
         margin = 0.05 * (abs(high) or 1)
         low, high = (0.0 if zero and low >= 0 else low - margin), high + margin
-    step = _step(low, high, 5)
-    if step is None or not math.isfinite(high - low):
-        return low, high
-    ends = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return float(f"{ends[0]:.12g}"), float(f"{ends[1]:.12g}")
+    while (step := _step(low, high, 5)) is not None:
+        ends = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        before, (low, high) = (low, high), (float(f"{ends[0]:.12g}"), float(f"{ends[1]:.12g}"))
+        if (low, high) == before or _step(
+            low, high, 5
+        ) == step:  # a longer axis may have its ticks further apart
+            break
+    return low, high
 
 
 def _labelled(values: list[float], percent: bool) -> list[tuple[float, str]]:

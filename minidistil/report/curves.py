@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,16 +177,16 @@ def _loss_unit(stage: Stage) -> str:
 
 def metric_plots(run: RunRecord) -> list[Plot]:
     """Charts of what was measured as a model learnt; of several stages with a line for each."""
-    plots = []
+    plots: list[Plot] = []
     several = len(run.stages) > 1
-    for metric in sorted({metric for stage in run.stages.values() for metric in stage.metrics}):
+    for metric in _measured(run.judged_by, run.stages.values()):
         series = {
             (STAGES.get(name, name) if several else heading(metric)): stage.metrics[metric]
             for name, stage in run.stages.items()
             if metric in stage.metrics
         }
         levels = {} if several else run.reference(metric)
-        plots.append(metric_plot(metric, series, levels=levels, note=run.watched))
+        plots.append(metric_plot(metric, series, levels=levels, note="" if plots else run.watched))
     return plots
 
 
@@ -229,14 +229,20 @@ def seed_plots(run: RunRecord) -> list[Plot]:
             open=tuple(k for k, one in means.items() if one.last is not None), scale=FROM_ZERO,
         )
     ]  # fmt: skip
-    first: Sequence[RunRecord] = list(run.parts.values())
-    note = first[0].watched if first else ""
+    note = next((part.watched for part in run.parts.values()), "")
     held_out = {name: stage.losses["loss"] for name, stage in stages.items() if "loss" in stage.losses}
     plots.append(Plot("Loss of held-out examples, of each seed", f"loss ({unit})", held_out, scale=FROM_ZERO))
-    for metric in sorted({metric for stage in stages.values() for metric in stage.metrics}):
+    for i, metric in enumerate(_measured(run.judged_by, stages.values())):
         curves = {name: stage.metrics[metric] for name, stage in stages.items() if metric in stage.metrics}
-        plots.append(metric_plot(metric, curves, note=note))
+        plots.append(metric_plot(metric, curves, note="" if i else note))
     return [plot for plot in plots if any(map(_has_points, plot.series.values()))]
+
+
+def _measured(first: str, stages: Iterable[Stage]) -> list[str]:
+    """What was measured, that by which a model is judged before the others."""
+    return sorted(
+        {metric for stage in stages for metric in stage.metrics}, key=lambda name: (name != first, name)
+    )
 
 
 def _has_points(points: Points) -> bool:

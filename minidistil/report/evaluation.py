@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from minidistil.report.curves import Plot
-from minidistil.report.numbers import Comparison, heading, number, written
+from minidistil.report.numbers import Comparison, heading, number, titled, written
 
 MOST_CLASSES = (
     12  # of a confusion matrix that somebody can read; of more the most frequent mistakes are shown
@@ -141,8 +141,7 @@ def evaluation_view(facts: Mapping[str, Any], details: Mapping[str, Any]) -> Eva
 def _metrics(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in facts.items():
         if number(value) is not None and key not in OWN:
-            of = f" of {facts['positive']}" if key == "f1" and "positive" in facts else ""
-            yield heading(key) + of, written(key, value)
+            yield titled(key, facts.get("positive")), written(key, value)
 
 
 def _mappings(value: Any) -> dict[str, Mapping[str, Any]]:
@@ -255,7 +254,7 @@ def _threshold_plot(rows: Sequence[Mapping[str, Any]]) -> Plot | None:
         "share (%)",
         {name: points for name, points in series.items() if points},
         x="threshold: least probability of an answer",
-        note="Answers below the threshold are withheld (`predict --threshold`): the share of examples "
+        note="Answers below the threshold are withheld (predict --threshold): the share of examples "
         "that are answered, and the accuracy of those."
         if answered
         else "A label is given at the threshold or above. Over all labels together.",

@@ -51,6 +51,11 @@ def heading(field: str) -> str:
     return FIELDS[field][0] if field in FIELDS else field.replace("_per_second", "/s").replace("_", " ")
 
 
+def titled(field: str, positive: Any = None) -> str:
+    """`heading`; of F1 with the class that it is of, where there is one."""
+    return heading(field) + (f" of {positive}" if field == "f1" and positive is not None else "")
+
+
 def is_percent(field: str) -> bool:
     """True if a number is written as a percentage."""
     return field in FIELDS and FIELDS[field][1].endswith("%}")

@@ -15,7 +15,7 @@ from minidistil.metrics import retained
 from minidistil.report.curves import ALONE, STAGES, Plot, metric_plots, seed_plots, training_plots
 from minidistil.report.evaluation import OWN, Evaluation, evaluation_view
 from minidistil.report.glue import glue_means, glue_tasks
-from minidistil.report.numbers import FIELDS, Comparison, heading, mean, number, written
+from minidistil.report.numbers import FIELDS, Comparison, heading, mean, number, titled, written
 from minidistil.report.page import Page
 from minidistil.report.run import RunRecord, read_run
 from minidistil.settings import dump
@@ -175,7 +175,8 @@ def _models(run: RunRecord) -> Comparison:
             row.setdefault("retained", kept)
     present = {f: None for row in models.values() for f, v in row.items() if mean(v) is not None}
     fields = [f for f in FIELDS if f in present] + [f for f in present if f not in FIELDS]
-    rows = [(heading(f), [written(f, row.get(f)) for row in models.values()]) for f in fields]
+    of = next((row["positive"] for row in models.values() if "positive" in row), None)
+    rows = [(titled(f, of), [written(f, row.get(f)) for row in models.values()]) for f in fields]
     return Comparison(list(models), rows)
 
 
@@ -204,7 +205,8 @@ def _seeds(run: RunRecord) -> Comparison:
         for name, of in spreads.items():
             values = [_spread(of, column) if len(column) == len(rows) else None for column in columns]
             cells.append((name, [written(f, value) for f, value in zip(fields, values, strict=True)]))
-    return Comparison([heading(f) for f in fields], cells)
+    positive = next((row["positive"] for row in rows.values() if "positive" in row), None)
+    return Comparison([titled(f, positive) for f in fields], cells)
 
 
 def _spread(of: Callable[[Sequence[float]], float], values: Sequence[float]) -> float | None:

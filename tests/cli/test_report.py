@@ -387,6 +387,7 @@ def test_the_page_has_the_reports_numbers(run):
         assert value in shown, value
     text = " ".join(" ".join(read(html).text).split())
     assert "64 of 5,000" in text
+    assert "f1 of good" in text
     assert "Measured after the training, on all 2,468 held-out examples." in text
     assert "Examples with the highest loss" in text
     assert "1 of 2,468. So it is." in text

@@ -63,6 +63,14 @@ def test_a_small_difference_is_drawn_small():
     assert line_layout({"a": [(1, 0.0)]}, least=0.1, bounds=(0.0, 1.0)).rows[0][1] == "0"
 
 
+@pytest.mark.parametrize("low", [0.1, 0.1295, 3, 41.7, 0.00002])
+@pytest.mark.parametrize("length", [0.001, 0.0511, 0.1205, 7, 1234.5])
+def test_an_axis_begins_and_ends_at_a_line(low, length):
+    chart = line_layout({"a": [(1, low), (2, low + length)]}, least=0.1)
+    assert (chart.rows[0][0], chart.rows[-1][0]) == (Chart.bottom, Chart.top)
+    assert 2 <= len(chart.rows) <= 8
+
+
 @pytest.mark.parametrize(("values", "first"), [((2.0, 3.0), "0"), ((0.0, 0.0), "0"), ((-1.0, 3.0), "−1")])
 def test_an_axis_from_zero(values, first):
     chart = line_layout({"a": list(enumerate(values))}, zero=True)

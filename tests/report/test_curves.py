@@ -141,6 +141,13 @@ def test_both_accuracies_are_explained(report, said):
     assert plot.note.startswith(said)
 
 
+def test_it_is_said_once_and_the_main_metric_comes_first():
+    made = stage({"kind": "eval", "step": 2, "accuracy": 0.8, "f1": 0.7, "matthews": 0.6})
+    plots = metric_plots(record({"": made}, {"primary": "f1", "evaluated": 40}))
+    assert [plot.y for plot in plots] == ["f1 (0 to 1)", "accuracy (% of all)", "matthews (0 to 1)"]
+    assert [bool(plot.note) for plot in plots] == [True, False, False]
+
+
 def test_a_teacher_is_drawn_where_it_is_measured_on_the_same():
     made, models = stage({"kind": "eval", "step": 2, "accuracy": 0.8}), {"teacher": {"accuracy": 0.9}}
 
