@@ -8,7 +8,7 @@ import pytest
 from tiny import CONFIG, make_classifier, make_encoder, make_tokenizer, random_dataset
 
 import minidistil
-from minidistil import Batch, SentenceEncoder, Trainer, TrainSettings, pipeline
+from minidistil import AdamW, Batch, Dropout, SentenceEncoder, Trainer, TrainSettings, pipeline
 from minidistil.cli.main import main
 from minidistil.distill import Distillation, DistillationTrainer, TeacherCache
 from minidistil.embeddings.layers import Dense, Normalize
@@ -49,6 +49,8 @@ def objects(tmp_path_factory):
         pipeline("faq", encoder, entries=ENTRIES, threshold=0.5),
         pipeline("summarization", encoder),
         settings,
+        AdamW(model.params, model.backend, lr=1e-3),
+        Dropout(0, 1),
         ModelLoss(model),
         Trainer(model, ModelLoss(model), data, settings=settings),
         DistillationTrainer(model, teacher, data, weights={"soft": 0.5, "hard": 0.5}, settings=settings),
@@ -106,6 +108,7 @@ def test_what_is_said(objects):
         "DistillationTrainer": ["BertForSequenceClassification", "step 0 of 10"],
         "Distillation": ["soft 0.5", "hidden 0.5"],
         "TeacherCache": ["logits", "300 examples"],
+        "AdamW": ["lr=0.001", "tensors, 0 steps"],
         "Tokenizer": ["[CLS]", "tokens"],
         "BatchEncoding": ["'input_ids': <300 rows>"],
     }.items():  # fmt: skip

@@ -76,6 +76,10 @@ class AdamW:
         self.m, self.v = params.like(), params.like()
         self.steps = 0
 
+    def __repr__(self) -> str:
+        rates = f"lr={self.lr:g}, betas={self.betas}, eps={self.eps:g}, weight_decay={self.weight_decay:g}"
+        return f"AdamW({rates}; {len(self.trained)} of {len(self.params)} tensors, {self.steps} steps)"
+
     def global_norm(self, grads: Parameters) -> float:
         """Norm of the gradient of all trained parameters. That of the frozen ones is set to zero."""
         self.params.check_like(grads)
