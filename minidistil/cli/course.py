@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HELP = "the course: list its exercises, start a file of answers, check it"
 EXAMPLES = """\
   minidistil course                             the lessons
-  minidistil course list 2                      the exercises of lesson 2
+  minidistil course 2                           the exercises of lesson 2
   minidistil course start 2 > answers.py        a file to fill in
   minidistil course check 2 answers.py          runs that file, here and with your rights
 """
@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from minidistil.errors import UsageError
     from minidistil.files import to_json
 
+    if args.lesson is None and args.action.isdecimal():
+        args.action, args.lesson = "list", args.action
     if args.action not in ACTIONS:
         raise UsageError(f"course has no action {args.action!r}{did_you_mean(args.action, ACTIONS)}")
     if args.file is not None and args.action != "check":

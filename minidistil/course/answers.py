@@ -32,11 +32,12 @@ def load_answers(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        It is no Python, or it raises an exception.
-    OSError
-        It cannot be read.
+        It cannot be read, is no Python, or raises an exception.
     """
-    source = Path(path).read_bytes()
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"it cannot be read: {error.strerror}", path=path) from error
     module = ModuleType(MODULE)
     module.__file__ = str(path)
     sys.modules[MODULE] = module  # dataclasses and Numba look there

@@ -25,8 +25,9 @@ def test_the_list_of_lessons(capsys):
 
 
 def test_the_exercises_of_a_lesson(capsys):
-    assert call("list", 2) == 0
-    assert capsys.readouterr().out == LESSONS[1].listed() + "\n"
+    for words in (("list", 2), (2,)):
+        assert call(*words) == 0
+        assert capsys.readouterr().out == LESSONS[1].listed() + "\n"
     assert call("list", 2, "--json") == 0
     (lesson,) = json.loads(capsys.readouterr().out)
     assert [e["name"] for e in lesson["exercises"]] == [e.name for e in LESSONS[1].exercises]
@@ -79,7 +80,7 @@ def test_verdicts_as_json(tmp_path, capsys):
         (["start"], 2, "start needs a lesson: minidistil course start 2"),
         (["start", 9], 2, "there is no lesson '9'; lessons are 1 to 6"),
         (["start", 1, "answers.py"], 2, "start takes no file; minidistil course check 1 answers.py"),
-        (["check", 1, "no_such_file.py"], 3, "no_such_file.py"),
+        (["check", 1, "no_such_file.py"], 3, "no_such_file.py: it cannot be read: No such file or directory"),
     ],
 )
 def test_words_that_make_no_sense(words, code, message, capsys):

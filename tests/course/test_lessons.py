@@ -64,7 +64,7 @@ def test_letters_are_not_written_down(lesson):
 
 @every_lesson
 def test_the_page_has_the_exercises(lesson):
-    """`minidistil course list N` prints this part of the page."""
+    """`minidistil course N` prints this part of the page."""
     assert lesson.listed() in (ROOT / lesson.page).read_text(encoding="utf-8")
 
 
