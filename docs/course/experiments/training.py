@@ -8,10 +8,9 @@ rates, with the same first weights, batches and dropout. Nothing is fetched. Abo
 
 import numpy as np
 
-from minidistil import BertConfig, BertForSequenceClassification, Dataset, Trainer, TrainSettings
+from minidistil import BertConfig, BertForSequenceClassification, Dataset, ModelLoss, Trainer, TrainSettings
 from minidistil.errors import TrainingError
 from minidistil.tasks.inference import predict_logits
-from minidistil.train.objective import ModelLoss
 
 RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 LOW, HIGH = np.arange(2, 12), np.arange(12, 22)  # ids; 0 begins a sequence and 1 ends it
