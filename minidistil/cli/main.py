@@ -142,13 +142,21 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _nearest(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
-    """A line with the options of a verb that are most like unknown ones."""
+    """A line with the options of a verb that are most like unknown ones, or are so called elsewhere."""
     from difflib import get_close_matches
 
+    from minidistil.train.settings import ELSEWHERE
+
     known = [option for action in parser._actions for option in action.option_strings]
+    meant = {_option(theirs): [_option(ours)] for theirs, ours in ELSEWHERE.items() if _option(ours) in known}
     words = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-    near = [match for word in words for match in get_close_matches(word, known, 1, 0.6)]
+    near = [match for word in words for match in meant.get(word) or get_close_matches(word, known, 1, 0.6)]
     return f"\ndid you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+
+
+def _option(name: str) -> str:
+    """The option for a name in Python."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _spelling(args: argparse.Namespace) -> Callable[[str, str], str]:

@@ -241,7 +241,8 @@ class _Roles:
         chosen = {role: self._find(role, column, columns) for role, column in self._wanted.items()}
         chosen |= self._usual(columns)
         if "text" not in chosen:
-            ways = self._ways() or (("text", "NAME"), ("header", "false"))
+            lines = (("header", "false"),) if self._kind in ("csv", "tsv") else ()
+            ways = self._ways() or (("text", "NAME"), *lines)
             what = f"which column holds the text? There are: {listed(columns)}{_between(self._kind, columns)}"
             raise DataError(what, path=self._name, remedy=ways)
         return chosen

@@ -51,6 +51,9 @@ def test_an_unknown_option_shows_the_usage_of_its_verb(capsys):
     assert err.startswith("usage: minidistil predict ")
     assert err.endswith("unrecognized arguments: --topk\ndid you mean --top-k?\n")
     assert "did you mean" not in stopped(capsys, "inspect", "model", "--xyzzy")[2]
+    finetune = ("finetune", "m", "--task", "sst2", "--train", "f", "--out", "o")
+    for theirs, ours in (("--learning-rate", "--lr"), ("--num-train-epochs=3", "--epochs")):
+        assert stopped(capsys, *finetune, theirs)[2].endswith(f"did you mean {ours}?\n")
 
 
 @pytest.mark.parametrize(
