@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("minidistil")
 
-# What models were trained for whose vectors are of little use elsewhere.
-ANSWERING = ("text-classification", "token-classification", "question-answering", "multiple-choice")
-
 CORPUS: dict[str, Any] = {
     "nargs": "+",
     "metavar": "PATH",
@@ -60,11 +57,6 @@ def open_encoder(args: argparse.Namespace, **options: Any) -> SentenceEncoder:
     if args.max_length is not None:
         options["max_length"] = args.max_length
     encoder = SentenceEncoder.from_pretrained(args.model, backend=args.backend, mapped=True, **options)
-    if (tag := encoder.model.pipeline_tag) in ANSWERING:
-        log.warning(
-            "%s was trained for %s: its vectors serve that, and say less of what texts mean than others",
-            args.model, tag,
-        )  # fmt: skip
     if args.prompt is not None:
         encoder.settings = encoder.settings.with_prompt(encoder.settings.named_or_text(args.prompt))
     return encoder

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     tokenizer = Tokenizer.from_pretrained(args.model)
     blank = False
-    for text in _texts(args.texts):
+    for text in _texts(args):
         tokens = tokens_of(tokenizer, text, args.pair, args.max_length)
         if args.json:
             pair = {} if args.pair is None else {"pair": args.pair}
@@ -63,16 +63,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(given: list[str]) -> Iterator[str]:
+def _texts(args: argparse.Namespace) -> Iterator[str]:
     """Texts of the command line, and lines of standard input."""
-    from minidistil.text.sources import STDIN
+    import sys
+
+    from minidistil.errors import DataError
+    from minidistil.streams import is_terminal, say
+    from minidistil.text.sources import STDIN, shown_name
     from minidistil.text.tables import read_rows
 
-    for text in given or [STDIN]:
+    for text in args.texts or [STDIN]:
         if text != STDIN:
             yield text
-        else:
-            yield from (row["text"] for _, row in read_rows(STDIN, format="text", blank=True))
+            continue
+        if is_terminal(sys.stdin) and not args.quiet:
+            say("One text a line; Ctrl-D ends.")
+        empty = True
+        for _, row in read_rows(STDIN, format="text", blank=True):
+            empty = False
+            yield row["text"]
+        if empty:
+            raise DataError("there is no text in it", path=shown_name(STDIN))
 
 
 def tokens_of(

@@ -73,6 +73,9 @@ def test_standard_input(tokenizer, capsys, from_stdin):
     assert [len(row["tokens"]) for row in rows] == [4, 2, 3]
     from_stdin("a film\nwarm\n")
     assert say(capsys, tokenizer, "-").count("\n\n") == 1, "a blank line between two texts"
+    from_stdin("")
+    assert main(["tokenize", tokenizer]) == 3
+    assert "standard input: there is no text in it" in capsys.readouterr().err
 
 
 def test_what_holds_no_tokenizer(tmp_path, capsys):

@@ -101,7 +101,7 @@ def test_a_classifier_that_embeds_is_said(tmp_path, caplog):
     (tmp_path / "a.txt").write_text("a film\n")
     arguments = [str(tmp_path / "a.txt"), "--json", "-q"]
     assert main(["embed", str(make_classifier(tmp_path)), *arguments]) == 0
-    assert "was trained for text-classification" in caplog.text
+    assert "its vectors are those of its task, text-classification" in caplog.text
     caplog.clear()
     assert main(["embed", str(make_encoder(tmp_path)), *arguments]) == 0
     assert not caplog.text
