@@ -11,7 +11,7 @@ import numpy as np
 from minidistil.arrays import Array
 from minidistil.errors import UsageError
 from minidistil.model.model import Model
-from minidistil.report.maps import packed, png
+from minidistil.report.maps import legend, packed, png
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
@@ -35,6 +35,11 @@ class AttentionMaps:
     name: str
     tokens: Sequence[str]
     values: Array
+
+    @property
+    def legend(self) -> list[tuple[float, str]]:
+        """Some colours of the maps, and their values."""
+        return legend(1.0, root=True)
 
     @property
     def pictures(self) -> list[list[str]]:

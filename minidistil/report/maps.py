@@ -55,6 +55,12 @@ def png(shares: npt.ArrayLike) -> str:
     return "data:image/png;base64," + base64.b64encode(written).decode()
 
 
+def legend(full: float, *, root: bool = False) -> list[tuple[float, str]]:
+    """Some colours, as shares of the full one, and their values, of a scale that may grow with the root."""
+    shares = [step / SWATCHES for step in range(SWATCHES + 1)]
+    return [(share, f"{full * (share**2 if root else share):.3g}") for share in shares]
+
+
 @dataclass(frozen=True, eq=False)
 class HeatMap:
     """A matrix with names, or several of which a slider shows one.
@@ -130,9 +136,5 @@ class HeatMap:
 
     @property
     def legend(self) -> list[tuple[float, str]]:
-        """Some colours, as shares of the full one, and their values; none where scales differ."""
-        if self.scale != "all":
-            return []
-        (most,) = self.largest
-        shares = [step / SWATCHES for step in range(SWATCHES + 1)]
-        return [(share, f"{most * (share**2 if self.root else share):.3g}") for share in shares]
+        """Some colours and their values, see `legend`; none where scales differ."""
+        return legend(*self.largest, root=self.root) if self.scale == "all" else []

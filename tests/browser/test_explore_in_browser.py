@@ -134,6 +134,7 @@ frame.onload = () => {{
   seen.inline = all("*").filter(e => e.getAttributeNames().some(name => name.startsWith("on"))).length;
   seen.links = all("a").map(a => a.getAttribute("href")).filter(href => !doc.querySelector(href));
   seen.labels = all("input, select").filter(e => !e.labels.length).length;
+  seen.paper = win.getComputedStyle(doc.body).backgroundColor;
   seen.title = doc.title;
   seen.text = doc.body.innerText;
   document.body.textContent = "SEEN" + JSON.stringify(seen) + "END";
@@ -362,6 +363,17 @@ def test_on_a_phone(page, place, site, tmp_path):
     assert {path.partition("?")[0] for path in site[1]} <= {
         "/harness.html", "/favicon.ico", *(f"/{file.name}" for file in place.glob("*.html")),
     }, "nothing else is fetched"  # fmt: skip
+
+
+def test_in_the_dark(site, tmp_path):
+    for flags, paper, ink in (
+        ([], "rgb(255, 255, 255)", "rgba(0, 114, 178"),
+        (["--blink-settings=preferredColorScheme=0"], "rgb(22, 22, 22)", "rgba(0, 171, 255"),
+    ):
+        seen, console = look(site[0], "predictions.html", tmp_path, flags=flags)
+        assert seen["errors"] == console == []
+        assert seen["paper"] == paper
+        assert all(colour.startswith(ink) for colour in seen["attention"][0]["sides"][0]["colours"])
 
 
 def test_on_paper(place, tmp_path):
