@@ -43,7 +43,7 @@ def embed_tokens(model: Model, dataset: Dataset, *, progress: Progress | None = 
         found |= dict(zip(rows.tolist(), parts, strict=True))
         if progress is not None:
             progress.update(len(rows))
-    return [found[row].copy() for row in range(len(dataset))]
+    return [found[row] for row in range(len(dataset))]
 
 
 def embed(

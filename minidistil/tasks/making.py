@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minidistil.arguments import check_device, check_integer, check_names, check_type
+from minidistil.arguments import check_names, check_type
 from minidistil.config import ModelConfig
 from minidistil.embeddings.encoder import ENCODING, SentenceEncoder
 from minidistil.errors import UsageError
 from minidistil.model.model import Model
 from minidistil.tasks.base import PredictingTask, load, tokenizer_of
-from minidistil.tasks.predictor import ANY, ELSEWHERE, Predictor
+from minidistil.tasks.predictor import ANY, ELSEWHERE, Predictor, without_any
 from minidistil.tasks.registry import EMBEDDINGS, predicting_task, task_of
 from minidistil.text.tokenizer import Tokenizer
 
-LOADING = ("dtype", "backend", "strict", "ignore_mismatched", "mapped", "revision", "seed")
+LOADING = (
+    *("dtype", "backend", "strict", "ignore_mismatched", "ignore_mismatched_sizes", "config", "mapped"),
+    *("revision", "seed"),
+)
 
 
 def make(
@@ -33,16 +36,12 @@ def make(
     if model is None:
         raise UsageError(_no_model(task))
     check_type("the model of a pipeline", model, (Model, str, os.PathLike))
-    check_device(options.pop("device", None))
-    if (size := options.pop("batch_size", None)) is not None:
-        check_integer("batch_size", size, 1)
+    options = without_any(options)
     kind = predicting_task(task) if task is not None and task not in EMBEDDINGS else None
     loading = {name: options.pop(name) for name in _loading_options() if name in options}
     found = model if isinstance(model, Model) else None
-    if found is not None and (tokenizer is None or loading):
-        lacking = "needs its tokenizer: pipeline(task, model, tokenizer=tokenizer)"
-        early = f"is loaded: {', '.join(loading)} can only be said of a directory or hub id"
-        raise UsageError(f"this {type(found).__name__} {lacking if tokenizer is None else early}")
+    if found is not None:
+        _check_loaded(found, tokenizer, loading)
     if task is None:
         if not isinstance(model, Model):
             found, tokenizer = load(model, tokenizer=tokenizer, **loading)
@@ -60,6 +59,16 @@ def make(
         return kind.bind(found, tokenizer_of(tokenizer), **making).with_defaults(**calls)
     assert not isinstance(model, Model)
     return kind.open(model, tokenizer=tokenizer, **loading, **making).with_defaults(**calls)
+
+
+def _check_loaded(model: Model, tokenizer: object, loading: Mapping[str, Any]) -> None:
+    """Raise a UsageError for a model in memory without a tokenizer, or with options of loading it."""
+    name = type(model).__name__
+    if tokenizer is None:
+        raise UsageError(f"this {name} needs its tokenizer: pipeline(task, model, tokenizer=tokenizer)")
+    if loading:
+        said = ", ".join(loading)
+        raise UsageError(f"this {name} is loaded: {said} can only be said of a directory or hub id")
 
 
 def _divided(kind: type[PredictingTask], options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -83,7 +92,7 @@ def _divided(kind: type[PredictingTask], options: Mapping[str, Any]) -> tuple[di
 
 def _loading_options() -> list[str]:
     """Options of loading a model, among them the fields of its config."""
-    return [*LOADING, "num_labels", *(field.name for field in dataclasses.fields(ModelConfig))]
+    return [*LOADING, "num_labels", "label2id", *(field.name for field in dataclasses.fields(ModelConfig))]
 
 
 def _no_model(task: str | None) -> str:

@@ -123,14 +123,19 @@ def checked_options(task: PredictingTask, options: Mapping[str, Any]) -> dict[st
     UsageError
         One that is unknown; the message has the nearest name.
     """
-    ours = {ELSEWHERE.get(name, name): value for name, value in options.items()}
-    check_device(ours.pop("device", None))
-    if (size := ours.pop("batch_size", None)) is not None:
-        check_integer("batch_size", size, 1)
+    ours = {ELSEWHERE.get(name, name): value for name, value in without_any(options).items()}
     setup = f"; {', '.join(task.setup)}: when the pipeline is made" if task.setup else ""
     known = [*task.inputs, *task.call_options(), *(["top_k"] if task.ranks else []), *ANY]
     check_names(f"a pipeline of {task.kind}", "option", ours, known, setup)
     return ours
+
+
+def without_any(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options but for those of `ANY`, once these are checked."""
+    check_device(options.get("device"))
+    if (size := options.get("batch_size")) is not None:
+        check_integer("batch_size", size, 1)
+    return {name: value for name, value in options.items() if name not in ANY}
 
 
 @cache

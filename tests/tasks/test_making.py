@@ -172,3 +172,10 @@ def test_a_classifier_as_an_encoder_is_warned_of(classifier, encoder, caplog):
         "is a BertForSequenceClassification: its vectors are those of its task, text-classification"
         in caplog.text
     )
+
+
+def test_options_of_loading_under_the_names_of_transformers(classifier):
+    config = load_model(classifier).config.replace(id2label={0: "no", 1: "yes"})
+    assert pipeline("text-classification", classifier, config=config)(TEXTS[0])[0].label in ("no", "yes")
+    named = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    assert pipeline(model=classifier, **named)(TEXTS[0])[0].label in ("a", "b")
