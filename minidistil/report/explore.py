@@ -371,7 +371,7 @@ def _scores_apart(student: Model, teacher: Model) -> str | None:
 
 
 def _needs(name: str, student: Model, teacher: Model, reading: Reading) -> str | None:
-    """What a term cannot do without and does not have here, if anything."""
+    """Reason why a term has not what it needs here, if there is one."""
     labels = reading.batch.targets.get("labels")
     if name == "triplet":
         return "it compares sentences of several classes, and here is one"

@@ -198,7 +198,7 @@ def test_every_head(places, tmp_path, model, text, titles):
         np.testing.assert_array_equal(scores[titles[0]][:, 0], out["logits"][place][best])
         assert ("every seventh word was masked" in parts.text) == ("[MASK]" not in text)
     if not titles:
-        assert "No head of it gives scores" in " ".join(parts.text.split())
+        assert "There is no head that gives scores" in " ".join(parts.text.split())
     if model == "shallow":
         assert "There are no layers" in parts.text
 
