@@ -46,11 +46,10 @@ def test_attention_without_its_scale():
     )
     lines = module.experiment(model, batch).splitlines()
     assert lines[0] == "9 tokens: at most 3.17 bits"
-    rows = np.array([[float(cell.strip("%")) for cell in line.split()] for line in lines[4:]])
+    rows = np.array([[float(cell) for cell in line.split()] for line in lines[4:]])
     assert rows[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
     assert (rows[:, 4] < rows[:, 1]).all()  # longer queries look at fewer keys
-    assert (rows[:, 5] >= rows[:, 2]).all()
-    assert (rows[:, [3, 6]] > 0).all()
+    assert (rows[:, 1:] > 0).all()
 
 
 def test_the_page_shows_what_the_learning_rates_give():

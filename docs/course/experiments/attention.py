@@ -13,21 +13,23 @@ from minidistil import Batch, Tokenizer, load_model
 TEXT = "a warm and funny film with a clumsy ending that nobody who saw it will forget"
 
 
-def looks(model, batch):
-    """Mean entropy in bits of a query's probabilities, and share of queries with one above 0.99, by layer."""
-    maps = model.forward(batch, attentions=True)[0]["attentions"]
-    bits = [float(-(p * np.log2(np.maximum(p, 1e-30))).sum(-1).mean()) for (p,) in maps]
-    return bits, [float((p.max(-1) > 0.99).mean()) for (p,) in maps]
+def look(model, batch):
+    """Rows of the table: mean entropy of a query's probabilities in bits, median and largest |dS| of a query.
 
-
-def query_gradients(model, batch):
-    """Norm of the gradient of each layer's query weights, for a fixed random gradient of the last states."""
-    outputs, cache = model.forward(batch)
-    douts = np.random.default_rng(0).normal(size=outputs["last_hidden_state"].shape)
-    grads = model.params.like()
-    model.backward({"last_hidden_state": douts.astype(np.float32)}, cache, grads)
-    layers = range(model.config.num_hidden_layers)
-    return [float(np.linalg.norm(grads[f"encoder.layer.{i}.attention.self.query.weight"])) for i in layers]
+    dS is the gradient of a query's scores, for a fixed random gradient of the last states.
+    """
+    outputs, cache = model.forward(batch, attentions=True)
+    douts = np.random.default_rng(0).normal(size=outputs["last_hidden_state"].shape).astype(np.float32)
+    grads = model.backward(
+        {"last_hidden_state": douts}, cache, model.params.like(), taps="layer.*.attention.scores"
+    )
+    rows = []
+    for i, (p,) in enumerate(outputs["attentions"]):  # [A, L, L]
+        bits = -(p * np.log2(np.maximum(p, 1e-30))).sum(-1).mean()
+        (ds,) = grads[f"grad.layer.{i}.attention.scores"]  # [A, L, L]
+        lengths = np.linalg.norm(ds, axis=-1)
+        rows.append((float(bits), float(np.median(lengths)), float(lengths.max())))
+    return rows
 
 
 def stretch_queries(model, factor):
@@ -39,21 +41,16 @@ def stretch_queries(model, factor):
 
 
 def experiment(model, batch):
-    """A table: entropy and gradient by layer, with the scale and without it."""
+    """A table: entropy and gradients by layer, with the scale and without it."""
     width = model.config.hidden_size // model.config.num_attention_heads
-    with_scale = *looks(model, batch), query_gradients(model, batch)
+    with_scale = look(model, batch)
     stretch_queries(model, np.sqrt(width))
-    without = *looks(model, batch), query_gradients(model, batch)
+    without = look(model, batch)
     lines = [f"{batch.num_tokens} tokens: at most {np.log2(batch.num_tokens):.2f} bits", ""]
-    lines += [
-        "         with the scale          without it",
-        "layer   bits  sure  gradient    bits  sure  gradient",
-    ]
-    for i, row in enumerate(zip(*with_scale, *without, strict=True), 1):
-        cells = "  ".join(
-            f"{bits:6.2f}{sure:6.0%}{gradient:10.3g}" for bits, sure, gradient in (row[:3], row[3:])
-        )
-        lines.append(f"{i:5}{cells}")
+    lines += ["            with the scale               without it"]
+    lines += ["layer   bits  median  largest      bits   median  largest"]
+    for i, ((b, m, g), (b0, m0, g0)) in enumerate(zip(with_scale, without, strict=True), 1):
+        lines.append(f"{i:5}{b:7.2f}{m:8.2f}{g:9.2f}{b0:10.2f}{m0:9.4f}{g0:9.2f}")
     return "\n".join(lines)
 
 
