@@ -83,10 +83,12 @@ class Number(Exercise):
             raise NotImplementedError
         if isinstance(answer, np.ndarray) and answer.ndim == 0:
             answer = answer[()]
-        if not isinstance(answer, Real | np.number | np.bool_) or isinstance(answer, bool | np.bool_):
+        if isinstance(answer, bool) or not isinstance(answer, Real):
             raise WrongAnswerError(f"must be a number, not {type(answer).__name__}")
-        if not abs(float(answer) - (value := self.value())) <= self.tolerance * abs(value):  # NaN is wrong
-            raise WrongAnswerError(f"{float(answer):.6g} is not right within {100 * self.tolerance:g} %")
+        number: Any = answer  # float, Fraction, NumPy's: all of them compare
+        margin = self.tolerance * abs(value := self.value())
+        if not value - margin <= number <= value + margin:  # NaN is wrong
+            raise WrongAnswerError(f"not right within {100 * self.tolerance:g} %")
 
 
 @dataclass(frozen=True)
