@@ -91,7 +91,7 @@ def _section(docstring: str, title: str) -> Iterator[tuple[str, str]]:
 
 
 def summary(schema: Any) -> str:
-    """First sentence of a dataclass's docstring: the meaning of a table of settings."""
+    """First paragraph of a dataclass's docstring: the meaning of a table of settings."""
     first = inspect.cleandoc(schema.__doc__ or "").partition("\n\n")[0]
     return " ".join(first.split())
 

@@ -213,7 +213,6 @@ def print_recipe(recipe: Any, task: str | None = None) -> int:
 
 def run_or_read(job: Any) -> dict[str, Any]:
     """Run a job, or read the report of a run that has finished."""
-
     report: dict[str, Any] | None = job.finished()
     if report is None:
         return dict(job.run())
