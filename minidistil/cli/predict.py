@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -50,8 +49,6 @@ answer that of the nearest entry, or "none" below the threshold.
 entities, words for masks and the labels of --top-k have a row each. A predicted column whose name the file
 has already begins with "predicted_". A .jsonl file has all that --json prints, and each row whole."""
 
-log = logging.getLogger("minidistil")
-
 TEXTS_AT_ONCE = 4096  # enough to sort by length, few enough that long input is answered as it comes
 
 
@@ -70,15 +67,13 @@ def run(args: argparse.Namespace) -> int:
         page = Page("predictions.html", args.templates)
     predictor = _predictor(args)
     task, options = predictor.task, _options(args, predictor)
-    record = TrainingRecord.of(predictor.model.config)
-    args.learnt_columns, args.keep_rows, args.columns = record.columns or {}, args.out is not None, []
+    args.learnt_columns = TrainingRecord.of(predictor.model.config).columns or {}
+    args.keep_rows, args.columns = args.out is not None, []
     results: list[tuple[dict[str, Any], dict[str, Any] | AttentionMaps | None]] = []
 
     def answer(some: Sequence[Input], write: Writer) -> None:
         pairs = [given.pair for given in some if given.pair is not None]
         more = {"pairs": pairs} if pairs else {}
-        if pairs and record.pairs is False:
-            log.warning("%s learnt from single texts: what it says of pairs means little", args.model)
         answers = task.show(predictor, [given.text for given in some], **more, **options)
         for given, shown in zip(some, answers, strict=True):
             write(given, shown)
