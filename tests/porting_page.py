@@ -55,7 +55,7 @@ def rows():
         if not cells or cells[-1].split(":")[0] not in ("yes", "yes, so", "no"):
             continue
         code = CELL.fullmatch(cells[0])[1]
-        here = CELL.fullmatch(cells[1]) if len(cells) == 3 else None
+        here = CELL.fullmatch(cells[1])
         assert (cells[-1] == "yes, so") == (here is not None), line
         words = CELL.search(cells[-1])
         assert (words is None) == cells[-1].startswith("yes"), line

@@ -7,9 +7,12 @@ import json
 import logging
 import pickle
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.batch_encoding import BatchEncoding, CharSpan
@@ -194,6 +197,39 @@ def test_windows_of_the_second_text(tokenizer):
     ]
     assert found.sequence_ids(2) == [None, 0, None, 1, 1, 1, None]
     assert found.token_type_ids[2] == [0, 0, 0, 1, 1, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("tokenizer") / "bert")
+
+
+@given(
+    words=st.lists(st.sampled_from(["the", "films", "good", "é", "[SEP]", "x"]), max_size=12),
+    question=st.none() | st.sampled_from(["", "the", "was good"]),
+    room=st.integers(2, 6),
+    stride=st.integers(0, 1),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_windows_hold_every_token_once_but_for_the_overlap(shared, words, question, room, stride, side):
+    text = " ".join(words)
+    whole = shared.encode(text, add_special_tokens=False)
+    frame = 2 if question is None else 3 + len(shared.tokenize(question))
+    shared.truncation_side = side
+    found = shared(
+        *((text,) if question is None else ([question], [text])), max_length=frame + room, stride=stride,
+        truncation="only_first" if question is None else "only_second", return_overflowing_tokens=True,
+    )  # fmt: skip
+    parts = []
+    for i, ids in enumerate(found.input_ids):
+        assert len(ids) <= frame + room
+        owner = 0 if question is None else 1
+        parts.append([t for t, text in zip(ids, found.sequence_ids(i), strict=True) if text == owner])
+    if side == "left":
+        parts.reverse()
+    for before, after in pairwise(parts):
+        assert after[:stride] == before[len(before) - stride :]
+    assert parts[0] + [t for part in parts[1:] for t in part[stride:]] == whole
 
 
 def test_arrays(tokenizer):
