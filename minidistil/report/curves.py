@@ -141,7 +141,7 @@ def training_plots(run: RunRecord, stage: Stage) -> list[Plot]:
 def _loss_plot(stage: Stage, unit: str) -> Plot:
     names = ["loss", *(stage.terms if len(stage.terms) == 1 else ())]  # a single term is the loss
     held_out = next((stage.losses[name] for name in names if name in stage.losses), None)
-    title = "Training loss" if held_out is None else "Loss of the training examples and of held-out ones"
+    title = "Training loss" if held_out is None else "Training and held-out loss"
     return _loss_chart(title, f"loss ({unit})", stage.train.get("loss", Curve()), held_out)
 
 
