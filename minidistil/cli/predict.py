@@ -56,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from minidistil.files import atomic_write
     from minidistil.tasks.training_settings import TrainingRecord
 
     _check(args)
@@ -93,11 +92,12 @@ def run(args: argparse.Namespace) -> int:
                     raise located from error.__cause__ if located is error else error
                 say(f"minidistil predict: {located}")  # the next line may be better
     if page is not None:
+        from minidistil.report.page import write_page
+
         title = f"{Path(args.model).resolve().name}: predictions of minidistil"
         interactive = args.attention is not None and None in args.attention
         html = page.render(title=title, task=task.template, results=results, interactive=interactive)
-        with atomic_write(args.html) as temporary:
-            temporary.write_text(html, encoding="utf-8")
+        write_page(args.html, html)
     return 0
 
 

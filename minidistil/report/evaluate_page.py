@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minidistil.files import atomic_write
 from minidistil.report.evaluation import evaluation_view
 from minidistil.report.glue import glue_means, glue_tasks
-from minidistil.report.page import Page
+from minidistil.report.page import Page, write_page
 
 TEMPLATE = "evaluate.html"
 
@@ -60,7 +59,4 @@ def write_evaluation_page(
         tasks=glue_tasks(models),
         view=evaluation_view({} if glue else found, details),
     )
-    out = Path(out)
-    with atomic_write(out) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return out
+    return write_page(out, html)

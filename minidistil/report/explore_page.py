@@ -7,13 +7,12 @@ from pathlib import Path
 
 from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
 from minidistil.errors import UsageError
-from minidistil.files import atomic_write
 from minidistil.losses.soft_labels import check_temperature
 from minidistil.model import load_model, load_to_answer
 from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.report.explore import Lesson, Reading, look_inside, teach
-from minidistil.report.page import Page
+from minidistil.report.page import Page, write_page
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
 
@@ -106,9 +105,7 @@ def write_explore_page(
         sides=sides,
         lesson=lesson,
     )
-    with atomic_write(out) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return Path(out)
+    return write_page(out, html)
 
 
 def _load(model: Model) -> Model:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minidistil.files import atomic_write
-from minidistil.report.page import Page
+from minidistil.report.page import Page, write_page
 
 
 def write_learning_rate_page(
@@ -36,9 +35,7 @@ def write_learning_rate_page(
         at = math.log10(trial["suggestion"])
         curves["suggestion"] = [(at, min(trial["smoothed"])), (at, max(trial["smoothed"]))]
     page = Page("learning_rate.html", templates)
-    with atomic_write(out) as temporary:
-        temporary.write_text(page.render(title=title, trial=trial, curves=curves), encoding="utf-8")
-    return Path(out)
+    return write_page(out, page.render(title=title, trial=trial, curves=curves))
 
 
 SERIES = {"smoothed loss": "smoothed", "loss of a step": "losses"}

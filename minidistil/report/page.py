@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from minidistil.errors import DataError, UsageError
+from minidistil.files import atomic_write
 from minidistil.report.chart import line_layout
 from minidistil.report.maps import csp_hash
 from minidistil.report.marks import pieces
@@ -68,6 +69,13 @@ class Page:
             inside = [frame for frame in frames if Path(frame.filename).is_relative_to(self.folder)]
             path, line = (inside[-1].filename, inside[-1].lineno) if inside else (self.folder, None)
             raise DataError(f"{type(error).__name__}: {error}", path=path, line=line) from error
+
+
+def write_page(out: str | Path, html: str) -> Path:
+    """Write a page, wholly or not at all; errors as of `atomic_write`. Returns its path."""
+    with atomic_write(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return Path(out)
 
 
 def environment(folder: Path | None = None) -> Environment:

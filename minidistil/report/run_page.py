@@ -10,13 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from minidistil.errors import UsageError
-from minidistil.files import atomic_write
 from minidistil.metrics import retained
 from minidistil.report.curves import ALONE, STAGES, Plot, metric_plots, seed_plots, training_plots
 from minidistil.report.evaluation import OWN, Evaluation, evaluation_view
 from minidistil.report.glue import glue_means, glue_tasks
 from minidistil.report.numbers import FIELDS, Comparison, heading, mean, number, titled, written
-from minidistil.report.page import Page
+from minidistil.report.page import Page, write_page
 from minidistil.report.run import RunRecord, read_run
 from minidistil.settings import dump
 
@@ -76,10 +75,7 @@ def write_run_page(
         for part in record.parts.values():
             write_run_page(part.path, templates=templates)
     out = Path(out or record.path / "report.html")
-    links = _links(record, out)
-    with atomic_write(out) as temporary:
-        temporary.write_text(run_page(record, similarity, page, links), encoding="utf-8")
-    return out
+    return write_page(out, run_page(record, similarity, page, _links(record, out)))
 
 
 def _links(run: RunRecord, out: Path) -> dict[str, str]:
