@@ -33,6 +33,13 @@ class CharSpan(NamedTuple):
     end: int
 
 
+class TokenSpan(NamedTuple):
+    """Tokens of a text, from and up to."""
+
+    start: int
+    end: int
+
+
 class PaddedEncoding:
     """An encoding with padding before or after its tokens, up to a length.
 
@@ -196,6 +203,43 @@ class BatchEncoding(UserDict[str, Any]):
         pairs = zip(encoding.sequence_ids, encoding.offsets, strict=True)
         found = (t for t, (text, (a, b)) in enumerate(pairs) if text == sequence_index and a <= char < b)
         return next(found, None)
+
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """Text that a token is of, 0 or 1 of a pair; None for special tokens and padding."""
+        batch, token = _indices(batch_or_token_index, token_index)
+        return self.sequence_ids(batch)[token]
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """Word that a token is of, counted from 0 in its text; None for special tokens and padding."""
+        batch, token = _indices(batch_or_token_index, token_index)
+        return self.word_ids(batch)[token]
+
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """Tokens of a word of a text; None if there is no such word, or it was cut off."""
+        batch, word = _indices(batch_or_word_index, word_index)
+        pairs = zip(self.sequence_ids(batch), self.word_ids(batch), strict=True)
+        found = [t for t, pair in enumerate(pairs) if pair == (sequence_index, word)]
+        return TokenSpan(found[0], found[-1] + 1) if found else None
+
+    def word_to_chars(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> CharSpan | None:
+        """Characters of a word of a text; None if there is no such word, or it was cut off."""
+        tokens = self.word_to_tokens(batch_or_word_index, word_index, sequence_index)
+        if tokens is None:
+            return None
+        offsets = self.encodings[_indices(batch_or_word_index, word_index)[0]].offsets
+        return CharSpan(offsets[tokens.start][0], offsets[tokens.end - 1][1])
+
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """Word that a character of a text is in; None if none has it, as of a space."""
+        batch, char = _indices(batch_or_char_index, char_index)
+        token = self.char_to_token(batch, char, sequence_index)
+        return None if token is None else self.word_ids(batch)[token]
 
 
 def _indices(first: int, second: int | None) -> tuple[int, int]:

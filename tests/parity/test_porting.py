@@ -112,11 +112,21 @@ def test_calls_at_random(seed, place, report):
             assert found.word_ids(i) == encoding.word_ids, about
             assert found.sequence_ids(i) == encoding.sequence_ids, about
             for t in range(len(encoding)):
-                assert found.token_to_chars(i, t) == wanted.token_to_chars(i, t), about
+                for name in ("token_to_chars", "token_to_word", "token_to_sequence"):
+                    assert getattr(found, name)(i, t) == getattr(wanted, name)(i, t), (*about, name)
             for char in range(0, 30, 3):
                 for text in (0, 1)[: 1 + bool(given[1])]:
-                    wanted_token = wanted.char_to_token(i, char, text)
-                    assert found.char_to_token(i, char, text) == wanted_token, about
+                    for name in ("char_to_token", "char_to_word"):
+                        values = [getattr(one, name)(i, char, text) for one in (found, wanted)]
+                        assert values[0] == values[1], (*about, name)
+            for word in range(8):
+                for text in (0, 1)[: 1 + bool(given[1])]:
+                    tokens = wanted.word_to_tokens(i, word, text)
+                    assert found.word_to_tokens(i, word, text) == tokens, about
+                    if tokens is not None:
+                        assert found.word_to_chars(i, word, text) == wanted.word_to_chars(i, word, text), (
+                            about
+                        )
         compared += 1
     report.equal("calls of a tokenizer at random", [True] * compared, [True] * compared)
     assert compared > 20

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidistil.errors import ConfigError, InputError, UsageError
-from minidistil.text.batch_encoding import BatchEncoding, CharSpan
+from minidistil.text.batch_encoding import BatchEncoding, CharSpan, TokenSpan
 from minidistil.text.tokenizer import Tokenizer
 
 VOCAB = "[PAD] [UNK] [CLS] [SEP] [MASK] the film ##s was go ##od ! é e 中".split()  # noqa: SIM905
@@ -264,6 +264,14 @@ def test_tokens_and_characters(tokenizer):
     assert found.char_to_token(1, 0) == 1
     assert found.char_to_token(1, 8, sequence_index=1) == 6
     assert found[0].ids == found.input_ids[0]
+    assert [found.token_to_sequence(1, t) for t in (0, 1, 4)] == [None, 0, 1]
+    assert [found.token_to_word(t) for t in (0, 2, 3)] == [None, 1, 1]
+    assert [found.word_to_tokens(w) for w in (0, 1, 9)] == [(1, 2), TokenSpan(2, 4), None]
+    assert found.word_to_tokens(1, 1, 1) == (5, 7)
+    assert [found.word_to_chars(w) for w in (1, 9)] == [CharSpan(4, 9), None]
+    assert found.word_to_chars(1, 1, sequence_index=1) == (4, 9)
+    assert [found.char_to_word(c) for c in (5, 8, 3)] == [1, 1, None]
+    assert found.char_to_word(1, 0, 1) == 0
 
 
 def test_a_batch_encoding_is_a_mapping(tokenizer):
