@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from minidistil.errors import DataError, UsageError
+from minidistil.jobs.sources import examples_hash
 from minidistil.tasks.registry import named_task
 from minidistil.text.labels import LabelMap, encode_numbers
 from minidistil.text.readers import PAIRS, Examples, read_examples
@@ -126,6 +127,15 @@ def test_labels_are_looked_for_where_they_are_wanted(write):
 def test_a_chosen_text_column_takes_no_pair_along(write):
     path = write("a.csv", "sentence1,sentence2\na,b\n")
     assert read_examples(path, text="sentence1").pairs is None
+
+
+def test_whole_rows_are_kept_where_that_is_asked_for(write):
+    path = write("a.csv", "text,label,note\na,1,x\nb,2,y\nc,1,z\n")
+    assert read_examples(path).rows == []
+    found = read_examples(path, keep_rows=True)
+    assert found.rows[1] == {"text": "b", "label": "2", "note": "y"}
+    assert [row["note"] for row in found.subset([2, 0]).rows] == ["z", "x"]
+    assert examples_hash(found) == examples_hash(read_examples(path)), "what is learnt is the same"
 
 
 def test_a_column_for_each_label(write):
