@@ -112,6 +112,12 @@ class Distillation:
         if scores and not (head and head.score_outputs):
             name = type(student).__name__
             raise ConfigError(f"{' and '.join(scores)} need a student with one task head; {name} is none")
+        compared = [name for name in scores if self.terms[name].teacher_outputs(self.pair)]
+        if compared and head and teacher is not None and not any(map(head.scores_alike, teacher.heads)):
+            raise ConfigError(
+                f"{' and '.join(compared)}: scores of a {type(student).__name__}, the student, cannot be "
+                f"compared with those of a {type(teacher).__name__}, the teacher"
+            )
         if self.pair.soft_on == "masked" and not (head and head.over_vocabulary):
             raise ConfigError("soft_on='masked' is for a masked LM")
         for name, term in self.terms.items():

@@ -116,6 +116,10 @@ class Head:
         """Names of the outputs with a row for each token."""
         return self.score_outputs if self.by_token else ()
 
+    def scores_alike(self, other: Head) -> bool:
+        """True if a score of one head can be compared with that of the other: same kind, same names."""
+        return type(self) is type(other) and self.score_outputs == other.score_outputs
+
     def classes(self) -> list[str]:
         """Names of the classes that a row of scores is over, in order; none where the config names none."""
         return []

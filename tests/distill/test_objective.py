@@ -14,6 +14,7 @@ from minidistil.model import (
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertModel,
 )
 from minidistil.ops.dropout import Dropout
 from minidistil.ops.pooling import pool_forward
@@ -154,6 +155,18 @@ def test_bad_combinations(teacher, student):
         Distillation(both, {"hard": 1})
     with pytest.raises(InputError, match="teacher_logits"):
         gradient(Distillation(student, {"soft": 1}), student, random_labelled().batch([0]))
+
+
+@pytest.mark.parametrize("term", ["soft", "logits"])
+@pytest.mark.parametrize("other", [BertModel, BertForTokenClassification, BertForQuestionAnswering])
+def test_a_teacher_with_other_scores_is_refused(student, term, other):
+    """A token classifier's output is called logits too, but has a row for every token."""
+    teacher = other(student.config)
+    with pytest.raises(
+        ConfigError, match=f"{term}: scores of .*SequenceClassification.*{other.__name__}, the teacher"
+    ):
+        Distillation(student, {term: 1.0, "cosine": 1.0}, teacher=teacher)
+    Distillation(student, {"hard": 1.0, "cosine": 1.0}, teacher=teacher)
 
 
 def test_a_loss_of_two_outputs_is_counted_once():
