@@ -42,6 +42,8 @@ from minidistil.model import load_model
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, check_setting, to_dict
+from minidistil.tasks.details import Details
+from minidistil.tasks.similarity.details import nearest_details
 from minidistil.text.dataset import Dataset
 from minidistil.text.readers import read_translations
 from minidistil.text.tokenizer import Tokenizer
@@ -317,10 +319,14 @@ class PairsDistillation:
         skip = self._skipped(self.tokenizer)
         return lambda: self._retrieval(model, datasets, skip)
 
-    def _retrieval(self, model: Model, datasets: Sequence[Dataset], skip: int) -> dict[str, float]:
-        """Share of sentences that find their translation, and the other way round, by cosine."""
+    def _retrieval(
+        self, model: Model, datasets: Sequence[Dataset], skip: int, details: Details | None = None
+    ) -> dict[str, float]:
+        """Share of held-out sentences that find their translation, and the other way round, by cosine."""
         width = self.embedding.width(model.config.hidden_size)
         there, back = (embed(model, side, self.embedding, skip=skip)[:, :width] for side in datasets)
+        if details is not None and self.held_out is not None:
+            nearest_details(details, *self.held_out, there, back, "cosine")
         return {
             "to_translation": retrieval_accuracy(there, back),
             "to_source": retrieval_accuracy(back, there),
@@ -354,7 +360,8 @@ class PairsDistillation:
             facts = {**sizes(model), "words": model.config.vocab_size}
             if self.held_out is not None:
                 sides = [self._tokenise(tokenizer, side, length) for side in self.held_out]
-                facts |= self._retrieval(model, sides, self._skipped(tokenizer))
+                skip, details = self._skipped(tokenizer), self.job.details_of(name)
+                facts |= self._retrieval(model, sides, skip, details)
             report["models"][name] = facts
         if self.held_out is not None:
             report["held_out_pairs"] = len(self.held_out[0])

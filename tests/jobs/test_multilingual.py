@@ -73,8 +73,12 @@ def test_translations_are_found_where_the_teacher_put_the_originals(place, stude
     assert ours["to_translation"] > 0.6
     assert ours["cosine"] > teacher["cosine"]
     assert sorted(p.name for p in out.iterdir()) == [
-        "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json", "tokenizer",
+        "evaluation.json", "metrics.jsonl", "model", "recipe.toml", "report.json", "run.json", "tokenizer",
     ]  # fmt: skip
+    worst = json.loads((out / "evaluation.json").read_text())["models"]["student"]["worst"]
+    missed = sum(example["value"] > 0 for example in worst["examples"])
+    assert missed == min(20, round((1 - ours["to_translation"]) * report["held_out_pairs"]))
+    assert all((x["right"] == x["given"]) == (x["value"] == 0) for x in worst["examples"])
     assert all(len(line) <= 80 for line in pairs_table(report).splitlines())
     model = load_model(out / "model", strict=True)
     assert isinstance(model, BertModel)
