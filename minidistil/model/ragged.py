@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidistil.errors import InputError
+from minidistil.errors import InputError, UsageError
 
 ROWS = (list, tuple, np.ndarray)
 
@@ -30,10 +30,17 @@ def rectangles(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises
     ------
+    UsageError
+        A mapping in place of ids.
     InputError
-        A sequence without tokens, values of other lengths than the ids, or choices of different number.
+        A sequence without tokens, values of other lengths than the ids, choices of different number, or texts.
     """
-    nested = _nested(values["input_ids"])
+    ids = values["input_ids"]
+    if isinstance(ids, Mapping):
+        raise UsageError("a mapping of inputs is unpacked: model(**inputs)")
+    if isinstance(ids, str) or (isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], str)):
+        raise InputError("input_ids are numbers; texts need a tokenizer, as model(**tokenizer(texts))")
+    nested = _nested(ids)
     if nested is None:
         return dict(values)
     shape, rows = nested

@@ -86,6 +86,8 @@ class Tokenizer(CallableTokenizer):
         token_type_ids: bool = True,
         saved: TokenizerFiles | None = None,
     ) -> None:
+        if isinstance(rust, (str, os.PathLike)):
+            raise UsageError(f"{type(self).__name__}.from_pretrained({str(rust)!r}) loads a tokenizer")
         # A tokenizer.json may carry the padding and truncation its author last used.
         rust.no_padding()
         rust.no_truncation()

@@ -6,13 +6,14 @@ text is encoded whole, as everywhere in this package, and cut and padded afterwa
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidistil.arguments import check_choice, check_integer
+from minidistil.arguments import check_choice, check_integer, check_names
 from minidistil.errors import InputError, UsageError
 from minidistil.text.batch_encoding import FIELDS, BatchEncoding, PaddedEncoding, Tensors, check_tensors
 from minidistil.text.encodings import Frame, Side, Strategy, cut, cut_into_windows
@@ -134,6 +135,7 @@ class CallableTokenizer(Vocabulary):
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_length: bool = False,
+        **unknown: Any,
     ) -> BatchEncoding:
         """Tokenise one text or many, or pairs, as transformers does.
 
@@ -164,6 +166,8 @@ class CallableTokenizer(Vocabulary):
             Return what is cut off as further windows; "overflow_to_sample_mapping" has the text of each.
         return_special_tokens_mask, return_offsets_mapping, return_length : bool
             Return "special_tokens_mask", "offset_mapping" (characters of each token), "length" too.
+        **unknown
+            Refused, with the nearest name.
 
         Returns
         -------
@@ -177,6 +181,9 @@ class CallableTokenizer(Vocabulary):
         UsageError
             An argument that makes no sense.
         """
+        if unknown:
+            *known, _ = inspect.signature(self.__call__).parameters
+            check_names("a tokenizer", "argument", unknown, known)
         rows, pair, batched = _inputs(text, text_pair, is_split_into_words)
         if return_tensors is not None:
             check_tensors(return_tensors)

@@ -5,7 +5,7 @@ import pytest
 from tiny import RANDOM
 
 from minidistil import BertConfig
-from minidistil.errors import InputError
+from minidistil.errors import InputError, UsageError
 from minidistil.model import (
     BertForMaskedLM,
     BertForMultipleChoice,
@@ -128,6 +128,15 @@ def test_other_ids_of_a_family():
 def test_what_is_refused(inputs, message):
     with pytest.raises(InputError, match=message):
         make(BertForSequenceClassification)(**inputs)
+
+
+def test_what_is_no_ids_has_a_hint():
+    model = make(BertForSequenceClassification)
+    with pytest.raises(UsageError, match=r"unpacked: model\(\*\*inputs\)"):
+        model({"input_ids": IDS})
+    for texts in ("a film", ["a film", "so bad"]):
+        with pytest.raises(InputError, match=r"as model\(\*\*tokenizer\(texts\)\)"):
+            model(texts)
 
 
 def test_long_lists_are_shown_in_part():

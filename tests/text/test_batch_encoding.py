@@ -335,6 +335,9 @@ BAD = [
     (lambda t: t("the", return_tensors="pt"), UsageError, 'say return_tensors="np"'),
     (lambda t: t("the", return_tensors="tf"), UsageError, "return_tensors is 'tf': expected one of np"),
     (lambda t: t(["the", ""], return_tensors="np"), InputError, "input_ids has rows of different lengths"),
+    (lambda t: t("the", trunctation=True), UsageError, "'trunctation' .did you mean truncation"),
+    (lambda t: t.tokenize("the", max_len=3), UsageError, "no argument 'max_len' .did you mean max_length"),
+    (lambda t: t.encode("the", unknown=3), UsageError, "'unknown'; it takes: text, text_pair, add"),
     (lambda t: t.pad({"ids": [1]}), InputError, "input_ids are padded; there are: ids"),
     (lambda t: t.pad([{"input_ids": [1]}, {"ids": [1]}]), InputError, r"encoded_inputs\[1\]"),
     (lambda t: t.pad(5), InputError, "encoded_inputs must be"),
@@ -435,6 +438,11 @@ def test_settings_of_a_caller(tmp_path):
         Tokenizer.from_pretrained(tmp_path / "a", padding_side="up")
     with pytest.raises(UsageError, match="model_max_length must be an integer of at least 1"):
         Tokenizer.from_pretrained(tmp_path / "a", model_max_length="long")
+
+
+def test_a_path_is_loaded_by_from_pretrained():
+    with pytest.raises(UsageError, match=r"Tokenizer.from_pretrained\('bert'\) loads a tokenizer"):
+        Tokenizer("bert")
 
 
 def test_a_model_with_fewer_rows(tokenizer):
