@@ -33,7 +33,7 @@ def rectangles(values: Mapping[str, Any]) -> dict[str, Any]:
     UsageError
         A mapping in place of ids.
     InputError
-        A sequence without tokens, values of other lengths than the ids, choices of different number, or texts.
+        A sequence without tokens, values of other lengths than the ids, unequal numbers of choices, texts.
     """
     ids = values["input_ids"]
     if isinstance(ids, Mapping):
