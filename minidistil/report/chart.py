@@ -39,7 +39,7 @@ class Chart:
     dots : dict of str to list of Dot
         Points of the lines that have few.
     summary : str
-        Where each line begins and ends, for who cannot see it.
+        Both ends of each line, as a text in place of the picture.
     table : list of (str, list of str)
         The same numbers: x, and the value of each line there.
     points : int

@@ -42,12 +42,12 @@ class Plot:
     ----------
     title : str
     y, x : str
-        What the axes are, with units.
+        Quantities of the axes, with units.
     series : mapping of str to points
     levels : mapping of str to float
         Horizontal lines to compare with.
     note : str
-        What a reader must know of the points.
+        Sentences below the chart.
     open : tuple of str
         Lines of which the last point averages fewer steps than the others.
     scale : mapping
@@ -84,7 +84,7 @@ class Means:
 
     @property
     def said(self) -> str:
-        """How many steps a point averages, for people."""
+        """Sentence on the number of steps that a point averages."""
         if self.size is None:
             return ""
         if self.size == 1 and self.last is None:
@@ -239,7 +239,7 @@ def seed_plots(run: RunRecord) -> list[Plot]:
 
 
 def _measured(first: str, stages: Iterable[Stage]) -> list[str]:
-    """What was measured, that by which a model is judged before the others."""
+    """Names of the metrics of some trainings, the one that models are judged by before the others."""
     return sorted(
         {metric for stage in stages for metric in stage.metrics}, key=lambda name: (name != first, name)
     )

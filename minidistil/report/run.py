@@ -149,7 +149,7 @@ class RunRecord:
 
     @property
     def watched(self) -> str:
-        """What the curves are measured on, and why they may differ from the table, for people."""
+        """Sentences on the examples that curves are measured on, and on the difference from the table."""
         total = next((n for key in HELD_OUT if (n := number(self.report.get(key)))), None)
         some = number(self.report.get("watched"))
         if not self.report or total is None:

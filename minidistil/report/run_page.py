@@ -136,7 +136,7 @@ def _main_model(names: Iterable[str]) -> str | None:
 
 
 def _headline(run: RunRecord) -> list[tuple[str, str]]:
-    """What one wants to know first: the main metric of the model, and how much of the teacher it retains."""
+    """Numbers at the top of the page: the main metric, of the teacher too, and the size of model and data."""
     main = _main_model(run.models)
     if main is None or run.is_glue:
         return []

@@ -29,7 +29,7 @@ class Details:
     most : int
         Examples that are kept.
     found : dict
-        What an evaluation has put in, as JSON; each key is optional. "worst": the examples, see `keep_worst`.
+        Facts by key, as JSON; each is optional. "worst": the examples, see `keep_worst`.
         "calibration": rows of `minidistil.metrics.CalibrationBin`. "thresholds": rows with a "threshold" and
         what holds at it. "confusion" and "names": a confusion matrix, its rows the right answers, and what
         its rows and columns are called. "classes": scores of each class.
