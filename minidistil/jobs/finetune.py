@@ -264,7 +264,7 @@ class FineTuning:
             found = numbers(task.evaluate(model, self.tokenizer, self.held_out))
             ready = found.get(task.loss_metric or "")
             value = mean_loss(loss, self._held_out_data) if ready is None else ready
-            return {"loss" if self.teacher is None else "hard": value, **found}
+            return {**found, "loss" if self.teacher is None else "hard": value}
 
         return measure
 

@@ -151,7 +151,7 @@ class MaskedText:
 
         def measure() -> dict[str, float]:
             found = evaluate_masked_lm(model, held_out)
-            return {loss: found["masked_lm"], **found}
+            return {**found, loss: found["masked_lm"]}
 
         return measure
 
