@@ -245,3 +245,11 @@ def test_evaluate_says_that_the_model_learnt_from_the_file(place, split, tmp_pat
         assert main(["evaluate", "-q", str(model), "--task", "sst2", "--data", str(place / file)]) == 0
         assert message in caplog.text if message else not caplog.text
     capsys.readouterr()
+
+
+def test_the_page_of_the_run_says_that_they_were_kept(place, split, tmp_path, capsys):
+    kept = split[1]["evaluated"]
+    assert main(["report", str(place / "split"), "--out", str(tmp_path / "page.html")]) == 0
+    page = " ".join((tmp_path / "page.html").read_text().split())
+    assert f"on all {kept} examples, which were kept from the training file." in page
+    capsys.readouterr()
