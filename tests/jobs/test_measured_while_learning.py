@@ -251,5 +251,5 @@ def test_the_page_of_the_run_says_that_they_were_kept(place, split, tmp_path, ca
     kept = split[1]["evaluated"]
     assert main(["report", str(place / "split"), "--out", str(tmp_path / "page.html")]) == 0
     page = " ".join((tmp_path / "page.html").read_text().split())
-    assert f"on all {kept} examples, which were kept from the training file." in page
+    assert f"on all {kept} held-out examples of the training file." in page
     capsys.readouterr()
