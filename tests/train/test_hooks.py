@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from tiny import RANDOM, random_labelled
 from train_toy import SETTINGS, digest, toy_trainer, without_wall_time
 
-from minidistil import StopTraining
+from minidistil import BertForSequenceClassification, StopTraining, TrainSettings
+from minidistil.distill import DistillationTrainer
 from minidistil.errors import UsageError
 
 
@@ -116,7 +118,9 @@ def test_the_best_model_is_handed_back_where_a_hook_stops(tmp_path):
 def test_an_error_of_the_hook_loses_nothing(undisturbed, tmp_path, number):
     with pytest.raises(ZeroDivisionError) as raised:
         toy_trainer(tmp_path, on_step=stop_at(number, ZeroDivisionError("mine"))).train()
-    assert f"after step {number}; start again to go on from" in raised.value.__notes__[0]
+    saved = tmp_path / f"checkpoint-{number}"
+    assert raised.value.__notes__ == [f"after step {number}; start again to go on from {saved}"]
+    assert saved.is_dir()
     trainer = toy_trainer(tmp_path)
     trainer.train()
     assert digest(trainer) == undisturbed[1]
@@ -136,6 +140,15 @@ def test_a_rate_that_a_hook_sets_is_the_one_that_is_used_and_logged():
     trainer = toy_trainer(settings=settings, on_step=on_step)
     result = trainer.train()
     assert [r["lr"] for r in result.history if r["kind"] == "train"] == [0.05, 0, 0, 0, 0, 0]
+
+
+def test_a_student_has_it_too():
+    teacher, student = (BertForSequenceClassification(RANDOM, seed=seed) for seed in (1, 2))
+    seen, settings = [], TrainSettings(max_steps=2, batch_size=4)
+    DistillationTrainer(
+        student, teacher, random_labelled(), settings=settings, on_step=seen.append, quiet=True
+    ).train()
+    assert [step.losses.keys() for step in seen] == [{"soft", "loss"}] * 2
 
 
 def test_what_is_no_function_is_refused():
