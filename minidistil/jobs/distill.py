@@ -55,7 +55,7 @@ class StudentSettings:
         Choice of the heads and directions that a narrower student keeps: by the teacher's weights, or by its
         activations on the text (`minidistil.distill.importance`).
     freeze : tuple of str
-        Parameters that do not learn: "positions", or patterns of names.
+        Parameters that do not learn: "positions", or names, their beginnings or patterns.
     """
 
     family: str = "same"

@@ -21,7 +21,7 @@ class ModelSettings:
         Layers of the model that it begins from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`;
         None: all.
     freeze : tuple of str
-        Parameters that do not learn: "positions", or patterns of names.
+        Parameters that do not learn: "positions", or names, their beginnings or patterns.
     """
 
     layers: str | None = None

@@ -70,7 +70,7 @@ class PairsStudent:
     lowercase : bool
         Lowercase the words of a new vocabulary.
     freeze : tuple of str
-        Parameters that do not learn: "positions", or patterns of names.
+        Parameters that do not learn: "positions", or names, their beginnings or patterns.
     """
 
     layers: str = "all"

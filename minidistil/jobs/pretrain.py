@@ -49,7 +49,7 @@ class ModelSettings:
     lowercase : bool
         Lowercase words and strip accents.
     freeze : tuple of str
-        Parameters that do not learn: "positions", or patterns of names.
+        Parameters that do not learn: "positions", or names, their beginnings or patterns.
     """
 
     family: str = "bert"

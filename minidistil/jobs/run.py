@@ -286,7 +286,7 @@ def sizes(model: Model) -> dict[str, Any]:
 
 
 def freeze(model: Model, patterns: Sequence[str]) -> None:
-    """Keep some parameters as they are: "positions", or shell patterns of names.
+    """Keep some parameters as they are: "positions", or what `Model.freeze` takes.
 
     Raises
     ------
