@@ -41,7 +41,7 @@ class ExampleFiles:
     labelled: bool
 
     def __post_init__(self) -> None:
-        if self.evaluate is not None and self.share is not None:
+        if self.evaluate is not None and self.share:
             raise ConfigError(
                 "data.split is the share of the training file that is kept to measure by; with --eval FILE "
                 "there is none"

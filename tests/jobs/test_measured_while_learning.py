@@ -200,6 +200,7 @@ def test_with_a_file_to_measure_by_nothing_is_kept(place, tmp_path):
     with pytest.raises(ConfigError, match="with --eval FILE there is none"):
         job(place, tmp_path / "run", "data.split=0.1", evaluate="dev.tsv").run()
     assert not (tmp_path / "run").exists()
+    assert len(job(place, tmp_path / "run", "data.split=0", evaluate="dev.tsv").examples) == 240
 
 
 def test_a_small_file_is_learnt_whole_and_that_is_said(place, tmp_path, caplog):
