@@ -15,6 +15,8 @@ Points = Iterable[tuple[float, float]]
 
 DOTS = 40  # points of a line that are drawn one by one
 ROWS = 40  # rows of a chart's table
+LARGEST = 1e100  # no number of a run is; the arithmetic of a layout could overflow
+NO_LENGTH = 1e-9  # of an axis, relative to its numbers: rounding could take it away
 
 
 class Dot(NamedTuple):
@@ -97,7 +99,7 @@ def line_layout(
     Parameters
     ----------
     series : mapping of str to (x, y) points
-        Points that are not finite are left out.
+        Points that are not finite, or as large as `LARGEST`, are left out.
     levels : mapping of str to float, optional
         Horizontal lines to compare with, such as a teacher's result.
     zero : bool
@@ -116,9 +118,9 @@ def line_layout(
     Chart or None
         None if there is nothing to draw.
     """
-    levels = {k: v for k, v in (levels or {}).items() if math.isfinite(v)}
+    levels = {k: v for k, v in (levels or {}).items() if abs(v) < LARGEST}
     given = {k: np.array(list(points), np.float64).reshape(-1, 2) for k, points in series.items()}
-    given = {k: points[np.isfinite(points).all(1)] for k, points in given.items()}
+    given = {k: points[(np.abs(points) < LARGEST).all(1)] for k, points in given.items()}
     given = {k: points for k, points in given.items() if len(points)}
     if not given:
         return None
@@ -127,7 +129,7 @@ def line_layout(
     if first is not None:
         x0 = min(x0, first)
     heights = [float(whole[:, 1].min()), float(whole[:, 1].max()), *levels.values()]
-    x1 = x1 if x1 > x0 else x0 + 1
+    x1 = x1 if x1 - x0 > NO_LENGTH * abs(x0) else x0 + max(1.0, 1e-6 * abs(x0))
     y0, y1 = _y_axis(min(heights), max(heights), zero, least, bounds)
     drawn = {k: _thinned(points, x0, x1).tolist() for k, points in given.items()}
 
@@ -189,7 +191,7 @@ def _y_axis(
             low, high = bounds[0], bounds[0] + least
         elif inside and high > bounds[1]:
             low, high = bounds[1] - least, bounds[1]
-    if not low < high:
+    if high - low <= NO_LENGTH * max(abs(low), abs(high)):
         margin = 0.05 * (abs(high) or 1)
         low, high = (0.0 if zero and low >= 0 else low - margin), high + margin
     while (step := _step(low, high, 5)) is not None:

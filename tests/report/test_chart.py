@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from minidistil.report.chart import ROWS, Chart, line_layout, ticks
@@ -76,6 +77,17 @@ def test_an_axis_from_zero(values, first):
     chart = line_layout({"a": list(enumerate(values))}, zero=True)
     assert chart.rows[0][1] == first
     assert all(Chart.top <= y <= Chart.bottom for _, y in chart.lines["a"])
+
+
+@pytest.mark.parametrize("x", [1.0, 1e17, 1e99, -1e99, 1e300])
+@pytest.mark.parametrize("y", [0.5, -1e17, 1e99, 1e300, float("inf"), 5e-324])
+def test_no_number_is_too_large_or_too_near(x, y):
+    chart = line_layout(
+        {"a": [(x, y), (x, float(np.nextafter(y, 0)))], "b": [(1, 1)]}, {"t": y}, percent=True
+    )
+    coordinates = [n for line in chart.lines.values() for point in line for n in point]
+    assert all(0 <= n <= 640 for n in coordinates)
+    line_layout({"a": [(x, y), (x, float(np.nextafter(y, 0)))]}, {"t": y}, zero=True)
 
 
 def test_labels_of_small_numbers_have_one_form():
