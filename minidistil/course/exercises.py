@@ -107,7 +107,7 @@ class Choice(Exercise):
     digest: str
 
     def kind(self) -> str:
-        return f'`{self.name}`, one or more letters, such as `"ac"`.'
+        return f'`{self.name}`, one or more letters, such as `"cd"`.'
 
     @property
     def statement(self) -> str:
@@ -123,7 +123,7 @@ class Choice(Exercise):
         if answer is None:
             raise NotImplementedError
         if not isinstance(answer, str):
-            raise WrongAnswerError(f'must be letters, such as "ac", not {type(answer).__name__}')
+            raise WrongAnswerError(f'must be letters, such as "cd", not {type(answer).__name__}')
         letters = "".join(sorted(set(answer.lower()) - set(" ,")))
         known = LETTERS[: len(self.options)]
         if not letters or not set(letters) <= set(known):
