@@ -214,7 +214,7 @@ class PackedModel(Structure):
         return outputs, Cache(batch, type(self), self.config, self.params.dtype, caches, head_caches, shapes)
 
     def _taps(self, patterns: Patterns, prefix: str = "") -> Taps | None:
-        """What a pass collects, if anything."""
+        """Collector of the numbers that a pass is asked for, if any."""
         wanted = None if patterns is None else selected(type(self).__name__, patterns, self.taps(), prefix)
         return None if wanted is None else Taps(wanted, prefix)
 

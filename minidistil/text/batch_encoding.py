@@ -141,7 +141,7 @@ class BatchEncoding(UserDict[str, Any]):
 
     @property
     def encodings(self) -> Sequence[Any]:
-        """What the tokenizer knows of each text.
+        """Encodings of the Rust library, one a text: all that the tokenizer knows of it.
 
         Raises
         ------

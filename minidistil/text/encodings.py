@@ -240,7 +240,7 @@ def cut(
 def cut_into_windows(
     encoding: Any, max_length: int, side: Side, owners: Sequence[int], strategy: Strategy, stride: int
 ) -> list[CutEncoding]:
-    """What `cut` gives, and after it the windows with the rest: each overlaps the one before by `stride`.
+    """The encoding that `cut` gives, then windows of the rest, each overlapping the one before by `stride`.
 
     Special tokens are around each. Where both texts of a pair are cut, each part of one is combined with each
     of the other, in the order of the library.

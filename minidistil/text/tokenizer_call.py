@@ -77,7 +77,7 @@ class Cutting(NamedTuple):
     windows: bool
 
     def parts(self, encoding: Any, i: int) -> list[Any]:
-        """What stays of the encoding of text `i`, and its windows."""
+        """Parts of the encoding of text `i`: the part that stays, and its windows."""
         if self.strategy is None or self.limit is None or len(encoding) <= self.limit:
             return [encoding]
         how = self.limit, self.side, self.owners, self.strategy

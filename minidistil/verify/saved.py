@@ -145,7 +145,7 @@ def _open(source: str) -> Saved:
 
 
 def _numpy(path: Path) -> AnyArray | dict[str, AnyArray]:
-    """What NumPy reads: an array, or several by name."""
+    """Arrays of a file that NumPy reads: one, or several by name."""
     try:
         with path.open("rb") as stream:
             found = np.load(stream, allow_pickle=False)
