@@ -125,6 +125,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if not argv:  # help, as of git and cargo; and an error, so that a script that lost its verb stops
         parser.print_help()
         raise SystemExit(UsageError.exit_code)
+    argv = _verb_first(argv)
     args, rest = parser.parse_known_args(predict.spelt_out(argv) if argv[:1] == ["predict"] else argv)
     if not hasattr(args, "texts"):
         unknown = rest
@@ -139,6 +140,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         if given:
             setattr(args, name, as_utf_8(given) if isinstance(given, str) else [as_utf_8(t) for t in given])
     return args
+
+
+def _verb_first(argv: Sequence[str]) -> list[str]:
+    """Arguments with the options that every verb has behind the verb, if they stand before it."""
+    first = 0
+    while first < len(argv) and argv[first] in ("-q", "--quiet", "--threads"):
+        first += 2 if argv[first] == "--threads" else 1
+    return [*argv[first : first + 1], *argv[:first], *argv[first + 1 :]]
 
 
 def _nearest(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
@@ -232,7 +241,8 @@ def _main(argv: Sequence[str] | None) -> int:
         sys.stdout.flush()  # raises again if it is standard output that takes nothing
         if isinstance(error, BrokenPipeError):
             raise
-        full = error.errno in FULL and error.filename is None
-        what = "standard output, or a temporary file, cannot be written: " if full else ""
-        complain(f"minidistil {args.verb}: {what}{error.strerror if full else error}")
+        where = error.filename
+        if error.errno in FULL and where is None:
+            where = "standard output, or a temporary file, cannot be written"
+        complain(f"minidistil {args.verb}: {error if where is None else f'{where}: {error.strerror}'}")
         return StorageError.exit_code

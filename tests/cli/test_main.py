@@ -255,6 +255,27 @@ def test_threads_option(classifier, capsys):
     assert main(["predict", classifier, "film", "--threads", "0"]) == 2
 
 
+def test_options_of_every_verb_may_stand_before_it(classifier, capsys):
+    from minidistil import threads
+
+    before = threads.get_num_threads()
+    assert main(["predict", classifier, "film", "-q"]) == 0
+    behind = capsys.readouterr()
+    assert main(["-q", "--threads", "3", "predict", classifier, "film"]) == 0
+    assert threads.get_num_threads() == 3
+    threads.set_num_threads(before)
+    assert capsys.readouterr() == behind
+
+
+def test_an_error_of_the_system_is_a_sentence(classifier, monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise FileNotFoundError(2, "No such file or directory", "texts.txt")
+
+    monkeypatch.setattr("minidistil.cli.predict._predictor", stop)
+    assert main(["predict", classifier, "film"]) == 3
+    assert capsys.readouterr().err == "minidistil predict: texts.txt: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("message", "shown"), [("", "interrupted"), ("stopped after step 3", "stopped after step 3")]
 )
