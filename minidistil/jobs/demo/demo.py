@@ -42,6 +42,7 @@ from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import ModelLoss
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
+from minidistil.train.validation import mean_loss
 from minidistil.weights.assets import fetch_minilm
 from minidistil.weights.card import ModelCard
 
@@ -227,7 +228,7 @@ class ReviewDistillation:
             weights={"soft": s.soft, "hard": s.hard},
             temperature=s.temperature,
             label="student",
-            **self._learning(student, s.student_epochs),
+            **self._learning(student, s.student_epochs, loss="hard"),
             **options,
         )
 
@@ -244,13 +245,20 @@ class ReviewDistillation:
             seed=self.settings.seed,
         )
 
-    def _learning(self, model: Model, epochs: int) -> dict[str, Any]:
-        """Options of a trainer; the accuracy after every epoch chooses nothing."""
-        s, sample = self.settings, self._held_out(WATCHED)
+    def _learning(self, model: Model, epochs: int, loss: str = "loss") -> dict[str, Any]:
+        """Options of a trainer; what is measured after every epoch chooses nothing.
+
+        `loss` is the name of the loss against the labels, which a student does not learn from.
+        """
+        s, sample, labels = self.settings, self._held_out(WATCHED), ModelLoss(model)
         settings = TrainSettings(
             epochs=epochs, batch_size=s.batch_size, lr=s.lr, seed=s.seed, save_every=50, log_every=5
         )
-        return {"settings": settings, "evaluate": lambda: {"accuracy": accuracy(model, sample)}}
+
+        def evaluate() -> dict[str, float]:
+            return {loss: mean_loss(labels, sample), "accuracy": accuracy(model, sample)}
+
+        return {"settings": settings, "evaluate": evaluate}
 
     def _held_out(self, most: int) -> Dataset:
         """The first held-out sentences."""

@@ -195,9 +195,11 @@ def test_a_page_of_it(undisturbed, tmp_path):
     headings = ["Models", "During training", *(f"Training: {stage}" for stage in stages)]
     headings += ["Answers of the student", "Layer by layer", "Settings"]
     assert re.findall("<h2>(.*)</h2>", html)[: len(headings)] == headings
-    assert html.count("<svg") == 1 + 6 + 6, (
-        "accuracy; of each stage loss and learning rate; calibration, thresholds"
+    assert html.count("<svg") == 1 + 6 + 1 + 6, (
+        "accuracy; of each stage loss and learning rate; the student's by labels; calibration, thresholds"
     )
+    assert "held-out" in html.partition("Training: teacher")[2].partition("Training: student without")[0]
+    assert "Loss of held-out examples against their labels" in html
     assert "on the 20 held-out sentences" in html
 
 
