@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from minidistil.arguments import check_type
 from minidistil.config import ModelConfig
@@ -27,7 +27,6 @@ from minidistil.model import load_to_answer
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings, NamedData
-from minidistil.tasks.details import Details
 from minidistil.tasks.inputs import Input, Shown, read_texts
 from minidistil.tasks.loading import load as load
 from minidistil.tasks.loading import tokenizer_of as tokenizer_of
@@ -38,6 +37,9 @@ from minidistil.text.lengths import sequence_length
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
+
+if TYPE_CHECKING:
+    from minidistil.tasks.details import Details
 
 
 class Task(ABC):

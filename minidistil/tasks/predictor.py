@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from minidistil.arguments import check_device, check_integer, check_names, check_type
-from minidistil.model.description import described, lines
 from minidistil.model.model import Model
 from minidistil.tasks.calls import Inputs
 from minidistil.tasks.training_settings import TrainingRecord
@@ -51,6 +50,8 @@ class Predictor:
         self.task, self.model, self.tokenizer = task, model, tokenizer.for_model(model.config.vocab_size)
 
     def __repr__(self) -> str:
+        from minidistil.model.description import described, lines
+
         return lines(type(self).__name__, {**self.facts(), **described(self.model)})
 
     def facts(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from minidistil.errors import ConfigError, DataError, InputError, UsageError
 from minidistil.model.model import Model
 from minidistil.progress import Progress
 from minidistil.tasks.base import Predictor, TrainableTask
-from minidistil.tasks.classification.details import answer_details
 from minidistil.tasks.classification.file_labels import FileLabels
 from minidistil.tasks.classification.scores import (
     TYPES,
@@ -37,7 +36,6 @@ from minidistil.tasks.classification.scores import (
     stored_activation,
 )
 from minidistil.tasks.data import TABLE, DataSettings
-from minidistil.tasks.details import Details
 from minidistil.tasks.inference import predict_logits
 from minidistil.tasks.inputs import Input, Shown, read_pairs
 from minidistil.tasks.training_settings import NONE, TrainingRecord, stored_threshold
@@ -46,6 +44,9 @@ from minidistil.text.labels import LabelMap, check_classes, class_labels, encode
 from minidistil.text.readers import CLASSES, LABELS, Examples
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer, Truncation
+
+if TYPE_CHECKING:
+    from minidistil.tasks.details import Details
 
 log = logging.getLogger("minidistil")
 
@@ -278,6 +279,8 @@ class ClassificationTask(TrainableTask):
         parts = self.answers(model, tokenizer, examples.texts, examples.pairs, quiet=quiet)
         scores = np.concatenate(list(parts))
         if details is not None:
+            from minidistil.tasks.classification.details import answer_details
+
             answer_details(details, self.problem, scores, labels, label_names(model.config), examples)
         return self.score(scores, labels, model.config)
 
