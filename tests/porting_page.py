@@ -74,7 +74,7 @@ def make_models(directory):
 
 
 def namespace(package, tensor):
-    """What the rows of the page name, after its setup."""
+    """Names that the rows of the page use, after its setup."""
     names = {"tensor": tensor} | {name: getattr(package, name) for name in capitals(SETUP)}
     exec(SETUP, names)
     pipeline = names["pipeline"] = package.pipeline

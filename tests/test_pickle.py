@@ -180,7 +180,7 @@ def test_a_process_that_was_spawned(classifier):
 
 
 def test_a_pickle_names_code_of_the_package_and_of_its_libraries_alone(classifier):
-    """What a pickle may run when it is loaded: classes and functions of these modules, and no other."""
+    """A loaded pickle runs classes and functions of these modules, and no other."""
 
     seen = set()
 

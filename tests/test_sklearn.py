@@ -81,7 +81,7 @@ FAILS = {
 
 
 def test_scikit_learns_checks_on_texts(encoder):
-    """Those that need no input; scikit-learn says itself that it makes none of strings."""
+    """Checks that need no input; scikit-learn says itself that it makes none of strings."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         results = check_estimator(TextClassifier(encoder), on_fail=None)

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("minidistil")
 
+TEXTS: dict[str, Any] = {
+    "nargs": "*",
+    "default": [],
+    "metavar": "TEXT",
+    "help": "a text; '-', or none, reads one a line from standard input",
+}
 CORPUS: dict[str, Any] = {
     "nargs": "+",
     "metavar": "PATH",

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from minidistil.cli import common
+
 # Options of answering, and of making a predictor: those that only some tasks take.
 OPTIONS = (
     *("question", "n_best", "null_threshold", "aggregation", "no_truncation", "pair", "pair_column"),
@@ -123,13 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add the sources of texts."""
-    parser.add_argument(
-        "texts",
-        nargs="*",
-        default=[],
-        metavar="TEXT",
-        help="a text; '-', or none, reads one a line from standard input",
-    )
+    parser.add_argument("texts", **common.TEXTS)
     parser.add_argument("--pair", metavar="TEXT", help="the second text of each, for a classifier of pairs")
     parser.add_argument(
         "--document",

@@ -28,13 +28,7 @@ HEAD = ("", "token", "id", "characters", "word", "type", "")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="directory, name (minilm) or hub id of a model, or of a tokenizer")
-    parser.add_argument(
-        "texts",
-        nargs="*",
-        default=[],
-        metavar="TEXT",
-        help="a text; '-', or none, reads one a line from standard input",
-    )
+    parser.add_argument("texts", **common.TEXTS)
     parser.add_argument("--pair", metavar="TEXT", help="the second text of each")
     parser.add_argument(
         "--max-length",

@@ -385,7 +385,7 @@ def test_on_paper(place, tmp_path):
 
 
 def test_without_a_script(place, tmp_path):
-    """What the page shows without its script is what was put there by Python."""
+    """Without its script the page shows the pictures and tables that Python put there."""
     html = (place / "two.html").read_text(encoding="utf-8")
     still = tmp_path / "still.html"
     still.write_text(re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL), encoding="utf-8")

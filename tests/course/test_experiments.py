@@ -23,7 +23,7 @@ def load(path):
 
 
 def shown(page, command):
-    """What stands on a page below a command."""
+    """Output that stands on a page below a command."""
     text = (COURSE / page).read_text(encoding="utf-8")
     return re.search(rf"^\$ {re.escape(command)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
 

@@ -81,7 +81,7 @@ def test_it_learns_and_leaves_a_model(tuned):
 
 
 def test_the_details_of_its_evaluation_are_kept(place, tuned):
-    """Those of the same model measured again, beside its report."""
+    """Metrics of the same model measured again, beside its report."""
     out, _ = tuned
     kept = json.loads((out / "evaluation.json").read_text())["models"]["model"]
     task, details = named_task("sst2"), Details()

@@ -1,4 +1,4 @@
-"""What is said of a directory without a run: what is there, what is expected, where runs are."""
+"""Message about a directory without a run: the files that are there, those expected, runs nearby."""
 
 import pytest
 
