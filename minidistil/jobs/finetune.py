@@ -18,11 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from minidistil.config import ModelConfig
-from minidistil.distill.objective import Distillation
-from minidistil.distill.teacher_cache import TeacherCache, weights_hash
-from minidistil.distill.terms import needs_labels
-from minidistil.distill.trainer import DistillationTrainer
-from minidistil.distill.vocabulary import saved_tokenizer
 from minidistil.errors import ConfigError, UsageError
 from minidistil.jobs.example_files import ExampleFiles
 from minidistil.jobs.finetune_settings import FineTuningRecipe as FineTuningRecipe
@@ -31,8 +26,8 @@ from minidistil.jobs.first_model import first_model
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
-from minidistil.jobs.teaching import input_for_teacher
-from minidistil.model import class_of, load_model
+from minidistil.jobs.teaching import Teaching
+from minidistil.model import load_model
 from minidistil.model.families import load_config
 from minidistil.model.model import Model
 from minidistil.settings import to_dict
@@ -42,7 +37,7 @@ from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.class_weights import class_weights_for
-from minidistil.train.objective import ModelLoss, TrainingData, check_positions
+from minidistil.train.objective import ModelLoss, TrainingData
 from minidistil.train.trainer import Trainer
 from minidistil.train.validation import mean_loss
 from minidistil.weights.card import ModelCard
@@ -94,7 +89,8 @@ class FineTuning:
         recipe.train.check_best(named.lower_is_better)
         self.task, self.source, self.task_name, self.recipe = named, source, task, recipe
         self.out, self.also, self.quiet = Path(out), also, quiet
-        self._train, self._evaluate, self._teacher = train, evaluate, teacher
+        self._train, self._evaluate = train, evaluate
+        self.teaching = None if teacher is None else Teaching(named, teacher, recipe.teaching, quiet=quiet)
         options = {"--task": task, "--train": train, "--eval": evaluate, "--distill-from": teacher}
         given = ((name, str(value)) for name, value in options.items() if value is not None)
         self.job = Job(recipe, self.out, ["finetune", source, *chain(*given)], model="")
@@ -153,38 +149,21 @@ class FineTuning:
         return data.fixed() if isinstance(data, MaskedDataset) else data
 
     @cached_property
-    def teacher(self) -> Model | None:
-        if self._teacher is None:
-            return None
-        path = resolve(self._teacher)
-        teacher_class = class_of(load_config(path), path, self.task.head)
-        teacher = teacher_class.from_pretrained(path, mapped=True, quiet=True)
-        self.task.check_model(teacher, self._teacher)
-        return teacher
-
-    @cached_property
-    def teacher_tokenizer(self) -> Tokenizer:
-        assert self._teacher is not None
-        return saved_tokenizer(resolve(self._teacher)) or self.tokenizer
-
-    @cached_property
     def _for_teacher(self) -> Dataset | None:
-        """Input of a teacher that has another tokenizer; None if they share one, see `input_for_teacher`."""
-        if self.teacher is None or self._teacher is None:
+        """Input of a teacher that has another tokenizer; None if they share one, or there is none."""
+        if self.teaching is None:
             return None
-        tokenizers, names = (self.tokenizer, self.teacher_tokenizer), (self.source, self._teacher)
-        return input_for_teacher(self.task, self.examples, self.teacher, tokenizers, names, self._terms)
+        return self.teaching.own_input(self.examples, self.tokenizer, self.source)
 
     @cached_property
     def config(self) -> ModelConfig:
         """Config of the first model: labels of the teacher, if there is one, or of the training file."""
-        teacher, base = self.teacher, self._source_config
-        if teacher is not None:
-            problem_type = self.task.problem_type or teacher.config.problem_type
-            base = base.replace(problem_type=problem_type, id2label=teacher.config.id2label)
-        else:
+        base, taught_by = self._source_config, None
+        if self.teaching is None:
             base = base.replace(**self.task.config_overrides(self.examples))
-        taught_by = None if teacher is None else (teacher, self.teacher_tokenizer)
+        else:
+            base = self.teaching.config(base)
+            taught_by = self.teaching.teacher, self.teaching.tokenizer(self.tokenizer)
         learnt = self.task.training_record(self.examples, base, self.tokenizer, taught_by)
         return base.replace(extra=learnt.merged_into(base.extra))
 
@@ -205,16 +184,7 @@ class FineTuning:
     @property
     def _labelled(self) -> bool:
         """True if the loss needs labels."""
-        return self.teacher is None or needs_labels(self._terms)
-
-    @property
-    def _terms(self) -> Mapping[str, Any]:
-        """Terms of the student's loss: soft labels are of one class of several, others compare scores."""
-        terms = self.recipe.teaching.terms
-        assert self.teacher is not None
-        problem_type = self.task.problem_type or self.teacher.config.problem_type
-        soft = problem_type not in ("regression", "multi_label_classification")
-        return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
+        return self.teaching is None or self.teaching.needs_labels
 
     # Steps, in order
 
@@ -225,7 +195,7 @@ class FineTuning:
             "train": examples_hash(self.examples),
             "evaluate": None if self.held_out is None else examples_hash(self.held_out),
             "source": content(self.source),
-            "teacher": None if self._teacher is None else content(self._teacher),
+            "teacher": None if self.teaching is None else self.teaching.identity(),
         }
         return found if self.files.split is None else {**found, "split": examples_hash(self.files.whole)}
 
@@ -234,8 +204,8 @@ class FineTuning:
         _ = self.dataset, self._class_weights
         if self.held_out is not None:
             _ = self._held_out_data
-        if self.teacher is not None and self._for_teacher is None:
-            check_positions(self.dataset, self.teacher, f"the teacher {self._teacher}")
+        if self.teaching is not None:
+            self.teaching.check(self.dataset, self.examples, self.tokenizer, self.source)
         if self._evaluate is None:
             log.info("%s", self.files.measured_by())
         return {"from": self.source, "examples": len(self.examples)}
@@ -264,28 +234,17 @@ class FineTuning:
             found = numbers(task.evaluate(model, self.tokenizer, self.held_out))
             ready = found.get(task.loss_metric or "")
             value = mean_loss(loss, self._held_out_data) if ready is None else ready
-            return {**found, "loss" if self.teacher is None else "hard": value}
+            return {**found, "loss" if self.teaching is None else "hard": value}
 
         return measure
 
     def trainer(self, model: Model, **options: Any) -> Trainer:
         """Trainer on the labels, or with a teacher; options as of `Trainer`."""
         options["settings"] = self.recipe.train
-        if self.teacher is None:
+        if self.teaching is None:
             loss = ModelLoss(model, class_weights=self._class_weights)
             return Trainer(model, loss, self.dataset, label="fine-tuning", **options)
-        options["label"] = "learning from the teacher"
-        t: Any = {"temperature": self.recipe.teaching.temperature, "class_weights": self._class_weights}
-        if self._for_teacher is None:
-            return DistillationTrainer(model, self.teacher, self.dataset, weights=self._terms, **t, **options)
-        # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
-        assert isinstance(self.dataset, Dataset)
-        kept = options["out"] / "teacher_outputs"
-        scores = TeacherCache(self.teacher, self._for_teacher, kept, ["logits"], quiet=self.quiet)
-        objective = Distillation(model, self._terms, **t)
-        data = self.dataset.with_targets(teacher_logits=scores.whole("logits"))
-        identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
-        return Trainer(model, objective, data, identity=identity, **options)
+        return self.teaching.trainer(model, self.dataset, self._for_teacher, self._class_weights, **options)
 
     def calibrate(self, model: Model) -> None:
         """Add values from held-out examples, such as a threshold, to the config."""
@@ -296,10 +255,10 @@ class FineTuning:
     def card(self) -> ModelCard:
         """README.md of the model."""
         source, settings, taught = origin(self.source), to_dict(self.recipe), ""
-        if self._teacher is None:
+        if self.teaching is None:
             del settings["teaching"]
         else:
-            taught = f", taught by {origin(self._teacher).name}"
+            taught = f", taught by {origin(self.teaching.path).name}"
         return self.job.card(
             source,
             settings,
@@ -313,9 +272,9 @@ class FineTuning:
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
         saved = load_model(self.out), Tokenizer.from_pretrained(self.out)
-        models = {"model" if self._teacher is None else "student": saved}
-        if self.teacher is not None:
-            models = {"teacher": (self.teacher, self.teacher_tokenizer), **models}
+        models = {"model" if self.teaching is None else "student": saved}
+        if self.teaching is not None:
+            models = {"teacher": (self.teaching.teacher, self.teaching.tokenizer(self.tokenizer)), **models}
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.main_metric,

@@ -1,57 +1,154 @@
-"""Input of a teacher that has another tokenizer than its student."""
+"""Teaching of a fine-tuning: the teacher, what its student learns from it, and the trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from minidistil.distill.terms import weight_of
-from minidistil.distill.vocabulary import difference
+import numpy.typing as npt
+
+from minidistil.config import ModelConfig
+from minidistil.distill.objective import Distillation
+from minidistil.distill.teacher_cache import TeacherCache, weights_hash
+from minidistil.distill.terms import needs_labels, weight_of
+from minidistil.distill.trainer import DistillationTrainer
+from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError
+from minidistil.jobs.finetune_settings import TeachingSettings
+from minidistil.jobs.sources import content
+from minidistil.model import class_of
+from minidistil.model.families import load_config
 from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.tasks.base import TrainableTask
 from minidistil.text.dataset import Dataset
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.train.objective import TrainingData, check_positions
+from minidistil.train.trainer import Trainer
+from minidistil.weights.hub import resolve
 
 APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
 
 
-def input_for_teacher(
-    task: TrainableTask,
-    examples: Any,
-    teacher: Model,
-    tokenizers: tuple[Tokenizer, Tokenizer],
-    names: tuple[str, str],
-    terms: Mapping[str, Any],
-) -> Dataset | None:
-    """Examples by the teacher's own tokenizer, a row for each; None if both tokenizers give the same.
+class Teaching:
+    """A teacher of a task, and the objective of its student. The teacher is read when it is first asked for.
 
     Parameters
     ----------
-    task, examples, teacher
-    tokenizers, names : pairs
-        Of the student and of the teacher.
-    terms : mapping
-        Terms of the student's loss.
+    task : TrainableTask
+    path : str
+        Directory or hub id of the teacher, a model fine-tuned for the same task.
+    settings : TeachingSettings
+    quiet : bool
+        Show no progress.
 
     Raises
     ------
     ConfigError
-        The student learns from it something of each token, or of other sequences.
+        Of the teacher, when it is read: its head is not the task's.
     """
-    differing = difference(*tokenizers)
-    if differing is None:
-        return None
-    taught = {name for name, weight in terms.items() if weight_of(weight)}
-    head = teacher.heads[0] if teacher.heads else Head()
-    if head.by_token or not head.classes() or not taught <= APART:
-        raise ConfigError(
-            f"the teacher {names[1]} has another vocabulary than {names[0]}: {differing}. Only scores of "
-            f"whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take two models with "
-            "the same tokenizer"
-        )
-    # It reads as long as it learnt.
-    data = task.as_trained().dataset(tokenizers[1], examples, teacher.config, labelled=False)
-    assert isinstance(data, Dataset)
-    return data
+
+    def __init__(
+        self, task: TrainableTask, path: str, settings: TeachingSettings, *, quiet: bool = False
+    ) -> None:
+        self.task, self.path, self.settings, self.quiet = task, path, settings, quiet
+
+    @cached_property
+    def teacher(self) -> Model:
+        path = resolve(self.path)
+        teacher_class = class_of(load_config(path), path, self.task.head)
+        teacher = teacher_class.from_pretrained(path, mapped=True, quiet=True)
+        self.task.check_model(teacher, self.path)
+        return teacher
+
+    def tokenizer(self, usual: Tokenizer) -> Tokenizer:
+        """The teacher's own tokenizer, or `usual` if it was saved without one."""
+        return saved_tokenizer(resolve(self.path)) or usual
+
+    def identity(self) -> dict[str, Any]:
+        """Hashes of the teacher's files."""
+        return content(self.path)
+
+    def config(self, base: ModelConfig) -> ModelConfig:
+        """The student's config with the teacher's labels."""
+        return base.replace(problem_type=self.problem_type, id2label=self.teacher.config.id2label)
+
+    # Objective
+
+    @property
+    def problem_type(self) -> str | None:
+        """That of the task; where it leaves that open, of the teacher."""
+        return self.task.problem_type or self.teacher.config.problem_type
+
+    @property
+    def terms(self) -> Mapping[str, Any]:
+        """Terms of the student's loss: soft labels are of one class of several, others compare scores."""
+        terms = self.settings.terms
+        soft = self.problem_type not in ("regression", "multi_label_classification")
+        return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
+
+    @property
+    def needs_labels(self) -> bool:
+        """True if the loss needs the labels of the examples."""
+        return needs_labels(self.terms)
+
+    # Training
+
+    def check(self, data: TrainingData, examples: Any, tokenizer: Tokenizer, name: str) -> None:
+        """Refuse a teacher that cannot read what its student reads; `name` is the student's source.
+
+        Raises
+        ------
+        ConfigError
+            Another tokenizer, with terms that compare tokens; or too few positions.
+        """
+        if self.own_input(examples, tokenizer, name) is None:
+            check_positions(data, self.teacher, f"the teacher {self.path}")
+
+    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str) -> Dataset | None:
+        """The examples by the teacher's own tokenizer, a row for each; None if both tokenizers give the same.
+
+        Raises
+        ------
+        ConfigError
+            The student learns from it something of each token, or of other sequences.
+        """
+        own = self.tokenizer(tokenizer)
+        differing = difference(tokenizer, own)
+        if differing is None:
+            return None
+        taught = {name for name, weight in self.terms.items() if weight_of(weight)}
+        head = self.teacher.heads[0] if self.teacher.heads else Head()
+        if head.by_token or not head.classes() or not taught <= APART:
+            raise ConfigError(
+                f"the teacher {self.path} has another vocabulary than {name}: {differing}. Only scores of "
+                f"whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take two models "
+                "with the same tokenizer"
+            )
+        # It reads as long as it learnt.
+        data = self.task.as_trained().dataset(own, examples, self.teacher.config, labelled=False)
+        assert isinstance(data, Dataset)
+        return data
+
+    def trainer(
+        self,
+        model: Model,
+        data: TrainingData,
+        own_input: Dataset | None,
+        class_weights: npt.ArrayLike | None,
+        **options: Any,
+    ) -> Trainer:
+        """Trainer of a student; `own_input` as of the method of this name; options as of `Trainer`."""
+        options["label"] = "learning from the teacher"
+        t: Any = {"temperature": self.settings.temperature, "class_weights": class_weights}
+        if own_input is None:
+            return DistillationTrainer(model, self.teacher, data, weights=self.terms, **t, **options)
+        # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
+        assert isinstance(data, Dataset)
+        kept = options["out"] / "teacher_outputs"
+        scores = TeacherCache(self.teacher, own_input, kept, ["logits"], quiet=self.quiet)
+        objective = Distillation(model, self.terms, **t)
+        data = data.with_targets(teacher_logits=scores.whole("logits"))
+        identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
+        return Trainer(model, objective, data, identity=identity, **options)
