@@ -1,0 +1,1 @@
+"""Distillation on many tasks: see `python -m benchmarks.retention --help`."""
