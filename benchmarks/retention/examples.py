@@ -105,7 +105,7 @@ def captions(folder: Path) -> tuple[Rows, Rows]:
 
 
 def ratings(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of film reviews (Hutto and Gilbert 2014) and their mean rating, a regression: 2,500 of 10,605."""
+    """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating: 2,500."""
     rows = by_hash({"text": r.text, "label": r.rating} for r in load_reviews("movie") if r.text)
     return rows[1500:4000], rows[:1500]
 
