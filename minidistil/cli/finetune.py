@@ -20,7 +20,7 @@ EXAMPLES = """\
   minidistil finetune minilm --task sst2 --train train.tsv --eval dev.tsv --out runs/sst2
   minidistil finetune minilm --task classification --train mail.csv --text body --label folder --out runs/mail
   minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
-      --distill-from runs/sst2 --set model.layers=alternate --seeds 3
+      --distill-from runs/sst2 --set model.layers=alternate --baseline --seeds 5
   minidistil finetune minilm --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
   minidistil finetune --task sst2 --print-recipe > my.toml    # every setting, explained; for --config
 """
@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eval", metavar="FILE", help="examples to measure by (default: a tenth of --train; none: nothing)"
     )
     parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
+    parser.add_argument(
+        "--baseline", action="store_true", help="also train the same student without the teacher, to compare"
+    )
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
     parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     from minidistil.errors import UsageError
     from minidistil.files import to_json
+    from minidistil.jobs.baseline import WithBaseline
     from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
     from minidistil.jobs.results import over_seeds, table
     from minidistil.settings import load_recipe
@@ -75,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
     if args.print_recipe:
         return print_recipe(recipe, task or None)
 
-    def tuning(seed: int, out: Path) -> FineTuning:
-        return FineTuning(
+    def tuning(seed: int, out: Path) -> FineTuning | WithBaseline:
+        student = FineTuning(
             args.model, task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
             evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
         )  # fmt: skip
+        return WithBaseline(student) if args.baseline else student
 
     if args.seeds is None:
         report = run_or_read(tuning(recipe.train.seed, Path(args.out)))
@@ -97,6 +102,8 @@ def _glue(args: argparse.Namespace) -> int:
     from minidistil.settings import load_recipe
     from minidistil.tasks.glue import GLUE
 
+    if args.baseline:
+        raise UsageError("--baseline is of one task, not of glue as a whole")
     if args.eval is not None:
         raise UsageError("--task glue finds its dev files in the folder: leave out --eval")
     of_one = {change: change.split(".")[0] for change in args.set if change.split(".")[0] in GLUE}

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, UsageError
+from minidistil.jobs.comparison import compared
 from minidistil.jobs.example_files import ExampleFiles
 from minidistil.jobs.finetune_settings import FineTuningRecipe as FineTuningRecipe
 from minidistil.jobs.finetune_settings import TeachingSettings
@@ -116,6 +117,21 @@ class FineTuning:
         """The report of this very run, of before or of now; errors as of `run`."""
         return self.finished() or self.run()
 
+    def without_teacher(self, out: Path) -> FineTuning:
+        """The same fine-tuning from the labels alone, in another directory."""
+        recipe, files = dataclasses.replace(self.recipe, teaching=TeachingSettings()), self.files
+        if not self._labelled:
+            files = dataclasses.replace(files, labelled=True)
+        if len(files.learnt) != len(self.examples):  # as many steps, not epochs
+            train = dataclasses.replace(recipe.train, max_steps=self.steps)
+            recipe = dataclasses.replace(recipe, train=train)
+        alone = FineTuning(
+            self.source, self.task_name, self._train, recipe, out,
+            evaluate=self._evaluate, also=self.also, quiet=self.quiet,
+        )  # fmt: skip
+        alone.files = files
+        return alone
+
     # Inputs
 
     @cached_property
@@ -201,14 +217,25 @@ class FineTuning:
 
     def check(self) -> dict[str, Any]:
         """Refuse inputs that cannot work, such as an unknown label; returns facts for run.json."""
-        _ = self.dataset, self._class_weights
-        if self.held_out is not None:
-            _ = self._held_out_data
+        self.check_targets()
         if self.teaching is not None:
             self.teaching.check(self.dataset, self.examples, self.tokenizer, self.source)
         if self._evaluate is None:
             log.info("%s", self.files.measured_by())
         return {"from": self.source, "examples": len(self.examples)}
+
+    def check_targets(self) -> None:
+        """Refuse examples without what a model learns from, or is measured by."""
+        _ = self.dataset, self._class_weights
+        if self.held_out is not None:
+            _ = self._held_out_data
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all, unless patience ends the training."""
+        train = self.recipe.train
+        per_epoch = -(-len(self.dataset) // train.batch_size)
+        return train.max_steps or train.epochs * -(-per_epoch // train.accumulation)
 
     def first_model(self) -> Model:
         """The model as training begins."""
@@ -299,4 +326,4 @@ class FineTuning:
             report["evaluated"] = len(self.held_out)
         if self.files.split is not None:
             report["split"] = len(self.files.whole)
-        return report
+        return compared(report)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import statistics
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minidistil.errors import ConfigError
 from minidistil.files import only_writer, write_json
+from minidistil.jobs.comparison import RETAINED, compared, spread
+from minidistil.jobs.comparison import metric_title as metric_title
 
 
 def over_seeds(tune: Callable[[int, Path], dict[str, Any]], seeds: int, out: Path) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def over_seeds(tune: Callable[[int, Path], dict[str, Any]], seeds: int, out: Pat
     with only_writer(out):
         if (out / "run.json").exists():
             raise ConfigError(f"{out} holds a single run: choose another --out, or remove it")
-        report = _summary([tune(seed, out / f"seed-{seed}") for seed in range(seeds)])
+        runs = [tune(seed, out / f"seed-{seed}") for seed in range(seeds)]
+        report = compared(_summary(runs), runs)
         write_json(out / "report.json", report)
     return report
 
@@ -58,8 +61,8 @@ def spreads(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     defined = [{k: math.nan if v is None else v for k, v in facts.items()} for facts in runs]
     found = {}
     for key in numbers(defined[0]):
-        values = [facts[key] for facts in defined]
-        found[key] = {"mean": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
+        if all(key in facts for facts in defined):
+            found[key] = spread([facts[key] for facts in defined])
     return found
 
 
@@ -68,13 +71,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
-def metric_title(key: str, facts: Mapping[str, Any]) -> str:
-    """Name of a metric for people; of F1 with its class, if a report says it."""
-    of = f" of {facts['positive']}" if key == "f1" and "positive" in facts else ""
-    return key.replace("_", " ") + of
-
-
-WIDTH = 27  # of a column: two of them, and 24 for the name, are 80
+WHOLE, NAME = 80, 23  # columns of a table, and of its first cell
 
 
 def format_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
@@ -89,19 +86,32 @@ def format_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The report as a table of at most 80 columns: a line for each metric, a column for each model."""
+    """The report as a table of at most 80 columns: a line for each metric, a column for each model.
+
+    Below it are the sentences of the comparison, if there is one.
+    """
     models = report["models"]
+    width = min(28, (WHOLE - NAME) // len(models))
     rows = [["", *models]]
     for key in numbers_of_any(models):
-        cells = [_cell(key, facts[key]) if key in facts else "" for facts in models.values()]
-        rows.append([metric_title(key, next(iter(models.values())))[:23], *cells])
+        found = [facts.get(key) for facts in models.values()]
+        title = metric_title(key, next(iter(models.values())))[:NAME]
+        if len(models) < 3:
+            rows.append([title, *(_cell(key, value, width - 1) for value in found)])
+            continue
+        # Too narrow for means with their spreads, which have a line of their own.
+        rows.append([title, *(_cell(key, _mean(value), width - 1) for value in found)])
+        if any(map(_varies, found)):
+            rows.append(["  lowest to highest", *(_range(key, value, width - 1) for value in found)])
     seen = report.get("seen", report["examples"])
     part = "" if seen == report["examples"] else f"{seen:,} of "
     learnt = f"{report['task']}: learnt from {part}{report['examples']:,} examples."
     if "evaluated" in report:
         kept = " others of the same file" if "split" in report else ""
         learnt += f" Measured on {report['evaluated']:,}{kept}."
-    return "\n".join([format_table(rows, [23, *[WIDTH + 1] * len(models)]), "", learnt])
+    said = report.get("comparison", {}).get("sentences", [])
+    below = [line for sentence in said for line in textwrap.wrap(sentence, WHOLE)]
+    return "\n".join([format_table(rows, [NAME, *[width] * len(models)]), "", learnt, *below])
 
 
 def numbers_of_any(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -116,16 +126,40 @@ def _is_spread(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"mean", "lowest", "highest"}
 
 
-def _cell(key: str, value: Any, decimals: int = 4) -> str:
-    """A number, or a mean with its spread."""
-    if isinstance(value, Mapping):
-        three = [value[part] for part in ("mean", "lowest", "highest")]
-        for decimals in range(4, -1, -1):  # as many as there is room for
-            mean, low, high = (_cell(key, number, decimals) for number in three)
-            shown = mean if low == high else f"{mean} ({low} to {high})"
-            if len(shown) <= WIDTH:
-                break
-        return shown
+def _varies(value: Any) -> bool:
+    return _is_spread(value) and value["lowest"] != value["highest"]
+
+
+def _mean(value: Any) -> Any:
+    return value["mean"] if _is_spread(value) else value
+
+
+def _range(key: str, value: Any, width: int) -> str:
+    """Lowest and highest value, with as many decimals as there is room for; "" where there is but one."""
+    if not _varies(value):
+        return ""
+    for decimals in range(4, -1, -1):
+        low, high = (_number(key, value[part], decimals) for part in ("lowest", "highest"))
+        if len(shown := f"{low} to {high}") <= width:
+            break
+    return shown
+
+
+def _cell(key: str, value: Any, width: int) -> str:
+    """A number, or a mean with its spread; "" of None."""
+    if not _is_spread(value):
+        return "" if value is None else _number(key, value)
+    for decimals in range(4, -1, -1):  # as many as there is room for
+        mean, low, high = (_number(key, value[part], decimals) for part in ("mean", "lowest", "highest"))
+        shown = mean if low == high else f"{mean} ({low} to {high})"
+        if len(shown) <= width:
+            break
+    return shown
+
+
+def _number(key: str, value: float, decimals: int = 4) -> str:
+    if key == RETAINED:
+        return f"{100 * value:.1f}%"
     if key in ("layers", "parameters", "bytes"):
         return f"{int(value):,}"
     return f"{value:.0f}" if key.endswith("per_second") else f"{value:.{decimals}f}"

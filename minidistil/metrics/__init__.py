@@ -53,6 +53,7 @@ from minidistil.metrics.selective import (
     selective_scores,
 )
 from minidistil.metrics.squad import answer_f1, exact_match, normalize_answer, squad_v1, squad_v2
+from minidistil.metrics.uncertainty import proportion_standard_error, standard_error
 
 __all__ = [
     "OUT_OF_SCOPE",
@@ -89,6 +90,7 @@ __all__ = [
     "normalize_answer",
     "pearson",
     "precision_recall_f1",
+    "proportion_standard_error",
     "ranking_scores",
     "read_spans",
     "recall_at_k",
@@ -103,6 +105,7 @@ __all__ = [
     "spearman",
     "squad_v1",
     "squad_v2",
+    "standard_error",
     "subset_accuracy",
     "unicode_words",
     "write_tags",

@@ -1,0 +1,125 @@
+"""Baseline of a distillation: the same bits as by hand, resumed, refused, and beside the others."""
+
+import json
+
+import numpy as np
+import pytest
+from interruption import stop_after
+from tiny import make_encoder, make_split
+
+from minidistil.cli.main import main
+from minidistil.errors import UsageError
+from minidistil.jobs.baseline import WithBaseline
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.model import load_model
+from minidistil.settings import load_recipe
+
+FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
+HALF = [*FAST, "model.layers=alternate", "train.epochs=2"]
+SOFT = "teaching.terms={soft = 1.0, hard = 0.0}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    here = tmp_path_factory.mktemp("baseline")
+    make_encoder(here)
+    split = make_split(120, 40)
+    write(here / "train.tsv", split.train_texts, split.train_labels)
+    write(here / "dev.tsv", split.test_texts, split.test_labels)
+    (here / "texts.tsv").write_text(
+        "index\tsentence\n" + "".join(f"0\t{text}\n" for text in split.train_texts)
+    )
+    tune(here, here / "teacher", FAST, source="encoder").run()
+    return here
+
+
+def write(path, texts, labels):
+    rows = [f"{text}\t{label}" for text, label in zip(texts, labels, strict=True)]
+    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+
+
+def tune(place, out, changes=HALF, *, source="teacher", train="train.tsv", dev="dev.tsv", taught=False):
+    recipe, evaluate = load_recipe(FineTuningRecipe, changes=changes), None if dev is None else place / dev
+    return FineTuning(
+        str(place / source), "sst2", place / train, recipe, out, evaluate=evaluate,
+        teacher=str(place / "teacher") if taught else None, quiet=True,
+    )  # fmt: skip
+
+
+def command(place, out, *more, train="train.tsv"):
+    words = ["finetune", place / "teacher", "--task", "sst2", "--train", place / train, "--out", out, "-q"]
+    return [*map(str, words), *(x for change in HALF for x in ("--set", change)), *map(str, more)]
+
+
+def taught_by(place):
+    return ["--eval", place / "dev.tsv", "--distill-from", place / "teacher"]
+
+
+def weights(path):
+    return load_model(path).params.flat
+
+
+@pytest.fixture(scope="module")
+def by_hand(place):
+    tune(place, place / "alone").run()
+    return place / "alone"
+
+
+def test_it_has_the_bits_of_a_run_by_hand(place, by_hand, tmp_path, capsys):
+    assert main(command(place, tmp_path / "s", *taught_by(place), "--baseline", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["models"]) == ["teacher", "student", "baseline"]
+    np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
+    alone = json.loads((by_hand / "report.json").read_text())["models"]["model"]
+    baseline = found["models"]["baseline"]
+    assert {k: baseline[k] for k in alone if k != "examples_per_second"} == {
+        k: v for k, v in alone.items() if k != "examples_per_second"
+    }
+    gain = found["models"]["student"]["accuracy"] - alone["accuracy"]
+    assert found["comparison"]["baseline"]["differences"] == [pytest.approx(gain)]
+    assert json.loads((tmp_path / "s" / "report.json").read_text()) == found
+    tune(place, tmp_path / "t", taught=True).run()
+    np.testing.assert_array_equal(weights(tmp_path / "s"), weights(tmp_path / "t"))
+    assert not np.array_equal(weights(tmp_path / "s"), weights(by_hand))
+
+
+def test_it_goes_on_where_it_was_stopped(place, by_hand, tmp_path, monkeypatch):
+    run = WithBaseline(tune(place, tmp_path / "s", taught=True))
+    run.student.run()
+    assert run.finished() is None
+    stop_after(10, run.baseline, monkeypatch)
+    assert run.finished() is None
+    again = WithBaseline(tune(place, tmp_path / "s", taught=True))
+    report = again.run_once()
+    np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
+    assert again.finished() == json.loads((tmp_path / "s" / "report.json").read_text())
+    assert again.finished()["models"].keys() == report["models"].keys()
+
+
+def test_seeds_are_paired(place, tmp_path, capsys):
+    more = [*taught_by(place), "--baseline", "--seeds", "2"]
+    assert main(command(place, tmp_path / "s", *more, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    for seed, difference in enumerate(found["comparison"]["baseline"]["differences"]):
+        models = json.loads((tmp_path / "s" / f"seed-{seed}" / "report.json").read_text())["models"]
+        assert difference == pytest.approx(models["student"]["accuracy"] - models["baseline"]["accuracy"])
+    assert main(command(place, tmp_path / "s", *more)) == 0
+    shown = capsys.readouterr().out
+    assert "standard error" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_a_student_of_soft_labels_alone_has_a_baseline_of_labels(place, by_hand, tmp_path):
+    WithBaseline(tune(place, tmp_path / "s", [*HALF, SOFT], taught=True)).run()
+    np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
+
+
+def test_what_is_refused(place, tmp_path, capsys):
+    assert main(command(place, tmp_path / "s", "--baseline")) == 2
+    assert "goes with --distill-from TEACHER" in capsys.readouterr().err
+    none = [*taught_by(place), "--baseline", "--set", SOFT]
+    assert main(command(place, tmp_path / "s", *none, train="texts.tsv")) == 2
+    assert "--baseline learns from the labels of --train alone" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="nothing is measured here: give --eval"):
+        WithBaseline(tune(place, tmp_path / "s", [*HALF, "data.split=0"], dev=None, taught=True)).run()
+    assert not (tmp_path / "s").exists()
