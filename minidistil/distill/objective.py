@@ -19,7 +19,8 @@ from minidistil.model.model import Model
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
 from minidistil.settings import build
-from minidistil.train.objective import LabelLoss
+from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
+from minidistil.train.objective import LabelLoss, TrainingData, window_losses
 
 
 class Distillation:
@@ -157,18 +158,48 @@ class Distillation:
         grads: Parameters,
     ) -> dict[str, float]:
         scales = {name: weight / totals[name] for name, weight in self.weights.items()}
+        gradients = Gradients()
+        sums, cache = self._sums(model, batch, scales, gradients, grads, dropout=dropout)
+        model.backward(gradients.by_output, cache, grads)
+        return sums
+
+    def means(self, model: Model, dataset: TrainingData) -> dict[str, float]:
+        """Mean of each term over examples that are not learnt from, and their weighted sum, "loss".
+
+        Without dropout, and without a change of the model. The teacher, or its cache, answers for them too.
+        """
+        sums, counts = dict[str, float](), dict[str, float]()
+        none, nowhere, scratch = dict.fromkeys(self.weights, 0.0), Gradients(), model.params.like()
+        for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
+            batch = dataset.batch(indices)
+            found, _ = self._sums(model, batch, none, nowhere, scratch, keep_cache=False)
+            nowhere.by_output.clear()
+            for name, count in self.counts(batch).items():
+                counts[name] = counts.get(name, 0.0) + count
+                sums[name] = sums.get(name, 0.0) + found[name]
+        return window_losses(self, sums, counts)
+
+    def _sums(
+        self,
+        model: Model,
+        batch: Batch,
+        scales: Mapping[str, float],
+        gradients: Gradients,
+        grads: Parameters,
+        **options: Any,
+    ) -> tuple[dict[str, float], Any]:
+        """Sums of the terms, and the cache of the student's pass; options as of `Model.forward`."""
         # Words are too many to hold a score for each: student and teacher stop at "features".
         words = any(head.over_vocabulary for head in model.heads) and "teacher_logits" not in batch.targets
         asked: dict[str, Any] = {output: True for term in self.terms.values() for output in term.requires}
-        outputs, cache = model.forward(batch, dropout=dropout, logits=not words, **asked)
+        outputs, cache = model.forward(batch, logits=not words, **asked, **options)
         teacher = self._teacher_outputs(batch, logits=not words, **asked)
-        inputs, gradients = TermInputs(batch, outputs, teacher, self.pair, grads), Gradients()
+        inputs = TermInputs(batch, outputs, teacher, self.pair, grads)
         sums = word_terms(self.terms, inputs, scales, gradients) if words else {}
         for name, term in self.terms.items():
             if name not in sums:
                 sums[name] = term(inputs, scales[name], gradients)
-        model.backward(gradients.by_output, cache, grads)
-        return sums
+        return sums, cache
 
     def _teacher_outputs(self, batch: Batch, **asked: Any) -> dict[str, Any]:
         """Outputs that the batch carries; else those in the cache, or those of the teacher itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ class DistillationTrainer(Trainer):
         Of a masked LM, keep the scores of the k likeliest words only; all others then count as impossible.
     kept_in : path, optional
         Directory; `teacher_outputs` in `out` by default. Runs with the same teacher and data can share it.
-    out, evaluate, on_step, label, quiet
+    out, evaluate, stop_when, on_step, label, quiet
         As for `Trainer`.
     """
 
@@ -74,6 +74,7 @@ class DistillationTrainer(Trainer):
         kept_in: str | Path | None = None,
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
+        stop_when: Callable[[Sequence[Mapping[str, Any]]], bool] | None = None,
         on_step: Callable[[Step], object] | None = None,
         label: str = "distilling",
         quiet: bool = False,
@@ -108,7 +109,7 @@ class DistillationTrainer(Trainer):
                 )
             names = [f"top_k.{top_k}" if name == "features" else name for name in names]
         directory = kept_in if kept_in is not None or out is None else Path(out) / "teacher_outputs"
-        inputs = _fixed_inputs(dataset)
+        inputs = fixed_inputs(dataset)
         if keep == "small":
             seen = settings.max_steps and settings.max_steps * settings.batch_size * settings.accumulation
             again = kept_in is not None or (seen or settings.epochs * len(dataset)) > len(dataset)
@@ -131,13 +132,14 @@ class DistillationTrainer(Trainer):
             out=out,
             evaluate=evaluate,
             identity=identity,
+            stop_when=stop_when,
             on_step=on_step,
             label=label,
             quiet=quiet,
         )
 
 
-def _fixed_inputs(dataset: TrainingData) -> Dataset | MaskedDataset | None:
+def fixed_inputs(dataset: TrainingData) -> Dataset | MaskedDataset | None:
     """Sequences that are the same in every epoch; None if they are not."""
     if isinstance(dataset, MultipleChoiceDataset):
         return dataset.sequences

@@ -27,6 +27,7 @@ from minidistil.jobs.first_model import first_model
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
+from minidistil.jobs.stages import FIRST, SECOND, head_kept
 from minidistil.jobs.teaching import Teaching
 from minidistil.model import load_model
 from minidistil.model.families import load_config
@@ -104,7 +105,8 @@ class FineTuning:
             if not job.is_trained():
                 model = self.first_model()
                 evaluate = job.checked(self.evaluation(model))
-                job.train(self.trainer(model, out=job.work, evaluate=evaluate, quiet=self.quiet))
+                last = self.first_stage(model)
+                last.train(self.trainer(model, out=last.work, evaluate=evaluate, quiet=self.quiet))
                 self.calibrate(model)
                 job.save(model, self.task.tokenizer_to_save(self.tokenizer, self.config), self.card())
             return job.finish(self.report())
@@ -265,6 +267,23 @@ class FineTuning:
 
         return measure
 
+    def first_stage(self, model: Model) -> Job:
+        """Train the first of two stages, if there are two; returns the job of the last.
+
+        A stage that has ended is read from its last checkpoint.
+        """
+        if self.teaching is None or not self.teaching.first_terms:
+            return self.job
+        stage = self.job.of_stage(FIRST)
+        held_out = None if self.held_out is None else self._held_out_data
+        with head_kept(model, self.teaching.first_terms):
+            trainer = self.teaching.first_trainer(
+                model, self.dataset, self._for_teacher, self._class_weights, held_out,
+                settings=self.recipe.train, out=stage.work, quiet=self.quiet,
+            )  # fmt: skip
+            stage.train(trainer)
+        return self.job.of_stage(SECOND)
+
     def trainer(self, model: Model, **options: Any) -> Trainer:
         """Trainer on the labels, or with a teacher; options as of `Trainer`."""
         options["settings"] = self.recipe.train
@@ -324,6 +343,8 @@ class FineTuning:
             report["models"][name] = facts
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)
+        if self.teaching is not None and self.teaching.first_terms:
+            report["stages"] = self.job.steps_of_stages()
         if self.files.split is not None:
             report["split"] = len(self.files.whole)
         return compared(report)

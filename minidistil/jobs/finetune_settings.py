@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from minidistil.errors import ConfigError
 from minidistil.settings import check_setting
 from minidistil.tasks.split import TrainingFile
 from minidistil.train.settings import ClassifierSettings
@@ -29,6 +30,49 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class FirstStageSettings:
+    """First of two stages: the student learns layers before it learns answers (TinyBERT).
+
+    Jiao et al. 2019, arXiv:1909.10351, sections 3.1 and 3.2. The stage has an optimiser and a schedule of its
+    own. Without a term of scores (`soft`, `hard`, `logits`) the head stays as it is.
+
+    Attributes
+    ----------
+    terms : mapping
+        As of `teaching.terms`, such as `hidden` and `attention`. Without any there is no such stage.
+    epochs, max_steps : int >= 1 or None
+        Length of the stage. None of both: that of `train`.
+    lr : float > 0 or None
+        Highest learning rate; None: that of `train`.
+    patience : int >= 1 or None
+        The stage ends after so many measurements in a row that are not below the lowest before by
+        `least_fall`. None: it goes on to its last step.
+    least_fall : float in [0, 1)
+        Share by which a loss must be lower in order to count as lower: differences that are noise do not.
+    eval_every : int >= 1 or "epoch"
+        Steps between two measurements of the stage's loss: on held-out examples, without labels and dropout,
+        or where there are none the mean of the training loss since the last.
+    """
+
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    max_steps: int | None = None
+    lr: float | None = None
+    patience: int | None = None
+    least_fall: float = 0.01
+    eval_every: int | Literal["epoch"] = "epoch"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "max_steps", "patience"):
+            value = getattr(self, name)
+            check_setting(value is None or value >= 1, name, value, "an integer >= 1, or nothing")
+        good = self.eval_every == "epoch" or (isinstance(self.eval_every, int) and self.eval_every >= 1)
+        check_setting(good, "eval_every", self.eval_every, 'an integer >= 1, or "epoch"')
+        check_setting(self.lr is None or self.lr > 0, "lr", self.lr, "a number > 0, or nothing")
+        check_setting(0 <= self.least_fall < 1, "least_fall", self.least_fall, "a share in [0, 1)")
+
+
+@dataclass(frozen=True)
 class TeachingSettings:
     """Settings of a teacher, if there is one; see `minidistil.distill.Distillation`.
 
@@ -40,13 +84,30 @@ class TeachingSettings:
         Weights of the terms of the loss, by their names, or tables with a weight and options. By default half
         of the loss are the labels, half the teacher's soft ones; of a regression, and of labels of which any
         number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
+    first : FirstStageSettings
+        A stage before, if it has terms; then the run goes on with `terms` from its weights.
+    keep : {"small", "all", "nothing"}
+        Outputs of the teacher that are computed once and kept on disk while it trains. "small": scores and
+        sentence vectors, if nothing else is compared. "all": hidden states, queries, keys and values too.
+    keep_dtype : {"float16", "float32"} or None
+        Type of the numbers that "all" keeps; None: the teacher's.
     """
 
     temperature: float = 2.0
     terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
+    first: FirstStageSettings = field(default_factory=FirstStageSettings)
+    keep: Literal["small", "all", "nothing"] = "small"
+    keep_dtype: Literal["float16", "float32"] | None = None
 
     def __post_init__(self) -> None:
         check_setting(self.temperature > 0, "temperature", self.temperature, "a number > 0")
+        if self.keep_dtype is not None and self.keep != "all":
+            raise ConfigError(f"teaching.keep_dtype={self.keep_dtype} goes with teaching.keep=all")
+        if not self.first.terms and self.first != FirstStageSettings():
+            raise ConfigError(
+                "teaching.first has settings and no terms: say what is learnt in it, such as "
+                "teaching.first.terms.hidden=1"
+            )
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ def table(report: Mapping[str, Any]) -> str:
     if "evaluated" in report:
         kept = " others of the same file" if "split" in report else ""
         learnt += f" Measured on {report['evaluated']:,}{kept}."
+    if "stages" in report:
+        learnt += f"\nStages of {' and '.join(f'{steps:,}' for steps in report['stages'].values())} steps."
     said = report.get("comparison", {}).get("sentences", [])
     below = [line for sentence in said for line in textwrap.wrap(sentence, WHOLE)]
     return "\n".join([format_table(rows, [NAME, *[width] * len(models)]), "", learnt, *below])

@@ -258,6 +258,13 @@ class Job:
                 break
         return min(seen, count) or count
 
+    def steps_of_stages(self) -> dict[str, int]:
+        """Steps of each training of several, by its name."""
+        steps: dict[str, int] = {}
+        for record in iter_records(self.out / "metrics.jsonl"):
+            steps[record["stage"]] = record["step"]
+        return steps
+
 
 def finished_log(work: Path) -> bytes:
     """The metrics.jsonl of a training that has ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -12,11 +13,12 @@ from minidistil.config import ModelConfig
 from minidistil.distill.objective import Distillation
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.distill.terms import needs_labels, weight_of
-from minidistil.distill.trainer import DistillationTrainer
+from minidistil.distill.trainer import DistillationTrainer, fixed_inputs
 from minidistil.distill.vocabulary import difference, saved_tokenizer
 from minidistil.errors import ConfigError
 from minidistil.jobs.finetune_settings import TeachingSettings
 from minidistil.jobs.sources import content
+from minidistil.jobs.stages import NoLongerFalls, stage_settings
 from minidistil.model import class_of
 from minidistil.model.families import load_config
 from minidistil.model.heads import Head
@@ -89,9 +91,21 @@ class Teaching:
         return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
 
     @property
+    def first_terms(self) -> Mapping[str, Any]:
+        """Terms of the first of two stages; empty if there is one stage."""
+        terms = self.settings.first.terms
+        return terms if any(map(weight_of, terms.values())) else {}
+
+    @property
     def needs_labels(self) -> bool:
         """True if the loss needs the labels of the examples."""
-        return needs_labels(self.terms)
+        return needs_labels(self.terms) or needs_labels(self.first_terms)
+
+    @property
+    def compared(self) -> set[str]:
+        """Terms with a weight, of all stages."""
+        given = [*self.terms.items(), *self.first_terms.items()]
+        return {name for name, weight in given if weight_of(weight)}
 
     # Training
 
@@ -118,9 +132,8 @@ class Teaching:
         differing = difference(tokenizer, own)
         if differing is None:
             return None
-        taught = {name for name, weight in self.terms.items() if weight_of(weight)}
         head = self.teacher.heads[0] if self.teacher.heads else Head()
-        if head.by_token or not head.classes() or not taught <= APART:
+        if head.by_token or not head.classes() or not self.compared <= APART:
             raise ConfigError(
                 f"the teacher {self.path} has another vocabulary than {name}: {differing}. Only scores of "
                 f"whole texts can be learnt from it (the terms {', '.join(sorted(APART))}); take two models "
@@ -140,15 +153,61 @@ class Teaching:
         **options: Any,
     ) -> Trainer:
         """Trainer of a student; `own_input` as of the method of this name; options as of `Trainer`."""
+        return self._trainer(self.terms, model, data, own_input, class_weights, **options)
+
+    def first_trainer(
+        self,
+        model: Model,
+        data: TrainingData,
+        own_input: Dataset | None,
+        class_weights: npt.ArrayLike | None,
+        held_out: TrainingData | None,
+        **options: Any,
+    ) -> Trainer:
+        """Trainer of the first of two stages, as `trainer`; its loss is measured on the held-out examples."""
+        s, terms, measure = self.settings, self.first_terms, None
+        if held_out is not None and own_input is None:
+            objective = Distillation(
+                model, terms, teacher=self.teacher, temperature=s.temperature, class_weights=class_weights
+            )
+            if s.keep == "all" and (inputs := fixed_inputs(held_out)) is not None:
+                names, kept = objective.teacher_outputs(), self._kept_in(options["out"])
+                cache = TeacherCache(self.teacher, inputs, kept, names, dtype=s.keep_dtype, quiet=self.quiet)
+                objective.teacher_cache = cache
+
+            def measure() -> dict[str, float]:
+                return objective.means(model, held_out)
+
+        settings = stage_settings(options.pop("settings"), s.first)
+        stop = None
+        if s.first.patience is not None:
+            stop = NoLongerFalls(s.first.patience, s.first.least_fall, s.first.eval_every)
+        options |= {"settings": settings, "evaluate": measure, "stop_when": stop}
+        return self._trainer(terms, model, data, own_input, class_weights, **options)
+
+    def _kept_in(self, out: Path) -> Path:
+        """Directory of the teacher's outputs, which two stages share."""
+        return (out.parent if self.first_terms else out) / "teacher_outputs"
+
+    def _trainer(
+        self,
+        terms: Mapping[str, Any],
+        model: Model,
+        data: TrainingData,
+        own_input: Dataset | None,
+        class_weights: npt.ArrayLike | None,
+        **options: Any,
+    ) -> Trainer:
+        s, kept = self.settings, self._kept_in(options["out"])
         options["label"] = "learning from the teacher"
-        t: Any = {"temperature": self.settings.temperature, "class_weights": class_weights}
+        t: Any = {"temperature": s.temperature, "class_weights": class_weights}
         if own_input is None:
-            return DistillationTrainer(model, self.teacher, data, weights=self.terms, **t, **options)
+            t |= {"keep": s.keep, "keep_dtype": s.keep_dtype, "kept_in": kept if self.first_terms else None}
+            return DistillationTrainer(model, self.teacher, data, weights=terms, **t, **options)
         # The teacher reads the texts by its own tokenizer: all its scores are computed beforehand.
         assert isinstance(data, Dataset)
-        kept = options["out"] / "teacher_outputs"
         scores = TeacherCache(self.teacher, own_input, kept, ["logits"], quiet=self.quiet)
-        objective = Distillation(model, self.terms, **t)
+        objective = Distillation(model, terms, **t)
         data = data.with_targets(teacher_logits=scores.whole("logits"))
         identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
         return Trainer(model, objective, data, identity=identity, **options)

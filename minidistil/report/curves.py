@@ -190,9 +190,9 @@ def metric_plots(run: RunRecord) -> list[Plot]:
     return plots
 
 
-# Names of the demo's trainings, for its chart.
+# Titles of trainings of several: of the demo's, and of a student's two stages.
 ALONE = "student without a teacher"
-STAGES = {"alone": ALONE, "student": "student, taught"}
+STAGES = {"alone": ALONE, "student": "student, taught", "first": "first stage", "second": "second stage"}
 
 
 def metric_plot(metric: str, series: Mapping[str, Points], **about: Any) -> Plot:

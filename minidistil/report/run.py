@@ -232,6 +232,11 @@ def _read_stages(path: Path) -> dict[str, Stage]:
         if file.is_file() and not stages:
             for record in _records(file):
                 stages.setdefault(str(record.get("stage", "")), Stage()).add(record)
+    for file in sorted(path.glob("work/*/metrics.jsonl")):  # of a stage that is under way
+        if file.parent.name not in stages:
+            stages[file.parent.name] = Stage()
+            for record in _records(file):
+                stages[file.parent.name].add(record)
     return stages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -116,6 +117,21 @@ class TrainState:
             if len(self.usual) < USUAL:
                 self.usual = (*self.usual, abs(loss))
         return self.beyond >= STEPS
+
+    def is_best(self, value: float, best_is: str) -> bool:
+        """True if the value of a metric is the best so far, which is then noted; else it counts as stale."""
+        best = self.best_value
+        better = best is None or (value > best if best_is == "max" else value < best)
+        if better and not math.isnan(value):
+            self.best_step, self.best_value, self.stale = self.step, value, 0
+            return True
+        self.stale += 1
+        return False
+
+    def stop_early(self) -> None:
+        """End the run, unless this was its last step anyway."""
+        if not self.finished:
+            self.finished = self.stopped_early = True
 
     def record(self, epoch: float, lr: float, grad_norm: float) -> dict[str, Any]:
         """Values of a line of the log: means and sums since the line before."""

@@ -15,7 +15,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,6 +75,8 @@ class Trainer:
     identity : mapping, optional
         Further identity of the run, such as a teacher's hash, as JSON. A checkpoint of a run with
         another identity is refused.
+    stop_when : callable, optional
+        Called every `eval_every` steps with the log's records, a function of them alone; True ends the run.
     on_step : callable, optional
         Called with a `Step` after each optimiser step, once whatever is due after it is logged, measured and
         saved. It may raise `StopTraining`. After any other exception of it the run is saved, and raises it.
@@ -94,6 +96,7 @@ class Trainer:
         out: str | Path | None = None,
         evaluate: Callable[[], Mapping[str, float]] | None = None,
         identity: Mapping[str, Any] | None = None,
+        stop_when: Callable[[Sequence[Mapping[str, Any]]], bool] | None = None,
         on_step: Callable[[Step], object] | None = None,
         label: str = "training",
         quiet: bool = False,
@@ -108,7 +111,7 @@ class Trainer:
         self.settings, self.evaluate, self.on_step = settings, evaluate, on_step
         self.out = None if out is None else Path(out)
         self.saves = out is not None  # when it is interrupted
-        self.label, self.quiet = label, quiet
+        self.stop_when, self.label, self.quiet = stop_when, label, quiet
         self._begin_epoch(0)
         per_epoch = -(-len(self._epoch_indices) // settings.accumulation)
         self.total = settings.max_steps or settings.epochs * per_epoch
@@ -267,12 +270,14 @@ class Trainer:
 
     def _report(self, grad_norm: float, lr: float, progress: Progress) -> None:
         """Log, evaluate and save, whatever is due after this step; always all three at the end."""
-        s = self.settings
-        evaluating = self.evaluate is not None and self._due(s.eval_every)
-        if evaluating or self._due(self._log_every):
+        s, watched = self.settings, self.evaluate is not None or self.stop_when is not None
+        measuring = watched and self._due(s.eval_every)
+        if measuring or self._due(self._log_every):
             self._log_training(grad_norm, lr)
-        if evaluating:
+        if measuring and self.evaluate is not None:
             self._evaluate(progress)
+        if measuring and self.stop_when is not None and self.stop_when(self.log.records):
+            self.state.stop_early()
         if self.out is not None and self._due(s.save_every):
             self._save()
 
@@ -301,16 +306,11 @@ class Trainer:
         if s.keep_best not in state.metrics:
             have = ", ".join(state.metrics)
             raise ConfigError(f"keep_best is {s.keep_best!r}, but the evaluation gives: {have}")
-        value, best = state.metrics[s.keep_best], state.best_value
-        better = best is None or (value > best if s.best_is == "max" else value < best)
-        if better and not math.isnan(value):
+        if state.is_best(state.metrics[s.keep_best], s.best_is):
             assert self.out is not None
             self.model.save_pretrained(self.out / "best")
-            state.best_step, state.best_value, state.stale = state.step, value, 0
-        else:
-            state.stale += 1
-            if s.patience is not None and state.stale >= s.patience and not state.finished:
-                state.finished = state.stopped_early = True
+        elif s.patience is not None and state.stale >= s.patience:
+            state.stop_early()
 
     def _restore_best(self) -> None:
         if self.state.best_step is not None and self.out is not None:

@@ -44,7 +44,12 @@ every_field = pytest.mark.parametrize(
 )
 
 # Settings without which another one is refused.
-WITH = {"patience": {"keep_best": "loss"}, "masked": {"kept": 0.0}, "kept": {"masked": 0.0}}
+WITH = {
+    "patience": {"keep_best": "loss"},
+    "masked": {"kept": 0.0},
+    "kept": {"masked": 0.0},
+    "keep_dtype": {"keep": "all"},
+}
 NUMBER = re.compile(r"(int|float)s?(?: (>=|>) (\d+)| in ([\[(])(\d+), (\d+)([\])]))?$")
 OTHERS = {
     "None": ["none"],
