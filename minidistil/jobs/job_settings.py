@@ -19,6 +19,7 @@ from minidistil.jobs.distill import DistillationRecipe
 from minidistil.jobs.finetune import FineTuningRecipe
 from minidistil.jobs.multilingual import PairsRecipe
 from minidistil.jobs.pretrain import PretrainingRecipe
+from minidistil.jobs.sentences import SentencesRecipe
 from minidistil.setting_docs import LEFT_OUT, Setting, comments, describe
 from minidistil.settings import Comment, dump, flat, literal
 from minidistil.tasks.data import DataSettings
@@ -39,6 +40,7 @@ class JobDoc(NamedTuple):
 JOBS = (
     JobDoc("Fine-tuning", "minidistil finetune", FineTuningRecipe),
     JobDoc("Distillation over text", "minidistil distill --corpus", DistillationRecipe),
+    JobDoc("Distillation of a sentence encoder over texts", "minidistil distill --texts", SentencesRecipe),
     JobDoc("Distillation over pairs of translations", "minidistil distill --pairs", PairsRecipe),
     JobDoc("Pre-training", "minidistil pretrain", PretrainingRecipe),
     JobDoc("Demonstration", "minidistil demo", ReviewSettings),

@@ -20,6 +20,7 @@ HELD_OUT = {
     "held_out_sentences": "sentences",
     "held_out_sequences": "sequences",
     "held_out_pairs": "pairs of sentences",
+    "held_out_texts": "texts",
 }
 # Fields of a record that no curve is drawn of.
 APART = ("kind", "step", "epoch", "stage", "grad_norm", "tokens", "examples", "seconds")

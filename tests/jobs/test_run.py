@@ -17,6 +17,7 @@ from minidistil.jobs.glue import Glue
 from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.jobs.results import over_seeds, table
+from minidistil.jobs.sentences import SentencesRecipe, TextsDistillation
 from minidistil.model import BertForMaskedLM
 from minidistil.settings import load_recipe
 from minidistil.text.tokenizer import Tokenizer
@@ -37,6 +38,7 @@ RUNS = {
     "glue": lambda out, tmp_path: glue(out, tmp_path).run(),
     "distill": lambda out, _: GeneralDistillation("nowhere", ["no.txt"], DistillationRecipe(), out).run(),
     "pairs": lambda out, _: PairsDistillation("nowhere", ["no.tsv"], PairsRecipe(), out).run(),
+    "texts": lambda out, _: TextsDistillation("nowhere", ["no.txt"], SentencesRecipe(), out).run(),
     "pretrain": lambda out, _: Pretraining(None, ["no.txt"], PretrainingRecipe(), out).run(),
     "demo": lambda out, _: ReviewDistillation(out, ReviewSettings()).run(),
 }
@@ -176,15 +178,17 @@ def kinds(source, place, out):
     translating = load_recipe(
         PairsRecipe, changes=[*small, "data.source=a", "data.translation=b", "student.layers=first:2"]
     )
+    shrinking = load_recipe(SentencesRecipe, changes=[*small, "data.text=b"])
     return {
         "finetune": lambda: FineTuning(str(source), "sst2", place / "train.tsv", tuning, out, quiet=True),
         "pretrain": lambda: Pretraining(str(source), [text], pretraining, out, quiet=True),
         "distill": lambda: GeneralDistillation(str(source), [text], distillation, out, quiet=True),
         "pairs": lambda: PairsDistillation(str(source), [pairs], translating, out, quiet=True),
+        "texts": lambda: TextsDistillation(str(source), [pairs], shrinking, out, quiet=True),
     }
 
 
-@pytest.mark.parametrize("kind", ["finetune", "pretrain", "distill", "pairs"])
+@pytest.mark.parametrize("kind", ["finetune", "pretrain", "distill", "pairs", "texts"])
 def test_a_run_is_made_from_content_and_not_from_a_path(place, tmp_path, kind):
     source = tmp_path / "source"
     if kind == "distill":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.tasks.base import Task
+from minidistil.tasks.details import Details
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,19 @@ class EncoderTask(Task):
     """
 
     settings_type: ClassVar[type[Any]] = EncoderSettings
+
+    @abstractmethod
+    def evaluate(
+        self,
+        encoder: SentenceEncoder,
+        examples: Any,
+        *,
+        quiet: bool = True,
+        details: Details | None = None,
+    ) -> dict[str, Any]:
+        """Metrics of an encoder on examples; as of `evaluate_saved`."""
+
+    def evaluate_saved(
+        self, path_or_id: str | Path, examples: Any, *, quiet: bool = True, details: Details | None = None
+    ) -> dict[str, Any]:
+        return self.evaluate(self.settings.encoder(path_or_id), examples, quiet=quiet, details=details)

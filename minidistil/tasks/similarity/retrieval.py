@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minidistil.arrays import Float64
+from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.similarity import Similarity, prepare, similarities
 from minidistil.errors import DataError
 from minidistil.metrics.ranking import Block, ranking_scores, row_blocks
@@ -81,13 +82,12 @@ class RetrievalTask(EncoderTask):
         """Read a JSONL file, see `read_queries`, or a folder as of BEIR, see `read_beir`."""
         return read_beir(Path(path)) if Path(path).is_dir() else read_queries(path)
 
-    def evaluate_saved(
-        self, path_or_id: str | Path, examples: Retrieval, *, quiet: bool = True,
+    def evaluate(
+        self, encoder: SentenceEncoder, examples: Retrieval, *, quiet: bool = True,
         details: Details | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Recall at 1, 5 and 10, reciprocal rank and nDCG at 10; and the size of the corpus."""
-        encoder, prompt = self.settings.encoder(path_or_id), self.settings.query_prompt
-        similarity = encoder.settings.similarity
+        prompt, similarity = self.settings.query_prompt, encoder.settings.similarity
         if prompt is not None:
             prompt = encoder.settings.named_or_text(prompt)
         corpus = prepare(encoder.encode(examples.corpus, quiet=quiet), similarity)

@@ -44,9 +44,9 @@ class SimilarityTask(EncoderTask):
             )
         return replace(examples, labels=scores.tolist())
 
-    def evaluate_saved(
+    def evaluate(
         self,
-        path_or_id: str | Path,
+        encoder: SentenceEncoder,
         examples: Examples,
         *,
         quiet: bool = True,
@@ -57,7 +57,6 @@ class SimilarityTask(EncoderTask):
         Spearman's is the usual one (Reimers et al. 2016, "Task-Oriented Intrinsic Evaluation of Semantic
         Textual Similarity").
         """
-        encoder = self.settings.encoder(path_or_id)
         first, second = encode_pairs(encoder, examples.texts, examples.pairs or [], quiet=quiet)
         similarities = pairwise_similarities(first, second, encoder.settings.similarity)
         if details is not None:
@@ -85,12 +84,11 @@ class TranslationTask(EncoderTask):
             zip(*read_translations(paths, source=self.data.text, translation=self.data.pair), strict=True)
         )
 
-    def evaluate_saved(
-        self, path_or_id: str | Path, examples: list[tuple[str, str]], *, quiet: bool = True,
+    def evaluate(
+        self, encoder: SentenceEncoder, examples: list[tuple[str, str]], *, quiet: bool = True,
         details: Details | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Accuracy in both directions; and the mean similarity of translations, under its name."""
-        encoder = self.settings.encoder(path_or_id)
         sources, translations = (list(side) for side in zip(*examples, strict=True))
         x, y = encode_pairs(encoder, sources, translations, quiet=quiet)
         similarity = encoder.settings.similarity
