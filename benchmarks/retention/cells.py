@@ -1,0 +1,299 @@
+"""Cells of the grid: one model of a setting, an arm and a seed, made once and kept as its numbers.
+
+examples/SETTING/         files that are learnt from, and measured by
+results/HASH.json         numbers of a cell, by the hash of all that shapes them
+budgets/HASH.json         steps and tokens of a taught student, from which equal ones follow
+teachers/HASH/            models of the teachers
+students/HASH/            model of the cell under way
+failures/CELL.json        errors of cells that failed, until they succeed
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from benchmarks.retention.arms import ARMS, BEST, TAUGHT, TEACHER, Arm, Budget, arm_of, training_cost
+from benchmarks.retention.settings import Files, Setting
+from benchmarks.trials import Result, Trials, key
+from minidistil.distill.objective import Distillation
+from minidistil.distill.teacher_cache import SMALL
+from minidistil.errors import MinidistilError
+from minidistil.files import read_json, sha256_file, write_json
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.jobs.finetune_settings import TeachingSettings
+from minidistil.jobs.results import numbers
+from minidistil.jobs.sources import content
+from minidistil.settings import load_recipe, to_dict
+from minidistil.train.log import iter_records
+from minidistil.train.settings import TrainSettings
+
+# To be raised when the package computes something else of the same recipe: in any training, or in one with a
+# teacher alone, such as other defaults of an objective. Cells of earlier versions are then run again.
+VERSION, TEACHING_VERSION = 1, 1
+
+# Nothing is written or measured under way.
+QUIETLY = ("train.save_every=none", "train.eval_every=none")
+
+
+class Cell(NamedTuple):
+    """A model of the grid, by names."""
+
+    setting: str
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.setting}, seed {self.seed}, {self.arm}"
+
+
+class CellError(MinidistilError):
+    """A cell that cannot be run, because the teacher of it failed."""
+
+
+def cells_of(settings: Mapping[str, Setting], arms: Sequence[str], seeds: Sequence[int]) -> Iterator[Cell]:
+    """Cells in the order in which they are run: seed by seed, the teacher before its students."""
+    for seed in seeds:
+        for name, setting in settings.items():
+            wanted = [arm for arm in arms if arm != TEACHER and (arm != BEST or setting.best)]
+            yield from (Cell(name, arm, seed) for arm in [TEACHER, *wanted])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells in a directory.
+
+    Parameters
+    ----------
+    out : Path
+    settings : mapping of str to Setting
+    files : mapping of str to Files
+        Examples of the settings that can be run.
+    further : mapping of str to Arm
+        Arms beside those of the table.
+    encoder : str
+        Pretrained model that every teacher begins from: a directory, name or hub id.
+    """
+
+    out: Path
+    settings: Mapping[str, Setting]
+    files: Mapping[str, Files]
+    further: Mapping[str, Arm]
+    encoder: str = "minilm"
+
+    @cached_property
+    def trials(self) -> Trials:
+        return Trials(self.out / "results")
+
+    @cached_property
+    def budgets(self) -> Trials:
+        return Trials(self.out / "budgets")
+
+    @cached_property
+    def _encoder_key(self) -> str:
+        return key(content(self.encoder))
+
+    @cached_property
+    def _hashes(self) -> dict[str, dict[str, str]]:
+        return {
+            name: {part: sha256_file(path) for part, path in files.all().items()}
+            for name, files in self.files.items()
+        }
+
+    def available(self) -> dict[str, Setting]:
+        """Settings whose examples are there."""
+        return {name: setting for name, setting in self.settings.items() if name in self.files}
+
+    # Identity
+
+    def arm(self, cell: Cell) -> Arm:
+        if cell.arm in self.further:
+            return self.further[cell.arm]
+        arm = arm_of(self.settings[cell.setting], cell.arm)
+        assert arm is not None, f"{cell.setting} has no arm {cell.arm}"
+        return arm
+
+    def recipe(self, cell: Cell) -> FineTuningRecipe | None:
+        """The recipe, resolved; None as long as the number of steps is not known."""
+        arm, steps = self.arm(cell), []
+        if arm.equal is not None:
+            budget = self.budget(cell._replace(arm=TAUGHT))
+            if budget is None:
+                return None
+            steps = [f"train.max_steps={budget.equal(arm.equal)}"]
+        changes = [*self.settings[cell.setting].recipe, *steps, *arm.changes, *QUIETLY]
+        return load_recipe(FineTuningRecipe, changes=[*changes, f"train.seed={cell.seed}"])
+
+    def identity(self, cell: Cell) -> dict[str, Any] | None:
+        """All that shapes the result of a cell; None as long as the number of steps is not known."""
+        arm, recipe, hashes = self.arm(cell), self.recipe(cell), self._hashes[cell.setting]
+        if recipe is None:
+            return None
+        teacher = None if cell.arm == TEACHER else key(self.identity(cell._replace(arm=TEACHER)) or {})
+        found = {
+            "version": VERSION,
+            "task": self.settings[cell.setting].task,
+            "recipe": to_dict(recipe),
+            "files": {part: value for part, value in hashes.items() if arm.taught or part != "unlabelled"},
+            "from": teacher if arm.begins == "teacher" else self._encoder_key,
+        }
+        return {**found, "teacher": teacher, "teaching": TEACHING_VERSION} if arm.taught else found
+
+    def find(self, cell: Cell) -> Result | None:
+        """The result of a cell; None if there is none."""
+        identity = self.identity(cell)
+        return None if identity is None else self.trials.find(identity)
+
+    def budget(self, cell: Cell) -> Budget | None:
+        """Budget of a taught student, of any seed; None as long as there is no teacher."""
+        identity = self.identity(cell)
+        assert identity is not None
+        recipe = {**identity["recipe"], "train": {**identity["recipe"]["train"], "seed": 0}}
+        settings = {**identity, "recipe": recipe, "from": self._encoder_key, "teacher": self._encoder_key}
+        found = self.budgets.find(settings)
+        if found is None and (self.teacher(cell) / "config.json").exists():
+            found = asdict(self._measured(cell))
+            self.budgets.keep(settings, found)
+        return None if found is None else Budget(**found)
+
+    def _measured(self, cell: Cell) -> Budget:
+        """Budget, counted on the trainer itself."""
+        job = self.job(cell, self.out / "students" / "none")
+        assert job.teaching is not None
+        model, train = job.first_model(), job.recipe.train
+        trainer = job.trainer(model, quiet=True)
+        lengths, objective = trainer.dataset.lengths, cast(Distillation, trainer.objective)
+        total = trainer.total * _tokens_of_step(lengths, train)
+        kept = all(output.partition(".")[0] in SMALL for output in objective.teacher_outputs())
+        alone = self.job(cell, job.out, taught=False)
+        return Budget(
+            steps=trainer.total,
+            layers=model.config.num_hidden_layers,
+            teacher_layers=job.teaching.teacher.config.num_hidden_layers,
+            read=min(float(lengths.sum()), total) if kept else total,
+            alone_tokens=_tokens_of_step(alone.dataset.lengths, train),
+        )
+
+    # Running
+
+    def teacher(self, cell: Cell) -> Path:
+        """Directory of the teacher of a cell."""
+        identity = self.identity(cell._replace(arm=TEACHER))
+        return self.out / "teachers" / key(identity or {})
+
+    def job(self, cell: Cell, out: Path, *, taught: bool = True) -> FineTuning:
+        """The fine-tuning of a cell; of a taught one without its teacher, if it shall not be `taught`."""
+        setting, files, arm, recipe = (
+            self.settings[cell.setting], self.files[cell.setting], self.arm(cell), self.recipe(cell)
+        )  # fmt: skip
+        assert recipe is not None
+        teacher = str(self.teacher(cell))
+        options: dict[str, Any] = {}
+        if arm.taught and taught:
+            options["teacher"] = teacher
+            if files.unlabelled is not None:
+                options["unlabelled"] = str(files.unlabelled)
+        elif arm.taught:
+            recipe = replace(recipe, teaching=TeachingSettings())
+        begins = teacher if arm.begins == "teacher" else self.encoder
+        return FineTuning(
+            begins, setting.task, files.train, recipe, out, evaluate=files.evaluate, quiet=True, **options
+        )
+
+    def is_done(self, cell: Cell) -> bool:
+        """True if there is the result, and of a teacher the model."""
+        model = self.teacher(cell) / "config.json"
+        return self.find(cell) is not None and (cell.arm != TEACHER or model.exists())
+
+    def run(self, cell: Cell) -> Result:
+        """Make the model of a cell, and keep its numbers; of a student nothing else.
+
+        Raises
+        ------
+        CellError
+            There is no teacher, because it failed.
+        """
+        if cell.arm != TEACHER and not (self.teacher(cell) / "config.json").exists():
+            raise CellError("the teacher of this cell failed")
+        identity = self.identity(cell)
+        assert identity is not None
+        out = self.teacher(cell) if cell.arm == TEACHER else self.out / "students" / key(identity)
+        began = time.perf_counter()
+        try:
+            report = self.job(cell, out).run_once()
+        except Exception:
+            shutil.rmtree(out, ignore_errors=True)  # tried again, it begins anew
+            raise
+        seconds = time.perf_counter() - began
+        learnt = [record for record in iter_records(out / "metrics.jsonl") if record["kind"] == "train"]
+        steps, tokens = learnt[-1]["step"], sum(record["tokens"] for record in learnt)
+        (metrics,) = (facts for name, facts in report["models"].items() if name in ("model", "student"))
+        budget = self.budget(cell) if self.arm(cell).taught else None
+        result = {
+            **cell._asdict(),
+            "primary": report["primary"],
+            "metrics": numbers(metrics),
+            "about": {name: value for name, value in report.items() if name not in ("recipe", "models")},
+            "steps": steps,
+            "tokens": tokens,
+            "cost": training_cost(tokens, metrics["layers"]) + (budget.teacher_cost if budget else 0),
+            "seconds": seconds,
+        }
+        self.trials.keep(identity, result)
+        self._failure(cell).unlink(missing_ok=True)
+        if cell.arm != TEACHER:
+            shutil.rmtree(out)
+        return result
+
+    # Failures
+
+    def _failure(self, cell: Cell) -> Path:
+        return self.out / "failures" / f"{cell.setting}-{cell.seed}-{cell.arm}.json"
+
+    def failed(self, cell: Cell, error: Exception) -> str:
+        """Record the error of a cell, and return its message."""
+        message = f"{type(error).__name__}: {error}"
+        trace = [] if isinstance(error, MinidistilError) else traceback.format_exception(error)
+        write_json(self._failure(cell), {**cell._asdict(), "error": message, "traceback": "".join(trace)})
+        return message
+
+    def failures(self) -> dict[Cell, str]:
+        """Messages of the cells whose last run failed."""
+        found = map(read_json, sorted((self.out / "failures").glob("*.json")))
+        return {Cell(one["setting"], one["arm"], one["seed"]): one["error"] for one in found}
+
+    # Results
+
+    def results(self, seeds: Sequence[int]) -> dict[Cell, Result]:
+        """Results there are, of today's files, recipes and versions; also of arms of earlier commands."""
+        cells = cells_of(self.available(), [*ARMS, *self.further], seeds)
+        return {cell: found for cell in cells if (found := self.find(cell)) is not None} | self._earlier(
+            seeds
+        )
+
+    def _earlier(self, seeds: Sequence[int]) -> dict[Cell, Result]:
+        """Results of arms that only a command named, the latest of each name."""
+        found: dict[Cell, Result] = {}
+        for path in sorted(self.trials.folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
+            kept = read_json(path)
+            identity, result = kept["settings"], kept["result"]
+            cell = Cell(result["setting"], result["arm"], result["seed"])
+            if cell.arm in (*ARMS, *self.further) or cell.setting not in self.files or cell.seed not in seeds:
+                continue
+            versions = identity["version"], identity.get("teaching", TEACHING_VERSION)
+            of_teacher = self.teacher(cell).name in (identity["from"], identity.get("teacher"))
+            if of_teacher and versions == (VERSION, TEACHING_VERSION):
+                found[cell] = result
+        return found
+
+
+def _tokens_of_step(lengths: Any, train: TrainSettings) -> float:
+    """Mean number of tokens of a step."""
+    batches = -(-len(lengths) // train.batch_size)
+    return float(lengths.sum()) / -(-batches // train.accumulation)

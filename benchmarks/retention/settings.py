@@ -1,0 +1,125 @@
+"""Settings of the grid: tasks with their examples and the recipe that teacher and students share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.retention import examples
+from benchmarks.retention.examples import Examples
+from minidistil.errors import DataError
+
+
+@dataclass(frozen=True)
+class Files:
+    """Examples of a setting as files: to learn from, to measure by, and further texts without labels."""
+
+    train: Path
+    evaluate: Path
+    unlabelled: Path | None = None
+
+    def all(self) -> dict[str, Path]:
+        """The files that there are, by these names."""
+        found = {"train": self.train, "evaluate": self.evaluate, "unlabelled": self.unlabelled}
+        return {name: path for name, path in found.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A task of the grid.
+
+    Attributes
+    ----------
+    task : str
+        Its kind, as `--task` of `minidistil finetune` takes it.
+    examples : callable
+        Gives the rows to learn from and to measure by, of the folder of the data.
+    recipe : tuple of str
+        Changes of the default recipe, as `--set` takes them, for teacher and students alike.
+    best : tuple of str
+        Further changes for the arm `best`; empty: there is no such arm.
+    metric : str, optional
+        Metric that is compared; by default the task's main one.
+    more : callable, optional
+        Gives texts without labels, from which the taught students learn, too.
+    from_data : bool
+        Whether it needs the folder of the data; if not, its examples are those of the demo.
+    """
+
+    task: str
+    examples: Examples
+    recipe: tuple[str, ...] = ()
+    best: tuple[str, ...] = ()
+    metric: str | None = None
+    more: Callable[[Path], list[str]] | None = None
+    from_data: bool = True
+
+
+FAST = "train.lr=1e-4"
+ANSWERS = ("train.epochs=4", FAST, "data.max_length=192")
+# The cheapest first, by tokens that a teacher reads.
+SETTINGS = {
+    "acceptability": Setting("classification", examples.acceptability, metric="matthews"),
+    "spam": Setting("classification", examples.spam),
+    "sentences": Setting("classification", examples.sentences),
+    "captions": Setting("multi-label", examples.captions),
+    "intents": Setting("classification", examples.intents, ("train.epochs=5", FAST)),
+    "entities": Setting("token-classification", examples.entities, (FAST,)),
+    "ratings": Setting("regression", examples.ratings, from_data=False),
+    "paraphrases": Setting("classification", examples.paraphrases),
+    "answers_or_none": Setting("question-answering", examples.answers_or_none, ANSWERS),
+    "answers": Setting("question-answering", examples.answers, ANSWERS),
+    "few_labels": Setting(
+        "classification",
+        examples.few_labels,
+        ("train.epochs=5",),
+        more=examples.more_reviews,
+        from_data=False,
+    ),
+}
+
+
+def files_of(name: str, setting: Setting, out: Path, data: Path | None, *, write: bool) -> Files | None:
+    """Files of a setting in `out`, written of the data; those of an earlier run if they cannot be written.
+
+    Parameters
+    ----------
+    name : str
+    setting : Setting
+    out : Path
+        Folder that has one for each setting.
+    data : Path or None
+        Folder of the data sets.
+    write : bool
+        Whether they may be written.
+
+    Returns
+    -------
+    Files or None
+        None if they are not there.
+
+    Raises
+    ------
+    DataError
+        `data` lacks a file.
+    """
+    here = out / name
+    unlabelled = None if setting.more is None else here / "unlabelled.jsonl"
+    files = Files(here / "train.jsonl", here / "eval.jsonl", unlabelled)
+    if not write or (data is None and setting.from_data):
+        return files if all(path.exists() for path in files.all().values()) else None
+    folder = Path() if data is None else data
+    try:
+        learnt, measured = setting.examples(folder)
+        more = [] if setting.more is None else setting.more(folder)
+    except OSError as error:
+        raise DataError(
+            f"{error.strerror or error}: the examples of {name} are made of it; --settings names others",
+            path=error.filename,
+        ) from error
+    examples.write(learnt, files.train)
+    examples.write(measured, files.evaluate)
+    if unlabelled is not None:
+        examples.write([{"text": text} for text in more], unlabelled)
+    return files

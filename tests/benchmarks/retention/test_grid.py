@@ -1,0 +1,269 @@
+"""The grid on tiny models: each cell once, what makes another cell, failures, equal costs."""
+
+import json
+
+import pytest
+from tiny import CONFIG, make_encoder, make_split, make_tokenizer
+
+from benchmarks.retention import __main__ as command
+from benchmarks.retention import cells
+from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
+from benchmarks.retention.cells import Cell, Grid, cells_of
+from benchmarks.retention.settings import Setting, files_of
+from minidistil.errors import DataError
+from minidistil.files import only_writer
+from minidistil.jobs.finetune import FineTuning
+from minidistil.model import BertModel
+
+RECIPE = ("train.epochs=2", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16")
+SPLIT = make_split(40, 20)
+
+
+def reviews(folder):
+    """Sentences of two classes."""
+    (folder / "there").stat()
+    train = zip(SPLIT.train_texts, SPLIT.train_labels, strict=True)
+    test = zip(SPLIT.test_texts, SPLIT.test_labels, strict=True)
+    return tuple([{"text": text, "label": str(label)} for text, label in part] for part in (train, test))
+
+
+def lengths(folder):
+    """The same as a regression: of how many words a sentence is."""
+    return tuple(
+        [{"text": text, "label": len(text.split())} for text in texts]
+        for texts in (SPLIT.train_texts, SPLIT.test_texts)
+    )
+
+
+SETTINGS = {
+    "lengths": Setting("regression", lengths, RECIPE, from_data=False),
+    "reviews": Setting("classification", reviews, RECIPE, ("teaching.temperature=4",), metric="matthews"),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """An encoder, and a folder of data."""
+    here = tmp_path_factory.mktemp("grid")
+    make_encoder(here)
+    (here / "data").mkdir()
+    (here / "data" / "there").touch()
+    return here
+
+
+@pytest.fixture
+def run(place, monkeypatch):
+    """The command, on these settings."""
+    monkeypatch.setattr(command, "SETTINGS", SETTINGS)
+
+    def call(out, *arguments, data=True):
+        given = ["--data", str(place / "data")] if data else []
+        return command.main([*given, "--encoder", str(place / "encoder"), "--out", str(out), *arguments])
+
+    return call
+
+
+def grid(place, out, settings=SETTINGS):
+    files = {
+        name: files_of(name, setting, out / "examples", place / "data", write=True)
+        for name, setting in settings.items()
+    }
+    return Grid(out, settings, files, {}, str(place / "encoder"))
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Fine-tunings that were begun."""
+    begun = []
+    before = FineTuning.run
+
+    def count(self):
+        begun.append(self.out.parent.name)
+        return before(self)
+
+    monkeypatch.setattr(FineTuning, "run", count)
+    return begun
+
+
+@pytest.fixture(scope="module")
+def whole(place, tmp_path_factory):
+    """A directory in which all cells of two seeds are done."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "SETTINGS", SETTINGS)
+        arguments = ["--data", str(place / "data"), "--encoder", str(place / "encoder"), "--out", str(out)]
+        assert command.main([*arguments, "--seeds", "0", "1"]) == 0
+    return out
+
+
+def test_all_cells_run_once_seed_by_seed(run, whole, counted, capsys):
+    assert run(whole, "--seeds", "0", "1", "--json") == 0
+    assert counted == []
+    out, err = capsys.readouterr()
+    assert "26 cells, 0 to run" in err
+    found = json.loads(out)["settings"]
+    assert found["reviews"]["metric"] == "matthews"
+    assert list(found["reviews"]["arms"]) == list(ARMS)
+    assert list(found["lengths"]["arms"]) == [arm for arm in ARMS if arm != BEST]
+    assert list(found["lengths"]["arms"][TAUGHT]["values"]) == ["0", "1"]
+    assert not any((whole / "students").iterdir())
+    assert len(list((whole / "teachers").iterdir())) == 4
+
+
+def test_tables_are_shown_without_data_and_beside_a_writer(run, whole, capsys):
+    with only_writer(whole):
+        assert run(whole, "--show", "--seeds", "0", "1", data=False) == 0
+    out = capsys.readouterr().out
+    assert "| reviews (matthews) | teacher |" in out
+    assert "of 2 settings" in out
+    assert run(whole, "--list", "--seeds", "0", "1", data=False) == 0
+    assert "14 of 14 cells" in capsys.readouterr().out
+
+
+def test_order_is_seed_by_seed_with_teachers_first():
+    order = list(cells_of(SETTINGS, [TAUGHT, BEST], [3, 1]))
+    assert order == [
+        Cell("lengths", TEACHER, 3),
+        Cell("lengths", TAUGHT, 3),
+        Cell("reviews", TEACHER, 3),
+        Cell("reviews", TAUGHT, 3),
+        Cell("reviews", BEST, 3),
+        Cell("lengths", TEACHER, 1),
+        Cell("lengths", TAUGHT, 1),
+        Cell("reviews", TEACHER, 1),
+        Cell("reviews", TAUGHT, 1),
+        Cell("reviews", BEST, 1),
+    ]
+
+
+def test_a_stopped_grid_goes_on(run, tmp_path, counted, monkeypatch, capsys):
+    before = Grid.run
+
+    def stop(self, cell):
+        if cell.arm == TAUGHT:
+            raise KeyboardInterrupt
+        return before(self, cell)
+
+    chosen = ["--settings", "lengths", "--arms", "teacher-steps", TAUGHT, "--seeds", "0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Grid, "run", stop)
+        assert run(tmp_path, *chosen) == 130
+    assert counted == ["teachers", "students"]
+    assert run(tmp_path, *chosen) == 0
+    assert counted == ["teachers", "students", "students"]
+    err = capsys.readouterr().err
+    assert "[1/3]" in err
+    assert "1 to run" in err
+
+
+def test_two_processes_are_refused(run, tmp_path, capsys):
+    with only_writer(tmp_path):
+        assert run(tmp_path, "--settings", "lengths") == 2
+    assert "another process is writing" in capsys.readouterr().err
+
+
+def test_a_failure_is_recorded_and_the_others_go_on(run, tmp_path, monkeypatch, capsys):
+    chosen = ["--settings", "reviews", "--arms", TAUGHT, "teacher-steps", "--seeds", "0"]
+    before = FineTuning.run
+
+    def fail(self):
+        if self.teaching is not None:
+            self.out.mkdir(parents=True)
+            raise DataError("a bad line", path="file", line=3)
+        return before(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuning, "run", fail)
+        assert run(tmp_path, *chosen) == 1
+    err = capsys.readouterr().err
+    assert "reviews, seed 0, taught: FAILED: DataError: file, line 3: a bad line" in err
+    assert "reviews, seed 0, teacher-steps: matthews" in err
+    assert not any((tmp_path / "students").iterdir())
+    assert run(tmp_path, "--list", "--seeds", "0") == 0
+    assert "failed: reviews, seed 0, taught: DataError" in capsys.readouterr().out
+    assert run(tmp_path, *chosen) == 0
+    assert run(tmp_path, "--list", "--seeds", "0") == 0
+    assert "failed:" not in capsys.readouterr().out
+
+
+def test_students_of_a_teacher_that_failed_say_so(run, tmp_path, monkeypatch, capsys):
+    def fail(self):
+        raise ValueError("no")
+
+    monkeypatch.setattr(FineTuning, "run", fail)
+    assert run(tmp_path, "--settings", "lengths", "--arms", TAUGHT, "teacher-cost", "--seeds", "0") == 1
+    err = capsys.readouterr().err
+    assert "lengths, seed 0, teacher: FAILED: ValueError: no" in err
+    assert err.count("FAILED: CellError: the teacher of this cell failed") == 2
+    failure = json.loads((tmp_path / "failures" / "lengths-0-teacher.json").read_text())
+    assert "in fail" in failure["traceback"]
+
+
+def test_data_that_is_not_there(run, tmp_path, place, capsys):
+    assert run(tmp_path, "--settings", "reviews", data=False) == 2
+    assert "--data names their folder" in capsys.readouterr().err
+    assert command.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert f"{tmp_path / 'there'}: No such file" in capsys.readouterr().err
+
+
+def test_a_further_arm_is_beside_the_others(run, whole, counted, capsys):
+    hot = ["--arm", "hot", "--set", "teaching.temperature=4", "--settings", "reviews"]
+    assert run(whole, *hot, "--seeds", "0") == 0
+    assert counted == [], "it is what the best arm of this setting is"
+    assert (
+        run(whole, "--arm", "long", "--like", "encoder-steps", "--set", "train.max_steps=3", "--seeds", "1")
+        == 0
+    )
+    assert counted == ["students"] * 2
+    assert run(whole, "--show") == 0
+    assert "| | long |" in capsys.readouterr().out
+    assert run(whole, "--set", "teaching.temperature=4") == 2
+    assert run(whole, "--arm", "taught") == 2
+
+
+def test_cells_differ_by_whatever_shapes_them(place, tmp_path, monkeypatch):
+    cell = Cell("reviews", TAUGHT, 0)
+
+    def keys(settings=SETTINGS, encoder="encoder", out=tmp_path):
+        one = grid(place, out, settings)
+        one = Grid(out, settings, one.files, {}, str(place / encoder))
+        return tuple(json.dumps(one.identity(cell._replace(arm=arm))) for arm in (TEACHER, TAUGHT))
+
+    first = keys()
+    assert keys() == first
+    other = {"reviews": Setting("classification", reviews, (*RECIPE, "train.lr=1e-3"))}
+    assert all(a != b for a, b in zip(keys(other), first, strict=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "VERSION", 99)
+        assert all(a != b for a, b in zip(keys(), first, strict=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "TEACHING_VERSION", 99)
+        teacher, taught = keys()
+        assert teacher == first[0]
+        assert taught != first[1]
+    more = {"reviews": Setting("classification", lambda folder: [p[:-1] for p in reviews(folder)], RECIPE)}
+    assert all(a != b for a, b in zip(keys(more), first, strict=True))
+
+    tokenizer = make_tokenizer(tmp_path / "vocabulary")
+    BertModel(CONFIG, seed=8).save_pretrained(place / "other", tokenizer=tokenizer)
+    assert all(a != b for a, b in zip(keys(encoder="other"), first, strict=True))
+    one = grid(place, tmp_path)
+    seeds = [json.dumps(one.identity(cell._replace(seed=seed))) for seed in (0, 1)]
+    assert seeds[0] != seeds[1]
+
+
+def test_students_alone_do_as_many_steps_or_cost_as_much(place, whole):
+    found = grid(place, whole).results([0])
+    steps = {arm: found[Cell("reviews", arm, 0)]["steps"] for arm in ARMS}
+    cost = {arm: found[Cell("reviews", arm, 0)]["cost"] for arm in ARMS}
+    # 40 sentences in batches of 8, twice: 10 steps of 3 layers; 6 layers read all once, which costs
+    # 6 / (3 x 3) of an epoch of 5 steps: 3.33 steps more.
+    assert steps == {TEACHER: 10, **dict.fromkeys(ALONE, 10), TAUGHT: 10, BEST: 10} | {
+        "encoder-cost": 14,
+        "teacher-cost": 14,
+    }
+    tokens = sum(len(text.split()) + 2 for text in SPLIT.train_texts)
+    assert cost[TEACHER] == 2 * tokens * 6 * 3
+    assert cost["teacher-steps"] == 2 * tokens * 3 * 3
+    assert cost[TAUGHT] == 2 * tokens * 3 * 3 + tokens * 6
+    assert abs(cost["teacher-cost"] - cost[TAUGHT]) < tokens / 5 * 9

@@ -1,0 +1,87 @@
+"""Arithmetic of the tables, of numbers worked by hand."""
+
+import math
+
+import pytest
+
+from benchmarks.retention.arms import BEST, TAUGHT, TEACHER
+from benchmarks.retention.cells import Cell
+from benchmarks.retention.settings import Setting
+from benchmarks.retention.table import Tables
+
+VALUES = {
+    ("a", TEACHER): [0.9, 0.8, 0.85],
+    ("a", TAUGHT): [0.9, 0.76, 0.85],
+    ("a", "encoder-steps"): [0.87, 0.76, 0.82],
+    ("a", BEST): [0.91, 0.77, 0.83],
+    ("b", TEACHER): [0.5, 0.5, 0.5],
+    ("b", TAUGHT): [0.4, 0.4, 0.4],
+    ("b", "encoder-steps"): [0.45, 0.46, 0.47],
+}
+
+
+@pytest.fixture
+def tables():
+    settings = {
+        "a": Setting("classification", lambda folder: ([], []), best=("teaching.temperature=4",)),
+        "b": Setting("regression", lambda folder: ([], []), metric="spearman"),
+        "c": Setting("regression", lambda folder: ([], [])),
+    }
+    results = {
+        Cell(setting, arm, seed): {
+            "primary": "accuracy",
+            "metrics": {"accuracy": value, "spearman": value, "layers": 3},
+            "steps": 10,
+            "cost": 200.0 if arm == TAUGHT else 100.0,
+        }
+        for (setting, arm), values in VALUES.items()
+        for seed, value in enumerate(values)
+    }
+    return Tables(settings, results)
+
+
+def test_what_is_retained_is_the_mean_of_each_seeds_share(tables):
+    column = tables.columns["a"][TAUGHT]
+    assert column.retained == pytest.approx({0: 100, 1: 95, 2: 100})
+    assert column.kept == pytest.approx(295 / 3)
+
+
+def test_differences_are_of_the_same_seed(tables):
+    difference = tables.difference("a", TAUGHT, "encoder-steps")  # 3, 0, 3
+    assert difference.mean == pytest.approx(2)
+    assert difference.error == pytest.approx(math.sqrt(3) / math.sqrt(3))
+    assert difference.pairs == 3
+    assert tables.columns["a"][TAUGHT].above(tables.columns["a"]["encoder-steps"]) == "2 of 3"
+
+
+def test_markdown(tables):
+    first, best, *sentences = tables.markdown().split("\n\n")
+    assert first.splitlines() == [
+        "| setting | arm | metric x 100 | retained, % | taught minus it | seeds above | steps | cost |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| a (accuracy) | teacher | 85.0 (80.0 to 90.0) | | | | 10 | 0.50 |",
+        "| | alone, encoder's layers, equal steps | 81.7 (76.0 to 87.0) | 96.0 (95.0 to 96.7) | +2.0 ± 1.0 "
+        "| 2 of 3 | 10 | 0.50 |",
+        "| | taught by default | 83.7 (76.0 to 90.0) | 98.3 (95.0 to 100.0) | | | 10 | 1.00 |",
+        "| | taught, best found | 83.7 (77.0 to 91.0) | 98.3 (96.2 to 101.1) | +0.0 ± 1.0 "
+        "| 1 of 3 | 10 | 0.50 |",
+        "| b (spearman) | teacher | 50.0 (50.0 to 50.0) | | | | 10 | 0.50 |",
+        "| | alone, encoder's layers, equal steps | 46.0 (45.0 to 47.0) | 92.0 (90.0 to 94.0) | -6.0 ± 0.6 "
+        "| 0 of 3 | 10 | 0.50 |",
+        "| | taught by default | 40.0 (40.0 to 40.0) | 80.0 (80.0 to 80.0) | | | 10 | 1.00 |",
+    ]
+    assert best.splitlines()[2] == (
+        "| a | `teaching.temperature=4` | 98.3 (95.0 to 100.0) | 98.3 (96.2 to 101.1) | +0.0 ± 1.0 | 2 of 3 |"
+    )
+    assert sentences == [
+        "Taught by default against alone, encoder's layers, equal steps: above it by more than a standard "
+        "error on 1 of 2 settings, below it by more than one on 1: b.",
+        "Taught by default: keeps 97 % on 1 of 2 settings, not on b 80.0 %.",
+        "Taught, best found: keeps 97 % on 1 of 1 settings.",
+    ]
+
+
+def test_a_seed_that_the_teacher_lacks_is_no_pair(tables):
+    del tables.results[Cell("a", TEACHER, 1)]
+    assert tables.columns["a"][TAUGHT].kept == pytest.approx(100)
+    assert Tables(tables.settings, {}).markdown() == "There are no results yet."
