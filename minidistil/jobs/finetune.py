@@ -29,6 +29,7 @@ from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
 from minidistil.jobs.stages import FIRST, SECOND, head_kept
 from minidistil.jobs.teaching import Teaching
+from minidistil.jobs.teaching_check import say, teaching_facts
 from minidistil.model import load_model
 from minidistil.model.families import load_config
 from minidistil.model.model import Model
@@ -104,6 +105,7 @@ class FineTuning:
             job.claim(self.identity(), self.check)
             if not job.is_trained():
                 model = self.first_model()
+                self.check_teacher(model)
                 evaluate = job.checked(self.evaluation(model))
                 last = self.first_stage(model)
                 last.train(self.trainer(model, out=last.work, evaluate=evaluate, quiet=self.quiet))
@@ -250,6 +252,23 @@ class FineTuning:
             layers=m.layers, frozen=m.freeze, seed=self.recipe.train.seed, mean=mean,
         )  # fmt: skip
 
+    def check_teacher(self, student: Model) -> None:
+        """Say, before a student learns, where its teacher can teach it little; run.json keeps the facts."""
+        if (teaching := self.teaching) is None:
+            return
+
+        def facts() -> dict[str, Any]:
+            held_out = None
+            if self.held_out is not None:
+                own = teaching.own_input(self.held_out, self.tokenizer, self.source)
+                held_out = self._held_out_data, own
+            t, examples = teaching.settings.temperature, (self.dataset, self._for_teacher)
+            found = teaching_facts(teaching.teacher, student, t, examples, held_out)
+            say(found, unlabelled=not self._labelled)
+            return found
+
+        self.job.fact("teaching", facts)
+
     def evaluation(self, model: Model) -> Evaluation | None:
         """Metrics of the model as it learns, and its loss against the labels.
 
@@ -347,4 +366,6 @@ class FineTuning:
             report["stages"] = self.job.steps_of_stages()
         if self.files.split is not None:
             report["split"] = len(self.files.whole)
+        if self.teaching is not None:
+            report["teaching"] = self.job.fact("teaching", dict)
         return compared(report)

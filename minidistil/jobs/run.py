@@ -146,6 +146,14 @@ class Job:
             temporary.write_text(dump(self.recipe), encoding="utf-8")
         write_json(self.out / "run.json", facts)
 
+    def fact(self, name: str, find: Callable[[], Any]) -> Any:
+        """A fact of run.json; if it is not there, it is found and added."""
+        facts = read_json(self.out / "run.json")
+        if name not in facts:
+            facts[name] = find()
+            write_json(self.out / "run.json", facts)
+        return facts[name]
+
     def _plain_recipe(self) -> dict[str, Any]:
         """The recipe as it is read from JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(to_dict(self.recipe)))
