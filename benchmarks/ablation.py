@@ -1,7 +1,7 @@
 """The ablation of docs/results.md: DistilBERT's triple loss, and what each part of the recipe is worth.
 
-    python benchmarks/ablation.py --text WIKITEXT           teacher, variants, seeds 0 1 2: about 90 minutes
-    python benchmarks/ablation.py --text ... --seeds 0      one seed
+    python -m benchmarks.ablation --text WIKITEXT           teacher, variants, seeds 0 1 2: about 90 minutes
+    python -m benchmarks.ablation --text ... --seeds 0      one seed
 
 The teacher is all-MiniLM-L6-v2, made a masked LM again on the text; the student has half of its layers. The
 text is 22,000 sentences of reviews, editorials and tweets, and what `--text` names (here: WikiText-2). Runs
@@ -14,15 +14,11 @@ import argparse
 import statistics
 from pathlib import Path
 
-from minidistil.files import atomic_write
-from minidistil.jobs.demo.corpora import movie_split, other_texts
+from benchmarks.general_text import masked_lm_teacher, sentences
 from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
-from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.memory import keep_freed_memory
 from minidistil.settings import load_recipe
-from minidistil.weights.assets import fetch_minilm
 
-TEACHER = ["train.epochs=3", "train.lr=2e-4", "train.save_every=100", "data.held_out=0.03"]
 # In so little text most words are rare, so that smoothing would ask for hardly anything else.
 STUDENT = ["data.held_out=0.03", "masking.smoothing=0", "train.max_steps=400"]
 VARIANTS: dict[str, list[str]] = {
@@ -35,30 +31,12 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-def sentences(out: Path) -> Path:
-    """The sentences of the corpus that `make distill` fetches, a line each."""
-    path = out / "sentences.txt"
-    if not path.exists():
-        split = movie_split()
-        lines = [*split.train_texts, *split.test_texts, *other_texts()]
-        with atomic_write(path) as temporary:
-            temporary.write_text("".join(" ".join(line.split()) + "\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def teacher(texts: list[Path], out: Path) -> Path:
-    """MiniLM as a masked LM."""
-    recipe = load_recipe(PretrainingRecipe, changes=TEACHER)
-    Pretraining(str(fetch_minilm()), texts, recipe, out / "teacher").run()
-    return out / "teacher" / "model"
-
-
 def run(name: str, seed: int, texts: list[Path], out: Path) -> dict[str, dict[str, float]]:
     """Loss, perplexity and accuracy of the teacher and of one student on held-out text."""
     changes = [*STUDENT, *VARIANTS[name], f"train.seed={seed}"]
     recipe = load_recipe(DistillationRecipe, "small", changes=changes)
     here = out / f"{name.replace(' ', '-')}-{seed}"
-    report = GeneralDistillation(str(teacher(texts, out)), texts, recipe, here).run()
+    report = GeneralDistillation(str(masked_lm_teacher(texts, out)), texts, recipe, here).run()
     models: dict[str, dict[str, float]] = report["models"]
     return models
 
