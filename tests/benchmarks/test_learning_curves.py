@@ -1,4 +1,4 @@
-"""A point is the end of a run of its own length, whatever was killed on the way and however it was asked for."""
+"""A point is the end of a run of its own length, whatever was killed on the way."""
 
 import shutil
 
