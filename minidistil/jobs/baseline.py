@@ -7,7 +7,7 @@ first weights, examples, steps and settings. `minidistil finetune` without a tea
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,25 +45,10 @@ class WithBaseline:
         """Directory of the student."""
         return self.student.out
 
-    @cached_property
-    def baseline(self) -> FineTuning:
-        """The student without its teacher; errors as of `run`."""
-        if self.student.held_out is None:
-            raise UsageError(
-                "--baseline compares two students on held-out examples, and nothing is measured here: give "
-                "--eval FILE"
-            )
-        try:
-            return self.student.without_teacher(self.out / BASELINE)
-        except DataError as error:
-            raise UsageError(f"--baseline learns from the labels of --train alone: {error}") from error
-
     def finished(self) -> dict[str, Any] | None:
         """The report, if both have ended before; errors as of `run`."""
         report = self.student.finished()
-        if report is None or self.baseline.finished() is None:
-            return None
-        return report if BASELINE in report["models"] else None
+        return report if report is not None and BASELINE in report["models"] else None
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do, and return the report of both.
@@ -74,12 +59,13 @@ class WithBaseline:
             There are no labels to learn from, or nothing to measure by.
         Others as of `FineTuning.run`.
         """
-        if not self.baseline.job.is_trained():
-            self.baseline.check_targets()  # before hours of the student
+        alone = self._alone()  # a mistake is found now, not after hours of the student
         report = self.student.run_once()
-        log.info("%s: the same student without the teacher", self.baseline.out)
-        alone = self.baseline.run_once()
-        models = {**report["models"], BASELINE: alone["models"]["model"]}
+        steps = self._steps(report, alone)
+        if steps is not None:
+            alone = self.student.without_teacher(alone.out, steps)
+        log.info("%s: the same student without the teacher", alone.out)
+        models = {**report["models"], BASELINE: alone.run_once()["models"]["model"]}
         report = compared({**report, "models": models})
         with only_writer(self.out):
             write_json(self.out / "report.json", report)
@@ -88,3 +74,23 @@ class WithBaseline:
     def run_once(self) -> dict[str, Any]:
         """The report of both, of before or of now; errors as of `run`."""
         return self.finished() or self.run()
+
+    def _alone(self) -> FineTuning:
+        """The student without its teacher, its examples checked; errors as of `run`."""
+        if self.student.held_out is None:
+            raise UsageError(
+                "--baseline compares two students on held-out examples, and nothing is measured here: give "
+                "--eval FILE"
+            )
+        alone = self.student.without_teacher(self.out / BASELINE)
+        try:
+            alone.check_targets()
+        except DataError as error:
+            raise UsageError(f"--baseline learns from the labels of --train alone: {error}") from error
+        return alone
+
+    def _steps(self, report: Mapping[str, Any], alone: FineTuning) -> int | None:
+        """Steps of the student, if its epochs or stages are not those of the labelled examples."""
+        if "stages" in report:
+            return int(sum(report["stages"].values()))
+        return None if len(self.student.dataset) == len(alone.dataset) else self.student.steps

@@ -121,19 +121,17 @@ class FineTuning:
         """The report of this very run, of before or of now; errors as of `run`."""
         return self.finished() or self.run()
 
-    def without_teacher(self, out: Path) -> FineTuning:
-        """The same fine-tuning from the labels alone, in another directory."""
-        recipe, files = dataclasses.replace(self.recipe, teaching=TeachingSettings()), self.files
-        if not self._labelled:
-            files = dataclasses.replace(files, labelled=True)
-        if len(files.learnt) != len(self.examples):  # as many steps, not epochs
-            train = dataclasses.replace(recipe.train, max_steps=self.steps)
-            recipe = dataclasses.replace(recipe, train=train)
+    def without_teacher(self, out: Path, max_steps: int | None = None) -> FineTuning:
+        """The same fine-tuning from the labels alone, in another directory; `max_steps`: of other length."""
+        train = self.recipe.train
+        if max_steps is not None:
+            train = dataclasses.replace(train, max_steps=max_steps)
+        recipe = dataclasses.replace(self.recipe, teaching=TeachingSettings(), train=train)
         alone = FineTuning(
             self.source, self.task_name, self._train, recipe, out,
             evaluate=self._evaluate, also=self.also, quiet=self.quiet,
         )  # fmt: skip
-        alone.files = files
+        alone.files = dataclasses.replace(self.files, labelled=True) if not self._labelled else self.files
         return alone
 
     # Inputs

@@ -11,7 +11,7 @@ import numpy as np
 from minidistil.distill.terms import TERMS
 from minidistil.report.chart import Points
 from minidistil.report.numbers import heading, is_percent
-from minidistil.report.run import Curve, RunRecord, Stage
+from minidistil.report.run import BASELINE, Curve, RunRecord, Stage
 
 TERM_UNITS = {
     "soft": "nats, times T²",
@@ -185,6 +185,10 @@ def metric_plots(run: RunRecord) -> list[Plot]:
             for name, stage in run.stages.items()
             if metric in stage.metrics
         }
+        if run.baseline is not None:
+            for stage in run.baseline.stages.values():
+                if metric in stage.metrics:
+                    series[BASELINE] = stage.metrics[metric]
         levels = {} if several else run.reference(metric)
         plots.append(metric_plot(metric, series, levels=levels, note="" if plots else run.watched))
     return plots

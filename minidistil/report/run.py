@@ -22,6 +22,7 @@ HELD_OUT = {
     "held_out_pairs": "pairs of sentences",
     "held_out_texts": "texts",
 }
+BASELINE = "baseline"  # a model of the report, and the directory of its run
 # Fields of a record that no curve is drawn of.
 APART = ("kind", "step", "epoch", "stage", "grad_norm", "tokens", "examples", "seconds")
 
@@ -110,6 +111,8 @@ class RunRecord:
         The teacher on held-out text, if measured.
     evaluation : dict of str to mapping
         Of each model what evaluation.json has; empty of a run of an earlier version.
+    baseline : RunRecord or None
+        The same student without a teacher.
     parts : dict of str to RunRecord
         Of several seeds, or of GLUE, the runs by the names of their directories; the report is of all.
     """
@@ -121,6 +124,7 @@ class RunRecord:
     stages: Mapping[str, Stage]
     teacher: Mapping[str, Any]
     evaluation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: RunRecord | None = None
     parts: Mapping[str, RunRecord] = field(default_factory=dict)
 
     @property
@@ -133,6 +137,13 @@ class RunRecord:
     def judged_by(self) -> str:
         """The metric that the report's models are compared by."""
         return str(self.report.get("primary", "accuracy"))
+
+    @property
+    def compared(self) -> list[str]:
+        """Sentences of the report that compare student, teacher and baseline."""
+        comparison = self.report.get("comparison")
+        said = comparison.get("sentences") if isinstance(comparison, Mapping) else None
+        return [sentence for sentence in said if isinstance(sentence, str)] if isinstance(said, list) else []
 
     @property
     def is_glue(self) -> bool:
@@ -199,8 +210,11 @@ def read_run(path: str | Path) -> RunRecord:
         if not parts:
             raise DataError(no_run(path), path=path)
     first = next(iter(parts.values()), None)
+    baseline = read_run(path / BASELINE) if (path / BASELINE / "run.json").is_file() else None
     evaluation = _json(path / "evaluation.json")
     found = _inside(evaluation, "models", path / "evaluation.json")
+    if baseline is not None and "model" in baseline.evaluation:
+        found = {**found, BASELINE: baseline.evaluation["model"]}
     return RunRecord(
         path=path,
         report=report,
@@ -208,6 +222,7 @@ def read_run(path: str | Path) -> RunRecord:
         made_with=first.made_with if first else _inside(about, "made_with", path / "run.json"),
         stages=_read_stages(path),
         teacher=_json(path / "teacher.json"),
+        baseline=baseline,
         evaluation={name: _inside(found, name, path / "evaluation.json") for name in found},
         parts=parts,
     )

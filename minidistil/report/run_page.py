@@ -16,7 +16,7 @@ from minidistil.report.evaluation import OWN, Evaluation, evaluation_view
 from minidistil.report.glue import glue_means, glue_tasks
 from minidistil.report.numbers import FIELDS, Comparison, heading, mean, number, titled, written
 from minidistil.report.page import Page, write_page
-from minidistil.report.run import RunRecord, read_run
+from minidistil.report.run import BASELINE, RunRecord, read_run
 from minidistil.settings import dump
 
 
@@ -126,6 +126,7 @@ def run_page(
         links=links or {},
         similarity=similarity,
         settings=dump(run.settings),
+        compared=run.compared,
     )
 
 
@@ -162,7 +163,8 @@ def _models(run: RunRecord) -> Comparison:
         for name, row in run.models.items()
     }
     teacher = models.get("teacher", {})
-    shared = run.report.get("better") != "lower"  # there is no share of what is better for being less
+    # There is no share of what is better for being less; a report that compares models has its own.
+    shared = run.report.get("better") != "lower" and "comparison" not in run.report
     theirs = mean(teacher.get(run.judged_by)) if shared else None
     for name, row in models.items():
         ours = mean(row.get(run.judged_by))
@@ -186,10 +188,20 @@ def _evaluations(run: RunRecord) -> list[tuple[str, Evaluation]]:
 
 def _seeds(run: RunRecord) -> Comparison:
     """Results of each seed, and their mean and spread."""
-    rows = {k: part.models.get(_main_model(part.models) or "", {}) for k, part in run.parts.items()}
-    there = dict.fromkeys([run.judged_by, *(f for row in rows.values() for f in row)])
+    rows: dict[str, Mapping[str, Any]] = {
+        k: part.models.get(_main_model(part.models) or "", {}) for k, part in run.parts.items()
+    }
+    alone = f"{heading(run.judged_by)} of the {BASELINE}"
+    for name, part in run.parts.items():
+        if (value := part.models.get(BASELINE, {}).get(run.judged_by)) is not None:
+            rows[name] = {**rows[name], alone: value}
+
+    def show(field: str, value: Any) -> str:
+        return written(run.judged_by if field == alone else field, value)
+
+    there = dict.fromkeys([run.judged_by, alone, *(f for row in rows.values() for f in row)])
     fields = [f for f in there if f not in OWN and any(number(r.get(f)) is not None for r in rows.values())]
-    cells = [(name, [written(f, row.get(f)) for f in fields]) for name, row in rows.items()]
+    cells = [(name, [show(f, row.get(f)) for f in fields]) for name, row in rows.items()]
     columns = [[v for row in rows.values() if (v := number(row.get(f))) is not None] for f in fields]
     if len(rows) > 1:
         spreads: dict[str, Callable[[Sequence[float]], float]] = {
@@ -200,7 +212,7 @@ def _seeds(run: RunRecord) -> Comparison:
         }
         for name, of in spreads.items():
             values = [_spread(of, column) if len(column) == len(rows) else None for column in columns]
-            cells.append((name, [written(f, value) for f, value in zip(fields, values, strict=True)]))
+            cells.append((name, [show(f, value) for f, value in zip(fields, values, strict=True)]))
     positive = next((row["positive"] for row in rows.values() if "positive" in row), None)
     return Comparison([titled(f, positive) for f in fields], cells)
 

@@ -12,6 +12,9 @@ from minidistil.errors import UsageError
 from minidistil.jobs.baseline import WithBaseline
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.model import load_model
+from minidistil.report.curves import metric_plots
+from minidistil.report.run import read_run
+from minidistil.report.run_page import write_run_page
 from minidistil.settings import load_recipe
 
 FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
@@ -87,7 +90,7 @@ def test_it_goes_on_where_it_was_stopped(place, by_hand, tmp_path, monkeypatch):
     run = WithBaseline(tune(place, tmp_path / "s", taught=True))
     run.student.run()
     assert run.finished() is None
-    stop_after(10, run.baseline, monkeypatch)
+    stop_after(10, tune(place, tmp_path / "s" / "baseline"), monkeypatch)
     assert run.finished() is None
     again = WithBaseline(tune(place, tmp_path / "s", taught=True))
     report = again.run_once()
@@ -106,12 +109,28 @@ def test_seeds_are_paired(place, tmp_path, capsys):
     assert main(command(place, tmp_path / "s", *more)) == 0
     shown = capsys.readouterr().out
     assert "standard error" in shown
+    html = write_run_page(tmp_path / "s").read_text()
+    assert all(sentence.replace("'", "&#39;") in html for sentence in found["comparison"]["sentences"])
+    assert "accuracy of the baseline" in html
+    seed = (tmp_path / "s" / "seed-0" / "report.html").read_text()
+    assert "One seed cannot tell that from noise" in seed
+    assert "Answers of the baseline" in seed
+    (plot,) = [plot for plot in metric_plots(read_run(tmp_path / "s" / "seed-0")) if "Accuracy" in plot.title]
+    assert list(plot.series) == ["accuracy", "baseline"]
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_a_student_of_soft_labels_alone_has_a_baseline_of_labels(place, by_hand, tmp_path):
     WithBaseline(tune(place, tmp_path / "s", [*HALF, SOFT], taught=True)).run()
     np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
+
+
+def test_two_stages_are_as_many_steps_as_one(place, tmp_path):
+    stages = ["teaching.first.terms={hidden = 1.0}", "teaching.first.max_steps=7", "train.max_steps=20"]
+    report = WithBaseline(tune(place, tmp_path / "s", [*HALF, *stages], taught=True)).run()
+    assert list(report["models"]) == ["teacher", "student", "baseline"]
+    tune(place, tmp_path / "t", [*HALF, "train.max_steps=27"]).run()
+    np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(tmp_path / "t"))
 
 
 def test_what_is_refused(place, tmp_path, capsys):

@@ -110,7 +110,11 @@ def test_runs_are_escaped(tmp_path):
     }
     run = RunRecord(
         path=tmp_path / "<script>'a'",
-        report={"primary": evil("primary"), "models": {evil("model"): {evil("field"): 0.5}}},
+        report={
+            "primary": evil("primary"),
+            "models": {evil("model"): {evil("field"): 0.5}},
+            "comparison": {"sentences": [evil("sentence")]},
+        },
         settings={"note": EVIL},
         made_with={evil("key"): evil("value")},
         stages={evil("stage"): stage},
