@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidistil.files import read_json, write_json
+from minidistil.metrics import standard_error
 
 Settings = Mapping[str, Any]
 Result = dict[str, Any]
@@ -94,9 +95,7 @@ def paired(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> Difference
     differences = [value - theirs[name] for name, value in ours.items() if name in theirs]
     if not differences:
         return Difference(math.nan, math.nan, 0)
-    count = len(differences)
-    error = statistics.stdev(differences) / math.sqrt(count) if count > 1 else math.nan
-    return Difference(statistics.fmean(differences), error, count)
+    return Difference(statistics.fmean(differences), standard_error(differences), len(differences))
 
 
 def spread(values: Iterable[float], form: str = ".1f") -> str:

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from benchmarks.retention.arms import ALONE, ARMS, TAUGHT, Arm
 from benchmarks.retention.cells import Cell, Grid, cells_of
-from benchmarks.retention.settings import SETTINGS, Files, Setting, files_of
+from benchmarks.retention.files import Files
+from benchmarks.retention.settings import SETTINGS, Setting, files_of
 from benchmarks.retention.table import Tables
 from benchmarks.trials import Result
 from minidistil.errors import MinidistilError, UsageError
@@ -117,7 +118,7 @@ def show(args: argparse.Namespace, grid: Grid) -> int:
         done = sum(grid.is_done(cell) for cell in here) if name in grid.files else 0
         missing = "" if name in grid.files or not setting.from_data else "; needs --data"
         recipe = " ".join(setting.recipe)
-        print(f"{name:16} {setting.task:20} {done} of {len(here)} cells{missing}  {recipe}".rstrip())
+        print(f"{name:16} {setting.by!s:32} {done} of {len(here)} cells{missing}  {recipe}".rstrip())
     print("\narms: " + "; ".join(f"{name} ({arm.title})" for name, arm in ARMS.items()))
     for cell, message in grid.failures().items():
         print(f"failed: {cell}: {message}")

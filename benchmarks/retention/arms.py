@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
-
-from benchmarks.retention.settings import Setting
 
 HALF = "model.layers=alternate"
 
@@ -50,13 +48,6 @@ ARMS = {
     TAUGHT: Arm("taught by default", "teacher", (HALF,), taught=True),
     BEST: Arm("taught, best found", "teacher", (HALF,), taught=True),
 }
-
-
-def arm_of(setting: Setting, name: str) -> Arm | None:
-    """The arm of this name in a setting; None for the best one of a setting that has none."""
-    if name != BEST:
-        return ARMS[name]
-    return replace(ARMS[BEST], changes=(HALF, *setting.best)) if setting.best else None
 
 
 @dataclass(frozen=True)

@@ -17,22 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from benchmarks.retention.arms import ARMS, BEST, TAUGHT, TEACHER, Arm, Budget, arm_of, training_cost
-from benchmarks.retention.settings import Files, Setting
+from benchmarks.retention.arms import ARMS, BEST, TAUGHT, TEACHER, Arm, Budget
+from benchmarks.retention.files import Files
+from benchmarks.retention.settings import Setting
 from benchmarks.trials import Result, Trials, key
-from minidistil.distill.objective import Distillation
-from minidistil.distill.teacher_cache import SMALL
 from minidistil.errors import MinidistilError
 from minidistil.files import read_json, sha256_file, write_json
-from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.finetune_settings import TeachingSettings
+from minidistil.jobs.finetune import FineTuning
 from minidistil.jobs.results import numbers
 from minidistil.jobs.sources import content
-from minidistil.settings import load_recipe, to_dict
+from minidistil.settings import to_dict
 from minidistil.train.log import iter_records
-from minidistil.train.settings import TrainSettings
 
 # To be raised when the package computes something else of the same recipe: in any training, or in one with a
 # teacher alone, such as other defaults of an objective. Cells of earlier versions are then run again.
@@ -113,13 +110,14 @@ class Grid:
     # Identity
 
     def arm(self, cell: Cell) -> Arm:
+        """The arm, with its changes in this setting."""
         if cell.arm in self.further:
             return self.further[cell.arm]
-        arm = arm_of(self.settings[cell.setting], cell.arm)
-        assert arm is not None, f"{cell.setting} has no arm {cell.arm}"
-        return arm
+        arm = ARMS[cell.arm]
+        best = self.settings[cell.setting].best if cell.arm == BEST else ()
+        return replace(arm, changes=(*arm.changes, *best))
 
-    def recipe(self, cell: Cell) -> FineTuningRecipe | None:
+    def recipe(self, cell: Cell) -> Any:
         """The recipe, resolved; None as long as the number of steps is not known."""
         arm, steps = self.arm(cell), []
         if arm.equal is not None:
@@ -127,8 +125,9 @@ class Grid:
             if budget is None:
                 return None
             steps = [f"train.max_steps={budget.equal(arm.equal)}"]
-        changes = [*self.settings[cell.setting].recipe, *steps, *arm.changes, *QUIETLY]
-        return load_recipe(FineTuningRecipe, changes=[*changes, f"train.seed={cell.seed}"])
+        setting = self.settings[cell.setting]
+        seed = f"train.seed={cell.seed}"
+        return setting.by.recipe([*setting.recipe, *steps, *arm.changes, *QUIETLY, seed])
 
     def identity(self, cell: Cell) -> dict[str, Any] | None:
         """All that shapes the result of a cell; None as long as the number of steps is not known."""
@@ -138,7 +137,7 @@ class Grid:
         teacher = None if cell.arm == TEACHER else key(self.identity(cell._replace(arm=TEACHER)) or {})
         found = {
             "version": VERSION,
-            "task": self.settings[cell.setting].task,
+            "by": repr(self.settings[cell.setting].by),
             "recipe": to_dict(recipe),
             "files": {part: value for part, value in hashes.items() if arm.taught or part != "unlabelled"},
             "from": teacher if arm.begins == "teacher" else self._encoder_key,
@@ -158,27 +157,10 @@ class Grid:
         settings = {**identity, "recipe": recipe, "from": self._encoder_key, "teacher": self._encoder_key}
         found = self.budgets.find(settings)
         if found is None and (self.teacher(cell) / "config.json").exists():
-            found = asdict(self._measured(cell))
+            by = self.settings[cell.setting].by
+            found = asdict(by.budget(self.job(cell, self.out / "students" / "none")))
             self.budgets.keep(settings, found)
         return None if found is None else Budget(**found)
-
-    def _measured(self, cell: Cell) -> Budget:
-        """Budget, counted on the trainer itself."""
-        job = self.job(cell, self.out / "students" / "none")
-        assert job.teaching is not None
-        model, train = job.first_model(), job.recipe.train
-        trainer = job.trainer(model, quiet=True)
-        lengths, objective = trainer.dataset.lengths, cast(Distillation, trainer.objective)
-        total = trainer.total * _tokens_of_step(lengths, train)
-        kept = all(output.partition(".")[0] in SMALL for output in objective.teacher_outputs())
-        alone = self.job(cell, job.out, taught=False)
-        return Budget(
-            steps=trainer.total,
-            layers=model.config.num_hidden_layers,
-            teacher_layers=job.teaching.teacher.config.num_hidden_layers,
-            read=min(float(lengths.sum()), total) if kept else total,
-            alone_tokens=_tokens_of_step(alone.dataset.lengths, train),
-        )
 
     # Running
 
@@ -187,24 +169,12 @@ class Grid:
         identity = self.identity(cell._replace(arm=TEACHER))
         return self.out / "teachers" / key(identity or {})
 
-    def job(self, cell: Cell, out: Path, *, taught: bool = True) -> FineTuning:
-        """The fine-tuning of a cell; of a taught one without its teacher, if it shall not be `taught`."""
-        setting, files, arm, recipe = (
-            self.settings[cell.setting], self.files[cell.setting], self.arm(cell), self.recipe(cell)
+    def job(self, cell: Cell, out: Path) -> FineTuning:
+        """The run of a cell in a directory."""
+        return self.settings[cell.setting].by.job(
+            self.arm(cell), self.files[cell.setting], self.recipe(cell), out,
+            encoder=self.encoder, teacher=self.teacher(cell),
         )  # fmt: skip
-        assert recipe is not None
-        teacher = str(self.teacher(cell))
-        options: dict[str, Any] = {}
-        if arm.taught and taught:
-            options["teacher"] = teacher
-            if files.unlabelled is not None:
-                options["unlabelled"] = str(files.unlabelled)
-        elif arm.taught:
-            recipe = replace(recipe, teaching=TeachingSettings())
-        begins = teacher if arm.begins == "teacher" else self.encoder
-        return FineTuning(
-            begins, setting.task, files.train, recipe, out, evaluate=files.evaluate, quiet=True, **options
-        )
 
     def is_done(self, cell: Cell) -> bool:
         """True if there is the result, and of a teacher the model."""
@@ -225,24 +195,22 @@ class Grid:
         assert identity is not None
         out = self.teacher(cell) if cell.arm == TEACHER else self.out / "students" / key(identity)
         began = time.perf_counter()
+        job = self.job(cell, out)
         try:
-            report = self.job(cell, out).run_once()
+            report = job.run_once()
         except Exception:
             shutil.rmtree(out, ignore_errors=True)  # tried again, it begins anew
             raise
         seconds = time.perf_counter() - began
-        learnt = [record for record in iter_records(out / "metrics.jsonl") if record["kind"] == "train"]
-        steps, tokens = learnt[-1]["step"], sum(record["tokens"] for record in learnt)
         (metrics,) = (facts for name, facts in report["models"].items() if name in ("model", "student"))
-        budget = self.budget(cell) if self.arm(cell).taught else None
+        steps, tokens = _learnt(out / "metrics.jsonl")
         result = {
             **cell._asdict(),
             "primary": report["primary"],
             "metrics": numbers(metrics),
             "about": {name: value for name, value in report.items() if name not in ("recipe", "models")},
             "steps": steps,
-            "tokens": tokens,
-            "cost": training_cost(tokens, metrics["layers"]) + (budget.teacher_cost if budget else 0),
+            "cost": self.settings[cell.setting].by.cost(job, tokens, metrics["layers"]),
             "seconds": seconds,
         }
         self.trials.keep(identity, result)
@@ -293,7 +261,13 @@ class Grid:
         return found
 
 
-def _tokens_of_step(lengths: Any, train: TrainSettings) -> float:
-    """Mean number of tokens of a step."""
-    batches = -(-len(lengths) // train.batch_size)
-    return float(lengths.sum()) / -(-batches // train.accumulation)
+def _learnt(log: Path) -> tuple[int, dict[str | None, int]]:
+    """Steps of a run, and the tokens that it learnt from in each of its stages."""
+    steps: dict[str | None, int] = {}
+    tokens: dict[str | None, int] = {}
+    for record in iter_records(log):
+        if record["kind"] == "train":
+            stage = record.get("stage")
+            steps[stage] = record["step"]
+            tokens[stage] = tokens.get(stage, 0) + record["tokens"]
+    return sum(steps.values()), tokens

@@ -8,21 +8,9 @@ from pathlib import Path
 
 from benchmarks.retention import examples
 from benchmarks.retention.examples import Examples
+from benchmarks.retention.files import Files
+from benchmarks.retention.finetuned import FineTuned
 from minidistil.errors import DataError
-
-
-@dataclass(frozen=True)
-class Files:
-    """Examples of a setting as files: to learn from, to measure by, and further texts without labels."""
-
-    train: Path
-    evaluate: Path
-    unlabelled: Path | None = None
-
-    def all(self) -> dict[str, Path]:
-        """The files that there are, by these names."""
-        found = {"train": self.train, "evaluate": self.evaluate, "unlabelled": self.unlabelled}
-        return {name: path for name, path in found.items() if path is not None}
 
 
 @dataclass(frozen=True)
@@ -31,8 +19,8 @@ class Setting:
 
     Attributes
     ----------
-    task : str
-        Its kind, as `--task` of `minidistil finetune` takes it.
+    by : FineTuned
+        How its models are made.
     examples : callable
         Gives the rows to learn from and to measure by, of the folder of the data.
     recipe : tuple of str
@@ -47,7 +35,7 @@ class Setting:
         Whether it needs the folder of the data; if not, its examples are those of the demo.
     """
 
-    task: str
+    by: FineTuned
     examples: Examples
     recipe: tuple[str, ...] = ()
     best: tuple[str, ...] = ()
@@ -56,22 +44,23 @@ class Setting:
     from_data: bool = True
 
 
+CLASSES = FineTuned("classification")
 FAST = "train.lr=1e-4"
 ANSWERS = ("train.epochs=4", FAST, "data.max_length=192")
 # The cheapest first, by tokens that a teacher reads.
 SETTINGS = {
-    "acceptability": Setting("classification", examples.acceptability, metric="matthews"),
-    "spam": Setting("classification", examples.spam),
-    "sentences": Setting("classification", examples.sentences),
-    "captions": Setting("multi-label", examples.captions),
-    "intents": Setting("classification", examples.intents, ("train.epochs=5", FAST)),
-    "entities": Setting("token-classification", examples.entities, (FAST,)),
-    "ratings": Setting("regression", examples.ratings, from_data=False),
-    "paraphrases": Setting("classification", examples.paraphrases),
-    "answers_or_none": Setting("question-answering", examples.answers_or_none, ANSWERS),
-    "answers": Setting("question-answering", examples.answers, ANSWERS),
+    "acceptability": Setting(CLASSES, examples.acceptability, metric="matthews"),
+    "spam": Setting(CLASSES, examples.spam),
+    "sentences": Setting(CLASSES, examples.sentences),
+    "captions": Setting(FineTuned("multi-label"), examples.captions),
+    "intents": Setting(CLASSES, examples.intents, ("train.epochs=5", FAST)),
+    "entities": Setting(FineTuned("token-classification"), examples.entities, (FAST,)),
+    "ratings": Setting(FineTuned("regression"), examples.ratings, from_data=False),
+    "paraphrases": Setting(CLASSES, examples.paraphrases),
+    "answers_or_none": Setting(FineTuned("question-answering"), examples.answers_or_none, ANSWERS),
+    "answers": Setting(FineTuned("question-answering"), examples.answers, ANSWERS),
     "few_labels": Setting(
-        "classification",
+        CLASSES,
         examples.few_labels,
         ("train.epochs=5",),
         more=examples.more_reviews,

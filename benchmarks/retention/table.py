@@ -79,16 +79,17 @@ class Tables:
         return self.settings[setting].metric or primary
 
     def _values(self, setting: str, arm: str) -> dict[int, float]:
-        return {
-            cell.seed: 100 * _number(result["metrics"][self.metric(setting)])
-            for cell, result in sorted(self.results.items())
-            if (cell.setting, cell.arm) == (setting, arm)
-        }
+        metric = self.metric(setting)
+        here = {cell: r["metrics"] for cell, r in sorted(self.results.items()) if cell.setting == setting}
+        values = {cell: _number(metrics[metric]) for cell, metrics in here.items()}
+        # Metrics of SQuAD are in hundredths as they are.
+        scale = 1 if any(value > 1 for value in values.values()) else 100
+        return {cell.seed: scale * value for cell, value in values.items() if cell.arm == arm}
 
     def _column(self, setting: str, arm: str) -> Column | None:
-        values = self._values(setting, arm)
-        if not values:
+        if not any((cell.setting, cell.arm) == (setting, arm) for cell in self.results):
             return None
+        values = self._values(setting, arm)
         teacher = self._values(setting, TEACHER)
         retained = {seed: 100 * value / teacher[seed] for seed, value in values.items() if teacher.get(seed)}
         runs = [self.results[Cell(setting, arm, seed)] for seed in values]

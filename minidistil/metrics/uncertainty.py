@@ -19,9 +19,9 @@ def standard_error(values: Sequence[float]) -> float:
     Returns
     -------
     float
-        NaN of fewer than two values.
+        NaN of fewer than two values, and where one of them is not finite.
     """
-    if len(values) < 2:
+    if len(values) < 2 or not all(map(math.isfinite, values)):
         return math.nan
     return statistics.stdev(values) / math.sqrt(len(values))
 

@@ -11,6 +11,7 @@ def test_by_hand():
     """Differences 1, 2 and 3: a standard deviation of 1, by the root of 3."""
     assert standard_error([1.0, 2.0, 3.0]) == pytest.approx(1 / math.sqrt(3))
     assert math.isnan(standard_error([1.0]))
+    assert math.isnan(standard_error([1.0, math.nan, 3.0]))
 
 
 def test_of_an_accuracy():

@@ -9,6 +9,7 @@ from benchmarks.retention import __main__ as command
 from benchmarks.retention import cells
 from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
+from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting, files_of
 from minidistil.errors import DataError
 from minidistil.files import only_writer
@@ -16,6 +17,7 @@ from minidistil.jobs.finetune import FineTuning
 from minidistil.model import BertModel
 
 RECIPE = ("train.epochs=2", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16")
+CLASSES, NUMBERS = FineTuned("classification"), FineTuned("regression")
 SPLIT = make_split(40, 20)
 
 
@@ -36,8 +38,8 @@ def lengths(folder):
 
 
 SETTINGS = {
-    "lengths": Setting("regression", lengths, RECIPE, from_data=False),
-    "reviews": Setting("classification", reviews, RECIPE, ("teaching.temperature=4",), metric="matthews"),
+    "lengths": Setting(NUMBERS, lengths, RECIPE, from_data=False),
+    "reviews": Setting(CLASSES, reviews, RECIPE, ("teaching.temperature=4",), metric="matthews"),
 }
 
 
@@ -231,7 +233,7 @@ def test_cells_differ_by_whatever_shapes_them(place, tmp_path, monkeypatch):
 
     first = keys()
     assert keys() == first
-    other = {"reviews": Setting("classification", reviews, (*RECIPE, "train.lr=1e-3"))}
+    other = {"reviews": Setting(CLASSES, reviews, (*RECIPE, "train.lr=1e-3"))}
     assert all(a != b for a, b in zip(keys(other), first, strict=True))
     with monkeypatch.context() as patch:
         patch.setattr(cells, "VERSION", 99)
@@ -241,7 +243,7 @@ def test_cells_differ_by_whatever_shapes_them(place, tmp_path, monkeypatch):
         teacher, taught = keys()
         assert teacher == first[0]
         assert taught != first[1]
-    more = {"reviews": Setting("classification", lambda folder: [p[:-1] for p in reviews(folder)], RECIPE)}
+    more = {"reviews": Setting(CLASSES, lambda folder: [p[:-1] for p in reviews(folder)], RECIPE)}
     assert all(a != b for a, b in zip(keys(more), first, strict=True))
 
     tokenizer = make_tokenizer(tmp_path / "vocabulary")

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.retention.arms import BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell
+from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting
 from benchmarks.retention.table import Tables
 
@@ -23,9 +24,9 @@ VALUES = {
 @pytest.fixture
 def tables():
     settings = {
-        "a": Setting("classification", lambda folder: ([], []), best=("teaching.temperature=4",)),
-        "b": Setting("regression", lambda folder: ([], []), metric="spearman"),
-        "c": Setting("regression", lambda folder: ([], [])),
+        "a": Setting(FineTuned("classification"), lambda folder: ([], []), best=("teaching.temperature=4",)),
+        "b": Setting(FineTuned("regression"), lambda folder: ([], []), metric="spearman"),
+        "c": Setting(FineTuned("regression"), lambda folder: ([], [])),
     }
     results = {
         Cell(setting, arm, seed): {
@@ -85,3 +86,19 @@ def test_a_seed_that_the_teacher_lacks_is_no_pair(tables):
     del tables.results[Cell("a", TEACHER, 1)]
     assert tables.columns["a"][TAUGHT].kept == pytest.approx(100)
     assert Tables(tables.settings, {}).markdown() == "There are no results yet."
+
+
+def test_metrics_of_more_than_one_are_hundredths_already(tables):
+    results = {cell: dict(result) for cell, result in tables.results.items()}
+    for result in results.values():
+        result["metrics"] = {name: 100 * value for name, value in result["metrics"].items()}
+    for setting, arms in Tables(tables.settings, results).columns.items():
+        for arm, column in arms.items():
+            assert column.values == pytest.approx(tables.columns[setting][arm].values)
+            assert column.retained == pytest.approx(tables.columns[setting][arm].retained)
+
+
+def test_a_metric_that_is_not_defined_is_no_success(tables):
+    tables.results[Cell("a", TAUGHT, 1)]["metrics"]["accuracy"] = None
+    assert math.isnan(tables.difference("a", TAUGHT, "encoder-steps").mean)
+    assert "on 0 of 2 settings" in tables.summary()[0]

@@ -1,0 +1,109 @@
+"""Models of a setting by `minidistil finetune`: its recipe, its run, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.retention.arms import Arm, Budget, training_cost
+from benchmarks.retention.files import Files
+from minidistil.distill.terms import TERMS, weight_of
+from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
+from minidistil.jobs.stages import FIRST, SECOND, stage_settings
+from minidistil.settings import load_recipe
+from minidistil.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """Fine-tuning for a task.
+
+    Another way to make the models of a setting is a class with these methods. Its jobs have `run_once()`,
+    which gives a report with "primary" and "models", and log their steps as those of the package do.
+
+    Attributes
+    ----------
+    task : str
+        Kind of the task, as `--task` takes it.
+    """
+
+    task: str
+
+    def recipe(self, changes: Sequence[str]) -> FineTuningRecipe:
+        """The recipe of some changes, as `--set` takes them."""
+        return load_recipe(FineTuningRecipe, changes=changes)
+
+    def job(
+        self, arm: Arm, files: Files, recipe: Any, out: Path, *, encoder: str, teacher: Path
+    ) -> FineTuning:
+        """The run of an arm; `teacher` is the directory of the model that it may begin from or learn from."""
+        options: dict[str, Any] = {"teacher": str(teacher)} if arm.taught else {}
+        if arm.taught and files.unlabelled is not None:
+            options["unlabelled"] = [files.unlabelled]
+        begins = encoder if arm.begins == "encoder" else str(teacher)
+        return FineTuning(
+            begins, self.task, files.train, recipe, out, evaluate=files.evaluate, quiet=True, **options
+        )
+
+    def budget(self, job: FineTuning) -> Budget:
+        """Steps and tokens of a taught student, before it learns; stages that may end early in full."""
+        assert job.teaching is not None
+        train, lengths, teaching = job.recipe.train, job.dataset.lengths, job.teaching
+        steps = {SECOND: job.steps}
+        if teaching.first_terms:
+            steps[FIRST] = _steps(stage_settings(train, teaching.settings.first), len(lengths))
+        of_step = _tokens_of_step(lengths, train)
+        alone = job.without_teacher(job.out)
+        return Budget(
+            steps=sum(steps.values()),
+            layers=job.first_model().config.num_hidden_layers,
+            teacher_layers=teaching.teacher.config.num_hidden_layers,
+            read=self._read(job, {stage: number * of_step for stage, number in steps.items()}),
+            alone_tokens=_tokens_of_step(alone.dataset.lengths, train),
+        )
+
+    def cost(self, job: FineTuning, tokens: Mapping[str | None, int], layers: int) -> float:
+        """Cost of a run that has ended, see `Budget`.
+
+        Parameters
+        ----------
+        job : FineTuning
+        tokens : mapping
+            Tokens that were learnt from, by stage; None is the name of a single one.
+        layers : int
+            Of the model.
+        """
+        cost = training_cost(sum(tokens.values()), layers)
+        if job.teaching is None:
+            return cost
+        read = self._read(job, {stage or SECOND: number for stage, number in tokens.items()})
+        return cost + read * job.teaching.teacher.config.num_hidden_layers
+
+    def _read(self, job: FineTuning, tokens: Mapping[str, float]) -> float:
+        """Tokens that the teacher reads, if its student learns from so many in each stage."""
+        assert job.teaching is not None
+        keep, once = job.teaching.settings.keep, float(job.dataset.lengths.sum())
+        read = 0.0
+        for stage, number in tokens.items():
+            terms = job.teaching.first_terms if stage == FIRST else job.teaching.terms
+            small = not any(TERMS[name].needs_teacher for name, given in terms.items() if weight_of(given))
+            kept = keep == "all" or (keep == "small" and small)
+            read += min(once, number) if kept else number
+        return read
+
+
+def _steps(train: TrainSettings, examples: int) -> int:
+    return train.max_steps or train.epochs * _steps_of_epoch(train, examples)
+
+
+def _steps_of_epoch(train: TrainSettings, examples: int) -> int:
+    batches = math.ceil(examples / train.batch_size)
+    return math.ceil(batches / train.accumulation)
+
+
+def _tokens_of_step(lengths: Any, train: TrainSettings) -> float:
+    """Mean number of tokens of a step."""
+    return float(lengths.sum()) / _steps_of_epoch(train, len(lengths))
