@@ -10,7 +10,7 @@ from tiny import CONFIG, make_classifier, make_encoder, make_tokenizer, random_d
 import minidistil
 from minidistil import AdamW, Batch, Dropout, SentenceEncoder, Trainer, TrainSettings, pipeline
 from minidistil.cli.main import main
-from minidistil.distill import Distillation, DistillationTrainer, TeacherCache
+from minidistil.distill import Distillation, DistillationTrainer, TeacherCache, TeacherMean
 from minidistil.embeddings.layers import Dense, Normalize
 from minidistil.model import BertForMaskedLM, BertForSequenceClassification, load_model
 from minidistil.parameters import Parameters
@@ -56,6 +56,7 @@ def objects(tmp_path_factory):
         DistillationTrainer(model, teacher, data, weights={"soft": 0.5, "hard": 0.5}, settings=settings),
         Distillation(load_model(classifier).train(), {"soft": 0.5, "hidden": 0.5}, teacher=teacher),
         TeacherCache(teacher, data, here / "kept", ["logits"], quiet=True),
+        TeacherMean([lambda batch: {}], teacher.heads[0], 2.0),
         minidistil.MinidistilError("no"),
     ]
     return {type(thing).__name__: thing for thing in found}
@@ -108,6 +109,7 @@ def test_what_is_said(objects):
         "DistillationTrainer": ["BertForSequenceClassification", "step 0 of 10"],
         "Distillation": ["soft 0.5", "hidden 0.5"],
         "TeacherCache": ["logits", "300 examples"],
+        "TeacherMean": ["1 teachers", "T = 2"],
         "AdamW": ["lr=0.001", "tensors, 0 steps"],
         "Tokenizer": ["[CLS]", "tokens"],
         "BatchEncoding": ["'input_ids': <300 rows>"],

@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="directory, name or hub id of a pretrained model")
     parser.add_argument("--task", required=True, metavar="NAME", help="a named task such as sst2, or a kind")
     parser.add_argument("--train", required=True, metavar="FILE", help="examples to learn from")
-    parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
+    parser.add_argument(
+        "--distill-from", nargs="+", action="extend", metavar="TEACHER",
+        help="a model fine-tuned for the same task; of several the mean",
+    )  # fmt: skip
     parser.add_argument("--lowest", type=float, default=1e-7, metavar="RATE", help="of the first step (1e-7)")
     parser.add_argument("--highest", type=float, default=1.0, metavar="RATE", help="of the last step (1)")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="of the trial (100)")

@@ -21,6 +21,7 @@ EXAMPLES = """\
   minidistil finetune minilm --task classification --train mail.csv --text body --label folder --out runs/mail
   minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
       --distill-from runs/sst2 --set model.layers=alternate --baseline --seeds 5
+  minidistil finetune minilm --task sst2 --train train.tsv --out runs/small --distill-from runs/sst2/seed-*
   minidistil finetune minilm --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
   minidistil finetune --task sst2 --print-recipe > my.toml    # every setting, explained; for --config
 """
@@ -37,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval", metavar="FILE", help="examples to measure by (default: a tenth of --train; none: nothing)"
     )
-    parser.add_argument("--distill-from", metavar="TEACHER", help="a model fine-tuned for the same task")
+    parser.add_argument(
+        "--distill-from", nargs="+", action="extend", metavar="TEACHER",
+        help="a model fine-tuned for the same task; of several the mean",
+    )  # fmt: skip
     parser.add_argument(
         "--baseline", action="store_true", help="also train the same student without the teacher, to compare"
     )
@@ -104,6 +108,9 @@ def _glue(args: argparse.Namespace) -> int:
 
     if args.baseline:
         raise UsageError("--baseline is of one task, not of glue as a whole")
+    teachers = args.distill_from or []
+    if len(teachers) > 1:
+        raise UsageError("--task glue takes one teacher: a directory with a model for each task")
     if args.eval is not None:
         raise UsageError("--task glue finds its dev files in the folder: leave out --eval")
     of_one = {change: change.split(".")[0] for change in args.set if change.split(".")[0] in GLUE}
@@ -122,7 +129,7 @@ def _glue(args: argparse.Namespace) -> int:
         return print_recipe(recipe)
     report = Glue(
         args.model, args.train, recipes.__getitem__, args.out,
-        teacher=args.distill_from, seeds=args.seeds, against=args.against, quiet=args.quiet,
+        teacher=teachers[0] if teachers else None, seeds=args.seeds, against=args.against, quiet=args.quiet,
     ).run()  # fmt: skip
     print(to_json(report) if args.json else glue_table(report))
     return 0

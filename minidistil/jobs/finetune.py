@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -28,7 +28,7 @@ from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
 from minidistil.jobs.stages import FIRST, SECOND, head_kept
-from minidistil.jobs.teaching import Teaching
+from minidistil.jobs.teachers import teaching_by
 from minidistil.jobs.teaching_check import say, teaching_facts
 from minidistil.model import load_model
 from minidistil.model.families import load_config
@@ -63,8 +63,8 @@ class FineTuning:
         not learnt from: see `TrainingFile.split`.
     recipe : FineTuningRecipe
     out : path
-    teacher : str, optional
-        A model fine-tuned for the same task, from which this one also learns.
+    teacher : str or sequence of str, optional
+        A model fine-tuned for the same task, from which this one also learns; of several the mean.
     also : callable, optional
         Gives further numbers of a model and its tokenizer, for the report.
     quiet : bool
@@ -80,23 +80,25 @@ class FineTuning:
         out: str | Path,
         *,
         evaluate: str | Path | None = None,
-        teacher: str | None = None,
+        teacher: str | Sequence[str] | None = None,
         also: Callable[[Model, Tokenizer], Mapping[str, float]] | None = None,
         quiet: bool = False,
     ) -> None:
         named = named_task(task, recipe.data, recipe.task)
         if not isinstance(named, TrainableTask):
             raise UsageError(f"{task} is measured, not learnt: use `minidistil evaluate`")
-        if teacher is None and recipe.teaching != TeachingSettings():
+        teachers = [] if teacher is None else [teacher] if isinstance(teacher, str) else list(teacher)
+        if not teachers and recipe.teaching != TeachingSettings():
             raise ConfigError("settings of teaching. need a teacher: --distill-from")
         recipe.train.check_best(named.lower_is_better)
         self.task, self.source, self.task_name, self.recipe = named, source, task, recipe
         self.out, self.also, self.quiet = Path(out), also, quiet
         self._train, self._evaluate = train, evaluate
-        self.teaching = None if teacher is None else Teaching(named, teacher, recipe.teaching, quiet=quiet)
-        options = {"--task": task, "--train": train, "--eval": evaluate, "--distill-from": teacher}
+        self.teaching = teaching_by(named, teachers, recipe.teaching, quiet=quiet) if teachers else None
+        options = {"--task": task, "--train": train, "--eval": evaluate}
         given = ((name, str(value)) for name, value in options.items() if value is not None)
-        self.job = Job(recipe, self.out, ["finetune", source, *chain(*given)], model="")
+        taught = ["--distill-from", *teachers] if teachers else []
+        self.job = Job(recipe, self.out, ["finetune", source, *chain(*given), *taught], model="")
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
@@ -167,7 +169,7 @@ class FineTuning:
         return data.fixed() if isinstance(data, MaskedDataset) else data
 
     @cached_property
-    def _for_teacher(self) -> Dataset | None:
+    def _for_teacher(self) -> Any:
         """Input of a teacher that has another tokenizer; None if they share one, or there is none."""
         if self.teaching is None:
             return None
@@ -256,12 +258,15 @@ class FineTuning:
             return
 
         def facts() -> dict[str, Any]:
-            held_out = None
+            held_out, one = None, teaching.one
             if self.held_out is not None:
-                own = teaching.own_input(self.held_out, self.tokenizer, self.source)
+                own = one.own_input(self.held_out, self.tokenizer, self.source)
                 held_out = self._held_out_data, own
-            t, examples = teaching.settings.temperature, (self.dataset, self._for_teacher)
-            found = teaching_facts(teaching.teacher, student, t, examples, held_out)
+            own = self._for_teacher
+            if one is not teaching:
+                own = one.own_input(self.examples, self.tokenizer, self.source)
+            t, examples = teaching.settings.temperature, (self.dataset, own)
+            found = teaching_facts(one.teacher, student, t, examples, held_out)
             say(found, unlabelled=not self._labelled)
             return found
 
@@ -321,7 +326,7 @@ class FineTuning:
         if self.teaching is None:
             del settings["teaching"]
         else:
-            taught = f", taught by {origin(self.teaching.path).name}"
+            taught = f", taught by {' and '.join(origin(path).name for path in self.teaching.paths)}"
         return self.job.card(
             source,
             settings,
@@ -334,10 +339,6 @@ class FineTuning:
 
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
-        saved = load_model(self.out), Tokenizer.from_pretrained(self.out)
-        models = {"model" if self.teaching is None else "student": saved}
-        if self.teaching is not None:
-            models = {"teacher": (self.teaching.teacher, self.teaching.tokenizer(self.tokenizer)), **models}
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.main_metric,
@@ -347,17 +348,11 @@ class FineTuning:
             "seen": self.job.examples_seen(len(self.examples)),
             "models": {},
         }
-        for name, (model, tokenizer) in models.items():
-            facts = sizes(model)
-            if self.held_out is not None:
-                began = time.perf_counter()
-                facts |= self.task.as_trained().evaluate(
-                    model, tokenizer, self.held_out, quiet=self.quiet, details=self.job.details_of(name)
-                )
-                facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
-            if self.also is not None:
-                facts |= self.also(model, tokenizer)
-            report["models"][name] = facts
+        if self.teaching is not None:
+            report |= self.teaching.measured(self._measured, self.tokenizer)
+        name = "model" if self.teaching is None else "student"
+        saved = load_model(self.out), Tokenizer.from_pretrained(self.out)
+        report["models"][name] = self._measured(name, *saved)
         if self.held_out is not None:
             report["evaluated"] = len(self.held_out)
         if self.teaching is not None and self.teaching.first_terms:
@@ -367,3 +362,17 @@ class FineTuning:
         if self.teaching is not None:
             report["teaching"] = self.job.fact("teaching", dict)
         return compared(report)
+
+    def _measured(self, name: str | None, model: Model, tokenizer: Tokenizer) -> dict[str, Any]:
+        """Sizes and metrics of a model; details of its evaluation are kept under `name`."""
+        facts = sizes(model)
+        if self.held_out is not None:
+            details = None if name is None else self.job.details_of(name)
+            began = time.perf_counter()
+            facts |= self.task.as_trained().evaluate(
+                model, tokenizer, self.held_out, quiet=self.quiet, details=details
+            )
+            facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
+        if self.also is not None:
+            facts |= self.also(model, tokenizer)
+        return facts

@@ -31,7 +31,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class FirstStageSettings:
-    """First of two stages: the student learns layers before it learns answers (TinyBERT).
+    """First stage of two: the student learns layers before it learns answers (TinyBERT).
 
     Jiao et al. 2019, arXiv:1909.10351, sections 3.1 and 3.2. The stage has an optimiser and a schedule of its
     own. Without a term of scores (`soft`, `hard`, `logits`) the head stays as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from minidistil.files import temporary_directory
@@ -15,7 +16,7 @@ def try_learning_rates(
     train: str | Path,
     recipe: FineTuningRecipe,
     *,
-    teacher: str | None = None,
+    teacher: str | Sequence[str] | None = None,
     lowest: float = 1e-7,
     highest: float = 1.0,
     steps: int = 100,

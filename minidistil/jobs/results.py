@@ -52,6 +52,8 @@ def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         each = [report["models"][name] for report in reports]
         models[name] = spreads(each) | {key: each[0][key] for key in ("positive",) if key in each[0]}
     about = {k: v for k, v in reports[0].items() if k != "models"}
+    if any(report.get("stages") != about.get("stages") for report in reports):
+        del about["stages"]  # patience ended them at different steps
     return {**about, "seeds": len(reports), "models": models}
 
 
@@ -109,6 +111,10 @@ def table(report: Mapping[str, Any]) -> str:
     if "evaluated" in report:
         kept = " others of the same file" if "split" in report else ""
         learnt += f" Measured on {report['evaluated']:,}{kept}."
+    if "teachers" in report:
+        names = list(report["teachers"])
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        learnt += "\n" + textwrap.fill(f"Mean of {len(names)} teachers: {shown}.", WHOLE)
     if "stages" in report:
         learnt += f"\nStages of {' and '.join(f'{steps:,}' for steps in report['stages'].values())} steps."
     said = report.get("comparison", {}).get("sentences", [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from minidistil.train.objective import TrainingData, check_positions
 from minidistil.train.trainer import Trainer
 from minidistil.weights.hub import resolve
 
+Measure = Callable[[str | None, Model, Tokenizer], dict[str, Any]]
 APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
 
 
@@ -63,6 +64,16 @@ class Teaching:
         teacher = teacher_class.from_pretrained(path, mapped=True, quiet=True)
         self.task.check_model(teacher, self.path)
         return teacher
+
+    @property
+    def one(self) -> Teaching:
+        """The teaching by a single teacher: this, or of several that by the first."""
+        return self
+
+    @property
+    def paths(self) -> list[str]:
+        """Directories or hub ids of all teachers."""
+        return [self.path]
 
     def tokenizer(self, usual: Tokenizer) -> Tokenizer:
         """The teacher's own tokenizer, or `usual` if it was saved without one."""
@@ -120,8 +131,8 @@ class Teaching:
         if self.own_input(examples, tokenizer, name) is None:
             check_positions(data, self.teacher, f"the teacher {self.path}")
 
-    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str) -> Dataset | None:
-        """The examples by the teacher's own tokenizer, a row for each; None if both tokenizers give the same.
+    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
+        """Dataset of the examples by the teacher's own tokenizer; None if both tokenizers give the same.
 
         Raises
         ------
@@ -148,7 +159,7 @@ class Teaching:
         self,
         model: Model,
         data: TrainingData,
-        own_input: Dataset | None,
+        own_input: Any,
         class_weights: npt.ArrayLike | None,
         **options: Any,
     ) -> Trainer:
@@ -159,7 +170,7 @@ class Teaching:
         self,
         model: Model,
         data: TrainingData,
-        own_input: Dataset | None,
+        own_input: Any,
         class_weights: npt.ArrayLike | None,
         held_out: TrainingData | None,
         **options: Any,
@@ -194,7 +205,7 @@ class Teaching:
         terms: Mapping[str, Any],
         model: Model,
         data: TrainingData,
-        own_input: Dataset | None,
+        own_input: Any,
         class_weights: npt.ArrayLike | None,
         **options: Any,
     ) -> Trainer:
@@ -211,3 +222,9 @@ class Teaching:
         data = data.with_targets(teacher_logits=scores.whole("logits"))
         identity = {"teacher": weights_hash(self.teacher), **objective.settings()}
         return Trainer(model, objective, data, identity=identity, **options)
+
+    # Report
+
+    def measured(self, measure: Measure, usual: Tokenizer) -> dict[str, Any]:
+        """Entries of a report on the teacher; `measure` takes a name for details, or None, and a model."""
+        return {"models": {"teacher": measure("teacher", self.teacher, self.tokenizer(usual))}}

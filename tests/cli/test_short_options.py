@@ -52,7 +52,7 @@ def test_quick_has_settings(capsys, tmp_path):
 
 def test_the_later_wins(capsys):
     def lr(*arguments):
-        text = printed(capsys, "finetune", "--task", "sst2", *arguments)
+        text = printed(capsys, "finetune", "--task", "sst2", *arguments).partition("\n[train]\n")[2]
         return next(line for line in text.splitlines() if line.startswith("lr = "))
 
     assert lr("--set", "train.lr=0.5", "--lr", "0.25") == "lr = 0.25"
