@@ -61,6 +61,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     further.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="its changes"
     )
+    further.add_argument(
+        "--teachers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="its own and those of N - 1 further seeds",
+    )
     parser.add_argument("--show", action="store_true", help="print the tables of what there is, and stop")
     parser.add_argument("--list", action="store_true", help="print settings, arms and what is left, and stop")
     parser.add_argument("--json", action="store_true", help="print the tables as JSON")
@@ -86,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def grid_of(args: argparse.Namespace, *, write: bool = False) -> Grid:
     """The grid of a command; with `write` the examples are written first."""
-    if args.set and not args.arm:
-        raise UsageError("--set changes a further arm: name it with --arm")
+    if (args.set or args.teachers > 1) and not args.arm:
+        raise UsageError("--set and --teachers are of a further arm: name it with --arm")
+    if args.teachers > 1 and not ARMS[args.like].taught:
+        raise UsageError(f"--teachers {args.teachers}: the arm {args.like} has none")
     if args.arm in ARMS:
         raise UsageError(f"--arm {args.arm} is an arm of the table: choose another name")
     chosen = {name: SETTINGS[name] for name in args.settings or SETTINGS}
@@ -103,7 +112,11 @@ def grid_of(args: argparse.Namespace, *, write: bool = False) -> Grid:
 
 def _further(args: argparse.Namespace) -> dict[str, Arm]:
     like = ARMS[args.like]
-    return {args.arm: replace(like, title=args.arm, changes=(*like.changes, *args.set))} if args.arm else {}
+    return (
+        {args.arm: replace(like, title=args.arm, changes=(*like.changes, *args.set), teachers=args.teachers)}
+        if args.arm
+        else {}
+    )
 
 
 def show(args: argparse.Namespace, grid: Grid) -> int:

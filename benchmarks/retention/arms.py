@@ -26,6 +26,8 @@ class Arm:
     equal : {"steps", "cost"}, optional
         To the student taught by default: as many steps, or as many as cost the same. By default the number
         of steps is the recipe's.
+    teachers : int >= 1
+        Teachers that it learns the mean of: its own and those of the following seeds.
     """
 
     title: str
@@ -33,6 +35,7 @@ class Arm:
     changes: tuple[str, ...] = ()
     taught: bool = False
     equal: Literal["steps", "cost"] | None = None
+    teachers: int = 1
 
 
 TEACHER, TAUGHT, BEST = "teacher", "taught", "best"

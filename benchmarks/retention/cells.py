@@ -58,7 +58,7 @@ def cells_of(settings: Mapping[str, Setting], arms: Sequence[str], seeds: Sequen
     """Cells in the order in which they are run: seed by seed, the teacher before its students."""
     for seed in seeds:
         for name, setting in settings.items():
-            wanted = [arm for arm in arms if arm != TEACHER and (arm != BEST or setting.best)]
+            wanted = [arm for arm in arms if arm != TEACHER and (arm != BEST or setting.has_best)]
             yield from (Cell(name, arm, seed) for arm in [TEACHER, *wanted])
 
 
@@ -113,9 +113,10 @@ class Grid:
         """The arm, with its changes in this setting."""
         if cell.arm in self.further:
             return self.further[cell.arm]
-        arm = ARMS[cell.arm]
-        best = self.settings[cell.setting].best if cell.arm == BEST else ()
-        return replace(arm, changes=(*arm.changes, *best))
+        arm, setting = ARMS[cell.arm], self.settings[cell.setting]
+        if cell.arm != BEST:
+            return arm
+        return replace(arm, changes=(*arm.changes, *setting.best), teachers=setting.best_teachers)
 
     def recipe(self, cell: Cell) -> Any:
         """The recipe, resolved; None as long as the number of steps is not known."""
@@ -134,15 +135,25 @@ class Grid:
         arm, recipe, hashes = self.arm(cell), self.recipe(cell), self._hashes[cell.setting]
         if recipe is None:
             return None
-        teacher = None if cell.arm == TEACHER else key(self.identity(cell._replace(arm=TEACHER)) or {})
+        plain = to_dict(recipe)
         found = {
             "version": VERSION,
             "by": repr(self.settings[cell.setting].by),
-            "recipe": to_dict(recipe),
             "files": {part: value for part, value in hashes.items() if arm.taught or part != "unlabelled"},
-            "from": teacher if arm.begins == "teacher" else self._encoder_key,
+            "from": self._encoder_key if arm.begins == "encoder" else self._teacher_key(cell),
         }
-        return {**found, "teacher": teacher, "teaching": TEACHING_VERSION} if arm.taught else found
+        if arm.taught:
+            teachers = [self._teacher_key(one) for one in self.teachers(cell)]
+            return {**found, "recipe": plain, "teachers": teachers, "teaching": TEACHING_VERSION}
+        return {**found, "recipe": {name: part for name, part in plain.items() if name != "teaching"}}
+
+    def teachers(self, cell: Cell) -> list[Cell]:
+        """Cells of the teachers of a cell: the first of its own seed."""
+        seeds = range(cell.seed, cell.seed + self.arm(cell).teachers)
+        return [Cell(cell.setting, TEACHER, seed) for seed in seeds]
+
+    def _teacher_key(self, cell: Cell) -> str:
+        return key(self.identity(cell._replace(arm=TEACHER)) or {})
 
     def find(self, cell: Cell) -> Result | None:
         """The result of a cell; None if there is none."""
@@ -154,9 +165,10 @@ class Grid:
         identity = self.identity(cell)
         assert identity is not None
         recipe = {**identity["recipe"], "train": {**identity["recipe"]["train"], "seed": 0}}
-        settings = {**identity, "recipe": recipe, "from": self._encoder_key, "teacher": self._encoder_key}
+        settings = {**identity, "recipe": recipe, "from": self._encoder_key}
+        settings["teachers"] = len(identity["teachers"])
         found = self.budgets.find(settings)
-        if found is None and (self.teacher(cell) / "config.json").exists():
+        if found is None and all(map(self._is_model, self.teachers(cell))):
             by = self.settings[cell.setting].by
             found = asdict(by.budget(self.job(cell, self.out / "students" / "none")))
             self.budgets.keep(settings, found)
@@ -166,31 +178,39 @@ class Grid:
 
     def teacher(self, cell: Cell) -> Path:
         """Directory of the teacher of a cell."""
-        identity = self.identity(cell._replace(arm=TEACHER))
-        return self.out / "teachers" / key(identity or {})
+        return self.out / "teachers" / self._teacher_key(cell)
+
+    def _is_model(self, cell: Cell) -> bool:
+        return (self.teacher(cell) / "config.json").exists()
 
     def job(self, cell: Cell, out: Path) -> FineTuning:
         """The run of a cell in a directory."""
         return self.settings[cell.setting].by.job(
             self.arm(cell), self.files[cell.setting], self.recipe(cell), out,
-            encoder=self.encoder, teacher=self.teacher(cell),
+            encoder=self.encoder, teachers=[self.teacher(one) for one in self.teachers(cell)],
         )  # fmt: skip
 
     def is_done(self, cell: Cell) -> bool:
         """True if there is the result, and of a teacher the model."""
-        model = self.teacher(cell) / "config.json"
-        return self.find(cell) is not None and (cell.arm != TEACHER or model.exists())
+        return self.find(cell) is not None and (cell.arm != TEACHER or self._is_model(cell))
 
     def run(self, cell: Cell) -> Result:
         """Make the model of a cell, and keep its numbers; of a student nothing else.
+
+        Teachers of other seeds that it needs are made first.
 
         Raises
         ------
         CellError
             There is no teacher, because it failed.
         """
-        if cell.arm != TEACHER and not (self.teacher(cell) / "config.json").exists():
-            raise CellError("the teacher of this cell failed")
+        if cell.arm != TEACHER:
+            own, *others = self.teachers(cell)
+            if not self._is_model(own):
+                raise CellError("the teacher of this cell failed")
+            for one in others:
+                if not self.is_done(one):
+                    self.run(one)
         identity = self.identity(cell)
         assert identity is not None
         out = self.teacher(cell) if cell.arm == TEACHER else self.out / "students" / key(identity)
@@ -255,7 +275,7 @@ class Grid:
             if cell.arm in (*ARMS, *self.further) or cell.setting not in self.files or cell.seed not in seeds:
                 continue
             versions = identity["version"], identity.get("teaching", TEACHING_VERSION)
-            of_teacher = self.teacher(cell).name in (identity["from"], identity.get("teacher"))
+            of_teacher = self._teacher_key(cell) in (identity["from"], *identity.get("teachers", ()))
             if of_teacher and versions == (VERSION, TEACHING_VERSION):
                 found[cell] = result
         return found

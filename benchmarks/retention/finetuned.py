@@ -37,13 +37,16 @@ class FineTuned:
         return load_recipe(FineTuningRecipe, changes=changes)
 
     def job(
-        self, arm: Arm, files: Files, recipe: Any, out: Path, *, encoder: str, teacher: Path
+        self, arm: Arm, files: Files, recipe: Any, out: Path, *, encoder: str, teachers: Sequence[Path]
     ) -> FineTuning:
-        """The run of an arm; `teacher` is the directory of the model that it may begin from or learn from."""
-        options: dict[str, Any] = {"teacher": str(teacher)} if arm.taught else {}
+        """The run of an arm; `teachers` are directories of models. It may begin from the first of them."""
+        paths = [str(path) for path in teachers]
+        options: dict[str, Any] = {}
+        if arm.taught:
+            options["teacher"] = paths[0] if len(paths) == 1 else paths
         if arm.taught and files.unlabelled is not None:
             options["unlabelled"] = [files.unlabelled]
-        begins = encoder if arm.begins == "encoder" else str(teacher)
+        begins = encoder if arm.begins == "encoder" else paths[0]
         return FineTuning(
             begins, self.task, files.train, recipe, out, evaluate=files.evaluate, quiet=True, **options
         )
@@ -60,7 +63,7 @@ class FineTuned:
         return Budget(
             steps=sum(steps.values()),
             layers=job.first_model().config.num_hidden_layers,
-            teacher_layers=teaching.teacher.config.num_hidden_layers,
+            teacher_layers=_layers_of_teachers(job),
             read=self._read(job, {stage: number * of_step for stage, number in steps.items()}),
             alone_tokens=_tokens_of_step(alone.dataset.lengths, train),
         )
@@ -80,7 +83,7 @@ class FineTuned:
         if job.teaching is None:
             return cost
         read = self._read(job, {stage or SECOND: number for stage, number in tokens.items()})
-        return cost + read * job.teaching.teacher.config.num_hidden_layers
+        return cost + read * _layers_of_teachers(job)
 
     def _read(self, job: FineTuning, tokens: Mapping[str, float]) -> float:
         """Tokens that the teacher reads, if its student learns from so many in each stage."""
@@ -93,6 +96,13 @@ class FineTuned:
             kept = keep == "all" or (keep == "small" and small)
             read += min(once, number) if kept else number
         return read
+
+
+def _layers_of_teachers(job: FineTuning) -> int:
+    """Layers of a run's teacher, or of all of them."""
+    assert job.teaching is not None
+    teachers = getattr(job.teaching, "teachers", [job.teaching.teacher])
+    return sum(teacher.config.num_hidden_layers for teacher in teachers)
 
 
 def _steps(train: TrainSettings, examples: int) -> int:

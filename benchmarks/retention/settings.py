@@ -26,7 +26,9 @@ class Setting:
     recipe : tuple of str
         Changes of the default recipe, as `--set` takes them, for teacher and students alike.
     best : tuple of str
-        Further changes for the arm `best`; empty: there is no such arm.
+        Further changes for the arm `best`; empty, and with one teacher: there is no such arm.
+    best_teachers : int >= 1
+        Teachers of the arm `best`.
     metric : str, optional
         Metric that is compared; by default the task's main one.
     more : callable, optional
@@ -39,9 +41,15 @@ class Setting:
     examples: Examples
     recipe: tuple[str, ...] = ()
     best: tuple[str, ...] = ()
+    best_teachers: int = 1
     metric: str | None = None
     more: Callable[[Path], list[str]] | None = None
     from_data: bool = True
+
+    @property
+    def has_best(self) -> bool:
+        """True if the arm `best` is another than the default."""
+        return bool(self.best) or self.best_teachers > 1
 
 
 CLASSES = FineTuned("classification")

@@ -15,6 +15,16 @@ from benchmarks.retention.settings import Setting
 from benchmarks.trials import NOTHING, Difference, Result, markdown, paired, spread
 
 KEPT = 97.0  # per cent: the aim of the project
+EXAMPLES, HELD_OUT = "teacher_on_examples", "teacher_on_held_out"
+FACTS = {
+    "accuracy on its examples": (EXAMPLES, "accuracy"),
+    "on held-out ones": (HELD_OUT, "accuracy"),
+    "probability of the label at T": (EXAMPLES, "probability_at_temperature"),
+    "on held-out ones, at T": (HELD_OUT, "probability_at_temperature"),
+    "entropy at T, nats": (EXAMPLES, "entropy"),
+    "variance explained": (EXAMPLES, "explained"),
+    "on held-out ones, explained": (HELD_OUT, "explained"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,10 @@ class Tables:
                 continue
             best, taught = arms[BEST], arms[TAUGHT]
             difference = self.difference(setting, BEST, TAUGHT).cell()
-            changes = f"`{'` `'.join(self.settings[setting].best)}`"
+            how = self.settings[setting]
+            changes = " ".join(f"`{change}`" for change in how.best)
+            if how.best_teachers > 1:
+                changes = f"{changes} {how.best_teachers} teachers".strip()
             kept = [spread(column.retained.values()) for column in (taught, best)]
             rows.append([setting, changes, *kept, difference, best.above(taught)])
         header = [
@@ -148,6 +161,20 @@ class Tables:
             "seeds above",
         ]
         return markdown(header, rows) if rows else ""
+
+    def facts_table(self) -> str:
+        """Scores of the teachers on examples that students learn from, and on those that are measured by.
+
+        Means over the seeds, see `minidistil.jobs.teaching_check.facts_on`. Soft labels teach what a teacher
+        says beyond the labels: little where it knows them by heart. Empty if nothing is known.
+        """
+        rows = []
+        for setting in self.columns:
+            reports = [r for c, r in self.results.items() if (c.setting, c.arm) == (setting, TAUGHT)]
+            found = [report["about"].get("teaching") or {} for report in reports if "about" in report]
+            rows.append([setting, *(_mean_fact(found, *path) for path in FACTS.values())])
+        header = ["setting", *FACTS]
+        return markdown(header, rows) if any(cell for row in rows for cell in row[1:]) else ""
 
     def summary(self) -> list[str]:
         """Sentences on how many settings it pays, and which keep what they should."""
@@ -180,7 +207,8 @@ class Tables:
         """All tables, and the sentences."""
         if not self.columns:
             return "There are no results yet."
-        return "\n\n".join(part for part in [self.arms_table(), self.best_table(), *self.summary()] if part)
+        parts = [self.arms_table(), self.best_table(), self.facts_table(), *self.summary()]
+        return "\n\n".join(part for part in parts if part)
 
     # JSON
 
@@ -206,6 +234,12 @@ class Tables:
             },
             "summary": self.summary(),
         }
+
+
+def _mean_fact(found: Iterable[Mapping[str, Any]], part: str, name: str) -> str:
+    """Mean of a fact on a teacher; empty if it is unknown."""
+    values = [facts[part][name] for facts in found if facts.get(part, {}).get(name) is not None]
+    return f"{statistics.fmean(values):.3f}" if values else ""
 
 
 def _number(value: float | None) -> float:

@@ -11,6 +11,7 @@ from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting, files_of
+from benchmarks.trials import Trials
 from minidistil.errors import DataError
 from minidistil.files import only_writer
 from minidistil.jobs.finetune import FineTuning
@@ -118,6 +119,7 @@ def test_tables_are_shown_without_data_and_beside_a_writer(run, whole, capsys):
     out = capsys.readouterr().out
     assert "| reviews (matthews) | teacher |" in out
     assert "of 2 settings" in out
+    assert "| setting | accuracy on its examples |" in out
     assert run(whole, "--list", "--seeds", "0", "1", data=False) == 0
     assert "14 of 14 cells" in capsys.readouterr().out
 
@@ -156,6 +158,23 @@ def test_a_stopped_grid_goes_on(run, tmp_path, counted, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "[1/3]" in err
     assert "1 to run" in err
+
+
+def test_a_grid_that_was_killed_before_it_wrote_a_result(run, tmp_path, counted, monkeypatch):
+    chosen = ["--settings", "lengths", "--arms", "encoder-steps", "--seeds", "0"]
+    before = Trials.keep
+
+    def kill(self, settings, result):
+        if result.get("arm") == "encoder-steps":
+            raise KeyboardInterrupt
+        before(self, settings, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trials, "keep", kill)
+        assert run(tmp_path, *chosen) == 130
+    assert run(tmp_path, *chosen) == 0
+    assert counted == ["teachers", "students"], "the student was whole"
+    assert not any((tmp_path / "students").iterdir())
 
 
 def test_two_processes_are_refused(run, tmp_path, capsys):

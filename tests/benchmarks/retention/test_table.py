@@ -102,3 +102,12 @@ def test_a_metric_that_is_not_defined_is_no_success(tables):
     tables.results[Cell("a", TAUGHT, 1)]["metrics"]["accuracy"] = None
     assert math.isnan(tables.difference("a", TAUGHT, "encoder-steps").mean)
     assert "on 0 of 2 settings" in tables.summary()[0]
+
+
+def test_facts_on_teachers_are_means_over_the_seeds(tables):
+    assert tables.facts_table() == ""
+    for seed, accuracy in enumerate([0.9, 1.0, 0.95]):
+        facts = {"teacher_on_examples": {"accuracy": accuracy}, "teacher_on_held_out": {}}
+        tables.results[Cell("a", TAUGHT, seed)]["about"] = {"teaching": facts}
+    assert tables.facts_table().splitlines()[2:] == ["| a | 0.950 | | | | | | |", "| b | | | | | | | |"]
+    assert tables.facts_table() in tables.markdown()
