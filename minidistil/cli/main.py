@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from minidistil import __version__
 from minidistil.cli import (
@@ -76,6 +76,24 @@ class _Parser(argparse.ArgumentParser):
             file.write(message)
         else:
             complain(message.rstrip("\n"))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse; of a missing argument, with the option before it that may have taken it."""
+        behind = {action.metavar or action.dest for action in self._actions if not action.option_strings}
+        missing = set(message.rpartition("arguments are required: ")[2].split(", ")) & behind
+        several = [
+            name
+            for action in self._actions
+            for name in action.option_strings
+            if action.nargs == "+" and name in self._given
+        ]
+        if missing and several:
+            message += f"; before {several[0]}, which takes every value that follows it"
+        super().error(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of an action's choices, with the nearest of them."""

@@ -50,8 +50,9 @@ class FirstStageSettings:
     least_fall : float in [0, 1)
         Share by which a loss must be lower in order to count as lower: differences that are noise do not.
     eval_every : int >= 1 or "epoch"
-        Steps between two measurements of the stage's loss: on held-out examples, without labels and dropout,
-        or where there are none the mean of the training loss since the last.
+        Steps between two measurements of the stage's loss: on held-out examples, without labels and dropout.
+        Where there are none, or teachers are several or have tokenizers of their own, it is the mean of the
+        training loss since the last.
     """
 
     terms: Mapping[str, Any] = field(default_factory=dict)

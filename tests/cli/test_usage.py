@@ -65,6 +65,11 @@ def test_an_unknown_option_shows_the_usage_of_its_verb(capsys):
         ),
         (["embed", "m", "f", "--json", "--backend", "gpu"], "invalid choice: 'gpu'; there are: numba, numpy"),
         (["predict"], "the following arguments are required: model\n"),
+        (
+            ["finetune", "--task", "x", "--train", "t", "--out", "o", "--distill-from", "a", "m"],
+            "required: MODEL; before --distill-from, which takes every value that follows it\n",
+        ),
+        (["finetune", "--task", "x", "--train", "t", "--out", "o"], "required: MODEL\n"),
         (["finetune", "m", "--task", "sst2"], "the following arguments are required: --train, --out\n"),
         (["embed", "m", "f"], "say where the vectors go: --out FILE, --out - for a pipe, or --json\n"),
         (["cluster", "m", "f"], "say what to find: --clusters K, --duplicates COSINE or --communities"),

@@ -18,6 +18,7 @@ from minidistil.text.tokenizer import Tokenizer
 
 WORDS = {"yes": ("warm", "funny"), "no": ("dull", "grim")}
 FAST = ["train.epochs=3", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16"]
+ANSWERS = {"text": ["film"], "answer_start": [4]}
 SHORT = ["train.epochs=1", "model.layers=first:1"]
 
 
@@ -183,6 +184,34 @@ def test_of_a_regression_it_is_the_mean_of_the_scores(place, tmp_path):
     batch = run.dataset.batch(np.arange(4))
     each = [one.teacher.forward(batch, keep_cache=False)[0]["logits"] for one in run.teaching.each]
     np.testing.assert_allclose(objective.teacher_cache(batch)["logits"], np.mean(each, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "example"),
+    [
+        ("token-classification", {"tokens": ["the", "film", "is", None], "tags": ["O", "B-X", "O", "B-Y"]}),
+        ("question-answering", {"context": "the film is", "question": "is a film", "answers": ANSWERS}),
+        ("multiple-choice", {"question": "the film", "choices": ["is", "plot", "a"], "answer": 1}),
+    ],
+)
+def test_scores_of_tokens_and_of_choices(place, tmp_path, task, example):
+    """Two equal teachers are one, as the softmax sees them: over classes, tokens or choices."""
+    words = [*WORDS["yes"], *WORDS["no"]]
+    rows = [{**example, "tokens": [*example.get("tokens", [])[:3], words[i % 4]]} for i in range(16)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    about = {"task": task, "train": tmp_path / "train.jsonl"}
+    tune(place, tmp_path / "t", *SHORT, **about).run()
+    run = tune(place, tmp_path / "s", *SHORT, teacher=[str(tmp_path / "t")] * 2, **about)
+    run.check()
+    objective = run.trainer(run.first_model(), out=tmp_path / "work", quiet=True).objective
+    batch, teacher = run.dataset.batch(np.arange(4)), run.teaching.each[1].teacher
+    outputs, head = objective.teacher_cache(batch), teacher.heads[0]
+    for name, theirs in teacher.forward(batch, keep_cache=False)[0].items():
+        if name in head.score_outputs:
+            pair = [np.exp(head.score_rows(z, batch) / 2) for z in (outputs[name], theirs)]
+            one, other = (e / e.sum(1, keepdims=True) for e in pair)
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert set(outputs) == set(head.score_outputs) != set()
 
 
 def test_two_stages_of_scores(place, seeds, tmp_path):
