@@ -13,6 +13,7 @@ from benchmarks.retention.files import Files
 from minidistil.distill.terms import TERMS, weight_of
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.stages import FIRST, SECOND, stage_settings
+from minidistil.jobs.teachers import TeachingBySeveral
 from minidistil.settings import load_recipe
 from minidistil.train.settings import TrainSettings
 
@@ -101,8 +102,8 @@ class FineTuned:
 def _layers_of_teachers(job: FineTuning) -> int:
     """Layers of a run's teacher, or of all of them."""
     assert job.teaching is not None
-    teachers = getattr(job.teaching, "teachers", [job.teaching.teacher])
-    return sum(teacher.config.num_hidden_layers for teacher in teachers)
+    each = job.teaching.each if isinstance(job.teaching, TeachingBySeveral) else [job.teaching]
+    return sum(one.teacher.config.num_hidden_layers for one in each)
 
 
 def _steps(train: TrainSettings, examples: int) -> int:

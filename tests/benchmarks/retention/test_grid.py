@@ -242,6 +242,19 @@ def test_a_further_arm_is_beside_the_others(run, whole, counted, capsys):
     assert run(whole, "--arm", "taught") == 2
 
 
+def test_several_teachers_are_made_first(run, tmp_path, counted, place):
+    two = ["--arm", "two", "--teachers", "2", "--settings", "reviews", "--seeds", "3"]
+    assert run(tmp_path, *two, "--arms", TAUGHT) == 0
+    assert counted == ["teachers", "students", "teachers", "students"]
+    found = grid(place, tmp_path).results([3, 4])
+    assert found[Cell("reviews", "two", 3)]["about"]["teachers"]
+    taught, two = (found[Cell("reviews", arm, 3)]["cost"] for arm in (TAUGHT, "two"))
+    tokens = sum(len(text.split()) + 2 for text in SPLIT.train_texts)
+    assert two - taught == tokens * 6
+    assert Cell("reviews", TEACHER, 4) in found
+    assert run(tmp_path, "--arm", "x", "--teachers", "2", "--like", "teacher-steps") == 2
+
+
 def test_cells_differ_by_whatever_shapes_them(place, tmp_path, monkeypatch):
     cell = Cell("reviews", TAUGHT, 0)
 
