@@ -22,6 +22,8 @@ EXAMPLES = """\
   minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
       --distill-from runs/sst2 --set model.layers=alternate --baseline --seeds 5
   minidistil finetune minilm --task sst2 --train train.tsv --out runs/small --distill-from runs/sst2/seed-*
+  minidistil finetune runs/sst2 --task sst2 --train train.tsv --eval dev.tsv --out runs/small \\
+      --distill-from runs/sst2 --set model.layers=alternate --unlabelled reviews.txt
   minidistil finetune minilm --task glue --train glue_data --out runs/glue --set rte.train.epochs=10
   minidistil finetune --task sst2 --print-recipe > my.toml    # every setting, explained; for --config
 """
@@ -44,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--baseline", action="store_true", help="also train the same student without the teacher, to compare"
+    )
+    parser.add_argument(
+        "--unlabelled", nargs="+", default=[], metavar="FILE", help="texts to learn the teacher's answers on"
     )
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
@@ -69,10 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seeds is not None and (args.seeds < 1 or args.seed is not None):
         raise UsageError("--seeds takes a number of 1 or more, and goes without --seed")
-    times = (args.train, args.eval).count(STDIN)
-    if times == 2 or (times and args.seeds not in (None, 1)):
+    times = [args.train, args.eval, *args.unlabelled].count(STDIN)
+    if times > 1 or (times and args.seeds not in (None, 1)):
         raise UsageError("standard input can be read once: give a file")
     if args.task == "glue":
+        if args.unlabelled:
+            raise UsageError("--unlabelled goes with one task, not with --task glue")
         return _glue(args)
     if args.against is not None:
         raise UsageError("--against goes with --task glue")
@@ -86,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     def tuning(seed: int, out: Path) -> FineTuning | WithBaseline:
         student = FineTuning(
             args.model, task, args.train, replace(recipe, train=replace(recipe.train, seed=seed)), out,
-            evaluate=args.eval, teacher=args.distill_from, quiet=args.quiet,
+            evaluate=args.eval, teacher=args.distill_from, unlabelled=args.unlabelled, quiet=args.quiet,
         )  # fmt: skip
         return WithBaseline(student) if args.baseline else student
 

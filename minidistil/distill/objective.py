@@ -157,7 +157,7 @@ class Distillation:
         dropout: Dropout | None,
         grads: Parameters,
     ) -> dict[str, float]:
-        scales = {name: weight / totals[name] for name, weight in self.weights.items()}
+        scales = {name: weight / (totals[name] or 1) for name, weight in self.weights.items()}
         gradients = Gradients()
         sums, cache = self._sums(model, batch, scales, gradients, grads, dropout=dropout)
         model.backward(gradients.by_output, cache, grads)

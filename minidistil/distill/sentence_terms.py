@@ -9,7 +9,7 @@ from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError, UsageError
-from minidistil.losses import cosine, mean_squared_error, triplet_margin
+from minidistil.losses import IGNORE_INDEX, cosine, mean_squared_error, triplet_margin
 from minidistil.model.checks import target
 from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
 
@@ -83,11 +83,16 @@ class Triplet(PooledTerm):
     margin: float = 1.0
     mining: Literal["batch_hard", "all"] = "batch_hard"
 
+    def count(self, batch: Batch, pair: Pair) -> float:
+        """Sequences with a label."""
+        return int((target(batch, "labels") != IGNORE_INDEX).sum())
+
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
         pooled, cache = self.pooled(inputs.student["last_hidden_state"], inputs.batch)
         labels = target(inputs.batch, "labels")
         loss = triplet_margin(pooled, labels, margin=self.margin, mining=self.mining)
-        # The micro-batch's own mean: which triplets there are is known only now. Each sequence counts for it.
-        share = inputs.batch.num_sequences / max(loss.count, 1)
+        # The micro-batch's own mean: which triplets there are is known only now. Each labelled sequence
+        # counts for it.
+        share = self.count(inputs.batch, inputs.pair) / max(loss.count, 1)
         gradients.add("last_hidden_state", pool_backward(scale * share * loss.grad, cache))
         return share * loss.sum

@@ -30,6 +30,7 @@ from minidistil.jobs.sources import content, examples_hash, origin
 from minidistil.jobs.stages import FIRST, SECOND, head_kept
 from minidistil.jobs.teachers import teaching_by
 from minidistil.jobs.teaching_check import say, teaching_facts
+from minidistil.jobs.transfer import TransferSet
 from minidistil.model import load_model
 from minidistil.model.families import load_config
 from minidistil.model.model import Model
@@ -65,6 +66,8 @@ class FineTuning:
     out : path
     teacher : str or sequence of str, optional
         A model fine-tuned for the same task, from which this one also learns; of several the mean.
+    unlabelled : sequence of paths
+        Files of texts on which it learns the teacher's answers alone.
     also : callable, optional
         Gives further numbers of a model and its tokenizer, for the report.
     quiet : bool
@@ -81,6 +84,7 @@ class FineTuning:
         *,
         evaluate: str | Path | None = None,
         teacher: str | Sequence[str] | None = None,
+        unlabelled: Sequence[str | Path] = (),
         also: Callable[[Model, Tokenizer], Mapping[str, float]] | None = None,
         quiet: bool = False,
     ) -> None:
@@ -90,14 +94,17 @@ class FineTuning:
         teachers = [] if teacher is None else [teacher] if isinstance(teacher, str) else list(teacher)
         if not teachers and recipe.teaching != TeachingSettings():
             raise ConfigError("settings of teaching. need a teacher: --distill-from")
+        if not teachers and unlabelled:
+            raise UsageError("--unlabelled gives texts for a teacher to answer: it needs --distill-from")
         recipe.train.check_best(named.lower_is_better)
         self.task, self.source, self.task_name, self.recipe = named, source, task, recipe
         self.out, self.also, self.quiet = Path(out), also, quiet
-        self._train, self._evaluate = train, evaluate
+        self._train, self._evaluate, self._unlabelled = train, evaluate, unlabelled
         self.teaching = teaching_by(named, teachers, recipe.teaching, quiet=quiet) if teachers else None
         options = {"--task": task, "--train": train, "--eval": evaluate}
         given = ((name, str(value)) for name, value in options.items() if value is not None)
         taught = ["--distill-from", *teachers] if teachers else []
+        taught += ["--unlabelled", *map(str, unlabelled)] if unlabelled else []
         self.job = Job(recipe, self.out, ["finetune", source, *chain(*given), *taught], model="")
 
     def run(self) -> dict[str, Any]:
@@ -169,11 +176,21 @@ class FineTuning:
         return data.fixed() if isinstance(data, MaskedDataset) else data
 
     @cached_property
+    def transfer(self) -> TransferSet:
+        """Inputs that are learnt from without labels."""
+        task, recipe = self.task.with_columns_of(self.files.whole), self.recipe
+        return TransferSet(task, self._unlabelled, self.held_out, recipe.teaching, recipe.train.seed)
+
+    @cached_property
     def _for_teacher(self) -> Any:
         """Input of a teacher that has another tokenizer; None if they share one, or there is none."""
         if self.teaching is None:
             return None
-        return self.teaching.own_input(self.examples, self.tokenizer, self.source)
+        first, *others = (
+            self.teaching.own_input(some, self.tokenizer, self.source)
+            for some in (self.examples, *self.transfer.texts)
+        )
+        return first if first is None else first.concatenate(*(data for data in others if data is not None))
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -189,6 +206,14 @@ class FineTuning:
 
     @cached_property
     def dataset(self) -> TrainingData:
+        """Tokens and targets of all that is learnt from; texts without labels follow the examples."""
+        data = self._examples_data
+        if self.teaching is None:
+            return data
+        return self.transfer.added_to(data, self.tokenizer, self.teaching, self.config)
+
+    @cached_property
+    def _examples_data(self) -> TrainingData:
         """Tokens and targets of the examples."""
         data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=self._labelled)
         # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
@@ -199,7 +224,7 @@ class FineTuning:
     def _class_weights(self) -> npt.NDArray[np.float64] | None:
         """Weights of the classes, in the order of the model's outputs."""
         chosen, names = self.recipe.train.class_weights, self.config.label_names
-        return None if chosen is None else class_weights_for(self.dataset, chosen, names)
+        return None if chosen is None else class_weights_for(self._examples_data, chosen, names)
 
     @property
     def _labelled(self) -> bool:
@@ -216,6 +241,7 @@ class FineTuning:
             "evaluate": None if self.held_out is None else examples_hash(self.held_out),
             "source": content(self.source),
             "teacher": None if self.teaching is None else self.teaching.identity(),
+            **self.transfer.identity(),
         }
         return found if self.files.split is None else {**found, "split": examples_hash(self.files.whole)}
 
@@ -245,8 +271,8 @@ class FineTuning:
         """The model as training begins."""
         m, mean = self.recipe.model, None
         if self._labelled and self.task.problem_type == "regression":
-            assert isinstance(self.dataset, Dataset)
-            mean = self.dataset.targets["labels"].mean()
+            assert isinstance(self._examples_data, Dataset)
+            mean = self._examples_data.targets["labels"].mean()
         return first_model(
             self.task.model_class(self.config), self.source, self.config,
             layers=m.layers, frozen=m.freeze, seed=self.recipe.train.seed, mean=mean,
@@ -262,12 +288,12 @@ class FineTuning:
             if self.held_out is not None:
                 own = one.own_input(self.held_out, self.tokenizer, self.source)
                 held_out = self._held_out_data, own
-            own = self._for_teacher
+            own = self._for_teacher  # of the examples, and then of other texts
             if one is not teaching:
                 own = one.own_input(self.examples, self.tokenizer, self.source)
-            t, examples = teaching.settings.temperature, (self.dataset, own)
+            t, examples = teaching.settings.temperature, (self._examples_data, own)
             found = teaching_facts(one.teacher, student, t, examples, held_out)
-            say(found, unlabelled=not self._labelled)
+            say(found, unlabelled=not self._labelled or len(self.dataset) > len(self._examples_data))
             return found
 
         self.job.fact("teaching", facts)
@@ -339,13 +365,15 @@ class FineTuning:
 
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
+        more = self.transfer.sizes(len(self.examples))
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.main_metric,
             "better": "lower" if self.task.main_metric in self.task.lower_is_better else "higher",
             "recipe": to_dict(self.recipe),
             "examples": len(self.examples),
-            "seen": self.job.examples_seen(len(self.examples)),
+            **more,
+            "seen": self.job.examples_seen(len(self.examples) + sum(more.values())),
             "models": {},
         }
         if self.teaching is not None:

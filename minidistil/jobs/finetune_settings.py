@@ -92,6 +92,16 @@ class TeachingSettings:
         sentence vectors, if nothing else is compared. "all": hidden states, queries, keys and values too.
     keep_dtype : {"float16", "float32"} or None
         Type of the numbers that "all" keeps; None: the teacher's.
+    augment : int >= 0
+        Copies of every example of the training file with replaced words, see
+        `minidistil.text.word_replacement`. They have no labels. TinyBERT has 20.
+    replaced : float in (0, 1]
+        Probability that a word of a copy is replaced.
+    replacements : int >= 1
+        Candidates that a replaced word becomes one of.
+    words_from : str or None
+        Masked LM, a directory or hub id, of which the candidates are the likeliest words in the place. None:
+        they are the nearest words in the teacher's word table.
     """
 
     temperature: float = 2.0
@@ -99,9 +109,16 @@ class TeachingSettings:
     first: FirstStageSettings = field(default_factory=FirstStageSettings)
     keep: Literal["small", "all", "nothing"] = "small"
     keep_dtype: Literal["float16", "float32"] | None = None
+    augment: int = 0
+    replaced: float = 0.4
+    replacements: int = 15
+    words_from: str | None = None
 
     def __post_init__(self) -> None:
         check_setting(self.temperature > 0, "temperature", self.temperature, "a number > 0")
+        check_setting(self.augment >= 0, "augment", self.augment, "an integer >= 0")
+        check_setting(0 < self.replaced <= 1, "replaced", self.replaced, "a share in (0, 1]")
+        check_setting(self.replacements >= 1, "replacements", self.replacements, "an integer >= 1")
         if self.keep_dtype is not None and self.keep != "all":
             raise ConfigError(f"teaching.keep_dtype={self.keep_dtype} goes with teaching.keep=all")
         if not self.first.terms and self.first != FirstStageSettings():

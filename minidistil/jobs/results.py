@@ -105,12 +105,16 @@ def table(report: Mapping[str, Any]) -> str:
         rows.append([title, *(_cell(key, _mean(value), width - 1) for value in found)])
         if any(map(_varies, found)):
             rows.append(["  lowest to highest", *(_range(key, value, width - 1) for value in found)])
-    seen = report.get("seen", report["examples"])
-    part = "" if seen == report["examples"] else f"{seen:,} of "
-    learnt = f"{report['task']}: learnt from {part}{report['examples']:,} examples."
+    unlabelled, copies = report.get("unlabelled", 0), report.get("copies", 0)
+    whole = report["examples"] + unlabelled + copies
+    seen = report.get("seen", whole)
+    part = "" if seen == whole else f"{seen:,} of "
+    learnt = f"{report['task']}: learnt from {part}{whole:,} examples."
     if "evaluated" in report:
         kept = " others of the same file" if "split" in report else ""
         learnt += f" Measured on {report['evaluated']:,}{kept}."
+    if without := [f"{n:,} {what}" for n, what in ((unlabelled, "texts"), (copies, "copies")) if n]:
+        learnt += f"\nWithout labels: {' and '.join(without)} of them."
     if "teachers" in report:
         names = list(report["teachers"])
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

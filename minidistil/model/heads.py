@@ -264,13 +264,16 @@ class SequenceHead(PooledHead):
         return self.config.label_names
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """Sequences for one label each, matrix entries for many labels or regression."""
+        """Sequences for one label each, matrix entries for many labels or regression; those with labels."""
         kind, labels = self._target(batch)
         single = kind == "single_label_classification"
-        return {"classification": int((labels != IGNORE_INDEX).sum()) if single else labels.size}
+        return {"classification": int((labels != IGNORE_INDEX if single else ~np.isnan(labels)).sum())}
 
     def _target(self, batch: Batch) -> tuple[str, npt.NDArray[Any]]:
-        """The problem, and labels that fit it: classes [B], or numbers [B, C]."""
+        """The problem, and labels that fit it: classes [B], or numbers [B, C].
+
+        A sequence without a label has the class -100, or a row of NaN.
+        """
         labels, shape = target(batch, self.labels), (batch.num_sequences, self.config.num_labels)
         kind = problem_type(labels, self.config)
         if kind == "single_label_classification":
@@ -279,21 +282,31 @@ class SequenceHead(PooledHead):
             raise InputError(
                 f"{self.labels} have shape {list(labels.shape)}, the model's outputs {list(shape)}"
             )
-        if labels.size and (labels.dtype.kind not in "biuf" or not np.isfinite(labels).all()):
+        rows = labels.reshape(shape)
+        if labels.size and (labels.dtype.kind not in "biuf" or not np.isfinite(rows[_labelled(rows)]).all()):
             raise InputError(f"{self.labels} must be finite numbers; they are {labels.dtype}: {labels!s:.60}")
-        return kind, labels.reshape(shape)
+        return kind, rows
 
     def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         logits = output_of(outputs, self.output, ctx.batch.num_sequences)
         kind, labels = self._target(ctx.batch)
         if kind == "single_label_classification":
             loss = cross_entropy(logits, labels)
-        elif kind == "multi_label_classification":
-            loss = binary_cross_entropy(logits, labels.astype(logits.dtype))
+            return Losses({"classification": loss.sum}, {self.output: loss.grad * scales["classification"]})
+        rows, grad = _labelled(labels), np.zeros_like(logits)
+        ours, theirs = logits[rows], labels[rows].astype(logits.dtype)
+        if kind == "multi_label_classification":
+            loss = binary_cross_entropy(ours, theirs)
         else:
-            loss = mean_squared_error(logits.reshape(-1), labels.astype(logits.dtype).reshape(-1))
-        grad = loss.grad.reshape(logits.shape) * scales["classification"]
+            loss = mean_squared_error(ours.reshape(-1), theirs.reshape(-1))
+        grad[rows] = loss.grad.reshape(ours.shape) * scales["classification"]
         return Losses({"classification": loss.sum}, {self.output: grad})
+
+
+def _labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """bool [B]: rows [B, C] that are not all NaN."""
+    known: npt.NDArray[np.bool_] = ~np.isnan(labels).all(axis=1)
+    return known
 
 
 @dataclass(frozen=True)

@@ -335,6 +335,10 @@ class TrainableTask(PredictingTask):
         other.labelled = False
         return other
 
+    def read_unlabelled(self, path: str | Path) -> Any:
+        """Examples of a file whose labels, if it has some, are not looked at; errors as of `read`."""
+        return self.without_labels().read(path)
+
     def model_class(self, config: ModelConfig) -> type[Model]:
         """The class of a model for it, in the family of `config`."""
         return class_with(self.head, config.model_type)

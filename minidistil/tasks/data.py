@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from minidistil.errors import DataError
 from minidistil.settings import ANY_TEXT
 from minidistil.text.labels import label_name, plain_name
 from minidistil.text.readers import IDS, LABELS, PAIRS, TEXTS, Examples, read_examples
-from minidistil.text.tables import FORMATS, Column, read_rows, suffix_of
+from minidistil.text.sources import lines_of, shown_name
+from minidistil.text.tables import FORMATS, Column, format_of, read_rows, suffix_of
 
 log = logging.getLogger("minidistil")
 
@@ -89,6 +91,17 @@ class DataSettings:
         """
         return self._without_skipped(self._read(path, usual_labels=usual_labels, empty=empty))
 
+    def read_unlabelled(self, path: str | Path) -> Examples:
+        """The texts of a table, or the lines of plain text; labels are not looked at. Errors as of `read`."""
+        if self._is_plain(path):
+            return read_examples(path, format="text", usual_labels=())
+        bare = replace(self, label=None, label_columns=(), skip_label=None)
+        return replace(bare.read(path, usual_labels=()), labels=None)
+
+    def _is_plain(self, path: str | Path) -> bool:
+        """True if a file has a text a line, and no columns."""
+        return format_of(path, self.format) == "text"
+
     def _read(self, path: str | Path, **more: Any) -> Examples:
         return read_examples(
             path, text=self.text, pair=self.pair, label=self.label, label_columns=self.label_columns,
@@ -146,6 +159,11 @@ class NamedData(DataSettings):
 
     def format_of(self, path: str | Path) -> str | None:
         return None if self._other_format(path) else self.format
+
+    def _is_plain(self, path: str | Path) -> bool:
+        if self.format_of(path) != "tsv" or suffix_of(path) != ".txt":
+            return format_of(path, self.format_of(path)) == "text"
+        return not any("\t" in line for _, line in islice(lines_of(path, shown_name(path)), 1))
 
     def _columns_named(self, path: str | Path) -> tuple[str, ...]:
         """The names in the first line of a file, if it has them where the authors' file has none."""

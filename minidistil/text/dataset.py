@@ -16,6 +16,7 @@ from minidistil.arguments import check_names
 from minidistil.arrays import as_array, check_bounds, check_field, described
 from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
+from minidistil.losses import IGNORE_INDEX
 from minidistil.prefetch import prefetch
 from minidistil.text.tokenizer import Tokenizer, Truncation
 
@@ -187,6 +188,35 @@ class Dataset:
         more = {name: as_array(name, values) for name, values in targets.items()}
         return replace(self, token_targets={**self.token_targets, **more})
 
+    def concatenate(self, *others: Self) -> Self:
+        """The examples of several datasets, end to end.
+
+        Ids continue: those of the first stay, those of each other one begin above the largest before. A
+        target that only some have is filled up with labels that count for nothing: -100, of floats NaN.
+
+        Raises
+        ------
+        InputError
+            Targets of one name with rows of different shapes or kinds; or one to be filled up that is
+            neither of signed integers nor of floats.
+        """
+        parts = (self, *others)
+        ids, first = [self.example_ids], 1 + int(self.example_ids.max(initial=-1))
+        for part in others:
+            ids.append(part.example_ids + first)
+            first = 1 + int(ids[-1].max(initial=first - 1))
+        return replace(
+            self,
+            input_ids=np.concatenate([part.input_ids for part in parts]),
+            token_type_ids=np.concatenate([part.token_type_ids for part in parts]),
+            offsets=_offsets(np.concatenate([part.lengths for part in parts])),
+            example_ids=np.concatenate(ids),
+            targets=_end_to_end([part.targets for part in parts], [len(part) for part in parts]),
+            token_targets=_end_to_end(
+                [part.token_targets for part in parts], [part.num_tokens for part in parts]
+            ),
+        )
+
     def content_hash(self) -> str:
         """SHA-256 over tokens, example ids and targets: the same on every machine for the same data."""
         columns: dict[str, npt.NDArray[Any]] = {
@@ -247,6 +277,16 @@ class MultipleChoiceDataset:
         batch = replace(self.sequences.batch(members), cu_choices=cu)
         return batch.with_targets(**{name: values[rows] for name, values in self.targets.items()})
 
+    def concatenate(self, *others: Self) -> Self:
+        """The examples of several datasets, end to end; see `Dataset.concatenate`."""
+        parts = (self, *others)
+        return replace(
+            self,
+            sequences=self.sequences.concatenate(*(part.sequences for part in others)),
+            offsets=_offsets(np.concatenate([np.diff(part.offsets) for part in parts])),
+            targets=_end_to_end([part.targets for part in parts], [len(part) for part in parts]),
+        )
+
     def content_hash(self) -> str:
         """SHA-256 over sequences, groups and targets."""
         columns = [("offsets", self.offsets), *sorted(self.targets.items())]
@@ -283,6 +323,33 @@ def rows_at(indices: npt.ArrayLike, length: int) -> npt.NDArray[np.int64]:
     except IndexError as error:
         raise InputError(f"indices of {length} examples: {error}") from error
     return rows
+
+
+def _end_to_end(
+    parts: Sequence[Mapping[str, npt.NDArray[Any]]], rows: Sequence[int]
+) -> dict[str, npt.NDArray[Any]]:
+    """Targets of several datasets, each with so many rows, end to end; see `Dataset.concatenate`."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        given = [part[name] for part in parts if name in part]
+        forms = dict.fromkeys((values.dtype.kind, values.shape[1:]) for values in given)
+        if len(forms) > 1:
+            both = " and ".join(f"{kind}{list(shape)}" for kind, shape in forms)
+            raise InputError(f"target {name!r} has rows of several forms: {both}")
+        (kind, shape), dtype = next(iter(forms)), np.result_type(*given)
+        if len(given) < len(parts) and kind not in "if":
+            raise InputError(
+                f"target {name!r} is {dtype}, and not every dataset has it: only signed integers and floats "
+                "can say that there is no label"
+            )
+        none = np.nan if kind == "f" else IGNORE_INDEX
+        found[name] = np.concatenate(
+            [
+                part[name] if name in part else np.full((n, *shape), none, dtype)
+                for part, n in zip(parts, rows, strict=True)
+            ]
+        )
+    return found
 
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

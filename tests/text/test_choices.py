@@ -71,3 +71,12 @@ def test_what_does_not_fit():
         MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 19]))
     with pytest.raises(InputError, match="'labels' has 1 rows for 2 examples"):
         MultipleChoiceDataset(random_dataset(20), np.array([0, 2, 20]), {"labels": np.array([0])})
+
+
+def test_end_to_end(data):
+    other = MultipleChoiceDataset(random_dataset(5, seed=1), np.array([0, 3, 5]))
+    whole = data.concatenate(other)
+    assert whole.offsets.tolist() == [0, 2, 7, 8, 12, 20, 23, 25]
+    assert whole.targets["labels"].tolist() == [1, 4, 0, 2, 3, -100, -100]
+    assert whole.batch([6]).input_ids.tolist() == other.batch([1]).input_ids.tolist()
+    assert len(set(whole.sequences.example_ids.tolist())) == 25

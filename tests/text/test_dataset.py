@@ -221,3 +221,30 @@ def test_fields_that_do_not_fit(data, change, message):
 def test_rows_that_there_are_not(data, indices):
     with pytest.raises(InputError, match="indices"):
         data.batch(indices)
+
+
+def test_end_to_end(tokenizer, data):
+    """Ids continue; what a dataset has no labels for gets those that count for nothing."""
+    more = Dataset.from_texts(tokenizer, ["c", "b b"]).with_targets(number=np.array([0.5, 2], np.float32))
+    whole = data.subset([2, 0]).concatenate(more, more)
+    assert whole.example_ids.tolist() == [2, 0, 3, 4, 5, 6]
+    assert whole.lengths.tolist() == [6, 4, 3, 4, 3, 4]
+    assert whole.targets["labels"].tolist() == [1, 1, -100, -100, -100, -100]
+    assert whole.targets["labels"].dtype == data.targets["labels"].dtype
+    np.testing.assert_array_equal(whole.targets["logits"][:3], [[4, 5], [0, 1], [np.nan] * 2])
+    np.testing.assert_array_equal(whole.targets["number"], np.float32([np.nan, np.nan, 0.5, 2, 0.5, 2]))
+    assert whole.targets["number"].dtype == np.float32
+    assert whole.batch([3]).input_ids.tolist() == more.batch([1]).input_ids.tolist()
+    tagged = more.with_token_targets(tags=np.arange(more.num_tokens))
+    assert data.concatenate(tagged).token_targets["tags"].tolist() == [-100] * data.num_tokens + [*range(7)]
+    assert data.concatenate().content_hash() == data.content_hash()
+
+
+def test_targets_that_cannot_be_put_end_to_end(data):
+    flags = data.with_targets(flag=np.ones(4, bool))
+    with pytest.raises(InputError, match="'flag' is bool, and not every dataset has it"):
+        data.concatenate(flags)
+    assert flags.concatenate(flags).targets["flag"].all()
+    wider = data.with_targets(logits=np.zeros((4, 3)))
+    with pytest.raises(InputError, match="'logits' has rows of several forms"):
+        data.concatenate(wider)

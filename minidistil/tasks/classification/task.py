@@ -104,6 +104,9 @@ class ClassificationTask(TrainableTask):
             self.names.check_first_line(examples, self.data.named_columns)
         return examples
 
+    def read_unlabelled(self, path: str | Path) -> Examples:
+        return self.data.read_unlabelled(path)
+
     def config_overrides(self, examples: Examples) -> dict[str, Any]:
         many = self.problem == "multi"
         there = class_labels(examples, several=many)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,6 +66,12 @@ class TrecTask(ClassificationTask):
         if not texts:
             raise DataError("there are no examples in it", path=name)
         return Examples(texts, None, None if self.empty else labels, lines, name)
+
+    def read_unlabelled(self, path: str | Path) -> Examples:
+        """Questions, with a class before them or not."""
+        found = self.for_prediction().read(path)
+        kept = [i for i, text in enumerate(found.texts) if text.strip()]
+        return replace(found.subset(kept), labels=None)
 
 
 def _decode(line: bytes) -> str:

@@ -97,12 +97,14 @@ class IntentTask(NearestTask, ClassificationTask):
 
     def read(self, path: str | Path) -> Examples:
         """Read a table (`read_examples`), or a part of CLINC150's JSON: `data_full.json#val`."""
-        file, _, part = str(path).partition("#")
-        clinc: bool | str = suffix_of(file) == ".json" and (part or not has_rows(file))
-        examples = read_clinc(file, part) if clinc else ClassificationTask.read(self, path)
+        examples = _part_of_clinc(path) or ClassificationTask.read(self, path)
         if examples.labels is None:
             return examples
         return replace(examples, labels=[or_none(label) for label in class_labels(examples)])
+
+    def read_unlabelled(self, path: str | Path) -> Examples:
+        part = _part_of_clinc(path)
+        return super().read_unlabelled(path) if part is None else replace(part, labels=None)
 
     def read_entries(self, path: str | Path) -> Examples:
         return self.read(path)
@@ -237,3 +239,11 @@ def intent_numbers(examples: Examples, names: Sequence[str]) -> Int64:
         raise DataError("every example is out of scope: there is no intent in it", path=examples.path)
     labels[inside] = LabelMap(tuple(names)).encode(examples.subset(inside))
     return labels
+
+
+def _part_of_clinc(path: str | Path) -> Examples | None:
+    """A part of CLINC150's JSON; None of another file."""
+    file, _, part = str(path).partition("#")
+    if suffix_of(file) == ".json" and (part or not has_rows(file)):
+        return read_clinc(file, part)
+    return None

@@ -71,6 +71,7 @@ def read_choices(
     format: str | None = None,
     header: bool = True,
     empty: bool = False,
+    labelled: bool = True,
 ) -> Choices:
     """Read examples from csv, tsv, jsonl or parquet.
 
@@ -84,6 +85,8 @@ def read_choices(
         As for `minidistil.text.readers.read_examples`.
     empty : bool
         Whether a context may be empty, and labels do not count.
+    labelled : bool
+        Whether labels count.
 
     Raises
     ------
@@ -93,7 +96,9 @@ def read_choices(
     name = shown_name(path)
     found = Choices([], [], [], [], [], name)
     for line, row in read_rows(path, format=format, header=header):
-        example = choice_row(row, text=text, start=start, label=label, path=name, line=line, empty=empty)
+        example = choice_row(
+            row, text=text, start=start, label=label, path=name, line=line, empty=empty, labelled=labelled
+        )
         found.contexts.append(example.context)
         found.starts.append(example.start)
         found.choices.append(example.choices)
@@ -114,6 +119,7 @@ def choice_row(
     path: str,
     line: int,
     empty: bool = False,
+    labelled: bool = True,
 ) -> ChoiceRow:
     """One example from a row; see `read_choices`. `path` and `line` are for messages."""
 
@@ -150,7 +156,7 @@ def choice_row(
             raise bad(f"choice {i} is empty")
     if len(choices) < 2:
         raise bad(f"{len(choices) or 'no'} choice: there is nothing to choose from")
-    label_column = None if empty else column(label, *LABELS)
+    label_column = None if empty or not labelled else column(label, *LABELS)
     right = None if label_column is None else _label(row[label_column])
     if isinstance(right, str) or (right is not None and not 0 <= right < len(choices)):
         raise bad(f"label {right!r}: the choices are 0 to {len(choices) - 1}")

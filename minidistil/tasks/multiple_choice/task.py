@@ -80,6 +80,12 @@ class MultipleChoiceTask(TrainableTask):
             path, text=d.text, start=d.pair, label=d.label, format=d.format, header=d.named_columns
         )
 
+    def read_unlabelled(self, path: str | Path) -> Choices:
+        d = self.data
+        return read_choices(
+            path, text=d.text, start=d.pair, format=d.format, header=d.named_columns, labelled=False
+        )
+
     def shared_texts(self, examples: Choices) -> Sequence[str]:
         return examples.contexts
 

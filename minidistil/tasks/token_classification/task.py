@@ -39,6 +39,8 @@ from minidistil.tasks.token_classification.entities import (
 from minidistil.tasks.token_classification.schemes import TagSet, check_scheme
 from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.dataset import Dataset
+from minidistil.text.readers import read_examples
+from minidistil.text.tables import suffix_of
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_texts
@@ -85,6 +87,15 @@ class TokenClassificationTask(TrainableTask):
             path, column=int(column), format=self.data.format_of(path), labelled=self.labelled,
             scheme=self.data.scheme,
         )  # fmt: skip
+
+    def read_unlabelled(self, path: str | Path) -> Tagged:
+        """Texts of a file of words, or of running text: the lines of plain text, or the column "text"."""
+        format = None if suffix_of(path) == ".txt" else self.data.format_of(path)  # of which none tells
+        words = format_of_words(str(path), format)
+        if words is not None:
+            return read_tagged(path, format=words, labelled=False)
+        found = read_examples(path, format=format, usual_labels=())
+        return Tagged(found.texts, [[]] * len(found), None, found.lines, found.path)
 
     def config_overrides(self, examples: Tagged) -> dict[str, Any]:
         if examples.numbers is not None:

@@ -1,0 +1,193 @@
+"""Transfer set of a taught student: texts without labels, and copies of examples with replaced words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidistil.config import ModelConfig
+from minidistil.distill.masked_candidates import masked_candidates
+from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
+from minidistil.errors import ConfigError
+from minidistil.jobs.finetune_settings import TeachingSettings
+from minidistil.jobs.sources import content, examples_hash
+from minidistil.jobs.teaching import Teaching
+from minidistil.model import class_of
+from minidistil.model.families import load_config
+from minidistil.model.model import Model
+from minidistil.tasks.base import TrainableTask
+from minidistil.tasks.split import some_of
+from minidistil.text.dataset import Dataset, MultipleChoiceDataset
+from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.word_replacement import (
+    Bools,
+    Candidates,
+    replaced_copies,
+    table_candidates,
+    word_ids,
+    word_tokens,
+)
+from minidistil.train.objective import TrainingData, check_positions
+from minidistil.weights.hub import resolve
+
+log = logging.getLogger("minidistil")
+
+
+@dataclass(frozen=True)
+class TransferSet:
+    """Inputs on which a student learns its teacher's answers alone. They are read when first asked for.
+
+    Parameters
+    ----------
+    task : TrainableTask
+        Reads the files.
+    paths : sequence of paths
+        Files of texts; labels in them are not looked at.
+    held_out : examples or None
+        Examples that are measured by. A text of the files that is also here is left out.
+    settings : TeachingSettings
+        Its `augment`, `replaced`, `replacements` and `words_from` count.
+    seed : int
+        Of the replaced words.
+    """
+
+    task: TrainableTask
+    paths: Sequence[str | Path]
+    held_out: Any
+    settings: TeachingSettings
+    seed: int
+
+    @cached_property
+    def files(self) -> list[Any]:
+        """Examples of each file."""
+        return [self.task.read_unlabelled(path) for path in self.paths]
+
+    @cached_property
+    def texts(self) -> list[Any]:
+        """Examples of each file, but for those with a text that is measured by, which a line counts."""
+        measured = () if self.held_out is None else set(self.task.shared_texts(self.held_out))
+        found = []
+        for examples in self.files:
+            texts = self.task.shared_texts(examples)
+            kept = [i for i, text in enumerate(texts) if text not in measured]
+            if left_out := len(examples) - len(kept):
+                log.info(
+                    "%s: left out %s of %s texts, which are measured by",
+                    examples.path, f"{left_out:,}", f"{len(examples):,}",
+                )  # fmt: skip
+            if kept:
+                found.append(some_of(examples, kept) if left_out else examples)
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """Hashes of the files, and of the masked LM."""
+        found: dict[str, Any] = {}
+        if self.paths:
+            found["unlabelled"] = [examples_hash(examples) for examples in self.files]
+        if self.settings.augment and self.settings.words_from is not None:
+            found["words_from"] = content(self.settings.words_from)
+        return found
+
+    def sizes(self, examples: int) -> dict[str, int]:
+        """Numbers of texts without labels and of copies, if there are some; `examples` are the others."""
+        texts, copies = sum(map(len, self.texts)), self.settings.augment * examples
+        return {name: n for name, n in (("unlabelled", texts), ("copies", copies)) if n}
+
+    def added_to(
+        self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching, student: ModelConfig
+    ) -> TrainingData:
+        """The data of the examples, followed by those of the texts and of the copies.
+
+        Parameters
+        ----------
+        data : Dataset or MultipleChoiceDataset
+        tokenizer : Tokenizer
+        teaching : Teaching
+        student : ModelConfig
+
+        Raises
+        ------
+        ConfigError
+            Another kind of data; files of another form than the examples; a teacher or a masked LM of another
+            vocabulary.
+        """
+        if not (self.paths or self.settings.augment):
+            return data
+        if not isinstance(data, Dataset | MultipleChoiceDataset):
+            raise ConfigError(
+                f"{self.task.kind} learns from texts that have no labels: give all of them by --train "
+                "(--unlabelled and teaching.augment are for tasks with labels)"
+            )
+        parts: list[Any] = []
+        for examples in self.texts:
+            self.task.check_examples(examples, student, "the student")
+            parts.append(self.task.dataset(tokenizer, examples, student, labelled=False))
+        if self.settings.augment:
+            parts.append(self._copies(data, tokenizer, teaching))
+        return data.concatenate(*parts)  # each is of the same kind as the first
+
+    def _copies(
+        self, data: Dataset | MultipleChoiceDataset, tokenizer: Tokenizer, teaching: Teaching
+    ) -> Dataset | MultipleChoiceDataset:
+        """Copies of all examples with replaced words."""
+        check_same_ids(tokenizer, teaching.tokenizer(tokenizer), names=("the student", teaching.path))
+        groups = isinstance(data, MultipleChoiceDataset)
+        sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
+        words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
+        if words.sum() < 2:
+            raise ConfigError("teaching.augment: the vocabulary has no words to replace others by")
+        copies = replaced_copies(
+            sequences,
+            word_tokens(sequences, words, tokenizer),
+            self._candidates(sequences, words, tokenizer, teaching),
+            copies=self.settings.augment,
+            share=self.settings.replaced,
+            seed=self.seed,
+            examples=np.repeat(np.arange(len(data)), np.diff(data.offsets)) if groups else None,
+        )
+        if not isinstance(data, MultipleChoiceDataset):
+            return copies
+        sizes = np.tile(np.diff(data.offsets), self.settings.augment)
+        return MultipleChoiceDataset(copies, np.append(0, np.cumsum(sizes)))
+
+    def _candidates(
+        self, data: Dataset, words: Bools, tokenizer: Tokenizer, teaching: Teaching
+    ) -> Candidates:
+        k, source = self.settings.replacements, self.settings.words_from
+        if source is None:
+            teacher = teaching.teacher
+            table = teacher.params[teacher.encoder.embeddings.word.name]
+            return table_candidates(table, words, data, k, ops=teacher.backend)
+        model = masked_lm(source)
+        check_same_ids(
+            tokenizer, saved_tokenizer(resolve(source)) or tokenizer, names=("the student", source)
+        )
+        if len(words) != model.config.vocab_size:
+            raise ConfigError(
+                f"{source} has {model.config.vocab_size} words, the teacher {len(words)}: "
+                "teaching.words_from is a masked LM of the same vocabulary"
+            )
+        check_positions(data, model, f"the masked LM {source}")
+        return masked_candidates(model, words, tokenizer.mask_token_id, k)
+
+
+def masked_lm(source: str) -> Model:
+    """The masked LM of a directory or hub id.
+
+    Raises
+    ------
+    ConfigError, WeightsError
+        It is none, or nobody has trained its head.
+    """
+    path = resolve(source)
+    model = class_of(load_config(path), path, "ForMaskedLM").from_pretrained(path, mapped=True, quiet=True)
+    if len(model.heads) != 1 or not model.heads[0].over_vocabulary:
+        raise ConfigError(f"{source} is a {type(model).__name__}: teaching.words_from needs a ...ForMaskedLM")
+    model.check_trained()
+    return model
