@@ -186,11 +186,7 @@ class FineTuning:
         """Input of a teacher that has another tokenizer; None if they share one, or there is none."""
         if self.teaching is None:
             return None
-        first, *others = (
-            self.teaching.own_input(some, self.tokenizer, self.source)
-            for some in (self.examples, *self.transfer.texts)
-        )
-        return first if first is None else first.concatenate(*(data for data in others if data is not None))
+        return self.transfer.own_input(self.teaching, self.examples, self.tokenizer, self.source)
 
     @cached_property
     def config(self) -> ModelConfig:

@@ -132,6 +132,14 @@ class TransferSet:
             parts.append(self._copies(data, tokenizer, teaching))
         return data.concatenate(*parts)  # each is of the same kind as the first
 
+    def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Dataset | None:
+        """As of `Teaching`, for the examples and then the texts."""
+        first = teaching.own_input(examples, tokenizer, name)
+        if first is None:
+            return None
+        others = (teaching.own_input(some, tokenizer, name) for some in self.texts)
+        return first.concatenate(*(data for data in others if data is not None))
+
     def _copies(
         self, data: Dataset | MultipleChoiceDataset, tokenizer: Tokenizer, teaching: Teaching
     ) -> Dataset | MultipleChoiceDataset:
