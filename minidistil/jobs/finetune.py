@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +100,11 @@ class FineTuning:
         self.out, self.also, self.quiet = Path(out), also, quiet
         self._train, self._evaluate, self._unlabelled = train, evaluate, unlabelled
         self.teaching = teaching_by(named, teachers, recipe.teaching, quiet=quiet) if teachers else None
-        options = {"--task": task, "--train": train, "--eval": evaluate}
-        given = ((name, str(value)) for name, value in options.items() if value is not None)
-        taught = ["--distill-from", *teachers] if teachers else []
-        taught += ["--unlabelled", *map(str, unlabelled)] if unlabelled else []
-        self.job = Job(recipe, self.out, ["finetune", source, *chain(*given), *taught], model="")
+        options: dict[str, Sequence[object]] = {"--task": [task], "--train": [train]}
+        options |= {"--eval": [] if evaluate is None else [evaluate]}
+        options |= {"--distill-from": teachers, "--unlabelled": unlabelled}
+        given = [part for name, values in options.items() if values for part in (name, *map(str, values))]
+        self.job = Job(recipe, self.out, ["finetune", source, *given], model="")
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do, and return the report; errors as of the steps of `Job`."""
@@ -203,10 +202,8 @@ class FineTuning:
     @cached_property
     def dataset(self) -> TrainingData:
         """Tokens and targets of all that is learnt from; texts without labels follow the examples."""
-        data = self._examples_data
-        if self.teaching is None:
-            return data
-        return self.transfer.added_to(data, self.tokenizer, self.teaching, self.config)
+        data, config = self._examples_data, self.config
+        return self.transfer.added_to(data, self.tokenizer, self.teaching, config)
 
     @cached_property
     def _examples_data(self) -> TrainingData:

@@ -100,7 +100,7 @@ class TransferSet:
         return {name: n for name, n in (("unlabelled", texts), ("copies", copies)) if n}
 
     def added_to(
-        self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching, student: ModelConfig
+        self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching | None, student: ModelConfig
     ) -> TrainingData:
         """The data of the examples, followed by those of the texts and of the copies.
 
@@ -108,7 +108,7 @@ class TransferSet:
         ----------
         data : Dataset or MultipleChoiceDataset
         tokenizer : Tokenizer
-        teaching : Teaching
+        teaching : Teaching or None
         student : ModelConfig
 
         Raises
@@ -117,7 +117,7 @@ class TransferSet:
             Another kind of data; files of another form than the examples; a teacher or a masked LM of another
             vocabulary.
         """
-        if not (self.paths or self.settings.augment):
+        if teaching is None or not (self.paths or self.settings.augment):
             return data
         if not isinstance(data, Dataset | MultipleChoiceDataset):
             raise ConfigError(
@@ -132,19 +132,19 @@ class TransferSet:
             parts.append(self._copies(data, tokenizer, teaching))
         return data.concatenate(*parts)  # each is of the same kind as the first
 
-    def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Dataset | None:
-        """As of `Teaching`, for the examples and then the texts."""
-        first = teaching.own_input(examples, tokenizer, name)
-        if first is None:
-            return None
-        others = (teaching.own_input(some, tokenizer, name) for some in self.texts)
-        return first.concatenate(*(data for data in others if data is not None))
+    def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
+        """As of `teaching`, of the examples and then of the texts."""
+        parts: list[Any] = [teaching.own_input(some, tokenizer, name) for some in (examples, *self.texts)]
+        if isinstance(parts[0], list):  # of several teachers
+            return [_end_to_end(of_one) for of_one in zip(*parts, strict=True)]
+        return _end_to_end(parts)
 
     def _copies(
         self, data: Dataset | MultipleChoiceDataset, tokenizer: Tokenizer, teaching: Teaching
     ) -> Dataset | MultipleChoiceDataset:
         """Copies of all examples with replaced words."""
-        check_same_ids(tokenizer, teaching.tokenizer(tokenizer), names=("the student", teaching.path))
+        for path in teaching.paths:
+            check_same_ids(tokenizer, _tokenizer(path, tokenizer), names=("the student", path))
         groups = isinstance(data, MultipleChoiceDataset)
         sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
         words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
@@ -173,9 +173,7 @@ class TransferSet:
             table = teacher.params[teacher.encoder.embeddings.word.name]
             return table_candidates(table, words, data, k, ops=teacher.backend)
         model = masked_lm(source)
-        check_same_ids(
-            tokenizer, saved_tokenizer(resolve(source)) or tokenizer, names=("the student", source)
-        )
+        check_same_ids(tokenizer, _tokenizer(source, tokenizer), names=("the student", source))
         if len(words) != model.config.vocab_size:
             raise ConfigError(
                 f"{source} has {model.config.vocab_size} words, the teacher {len(words)}: "
@@ -183,6 +181,17 @@ class TransferSet:
             )
         check_positions(data, model, f"the masked LM {source}")
         return masked_candidates(model, words, tokenizer.mask_token_id, k)
+
+
+def _end_to_end(parts: Sequence[Dataset | None]) -> Dataset | None:
+    """Parts of a teacher's own input; None if it has none."""
+    first, *others = parts
+    return None if first is None else first.concatenate(*(part for part in others if part is not None))
+
+
+def _tokenizer(source: str, usual: Tokenizer) -> Tokenizer:
+    """The tokenizer of a model, or `usual` if it was saved without one."""
+    return saved_tokenizer(resolve(source)) or usual
 
 
 def masked_lm(source: str) -> Model:

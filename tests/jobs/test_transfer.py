@@ -10,6 +10,7 @@ from tiny import BAD, CONFIG, GOOD, OTHER, VOCABULARY, make_encoder, make_tokeni
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError, DataError, UsageError
+from minidistil.jobs.baseline import WithBaseline
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.results import table
 from minidistil.model import BertForMaskedLM, BertModel, load_model
@@ -183,9 +184,14 @@ def test_the_mean_that_a_regression_begins_with_is_of_labels(place, tmp_path):
 def test_the_student_without_a_teacher_takes_as_many_steps(place, tmp_path):
     kind = "classification"
     run = place.taught(kind, tmp_path / "s", "teaching.augment=1", texts=[place.texts(kind)])
-    alone = run.without_teacher(tmp_path / "b")
-    assert alone.steps == run.steps == -(-(16 + 6 + 16) // 4)
-    assert len(alone.dataset) == 16
+    report = WithBaseline(run).run()
+    steps = -(-(16 + 6 + 16) // 4)
+    assert run.steps == steps
+    assert "train.max_steps" not in (tmp_path / "s/recipe.toml").read_text()
+    alone = json.loads((tmp_path / "s/baseline/report.json").read_text())
+    assert alone["recipe"]["train"]["max_steps"] == steps
+    assert "copies" not in alone
+    assert report["models"].keys() == {"teacher", "student", "baseline"}
 
 
 def test_stopped_and_started_again(place, tmp_path, monkeypatch):
@@ -254,6 +260,14 @@ def test_a_teacher_with_its_own_tokenizer_reads_the_texts(place, tmp_path):
     assert len(theirs) == len(run.dataset) == 22
     assert theirs.content_hash() != run.dataset.content_hash()
     assert run.run()["unlabelled"] == 6
+    several = place.taught(
+        "classification", tmp_path / "u", teacher=[place.teacher("classification"), str(tmp_path / "s")],
+        **options,
+    )  # fmt: skip
+    own, same = several._for_teacher
+    assert own.content_hash() == theirs.content_hash()
+    assert same is None
+    assert several.run()["unlabelled"] == 6
     with pytest.raises(ConfigError, match="another vocabulary"):
         place.taught("classification", tmp_path / "t", "teaching.augment=1", **options).run()
 
