@@ -131,7 +131,7 @@ def show(args: argparse.Namespace, grid: Grid) -> int:
         done = sum(grid.is_done(cell) for cell in here) if name in grid.files else 0
         missing = "" if name in grid.files or not setting.from_data else "; needs --data"
         recipe = " ".join(setting.recipe)
-        print(f"{name:16} {setting.by!s:32} {done} of {len(here)} cells{missing}  {recipe}".rstrip())
+        print(f"{name:16} {setting.by!s:20} {done} of {len(here)} cells{missing}  {recipe}".rstrip())
     print("\narms: " + "; ".join(f"{name} ({arm.title})" for name, arm in ARMS.items()))
     for cell, message in grid.failures().items():
         print(f"failed: {cell}: {message}")

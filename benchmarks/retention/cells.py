@@ -1,11 +1,13 @@
 """Cells of the grid: one model of a setting, an arm and a seed, made once and kept as its numbers.
 
-examples/SETTING/         files that are learnt from, and measured by
-results/HASH.json         numbers of a cell, by the hash of all that shapes them
-budgets/HASH.json         steps and tokens of a taught student, from which equal ones follow
-teachers/HASH/            models of the teachers
-students/HASH/            model of the cell under way
-failures/CELL.json        errors of cells that failed, until they succeed
+    examples/SETTING/         files that are learnt from, and measured by
+    results/HASH.json         numbers of a cell, by the hash of all that shapes them
+    budgets/HASH.json         steps and tokens of a taught student, from which equal ones follow
+    teachers/HASH/            models of the teachers
+    students/HASH/            run of the cell under way, removed when its numbers are written
+    failures/CELL.json        errors of cells that failed, until they succeed
+
+The order of cells, and one process at a time, are the command's.
 """
 
 from __future__ import annotations
@@ -261,9 +263,8 @@ class Grid:
     def results(self, seeds: Sequence[int]) -> dict[Cell, Result]:
         """Results there are, of today's files, recipes and versions; also of arms of earlier commands."""
         cells = cells_of(self.available(), [*ARMS, *self.further], seeds)
-        return {cell: found for cell in cells if (found := self.find(cell)) is not None} | self._earlier(
-            seeds
-        )
+        found = {cell: self.find(cell) for cell in cells}
+        return {cell: result for cell, result in found.items() if result is not None} | self._earlier(seeds)
 
     def _earlier(self, seeds: Sequence[int]) -> dict[Cell, Result]:
         """Results of arms that only a command named, the latest of each name."""

@@ -33,6 +33,9 @@ class FineTuned:
 
     task: str
 
+    def __str__(self) -> str:
+        return self.task
+
     def recipe(self, changes: Sequence[str]) -> FineTuningRecipe:
         """The recipe of some changes, as `--set` takes them."""
         return load_recipe(FineTuningRecipe, changes=changes)

@@ -1,6 +1,7 @@
 """The grid on tiny models: each cell once, what makes another cell, failures, equal costs."""
 
 import json
+import math
 
 import pytest
 from tiny import CONFIG, make_encoder, make_split, make_tokenizer
@@ -240,6 +241,23 @@ def test_a_further_arm_is_beside_the_others(run, whole, counted, capsys):
     assert "| | long |" in capsys.readouterr().out
     assert run(whole, "--set", "teaching.temperature=4") == 2
     assert run(whole, "--arm", "taught") == 2
+
+
+def test_texts_without_labels_are_the_taught_students(place, tmp_path):
+    more = [" ".join([*text.split(), "of"]) for text in SPLIT.train_texts]
+    setting = Setting(CLASSES, reviews, RECIPE, more=lambda folder: more)
+    one = grid(place, tmp_path, {"more": setting})
+    found = {cell.arm: one.run(cell) for cell in cells_of(one.settings, [TAUGHT, "teacher-cost"], [0])}
+    # 80 texts in batches of 8, twice: 20 steps, and 40 texts of the student alone. The teacher reads all 80
+    # once, which costs as much as 6 / (3 x 3) of 10 steps with texts as long as theirs.
+    assert found[TEACHER]["steps"] == 10
+    assert found[TAUGHT]["steps"] == 20
+    ours = sum(len(text.split()) + 2 for text in SPLIT.train_texts)
+    theirs = sum(len(text.split()) + 2 for text in more)
+    assert found["teacher-cost"]["steps"] == 20 + math.ceil((ours + theirs) * 6 / (ours / 5 * 9))
+    assert found[TAUGHT]["cost"] == (ours + theirs) * (2 * 9 + 6)
+    alone, taught = (one.identity(Cell("more", arm, 0))["files"] for arm in ("teacher-cost", TAUGHT))
+    assert set(taught) - set(alone) == {"unlabelled"}
 
 
 def test_several_teachers_are_made_first(run, tmp_path, counted, place):
