@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from tiny import CONFIG, make_encoder, make_split, make_tokenizer
+from tiny import BAD, CONFIG, GOOD, make_encoder, make_split, make_tokenizer
 
 from benchmarks.retention import __main__ as command
 from benchmarks.retention import cells
@@ -12,6 +12,7 @@ from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting, files_of
+from benchmarks.retention.table import Tables
 from benchmarks.trials import Trials
 from minidistil.errors import DataError
 from minidistil.files import only_writer
@@ -241,6 +242,42 @@ def test_a_further_arm_is_beside_the_others(run, whole, counted, capsys):
     assert "| | long |" in capsys.readouterr().out
     assert run(whole, "--set", "teaching.temperature=4") == 2
     assert run(whole, "--arm", "taught") == 2
+
+
+def two_labels(text):
+    return {"text": text, "labels": [word for word in ("warm", "dull") if word in text]}
+
+
+def tags(text):
+    words = text.split()
+    return {"tokens": words, "tags": ["B-WORD" if word in (*GOOD, *BAD) else "O" for word in words]}
+
+
+def answer(text):
+    begin = text.index(" is ") + 4
+    found = {"text": [text[begin:].split()[0]], "answer_start": [begin]}
+    return {"id": text, "question": "is the film", "context": text, "answers": found}
+
+
+KINDS = {"multi-label": two_labels, "token-classification": tags, "question-answering": answer}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_task_goes_through(kind, place, tmp_path):
+    def rows(folder):
+        parts = SPLIT.train_texts, SPLIT.test_texts
+        return tuple([KINDS[kind](text) for text in dict.fromkeys(part)] for part in parts)
+
+    recipe = (*RECIPE[:3], "data.max_length=20")
+    one = grid(place, tmp_path, {"kind": Setting(FineTuned(kind), rows, recipe)})
+    found = {cell: one.run(cell) for cell in cells_of(one.settings, [TAUGHT, "teacher-cost"], [0])}
+    assert one.results([0]) == found
+    taught, alone = (found[Cell("kind", arm, 0)] for arm in (TAUGHT, "teacher-cost"))
+    assert taught["steps"] < alone["steps"]
+    assert alone["cost"] == pytest.approx(taught["cost"], rel=0.2)
+    assert taught["about"]["teaching"]["teacher_on_examples"]
+    columns = Tables(one.settings, found).columns["kind"]
+    assert all(0 <= column.values[0] <= 100 for column in columns.values())
 
 
 def test_texts_without_labels_are_the_taught_students(place, tmp_path):
