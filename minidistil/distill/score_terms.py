@@ -9,19 +9,27 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
-from minidistil.errors import ConfigError
+from minidistil.errors import ConfigError, InputError
 from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
 from minidistil.model.checks import class_target, target
 from minidistil.model.heads import Head
 from minidistil.model.token_heads import MaskedLMHead
 from minidistil.ops.linear_cross_entropy import LinearHead, TopKLogits
 
+COMPARED = "compared"  # target of a batch, bool [T], see `ComparedScores`
+
 
 @dataclass(frozen=True)
 class ComparedScores(Term):
-    """A term that compares the scores of student and teacher."""
+    """A term that compares the scores of student and teacher.
+
+    Of a token classifier these are the scores of all tokens, or, where the batch has a target "compared",
+    bool [T], of those where it is true. The first piece of a word has its tag; the scores that a teacher
+    gives other pieces are of no training.
+    """
 
     of_scores: ClassVar[bool] = True
 
@@ -33,7 +41,29 @@ class ComparedScores(Term):
         return ["features"] if head.over_vocabulary else list(head.score_outputs)
 
     def count(self, batch: Batch, pair: Pair) -> float:
-        return pair.student.heads[0].num_score_rows(batch)
+        rows = _compared_rows(pair.student.heads[0], batch)
+        return pair.student.heads[0].num_score_rows(batch) if isinstance(rows, slice) else len(rows)
+
+
+def _compared_rows(head: Head, batch: Batch) -> npt.NDArray[np.intp] | slice:
+    """Rows of scores that are compared."""
+    if not (head.by_token and head.classes() and COMPARED in batch.targets):
+        return slice(None)
+    chosen = np.asarray(batch.targets[COMPARED])
+    if chosen.shape != (batch.num_tokens,) or chosen.dtype != bool:
+        raise InputError(
+            f"{COMPARED} must be bool of shape [{batch.num_tokens}], not {chosen.dtype} {list(chosen.shape)}"
+        )
+    return np.flatnonzero(chosen)
+
+
+def _in_place(grad: Array, rows: npt.NDArray[np.intp] | slice, scores: Array) -> Array:
+    """Gradient of all scores, from that of some rows."""
+    if isinstance(rows, slice):
+        return grad
+    whole = np.zeros_like(scores)
+    whole[rows] = grad
+    return whole
 
 
 @dataclass(frozen=True)
@@ -59,10 +89,11 @@ class SoftLabels(ComparedScores):
 
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
         head, batch, total = inputs.pair.student.heads[0], inputs.batch, 0.0
+        rows = _compared_rows(head, batch)
         for name in head.score_outputs:
             ours, theirs = (head.score_rows(z[name], batch) for z in (inputs.student, inputs.teacher))
-            loss = soft_label_kl(ours, theirs, temperature=inputs.pair.temperature)
-            gradients.add(name, head.from_score_rows(loss.grad, batch) * scale)
+            loss = soft_label_kl(ours[rows], theirs[rows], temperature=inputs.pair.temperature)
+            gradients.add(name, head.from_score_rows(_in_place(loss.grad, rows, ours), batch) * scale)
             total += loss.sum
         return total
 
@@ -81,8 +112,9 @@ class Logits(ComparedScores):
 
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
         (name,) = inputs.pair.student.heads[0].score_outputs
-        loss = logits_mse(inputs.student[name], inputs.teacher[name])
-        gradients.add(name, loss.grad * scale)
+        rows, ours = _compared_rows(inputs.pair.student.heads[0], inputs.batch), inputs.student[name]
+        loss = logits_mse(ours[rows], inputs.teacher[name][rows])
+        gradients.add(name, _in_place(loss.grad, rows, ours) * scale)
         return loss.sum
 
 

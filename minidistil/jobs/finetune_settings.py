@@ -85,6 +85,9 @@ class TeachingSettings:
         Weights of the terms of the loss, by their names, or tables with a weight and options. By default half
         of the loss are the labels, half the teacher's soft ones; of a regression, and of labels of which any
         number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
+    pieces : {"first", "all"}
+        Of tags of words: pieces of each word whose scores are compared. The first piece has the tag; nobody
+        has trained what the teacher says of the others, of [CLS] and of [SEP].
     first : FirstStageSettings
         A stage before, if it has terms; then the run goes on with `terms` from its weights.
     keep : {"small", "all", "nothing"}
@@ -106,6 +109,7 @@ class TeachingSettings:
 
     temperature: float = 2.0
     terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
+    pieces: Literal["first", "all"] = "first"
     first: FirstStageSettings = field(default_factory=FirstStageSettings)
     keep: Literal["small", "all", "nothing"] = "small"
     keep_dtype: Literal["float16", "float32"] | None = None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from minidistil.config import ModelConfig
 from minidistil.distill.objective import Distillation
+from minidistil.distill.score_terms import COMPARED
 from minidistil.distill.teacher_cache import TeacherCache, weights_hash
 from minidistil.distill.terms import needs_labels, weight_of
 from minidistil.distill.trainer import DistillationTrainer, fixed_inputs
@@ -210,6 +211,8 @@ class Teaching:
         **options: Any,
     ) -> Trainer:
         s, kept = self.settings, self._kept_in(options["out"])
+        if s.pieces == "all" and isinstance(data, Dataset):
+            data = data.without_targets(COMPARED)
         options["label"] = "learning from the teacher"
         t: Any = {"temperature": s.temperature, "class_weights": class_weights}
         if own_input is None:

@@ -27,7 +27,7 @@ FIRST_PART, PART = 128, 512
 # What heads and objectives take.
 TARGETS = (
     "labels", "next_sentence_label", "start_positions", "end_positions",
-    "teacher_logits", "teacher_start_logits", "teacher_end_logits", "teacher_pooled",
+    "teacher_logits", "teacher_start_logits", "teacher_end_logits", "teacher_pooled", "compared",
 )  # fmt: skip
 OWN = "; with_targets adds what an objective of your own needs"
 FROM_TEXTS = ("tokenizer", "texts", "pairs", "max_length", "truncation")
@@ -187,6 +187,14 @@ class Dataset:
         """The same examples with more targets of tokens."""
         more = {name: as_array(name, values) for name, values in targets.items()}
         return replace(self, token_targets={**self.token_targets, **more})
+
+    def without_targets(self, *names: str) -> Self:
+        """The same examples without some targets, if they have them."""
+        return replace(
+            self,
+            targets={name: values for name, values in self.targets.items() if name not in names},
+            token_targets={name: values for name, values in self.token_targets.items() if name not in names},
+        )
 
     def concatenate(self, *others: Self) -> Self:
         """The examples of several datasets, end to end.

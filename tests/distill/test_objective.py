@@ -8,7 +8,7 @@ from minidistil.batch import Batch
 from minidistil.distill import Distillation, init_student
 from minidistil.distill.terms import needs_labels
 from minidistil.errors import ConfigError, InputError
-from minidistil.losses import cosine, cross_entropy, soft_label_kl
+from minidistil.losses import cosine, cross_entropy, logits_mse, soft_label_kl
 from minidistil.model import (
     BertForPreTraining,
     BertForQuestionAnswering,
@@ -109,6 +109,25 @@ def test_a_token_classifier_learns_from_every_token():
     values, _ = gradient(objective, student, batch)
     ours, theirs = student.forward(batch)[0]["logits"], teacher.forward(batch)[0]["logits"]
     assert values["soft"] == pytest.approx(soft_label_kl(ours, theirs).mean)
+
+
+@pytest.mark.parametrize("term", ["soft", "logits"])
+def test_a_token_classifier_learns_from_tokens_that_are_compared(term):
+    teacher = BertForTokenClassification(RANDOM, dtype="float64", backend="numpy", seed=1)
+    student = init_student(teacher, [0])
+    compared = np.array([False, True, True, False, True])
+    batch = Batch.from_sequences([[1, 2, 3], [4, 5]], targets={"compared": compared})
+    objective = Distillation(student, {term: 1}, teacher=teacher)
+    assert objective.counts(batch) == {term: 3}
+    values, grads = gradient(objective, student, batch)
+    ours, theirs = (m.forward(batch)[0]["logits"][compared] for m in (student, teacher))
+    loss = {"soft": soft_label_kl, "logits": logits_mse}[term](ours, theirs)
+    assert values[term] == pytest.approx(loss.mean)
+    bias = loss.grad.sum(axis=0) / 3
+    np.testing.assert_allclose(grads["classifier.bias"], bias, rtol=1e-12)
+    wrong = Batch.from_sequences([[1, 2, 3], [4, 5]], targets={"compared": compared.astype(int)})
+    with pytest.raises(InputError, match=r"compared must be bool of shape \[5\]"):
+        gradient(objective, student, wrong)
 
 
 def test_which_terms_need_labels():

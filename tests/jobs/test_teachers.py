@@ -133,6 +133,21 @@ def test_several_labels_without_problem_type_are_no_classes(place, tmp_path):
     assert load_model(tmp_path / "s0").config.problem_type == "multi_label_classification"
 
 
+def test_tags_are_learnt_of_the_first_piece_of_a_word_or_of_all(place, tmp_path):
+    (tmp_path / "tags.txt").write_text("the O\nwarmly B-FUN\nfilm O\n\nfunny B-FUN\nfilm O\n" * 30)
+    taught = {"model.layers": "first:1"}
+    file = tmp_path / "tags.txt"
+    tune(str(place / "a/m"), "ner", file, tmp_path / "t").run()
+    losses = {}
+    for pieces in ("first", "all", None):
+        changes = [*(f"{k}={v}" for k, v in taught.items()), "teaching.terms.hard=0"]
+        changes += [f"teaching.pieces={pieces}"] if pieces else []
+        out = tmp_path / f"s-{pieces}"
+        tune(str(tmp_path / "t"), "ner", file, out, *changes, teacher=str(tmp_path / "t")).run()
+        losses[pieces] = first_record(out)["soft"]
+    assert losses["first"] == losses[None] != losses["all"]
+
+
 def forget_problem_type(directory):
     config = json.loads((directory / "config.json").read_text())
     config.pop("problem_type", None)

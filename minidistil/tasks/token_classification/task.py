@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minidistil import metrics
+from minidistil.arrays import Int64
 from minidistil.config import ModelConfig
 from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.losses import IGNORE_INDEX
@@ -147,22 +148,32 @@ class TokenClassificationTask(TrainableTask):
     ) -> Dataset:
         windows = self.windows(tokenizer, examples.texts, config)
         data = windows.dataset()
-        if not labelled:
-            return data
+        words = [_words_of(windows, examples, i) for i in range(len(examples))]
+        compared = np.zeros(data.num_tokens, bool)
+        for i, (of_tokens, _) in enumerate(words):
+            first = np.isin(np.arange(len(of_tokens)), first_tokens(of_tokens))
+            inside = windows.text_tokens(i)
+            compared[inside] = first[windows.text_positions[inside]]
+        targets: dict[str, Any] = {"compared": compared}
+        if labelled:
+            targets["labels"] = self._labels(windows, words, examples, config)
+        return data.with_token_targets(**targets)
+
+    def _labels(
+        self, windows: Windows, words: Sequence[tuple[Int64, Int64]], examples: Tagged, config: ModelConfig
+    ) -> Int64:
+        """Number of the tag of each token, -100 of all but first pieces, [T]."""
         examples = examples.named(config.id2label)
-        labels = np.full(data.num_tokens, IGNORE_INDEX, np.int64)
+        labels = np.full(len(windows.input_ids), IGNORE_INDEX, np.int64)
         all_tags = self.tag_set(config)
         ids = {tag: i for i, tag in enumerate(all_tags.tags)}
         placed: list[Placed] = []
-        for i in range(len(examples)):
-            inside, own = windows.text_tokens(i), windows.owned_tokens(i)
-            given = None if examples.words is None else examples.words[i]
-            words, where = words_of_tokens(windows.spans[own], windows.word_ids[own], given)
+        for i, (of_tokens, where) in enumerate(words):
             placed.append(place_entities(examples.texts[i], examples.entities[i], where))
             tags = all_tags.write(placed[-1].spans, len(where))
-            row = np.full(len(own), IGNORE_INDEX, np.int64)
-            for t in first_tokens(words).tolist():
-                tag = tags[words[t]]
+            row = np.full(len(of_tokens), IGNORE_INDEX, np.int64)
+            for t in first_tokens(of_tokens).tolist():
+                tag = tags[of_tokens[t]]
                 if tag not in ids:
                     raise DataError(
                         f"there is no tag {tag!r}; the tags are: {', '.join(ids)}",
@@ -170,9 +181,10 @@ class TokenClassificationTask(TrainableTask):
                         line=examples.lines[i],
                     )
                 row[t] = ids[tag]
+            inside = windows.text_tokens(i)
             labels[inside] = row[windows.text_positions[inside]]
         _say_inexact(examples, placed)
-        return data.with_token_targets(labels=labels)
+        return labels
 
     def windows(self, tokenizer: Tokenizer, texts: list[str], config: ModelConfig) -> Windows:
         """Texts cut for a model."""
@@ -321,6 +333,13 @@ def _right_without_tokens(examples: Tagged, i: int, found: WordTags) -> int:
     return sum(
         begin not in seen and not any(a <= begin < b for a, b in inside) for begin, _ in examples.words[i]
     )
+
+
+def _words_of(windows: Windows, examples: Tagged, i: int) -> tuple[Int64, Int64]:
+    """Words of a text as `words_of_tokens` gives them."""
+    own = windows.owned_tokens(i)
+    given = None if examples.words is None else examples.words[i]
+    return words_of_tokens(windows.spans[own], windows.word_ids[own], given)
 
 
 def _say_inexact(examples: Tagged, placed: list[Placed]) -> None:

@@ -118,7 +118,11 @@ def test_the_first_piece_of_a_word_is_learnt(tokenizer, tmp_path):
     batch = task.dataset(tokenizer, examples, config).batch([0])
     # [CLS] the warm ##ly film is [SEP]
     assert batch.targets["labels"].tolist() == [-100, 0, 1, -100, 2, 0, -100]
-    assert "labels" not in task.dataset(tokenizer, examples, config, labelled=False).batch([0]).targets
+    assert batch.targets["compared"].tolist() == [False, True, True, False, True, True, False]
+    unlabelled = task.without_labels().read(path)
+    batch = task.dataset(tokenizer, unlabelled, config, labelled=False).batch([0])
+    assert list(batch.targets) == ["compared"], "a teacher's scores of these can be learnt"
+    assert batch.targets["compared"].tolist() == [False, True, True, False, True, True, False]
     with pytest.raises(DataError, match=r"a\.txt, line 1: there is no tag 'B-FUN'; the tags are: O, B-SAD"):
         task.dataset(tokenizer, examples, CONFIG.replace(id2label={0: "O", 1: "B-SAD", 2: "I-SAD"}))
 
