@@ -111,3 +111,13 @@ def test_facts_on_teachers_are_means_over_the_seeds(tables):
         tables.results[Cell("a", TAUGHT, seed)]["about"] = {"teaching": facts}
     assert tables.facts_table().splitlines()[2:] == ["| a | 0.950 | | | | | | |", "| b | | | | | | | |"]
     assert tables.facts_table() in tables.markdown()
+
+
+def test_a_difference_within_its_error_is_neither_above_nor_below(tables):
+    for seed, value in enumerate([0.88, 0.78, 0.84]):  # taught minus it: 2, -2, 1, a third of a point
+        tables.results[Cell("a", "encoder-steps", seed)]["metrics"]["accuracy"] = value
+    assert "on 0 of 2 settings, below it by more than one on 1: b." in tables.summary()[0]
+    for seed, value in enumerate([0.92, 0.74, 0.86]):  # -2, 2, -1
+        tables.results[Cell("a", "encoder-steps", seed)]["metrics"]["accuracy"] = value
+    tables = Tables(tables.settings, tables.results)
+    assert "on 0 of 2 settings, below it by more than one on 1: b." in tables.summary()[0]
