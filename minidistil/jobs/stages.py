@@ -62,9 +62,9 @@ class NoLongerFalls:
 
     def measured(self, records: Sequence[Mapping[str, Any]]) -> list[float]:
         """Losses of the held-out examples; where there are none, means of the training loss by interval."""
-        held_out = [record["loss"] for record in records if record["kind"] == "eval"]
+        held_out = [record.get("loss") for record in records if record["kind"] == "eval"]
         if held_out:
-            return held_out
+            return [math.inf if loss is None else loss for loss in held_out]  # None: it is not a number
         intervals: dict[int, list[tuple[float, float]]] = {}
         for record in records:
             if record["kind"] == "train" and record["loss"] is not None:

@@ -267,3 +267,17 @@ def test_terms_of_scores_are_added_up_in_one_order(teacher, student):
     )
     assert one[0] == other[0]
     np.testing.assert_array_equal(one[1].flat, other[1].flat)
+
+
+def test_means_over_examples_are_those_of_one_batch_of_all(teacher, student, monkeypatch):
+    """In batches of some tokens, each in its weight; nothing of the student changes."""
+    monkeypatch.setattr("minidistil.distill.objective.TOKENS_AT_ONCE", 24)
+    data, before = random_labelled(), student.params.flat.copy()
+    weights = {"soft": 0.5, "hard": 2.0, "cosine": {"weight": 3.0, "layers": "uniform"}, "relations": 1.0}
+    objective = Distillation(student, weights, teacher=teacher)
+    whole, _ = gradient(objective, student, data.batch(np.arange(len(data))))
+    means = objective.means(student, data)
+    loss = means.pop("loss")
+    assert means == pytest.approx(whole, rel=1e-12)
+    assert loss == pytest.approx(sum(objective.weights[name] * value for name, value in whole.items()))
+    np.testing.assert_array_equal(student.params.flat, before)

@@ -1,11 +1,12 @@
 """Two stages of a student: layers first, then answers; the end of the first; the teacher's outputs kept."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 from interruption import stop_after
-from tiny import make_encoder
+from tiny import CONFIG, make_encoder
 
 from minidistil.cli.main import main
 from minidistil.errors import ConfigError
@@ -13,7 +14,7 @@ from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.finetune_settings import FirstStageSettings
 from minidistil.jobs.results import table
 from minidistil.jobs.stages import NoLongerFalls, stage_settings
-from minidistil.model import load_model
+from minidistil.model import BertModel, load_model
 from minidistil.settings import load_recipe
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
@@ -101,6 +102,25 @@ def test_the_second_stage_begins_as_a_run_from_the_weights_of_the_first(place, t
     np.testing.assert_array_equal(one, other)
 
 
+def test_a_narrower_student_goes_on_after_its_projections(place, tmp_path, monkeypatch):
+    """They are parameters of the first stage's objective, and not of the model that is saved."""
+    tokenizer = Tokenizer.from_pretrained(place / "encoder")
+    narrow = CONFIG.replace(hidden_size=12, num_hidden_layers=2)
+    BertModel(narrow, seed=3).save_pretrained(tmp_path / "narrow", tokenizer=tokenizer)
+    about = {"source": tmp_path / "narrow", "teacher": str(place / "teacher")}
+    changes = ["teaching.first.terms.hidden=1", "train.epochs=1"]
+    tune(place, tmp_path / "s", *changes, **about).run()
+    run = tune(place, tmp_path / "t", *changes, **about)
+    with run.job.alone():
+        run.job.claim(run.identity(), run.check)
+        run.first_stage(run.first_model())
+    stop_after(4, tune(place, tmp_path / "t", *changes, **about), monkeypatch)
+    tune(place, tmp_path / "t", *changes, **about).run()
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "st")
+    assert one == other
+    assert not any("distillation" in name for name in load_model(tmp_path / "s").params)
+
+
 def test_a_frozen_parameter_stays_frozen(place, tmp_path):
     run = student(place, tmp_path / "s", "model.freeze=['*.embeddings']")
     model = run.first_model()
@@ -182,8 +202,8 @@ def test_training_losses_are_means_by_interval():
     assert NoLongerFalls(1, 0.01, 10).measured(log) == [4.0, 2.0, 1.0]
     assert NoLongerFalls(1, 0.01, "epoch").measured(log) == [3.0, 1.0]
     assert NoLongerFalls(1, 0.01, 40).measured(log) == [pytest.approx((4 * 80 + 2 * 80 + 40) / 200)]
-    held_out = [{"kind": "eval", "step": 5, "epoch": 0.1, "loss": 7.0}]
-    assert NoLongerFalls(1, 0.01, 10).measured([*log, *held_out]) == [7.0]
+    held_out = [{"kind": "eval", "step": 5, "epoch": 0.1, "loss": loss} for loss in (7.0, None)]
+    assert NoLongerFalls(1, 0.01, 10).measured([*log, *held_out]) == [7.0, math.inf]
 
 
 def test_settings_of_a_stage():

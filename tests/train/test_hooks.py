@@ -154,3 +154,23 @@ def test_a_student_has_it_too():
 def test_what_is_no_function_is_refused():
     with pytest.raises(UsageError, match="on_step must be a function of a Step, not 'print'"):
         toy_trainer(on_step="print")
+
+
+def test_a_run_ends_when_its_log_says_so(undisturbed, tmp_path):
+    """For good: started again, it has ended. The rule sees the log up to the step."""
+    _, bits, expected = undisturbed
+    settings = replace(SETTINGS, eval_every=2)
+    seen = []
+
+    def at_step_4(records):
+        seen.append([record["step"] for record in records if record["kind"] == "train"][-1])
+        return records[-1]["step"] >= 4
+
+    result = toy_trainer(tmp_path, settings=settings, stop_when=at_step_4).train()
+    assert (result.steps, result.stopped_early, seen) == (4, True, [2, 4])
+    again = toy_trainer(tmp_path, settings=settings, stop_when=at_step_4)
+    assert again.train().steps == 4
+    assert digest(again) != bits
+    at_the_end = toy_trainer(tmp_path / "b", stop_when=lambda records: records[-1]["step"] == 6).train()
+    assert (at_the_end.steps, at_the_end.stopped_early) == (6, False)
+    assert without_wall_time(at_the_end.history) == without_wall_time(expected.history)
