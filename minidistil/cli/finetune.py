@@ -113,8 +113,6 @@ def _glue(args: argparse.Namespace) -> int:
     from minidistil.settings import load_recipe
     from minidistil.tasks.glue import GLUE
 
-    if args.baseline:
-        raise UsageError("--baseline is of one task, not of glue as a whole")
     teachers = args.distill_from or []
     if len(teachers) > 1:
         raise UsageError("--task glue takes one teacher: a directory with a model for each task")
@@ -136,7 +134,8 @@ def _glue(args: argparse.Namespace) -> int:
         return print_recipe(recipe)
     report = Glue(
         args.model, args.train, recipes.__getitem__, args.out,
-        teacher=teachers[0] if teachers else None, seeds=args.seeds, against=args.against, quiet=args.quiet,
+        teacher=teachers[0] if teachers else None, seeds=args.seeds, against=args.against,
+        baseline=args.baseline, quiet=args.quiet,
     ).run()  # fmt: skip
     print(to_json(report) if args.json else glue_table(report))
     return 0

@@ -10,8 +10,6 @@ Started again with the same arguments it goes on: a task that is done is not rep
 from __future__ import annotations
 
 import logging
-import math
-import textwrap
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +17,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minidistil.errors import ConfigError, DataError
+from minidistil.errors import ConfigError, DataError, UsageError
 from minidistil.files import atomic_write, only_writer, read_json, write_json
+from minidistil.jobs.baseline import WithBaseline
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
-from minidistil.jobs.results import format_table, numbers, over_seeds, spreads
+from minidistil.jobs.glue_report import comparison_of_means, spread_summary
+from minidistil.jobs.glue_report import glue_table as glue_table
+from minidistil.jobs.results import numbers, over_seeds
 from minidistil.model import load_to_answer
 from minidistil.model.model import Model
 from minidistil.tasks.data import DataSettings
 from minidistil.tasks.glue import (
-    AX,
     DIAGNOSTIC,
     GLUE,
     GlueFiles,
@@ -35,7 +35,6 @@ from minidistil.tasks.glue import (
     glue_files,
     retention,
     sequence_task,
-    summary,
     test_examples,
     write_submission,
 )
@@ -64,6 +63,8 @@ class Glue:
         Run every task with seeds 0, 1, ...
     against : path, optional
         Another such directory, with whose numbers these are compared; by default the teacher's.
+    baseline : bool
+        Also train the same students without their teachers.
     quiet : bool
         Show no progress.
 
@@ -71,6 +72,8 @@ class Glue:
     ------
     DataError
         Nothing of GLUE in the folder, or nothing to learn.
+    UsageError
+        `baseline` without a teacher.
     ConfigError
         A teacher that lacks a task, or `against` without a report on GLUE.
     """
@@ -85,8 +88,12 @@ class Glue:
         teacher: str | Path | None = None,
         seeds: int | None = None,
         against: str | Path | None = None,
+        baseline: bool = False,
         quiet: bool = False,
     ) -> None:
+        if baseline and teacher is None:
+            raise UsageError("--baseline is the students without their teachers: it goes with --distill-from")
+        self.baseline = baseline
         self.files, self.missing = glue_files(folder)
         for name in list(self.files):
             lacking = [kind for kind in ("train", "dev") if getattr(self.files[name], kind) is None]
@@ -109,11 +116,11 @@ class Glue:
                 raise ConfigError(f"{self.out} holds a single run: choose another --out, or remove it")
             todo = []
             for name, files in self.files.items():
-                jobs = [self._job(name, seed, place) for seed, place in self._places(name)]
-                if not all(job.finished() for job in jobs):
-                    _check_files(jobs[0], files)
+                places = self._places(name)
+                if not all(self._run_of(name, *place).finished() for place in places):
+                    _check_files(self._job(name, *places[0]), files)
                     todo.append(name)
-            reports: dict[str, dict[str, Any]] = {}
+            reports: dict[str, list[dict[str, Any]]] = {}
             report: dict[str, Any] = {}
             for i, name in enumerate(self.files, 1):
                 log.info("%s (%d of %d)", GLUE[name].title, i, len(self.files))
@@ -143,10 +150,23 @@ class Glue:
             also=partial(also_measured, files=files, data=as_learnt, quiet=self.quiet), quiet=self.quiet,
         )  # fmt: skip
 
-    def _tune(self, name: str) -> dict[str, Any]:
+    def _run_of(self, name: str, seed: int | None, place: Path) -> FineTuning | WithBaseline:
+        job = self._job(name, seed, place)
+        return WithBaseline(job) if self.baseline else job
+
+    def _tune(self, name: str) -> list[dict[str, Any]]:
+        """The report of each seed."""
+        reports: list[dict[str, Any]] = []
+
+        def tune(seed: int | None, place: Path) -> dict[str, Any]:
+            reports.append(self._run_of(name, seed, place).run_once())
+            return reports[-1]
+
         if self.seeds is None:
-            return self._job(name, None, self.out / name).run_once()
-        return over_seeds(lambda *run: self._job(name, *run).run_once(), self.seeds, self.out / name)
+            tune(None, self.out / name)
+        else:
+            over_seeds(tune, self.seeds, self.out / name)
+        return reports
 
     def _predict(self, name: str, *, again: bool) -> None:
         """Write the predictions of the best seed for the server."""
@@ -156,10 +176,12 @@ class Glue:
                 log.info("predicting %s", title)
                 write_submission(best_model(self.out, name), title, path, out)
 
-    def _report(self, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        first = next(iter(reports.values()))
+    def _report(self, reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        first = next(iter(reports.values()))[0]
         models = {
-            model: spread_summary({name: report["models"][model] for name, report in reports.items()})
+            model: spread_summary(
+                {name: [run["models"][model] for run in runs] for name, runs in reports.items()}
+            )
             for model in first["models"]
         }
         main = "student" if self._teachers else "model"
@@ -170,6 +192,8 @@ class Glue:
         if self._against is not None:
             against = models["against"] = self._against
         report |= {"models": models, "missing": self.missing}
+        if self._teachers:
+            report["comparison"] = comparison_of_means(reports)
         return report if against is None else {**report, "retention": retention(models[main], against)}
 
 
@@ -206,21 +230,21 @@ def evaluate_glue(
     data = data or DataSettings()
     other = None if against is None else read_report(against)
     files, missing = glue_files(folder)
-    measured: dict[str, dict[str, Any]] = {}
+    measured: dict[str, list[dict[str, Any]]] = {}
     for name, task_files in files.items():
         places = models_of(directory, name)
         if not places or task_files.dev is None:
             missing[name] = "no dev file" if places else f"no model in {Path(directory) / name}"
             continue
         task = sequence_task(name, data)
-        examples, runs = task.read(task_files.dev), []
+        examples, measured[name] = task.read(task_files.dev), []
         for path in places:
             log.info("%s: %s", GLUE[name].title, path)
             model, tokenizer = load_to_answer(path, task.head), Tokenizer.from_pretrained(path)
             task.check_model(model, path)
             facts = numbers(task.evaluate(model, tokenizer, examples, quiet=quiet))
-            runs.append(facts | also_measured(model, tokenizer, task_files, data, quiet=quiet))
-        measured[name] = runs[0] if len(runs) == 1 else spreads(runs)
+            facts |= also_measured(model, tokenizer, task_files, data, quiet=quiet)
+            measured[name].append(facts)
     if not measured:
         raise ConfigError(f"{directory} has no model for any of {', '.join(files)}")
     models = {"model": spread_summary(measured)}
@@ -310,25 +334,6 @@ def read_report(directory: str | Path) -> dict[str, Any]:
     return numbers_of
 
 
-def spread_summary(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """`summary` of metrics, or of their means over seeds with "lowest" and "highest" of the primary ones."""
-    means: dict[str, dict[str, float]] = {name: {} for name in measured}
-    ranges: dict[str, dict[str, float]] = {}
-    for name, facts in measured.items():
-        for metric, value in facts.items():
-            if isinstance(value, Mapping) and "mean" in value:  # of `spreads`
-                range_of = dict(value)
-                means[name][metric] = range_of.pop("mean")
-                if metric == GLUE[name].main_metric:
-                    ranges[name] = range_of
-            elif value is None or isinstance(value, float):
-                means[name][metric] = math.nan if value is None else value  # null in a report of before
-    summed = summary(means)
-    for name, range_of in ranges.items():
-        summed["tasks"][name] |= range_of
-    return summed
-
-
 def write_zip(path: Path, files: Sequence[Path]) -> None:
     """Files of one directory in a zip, the same bytes whenever it is made; nothing if there are none."""
     if not files:
@@ -336,48 +341,3 @@ def write_zip(path: Path, files: Sequence[Path]) -> None:
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as zipped:
         for file in files:
             zipped.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), compress_type=zipfile.ZIP_DEFLATED)
-
-
-def glue_table(report: Mapping[str, Any]) -> str:
-    """The report as a table of at most 80 columns, in hundredths."""
-    models, kept = report["models"], report.get("retention")
-    main = models.get("student") or models["model"]
-    ranges = any("lowest" in facts for facts in main["tasks"].values())
-    order = ["against" if "against" in models else "teacher", "student", "model"]
-    order = [name for name in order if name in models]
-    rows = [[_named("", ""), *order, *(["low - high"] if ranges else []), *(["retained"] if kept else [])]]
-    for name, facts in main["tasks"].items():
-        cells = [_metrics(models[model]["tasks"].get(name, {}), name) for model in order]
-        if ranges:
-            low, high = (facts.get(key) for key in ("lowest", "highest"))
-            cells.append("" if low is None else f"{100 * low:.1f} - {100 * high:.1f}")
-        if kept:
-            cells.append(_percent(kept["tasks"].get(name)))
-        shown = ", ".join(title for metric, title in GLUE[name].metrics.items() if metric in facts)
-        rows.append([_named(GLUE[name].title, shown), *cells])
-    for key, what in (("macro", "first metric"), ("glue_score", "as GLUE counts")):
-        cells = [f"{100 * models[model][key]:.1f}" for model in order] + [""] * ranges
-        rows.append([_named("mean", what), *cells, *([_percent(kept.get(key))] if kept else [])])
-    if DIAGNOSTIC in main:
-        cells = [f"{100 * models[m][DIAGNOSTIC]:.1f}" if DIAGNOSTIC in models[m] else "" for m in order]
-        rows.append([_named(AX.title, "Matthews"), *cells])
-    note = f"{main['measured']} of {len(GLUE)} tasks."
-    if kept and kept["measured"] < main["measured"]:
-        note += f" Retained: of the {kept['measured']} that both were measured on."
-    if report["missing"]:
-        note += " Missing: " + "; ".join(f"{GLUE[n].title} ({why})" for n, why in report["missing"].items())
-        note += "."
-    shown = format_table(rows, [24, *[14] * (len(rows[0]) - 1)])
-    return "\n".join([shown, "", *textwrap.wrap(note, 80, break_on_hyphens=False)])
-
-
-def _named(task: str, what: str) -> str:
-    return f"{task:6} {what:17}"
-
-
-def _metrics(facts: Mapping[str, float], name: str) -> str:
-    return " / ".join(f"{100 * facts[metric]:.1f}" for metric in GLUE[name].metrics if metric in facts)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f}%"

@@ -27,6 +27,8 @@ EXAMPLES, TOKENS = 500, 50_000
 BY_HEART = 0.95
 # Share of the variance of the labels that a regression's scores explain: the same for numbers.
 EXPLAINED = 0.95
+# Held-out answers, below which a teacher may look bad by chance: the standard error is 7 points.
+FEWEST_ANSWERS = 50
 # Texts, below which there is hardly an answer of a teacher to learn from.
 FEW = 500
 
@@ -240,7 +242,9 @@ def _by_heart(facts: Mapping[str, Any]) -> list[str]:
 def _nothing_to_teach(facts: Mapping[str, Any]) -> list[str]:
     """Warning of a teacher that does no better on held-out examples than a guess, or than its student."""
     found, start = (facts.get(key) or {} for key in ("teacher_on_held_out", "start_on_held_out"))
-    of = f"of {found.get('rows', 0):,} held-out answers"
+    if found.get("rows", 0) < FEWEST_ANSWERS:
+        return []
+    of = f"of {found['rows']:,} held-out answers"
     if (explained := found.get("explained")) is not None:
         if explained <= 0:
             return [
@@ -259,7 +263,7 @@ def _nothing_to_teach(facts: Mapping[str, Any]) -> list[str]:
     guess, first = found.get("guess"), start.get("accuracy")
     if guess is not None and right <= guess and found["loss"] >= found["guess_loss"]:
         return [
-            f"the teacher is right in {_percent(right)} {of}, and who always says the most frequent one in "
+            f"the teacher is right in {_percent(right)} {of}, and the most frequent answer alone in "
             f"{_percent(guess)}: it has nothing to teach"
         ]
     if first is not None and right <= first:

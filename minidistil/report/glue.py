@@ -7,8 +7,14 @@ from typing import Any
 
 from minidistil.report.numbers import Comparison, heading, number
 
-MEANS = {"macro": "mean of the first metrics", "glue_score": "mean as GLUE counts", "measured": "tasks"}
-TWICE = ("primary", "score", "lowest", "highest")  # what a task's numbers say again
+MEANS = {
+    "macro": "mean of the first metrics",
+    "glue_score": "mean as GLUE counts",
+    "median_macro": "the same of medians over seeds: first metrics",
+    "median_glue_score": "as GLUE counts",
+    "measured": "tasks",
+}
+TWICE = ("primary", "score", "lowest", "highest", "median", "median_score")  # what a task's numbers say again
 
 
 def glue_means(models: Mapping[str, Mapping[str, Any]]) -> Comparison:

@@ -4,12 +4,14 @@ GLUE (Wang et al. 2018, arXiv:1804.07461) is nine tasks and a diagnostic set, AX
 answers. Two ways of counting are in use, and both are given here.
 
 One number a task: the metric that the task is judged by (see `minidistil.tasks.registry`; of MNLI the matched
-half), and the mean over tasks. Tables of distilled models are of this kind, such as DistilBERT's (Sanh et al.
-2019, arXiv:1910.01108, table 1): a number for each of the nine, WNLI among them.
+half), and the mean over tasks.
 
 The leaderboard: of a task with several metrics first their mean (Wang et al.), that is of MRPC and QQP of F1
 and accuracy, of STS-B of Pearson's and Spearman's correlation, of MNLI of its two halves; then the mean over
 tasks. AX is shown beside it.
+
+DistilBERT's table (Sanh et al. 2019, arXiv:1910.01108, table 1) is nearly of the second kind: medians of 5 runs
+for each of the nine tasks, WNLI among them. docs/tasks/glue.md says what is known of its metrics.
 
 A correlation that is not defined, because a model gives one answer to everything, counts as 0.
 """
@@ -268,14 +270,21 @@ def retention(summed: Mapping[str, Any], against: Mapping[str, Any]) -> dict[str
     -------
     dict
         "tasks": for each the share of "primary", or None where the other has nothing; "macro" and
-        "glue_score": share of those means, over the common tasks; "measured": how many those are.
+        "glue_score": share of those means, over the common tasks; if one of the two has medians over seeds,
+        "median_macro" and "median_glue_score", the same of these; "measured": how many tasks are common.
     """
     ours, theirs = summed["tasks"], against["tasks"]
     common = [name for name in ours if name in theirs]
-    shares = {"macro": "primary", "glue_score": "score"}
+    shares: dict[str, tuple[str, ...]] = {"macro": ("primary",), "glue_score": ("score",)}
+    if any("median" in facts[name] for facts in (ours, theirs) for name in common):
+        # Of a single run the median is the number itself.
+        shares |= {"median_macro": ("median", "primary"), "median_glue_score": ("median_score", "score")}
     means = {
-        mean: [macro([facts[name][key] for name in common]) for facts in (ours, theirs)]
-        for mean, key in shares.items()
+        mean: [
+            macro([next(facts[name][key] for key in keys if key in facts[name]) for name in common])
+            for facts in (ours, theirs)
+        ]
+        for mean, keys in shares.items()
         if common
     }
     return {

@@ -10,8 +10,9 @@ from tiny import make_encoder
 from minidistil.cli.main import main
 from minidistil.jobs.finetune import FineTuning
 from minidistil.jobs.glue import best_model, glue_table, read_report
+from minidistil.jobs.glue_report import spread_summary
 from minidistil.model.families import load_config
-from minidistil.tasks.glue import GLUE
+from minidistil.tasks.glue import GLUE, retention
 
 FEW = ["SST-2", "STS-B", "MNLI", "AX"]
 FAST = ["--set", "train.max_steps=2", "--set", "train.lr=1e-3", "--set", "data.max_length=24"]
@@ -158,6 +159,49 @@ def test_taught_with_seeds(place, tuned, tmp_path, capsys):
     assert main(["evaluate", str(out), "--task", "glue", "--data", str(place / "few"), "-q", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)["models"]["model"]["tasks"]["stsb"]
     assert again["lowest"] == pytest.approx(facts["lowest"], rel=1e-6)
+
+
+def test_the_same_students_without_their_teachers(place, tuned, tmp_path, capsys):
+    out = tmp_path / "out"
+    half = ["--distill-from", tuned, "--seeds", 2, "--set", "model.layers=alternate"]
+    finetune(place, out, *half, "--baseline")
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["models"]) == ["teacher", "student", "baseline"]
+    gains = []
+    for seed in (0, 1):
+        differences = []
+        for name in ("sst2", "stsb", "mnli"):
+            models = json.loads((out / name / f"seed-{seed}" / "report.json").read_text())["models"]
+            ours, theirs = (models[model][GLUE[name].main_metric] or 0 for model in ("student", "baseline"))
+            differences.append(ours - theirs)
+        gains.append(sum(differences) / 3)
+    assert report["comparison"]["baseline"]["differences"] == pytest.approx(gains)
+    lines = glue_table(report).splitlines()
+    assert lines[0].split() == ["teacher", "student", "baseline", "retained"]
+    assert all(len(line) <= 80 for line in lines)
+    assert any(line.startswith("The teacher is worth") for line in lines)
+    assert "Missing: CoLA (no folder CoLA)" in " ".join(lines)
+    finetune(place, tmp_path / "o", "--baseline", code=2)
+    assert "it goes with --distill-from" in capsys.readouterr().err
+
+
+def test_medians_over_seeds():
+    """Of each task first, as in DistilBERT's table; what is not defined counts as 0."""
+    runs = {
+        "sst2": [{"accuracy": x} for x in (0.5, 0.8, 0.9)],
+        "stsb": [{"pearson": x, "spearman": 0.4} for x in (0.7, None, 0.1)],
+    }
+    found = spread_summary(runs)
+    assert found["median_macro"] == pytest.approx((0.8 + 0.1) / 2)
+    assert found["median_glue_score"] == pytest.approx((0.8 + 0.25) / 2)
+    assert found["tasks"]["sst2"]["median"] == 0.8
+    alone = spread_summary({name: of[:1] for name, of in runs.items()})
+    assert "median_macro" not in alone
+    kept = retention(found, alone)
+    assert kept["median_macro"] == pytest.approx(0.45 / ((0.5 + 0.7) / 2))
+    shown = glue_table({"models": {"student": found, "teacher": alone}, "retention": kept, "missing": {}})
+    row = next(line for line in shown.splitlines() if line.startswith("median first metric"))
+    assert row.split() == ["median", "first", "metric", "60.0", "45.0", "75.0%"]
 
 
 def test_what_is_refused(place, tuned, tmp_path, capsys):

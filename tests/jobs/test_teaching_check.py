@@ -132,9 +132,10 @@ TEACHING = {
         ),
         (
             {"teacher_on_held_out": {**GOOD, "accuracy": 0.6, "loss": 0.7}},
-            "the teacher is right in 60.0 % of 500 held-out answers, and who always says the most frequent "
-            "one in 60.0 %: it has nothing to teach", None,
+            "the teacher is right in 60.0 % of 500 held-out answers, and the most frequent answer alone "
+            "in 60.0 %: it has nothing to teach", None,
         ),
+        ({"teacher_on_held_out": {**GOOD, "rows": 40, "accuracy": 0.6, "loss": 0.7}}, None, None),
         # As often wrong as a guess, but its probabilities know more.
         ({"teacher_on_held_out": {**GOOD, "accuracy": 0.6, "loss": 0.5}}, None, None),
         (
@@ -181,7 +182,7 @@ def test_each_sentence_where_it_holds(changed, warning, remark):
 def place(tmp_path_factory):
     here = tmp_path_factory.mktemp("checked")
     make_encoder(here)
-    split = make_split(60, 40)
+    split = make_split(60, 60)
     for name, texts, labels in (("train", *split[:2]), ("dev", *split[2:])):
         rows = [f"{text}\t{label}" for text, label in zip(texts, labels, strict=True)]
         (here / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
