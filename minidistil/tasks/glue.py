@@ -10,8 +10,8 @@ The leaderboard: of a task with several metrics first their mean (Wang et al.), 
 and accuracy, of STS-B of Pearson's and Spearman's correlation, of MNLI of its two halves; then the mean over
 tasks. AX is shown beside it.
 
-DistilBERT's table (Sanh et al. 2019, arXiv:1910.01108, table 1) is nearly of the second kind: medians of 5 runs
-for each of the nine tasks, WNLI among them. docs/tasks/glue.md says what is known of its metrics.
+DistilBERT's table (Sanh et al. 2019, arXiv:1910.01108, table 1) is nearly of the second kind: medians of 5
+runs for each of the nine tasks, WNLI among them. docs/tasks/glue.md says what is known of its metrics.
 
 A correlation that is not defined, because a model gives one answer to everything, counts as 0.
 """
