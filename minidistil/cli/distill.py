@@ -123,7 +123,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _over_texts(args: argparse.Namespace, settings: dict[str, Any]) -> int:
-    from minidistil.jobs.sentences import SentencesRecipe, TextsDistillation, texts_table
+    from minidistil.jobs.results import table
+    from minidistil.jobs.sentences import SentencesRecipe, TextsDistillation
     from minidistil.settings import load_recipe
 
     nothing = ["data.held_out=0.0"] if args.eval == "none" else []
@@ -136,7 +137,7 @@ def _over_texts(args: argparse.Namespace, settings: dict[str, Any]) -> int:
         student=args.student, evaluate=None if nothing else args.eval, task=args.task or "similarity",
         quiet=args.quiet,
     )  # fmt: skip
-    return carry_out(args, job, texts_table)
+    return carry_out(args, job, table)
 
 
 def _named_here(changes: Sequence[str], names: Mapping[str, str]) -> list[str]:

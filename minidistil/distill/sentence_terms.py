@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError, UsageError
-from minidistil.losses import IGNORE_INDEX, cosine, mean_squared_error, triplet_margin
+from minidistil.losses import IGNORE_INDEX, Loss, contrastive, cosine, mean_squared_error, triplet_margin
 from minidistil.model.checks import target
 from minidistil.ops.pooling import pool_backward, pool_forward, pooling_kinds
 
@@ -75,13 +76,14 @@ class Embedding(PooledTerm):
 
 
 @dataclass(frozen=True)
-class Triplet(PooledTerm):
-    """Sentences of one class nearer to each other than to those of another, by a margin. Needs `labels`."""
+class ClassTerm(PooledTerm):
+    """A term over sentences of several classes, which it compares with one another. Needs `labels`."""
 
-    formula: ClassVar[str] = "max(0, margin + |a - positive| - |a - negative|)"
     needs_labels: ClassVar[bool] = True
-    margin: float = 1.0
-    mining: Literal["batch_hard", "all"] = "batch_hard"
+
+    def loss(self, pooled: Array, labels: Array) -> Loss:
+        """Loss of a micro-batch, from its vectors [B, H] and classes [B]."""
+        raise NotImplementedError
 
     def count(self, batch: Batch, pair: Pair) -> float:
         """Sequences with a label."""
@@ -89,10 +91,36 @@ class Triplet(PooledTerm):
 
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
         pooled, cache = self.pooled(inputs.student["last_hidden_state"], inputs.batch)
-        labels = target(inputs.batch, "labels")
-        loss = triplet_margin(pooled, labels, margin=self.margin, mining=self.mining)
-        # The micro-batch's own mean: which triplets there are is known only now. Each labelled sequence
-        # counts for it.
+        loss = self.loss(pooled, target(inputs.batch, "labels"))
+        # The micro-batch's own mean: what is compared is known only now. Each labelled sequence counts for it.
         share = self.count(inputs.batch, inputs.pair) / max(loss.count, 1)
         gradients.add("last_hidden_state", pool_backward(scale * share * loss.grad, cache))
         return share * loss.sum
+
+
+@dataclass(frozen=True)
+class Triplet(ClassTerm):
+    """Sentences of one class nearer to each other than to those of another, by a margin. Needs `labels`."""
+
+    formula: ClassVar[str] = "max(0, margin + |a - positive| - |a - negative|)"
+    margin: float = 1.0
+    mining: Literal["batch_hard", "all"] = "batch_hard"
+
+    def loss(self, pooled: Array, labels: Array) -> Loss:
+        return triplet_margin(pooled, labels, margin=self.margin, mining=self.mining)
+
+
+@dataclass(frozen=True)
+class Contrastive(ClassTerm):
+    """Sentences of one class nearer to each other than to all others of the micro-batch. Needs `labels`."""
+
+    formula: ClassVar[str] = "-log softmax(cos(a, others) / T) of each positive"
+    temperature: float = 0.05
+
+    def check(self, pair: Pair) -> None:
+        super().check(pair)
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ConfigError(f"the temperature of contrastive must be above 0, not {self.temperature!r}")
+
+    def loss(self, pooled: Array, labels: Array) -> Loss:
+        return contrastive(pooled, labels, temperature=self.temperature)

@@ -7,7 +7,7 @@ from typing import Any
 
 from minidistil.distill.layer_terms import PKD, Attention, Cosine, Hidden, Relations
 from minidistil.distill.score_terms import HardLabels, Logits, SoftLabels
-from minidistil.distill.sentence_terms import Embedding, Triplet
+from minidistil.distill.sentence_terms import Contrastive, Embedding, Triplet
 from minidistil.distill.term import Term
 
 TERMS: dict[str, type[Term]] = {
@@ -21,6 +21,7 @@ TERMS: dict[str, type[Term]] = {
     "relations": Relations,
     "embedding": Embedding,
     "triplet": Triplet,
+    "contrastive": Contrastive,
 }
 RENAMED = {"patient": "pkd"}
 

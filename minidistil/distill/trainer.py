@@ -33,7 +33,7 @@ class DistillationTrainer(Trainer):
     ----------
     student, teacher : Model
     dataset : Dataset or other training data
-        With `labels` only if `weights` has a `hard` or a `triplet` term.
+        With `labels` only if `weights` has a `hard`, a `triplet` or a `contrastive` term.
     settings : TrainSettings
     weights : mapping, optional
         Terms and their weights, see `Distillation`; soft labels alone by default.

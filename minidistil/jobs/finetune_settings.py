@@ -84,7 +84,8 @@ class TeachingSettings:
     terms : mapping
         Weights of the terms of the loss, by their names, or tables with a weight and options. By default half
         of the loss are the labels, half the teacher's soft ones; of a regression, and of labels of which any
-        number may hold, its scores. Without a weight of `hard` or `triplet` no labels are needed.
+        number may hold, its scores. Without a weight of `hard`, `triplet` or `contrastive` no labels are
+        needed.
     pieces : {"first", "all"}
         Of tags of words: pieces of each word whose scores are compared. The first piece has the tag; nobody
         has trained what the teacher says of the others, of [CLS] and of [SEP].

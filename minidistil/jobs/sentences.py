@@ -23,11 +23,12 @@ from minidistil.distill.vocabulary import difference
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.embeddings.similarity import pairwise_similarities, similarity_matrix
 from minidistil.errors import ConfigError, UsageError
-from minidistil.jobs.results import format_table, numbers
+from minidistil.jobs.comparison import compared
+from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, sizes
 from minidistil.jobs.sentence_student import SentenceDistillation, SentenceStudent
 from minidistil.jobs.sources import content, examples_hash, json_hash
-from minidistil.metrics import retained, spearman
+from minidistil.metrics import spearman
 from minidistil.model.model import Model
 from minidistil.settings import ANY_TEXT, check_setting, to_dict
 from minidistil.tasks.details import Details
@@ -40,6 +41,7 @@ from minidistil.train.settings import TrainSettings
 log = logging.getLogger("minidistil")
 
 LEAST_HELD_OUT = 10  # fewer would say nothing
+AGREEMENT = "agreement with the teacher"  # what is measured without a task
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,7 @@ class TextsDistillation(SentenceDistillation):
     def report(self) -> dict[str, Any]:
         student = SentenceEncoder.from_pretrained(self.job.result, quiet=True)
         report: dict[str, Any] = {
+            "task": self.task_name if self.examples is not None else AGREEMENT,
             "primary": self.task.main_metric if self.examples is not None else "spearman",
             "recipe": to_dict(self.recipe),
             "loss": self.embedding_loss(),
@@ -296,27 +299,7 @@ class TextsDistillation(SentenceDistillation):
                 facts |= self._measure(encoder, self.job.details_of(name))
             report["models"][name] = facts
         if self.examples is not None:
-            report |= {"task": self.task_name, "evaluated": len(self.examples)}
+            report["evaluated"] = len(self.examples)
         elif self.held_out:
-            report["held_out_texts"] = len(self.held_out)
-        return report
-
-
-def texts_table(report: Mapping[str, Any]) -> str:
-    """The report as a table of at most 80 columns."""
-    teacher, student = (report["models"][name] for name in ("teacher", "student"))
-    rows = [["", "teacher", "student", "retained"]]
-    for key in numbers(student):
-        if key in ("bytes", "corpus"):
-            continue
-        size = key in ("layers", "parameters", "words")
-        kept = None if size else retained(student[key], teacher[key])
-        cells = [f"{value:,}" if size else f"{value:.4f}" for value in (teacher[key], student[key])]
-        rows.append([key.replace("_", " "), *cells, "" if kept is None else f"{kept:.1%}"])
-    seen = "" if report["seen"] == report["examples"] else f"{report['seen']:,} of "
-    said = f"Learnt from {seen}{report['examples']:,} texts."
-    if "evaluated" in report:
-        said += f" Measured on {report['evaluated']:,} examples: {report['task']}."
-    elif "held_out_texts" in report:
-        said += f" Measured on {report['held_out_texts']:,} others: agreement with the teacher."
-    return "\n".join([format_table(rows, [20, 15, 15, 12]), "", said])
+            report |= {"evaluated": len(self.held_out), "split": len(self.texts)}
+        return compared(report)

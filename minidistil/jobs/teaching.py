@@ -32,7 +32,8 @@ from minidistil.train.trainer import Trainer
 from minidistil.weights.hub import resolve
 
 Measure = Callable[[str | None, Model, Tokenizer], dict[str, Any]]
-APART = {"soft", "logits", "hard", "triplet"}  # terms for which a teacher may have a tokenizer of its own
+# Terms for which a teacher may have a tokenizer of its own.
+APART = {"soft", "logits", "hard", "triplet", "contrastive"}
 
 
 class Teaching:

@@ -8,6 +8,7 @@ from minidistil.losses.attention_maps import attention_probabilities_kl, attenti
 from minidistil.losses.attention_relations import self_attention_relations
 from minidistil.losses.base import Loss, log_softmax
 from minidistil.losses.binary_cross_entropy import binary_cross_entropy
+from minidistil.losses.contrastive import contrastive
 from minidistil.losses.cosine import cosine
 from minidistil.losses.cross_entropy import IGNORE_INDEX, cross_entropy, soft_cross_entropy
 from minidistil.losses.hidden_mse import ProjectedLoss, hidden_mse
@@ -24,6 +25,7 @@ __all__ = [
     "attention_probabilities_kl",
     "attention_scores_mse",
     "binary_cross_entropy",
+    "contrastive",
     "cosine",
     "cross_entropy",
     "hidden_mse",

@@ -22,6 +22,7 @@ TERM_UNITS = {
     "pkd": "squared difference",
     "relations": "nats",
     "triplet": "distance",
+    "contrastive": "nats",
 }
 SHARE = 0.1  # least height of an axis of shares: ten points of accuracy
 FROM_ZERO = {"zero": True, "first": 0}

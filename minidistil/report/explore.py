@@ -373,7 +373,7 @@ def _scores_apart(student: Model, teacher: Model) -> str | None:
 def _needs(name: str, student: Model, teacher: Model, reading: Reading) -> str | None:
     """Reason why a term has not what it needs here, if there is one."""
     labels = reading.batch.targets.get("labels")
-    if name == "triplet":
+    if name in ("triplet", "contrastive"):
         return "it compares sentences of several classes, and here is one"
     if TERMS[name].needs_labels and (labels is None or (labels == IGNORE_INDEX).all()):
         return "it needs the right answer: --label for a classifier; for a masked LM a text without masks"

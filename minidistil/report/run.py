@@ -20,7 +20,6 @@ HELD_OUT = {
     "held_out_sentences": "sentences",
     "held_out_sequences": "sequences",
     "held_out_pairs": "pairs of sentences",
-    "held_out_texts": "texts",
 }
 BASELINE = "baseline"  # a model of the report, and the directory of its run
 # Fields of a record that no curve is drawn of.

@@ -279,6 +279,7 @@ LOSS_CASES: dict[str, Maker] = {
         for distance, margin in MARGINS.items()
         for mining in ("batch_hard", "all")
     },
+    "losses.contrastive": loss_maker("contrastive", CLASSES, temperature=0.5),
     "losses.attention_scores_mse": packed_loss_maker("attention_scores_mse", A),
     "losses.attention_probabilities_kl": packed_loss_maker("attention_probabilities_kl", A),
     "losses.self_attention_relations": packed_loss_maker("self_attention_relations", relation_heads=3),

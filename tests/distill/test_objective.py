@@ -133,6 +133,7 @@ def test_a_token_classifier_learns_from_tokens_that_are_compared(term):
 def test_which_terms_need_labels():
     assert needs_labels({"soft": 1, "hard": 0.5})
     assert needs_labels({"triplet": {"margin": 2}})
+    assert needs_labels({"contrastive": 1})
     assert not needs_labels({"soft": 1, "hard": 0, "triplet": {"weight": 0}})
 
 

@@ -47,6 +47,7 @@ WITH_OPTIONS = {
     "embedding mse": {"kind": "mse", "pooling": "cls"},
     "triplet": {"margin": 2.0},
     "triplet of all": {"margin": 2.0, "mining": "all", "pooling": "max"},
+    "contrastive": {"temperature": 0.3},
 }
 
 
@@ -96,7 +97,7 @@ def test_gradients(named):
     assert_gradient(Distillation(student, weights, teacher=teacher), student, batch(labels=LABELS))
 
 
-@pytest.mark.parametrize("named", ["hidden", "hidden of the last", "relations", "triplet"])
+@pytest.mark.parametrize("named", ["hidden", "hidden of the last", "relations", "triplet", "contrastive"])
 def test_gradients_between_widths(named):
     teacher, student = teacher_and_student(narrow=True)
     objective = Distillation(student, {named.split()[0]: WITH_OPTIONS[named]}, teacher=teacher)
@@ -128,6 +129,7 @@ def test_values():
         "relations": losses.self_attention_relations(*qkv[-1], cu, relation_heads=2).mean,
         "embedding": losses.cosine(*pooled).mean,
         "triplet": losses.triplet_margin(pooled[0], LABELS, margin=1.0).mean,
+        "contrastive": losses.contrastive(pooled[0], LABELS).mean,
         "logits": losses.logits_mse(ours["logits"], theirs["logits"]).mean,
     }
     for name, value in expected.items():

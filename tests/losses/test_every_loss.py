@@ -41,6 +41,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], np.ndarray]] = {
 # Losses in which rows meet have files of their own, with tests of all this.
 NOT_BY_ROW = {
     "triplet_margin",
+    "contrastive",
     "attention_scores_mse",
     "attention_probabilities_kl",
     "self_attention_relations",
