@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from minidistil.train.settings import TrainSettings
 
 HALF = "model.layers=alternate"
 
@@ -96,3 +98,18 @@ class Budget:
 def training_cost(tokens: float, layers: int) -> float:
     """Cost of steps that read so many tokens, see `Budget`."""
     return 3 * tokens * layers
+
+
+def steps_of(train: TrainSettings, examples: int) -> int:
+    """Steps of a run."""
+    return train.max_steps or train.epochs * _steps_of_epoch(train, examples)
+
+
+def _steps_of_epoch(train: TrainSettings, examples: int) -> int:
+    batches = math.ceil(examples / train.batch_size)
+    return math.ceil(batches / train.accumulation)
+
+
+def tokens_of_step(lengths: Any, train: TrainSettings) -> float:
+    """Mean number of tokens of a step."""
+    return float(lengths.sum()) / _steps_of_epoch(train, len(lengths))

@@ -27,7 +27,6 @@ from benchmarks.retention.settings import Setting
 from benchmarks.trials import Result, Trials, key
 from minidistil.errors import MinidistilError
 from minidistil.files import read_json, sha256_file, write_json
-from minidistil.jobs.finetune import FineTuning
 from minidistil.jobs.results import numbers
 from minidistil.jobs.sources import content
 from minidistil.settings import to_dict
@@ -60,7 +59,8 @@ def cells_of(settings: Mapping[str, Setting], arms: Sequence[str], seeds: Sequen
     """Cells in the order in which they are run: seed by seed, the teacher before its students."""
     for seed in seeds:
         for name, setting in settings.items():
-            wanted = [arm for arm in arms if arm != TEACHER and (arm != BEST or setting.has_best)]
+            missing = (TEACHER, *setting.without, *(() if setting.has_best else (BEST,)))
+            wanted = [arm for arm in arms if arm not in missing]
             yield from (Cell(name, arm, seed) for arm in [TEACHER, *wanted])
 
 
@@ -185,7 +185,7 @@ class Grid:
     def _is_model(self, cell: Cell) -> bool:
         return (self.teacher(cell) / "config.json").exists()
 
-    def job(self, cell: Cell, out: Path) -> FineTuning:
+    def job(self, cell: Cell, out: Path) -> Any:
         """The run of a cell in a directory."""
         return self.settings[cell.setting].by.job(
             self.arm(cell), self.files[cell.setting], self.recipe(cell), out,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.retention.arms import Arm, Budget, training_cost
+from benchmarks.retention.arms import Arm, Budget, steps_of, tokens_of_step, training_cost
 from benchmarks.retention.files import Files
 from minidistil.distill.terms import TERMS, weight_of
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.stages import FIRST, SECOND, stage_settings
 from minidistil.jobs.teachers import TeachingBySeveral
 from minidistil.settings import load_recipe
-from minidistil.train.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,15 @@ class FineTuned:
         train, lengths, teaching = job.recipe.train, job.dataset.lengths, job.teaching
         steps = {SECOND: job.steps}
         if teaching.first_terms:
-            steps[FIRST] = _steps(stage_settings(train, teaching.settings.first), len(lengths))
-        of_step = _tokens_of_step(lengths, train)
+            steps[FIRST] = steps_of(stage_settings(train, teaching.settings.first), len(lengths))
+        of_step = tokens_of_step(lengths, train)
         alone = job.without_teacher(job.out)
         return Budget(
             steps=sum(steps.values()),
             layers=job.first_model().config.num_hidden_layers,
             teacher_layers=_layers_of_teachers(job),
             read=self._read(job, {stage: number * of_step for stage, number in steps.items()}),
-            alone_tokens=_tokens_of_step(alone.dataset.lengths, train),
+            alone_tokens=tokens_of_step(alone.dataset.lengths, train),
         )
 
     def cost(self, job: FineTuning, tokens: Mapping[str | None, int], layers: int) -> float:
@@ -107,17 +105,3 @@ def _layers_of_teachers(job: FineTuning) -> int:
     assert job.teaching is not None
     each = job.teaching.each if isinstance(job.teaching, TeachingBySeveral) else [job.teaching]
     return sum(one.teacher.config.num_hidden_layers for one in each)
-
-
-def _steps(train: TrainSettings, examples: int) -> int:
-    return train.max_steps or train.epochs * _steps_of_epoch(train, examples)
-
-
-def _steps_of_epoch(train: TrainSettings, examples: int) -> int:
-    batches = math.ceil(examples / train.batch_size)
-    return math.ceil(batches / train.accumulation)
-
-
-def _tokens_of_step(lengths: Any, train: TrainSettings) -> float:
-    """Mean number of tokens of a step."""
-    return float(lengths.sum()) / _steps_of_epoch(train, len(lengths))

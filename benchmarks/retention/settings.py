@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.retention import examples
+from benchmarks.retention import examples, vectors
 from benchmarks.retention.examples import Examples
 from benchmarks.retention.files import Files
 from benchmarks.retention.finetuned import FineTuned
+from benchmarks.retention.vectors import SentenceEncoders
 from minidistil.errors import DataError
 
 
@@ -19,7 +20,7 @@ class Setting:
 
     Attributes
     ----------
-    by : FineTuned
+    by : FineTuned or SentenceEncoders
         How its models are made.
     examples : callable
         Gives the rows to learn from and to measure by, of the folder of the data.
@@ -35,9 +36,11 @@ class Setting:
         Gives texts without labels, from which the taught students learn, too.
     from_data : bool
         Whether it needs the folder of the data; if not, its examples are those of the demo.
+    without : tuple of str
+        Arms of the table that it lacks.
     """
 
-    by: FineTuned
+    by: FineTuned | SentenceEncoders
     examples: Examples
     recipe: tuple[str, ...] = ()
     best: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Setting:
     metric: str | None = None
     more: Callable[[Path], list[str]] | None = None
     from_data: bool = True
+    without: tuple[str, ...] = ()
 
     @property
     def has_best(self) -> bool:
@@ -74,6 +78,14 @@ SETTINGS = {
         ("train.epochs=5",),
         more=examples.more_reviews,
         from_data=False,
+    ),
+    # Its teacher is the encoder: the layers of both are the same.
+    "vectors": Setting(
+        SentenceEncoders(),
+        vectors.questions,
+        best=("train.epochs=10",),
+        more=vectors.texts,
+        without=("teacher-steps", "teacher-cost"),
     ),
 }
 

@@ -92,7 +92,7 @@ class ClassTerm(PooledTerm):
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
         pooled, cache = self.pooled(inputs.student["last_hidden_state"], inputs.batch)
         loss = self.loss(pooled, target(inputs.batch, "labels"))
-        # The micro-batch's own mean: what is compared is known only now. Each labelled sequence counts for it.
+        # The micro-batch's own mean: what is compared is known only now. Each labelled one counts for it.
         share = self.count(inputs.batch, inputs.pair) / max(loss.count, 1)
         gradients.add("last_hidden_state", pool_backward(scale * share * loss.grad, cache))
         return share * loss.sum

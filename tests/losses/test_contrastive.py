@@ -18,7 +18,7 @@ def test_by_hand():
     loss = contrastive([[1.0, 0.0], [0.0, 2.0], [0.0, 1.0]], [5, 5, 6], temperature=1.0)
     assert loss.count == 2
     assert loss.sum == pytest.approx(np.log(2) + np.log(1 + np.e))
-    # dL/ds: of (1, 2) 1/2 - 1 and 1/(1 + e) - 1, of (1, 3) 1/2, of (2, 3) e/(1 + e), where s_23 is at its top.
+    # dL/ds: 1/2 - 1 and 1/(1 + e) - 1 by s_12, 1/2 by s_13; e/(1 + e) by s_23, which is at its top.
     both = 1 / (1 + np.e) - 1.5
     np.testing.assert_allclose(
         loss.grad, [[0, both + 0.5], [both / 2, 0], [0.5, 0]], atol=1e-12
