@@ -22,7 +22,7 @@ from minidistil.settings import load_recipe
 from minidistil.tasks.registry import named_task
 from minidistil.text.tokenizer import Tokenizer
 
-CHANGES = ["train.epochs=6", "train.save_every=20", "data.held_out=0.1"]
+CHANGES = ["train.epochs=6", "train.lr=5e-4", "train.save_every=20", "data.held_out=0.1"]
 WORDS = (*GOOD, *BAD, *OTHER)
 
 
