@@ -48,8 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline", action="store_true", help="also train the same student without the teacher, to compare"
     )
     parser.add_argument(
-        "--unlabelled", nargs="+", default=[], metavar="FILE", help="texts to learn the teacher's answers on"
-    )
+        "--unlabelled", nargs="+", action="extend", default=[], metavar="FILE",
+        help="texts to learn the teacher's answers on",
+    )  # fmt: skip
     parser.add_argument("--against", metavar="DIR", help="of glue: another one's directory to compare with")
     parser.add_argument("--seeds", type=int, metavar="N", help="run with seeds 0 to N - 1: mean and spread")
     parser.add_argument("--out", required=True, metavar="DIR", help="started again with it, a run goes on")

@@ -9,12 +9,13 @@ import numpy as np
 from minidistil.arrays import Int32, Int64
 from minidistil.model.model import Model
 from minidistil.model.token_heads import MaskedLMHead
+from minidistil.progress import Progress
 from minidistil.text.batching import TOKENS_AT_ONCE, sorted_batches
 from minidistil.text.dataset import Dataset
 from minidistil.text.word_replacement import ROWS_AT_ONCE, Bools, Candidates, best_words
 
 
-def masked_candidates(model: Model, words: Bools, mask_id: int, k: int) -> Candidates:
+def masked_candidates(model: Model, words: Bools, mask_id: int, k: int, *, quiet: bool = True) -> Candidates:
     """Candidates of a masked LM: the likeliest words in a place.
 
     All words that are to be replaced in a copy are masked together, and it takes one forward pass. TinyBERT
@@ -29,6 +30,8 @@ def masked_candidates(model: Model, words: Bools, mask_id: int, k: int) -> Candi
     mask_id : int
     k : int
         Number of candidates.
+    quiet : bool
+        Show no progress.
     """
     (head,) = model.heads
     assert isinstance(head, MaskedLMHead)
@@ -41,16 +44,20 @@ def masked_candidates(model: Model, words: Bools, mask_id: int, k: int) -> Candi
         asked = replace(data, input_ids=masked, targets={}, token_targets={}).with_token_targets(
             place=place, own=data.input_ids
         )
-        for rows in sorted_batches(data.lengths, TOKENS_AT_ONCE):
-            batch = asked.batch(rows)
-            here = np.flatnonzero(batch.targets["place"] >= 0)
-            if not len(here):
-                continue
-            features = model.forward(batch, logits=False, keep_cache=False)[0]["features"]
-            for begin in range(0, len(here), ROWS_AT_ONCE):
-                some = here[begin : begin + ROWS_AT_ONCE]
-                scores, _ = model.backend.linear_forward(features[some], weight, bias)
-                found[batch.targets["place"][some]] = best_words(scores, words, batch.targets["own"][some], k)
+        with Progress(len(data), "words for a copy", "sequence", quiet=quiet) as progress:
+            for rows in sorted_batches(data.lengths, TOKENS_AT_ONCE):
+                batch = asked.batch(rows)
+                here = np.flatnonzero(batch.targets["place"] >= 0)
+                progress.update(len(rows))
+                if not len(here):
+                    continue
+                features = model.forward(batch, logits=False, keep_cache=False)[0]["features"]
+                for begin in range(0, len(here), ROWS_AT_ONCE):
+                    some = here[begin : begin + ROWS_AT_ONCE]
+                    scores, _ = model.backend.linear_forward(features[some], weight, bias)
+                    found[batch.targets["place"][some]] = best_words(
+                        scores, words, batch.targets["own"][some], k
+                    )
         return found
 
     return candidates

@@ -178,7 +178,8 @@ class FineTuning:
     def transfer(self) -> TransferSet:
         """Inputs that are learnt from without labels."""
         task, recipe = self.task.with_columns_of(self.files.whole), self.recipe
-        return TransferSet(task, self._unlabelled, self.held_out, recipe.teaching, recipe.train.seed)
+        seed, files = recipe.train.seed, self._unlabelled
+        return TransferSet(task, files, self.held_out, recipe.teaching, seed, quiet=self.quiet)
 
     @cached_property
     def _for_teacher(self) -> Any:
@@ -202,8 +203,7 @@ class FineTuning:
     @cached_property
     def dataset(self) -> TrainingData:
         """Tokens and targets of all that is learnt from; texts without labels follow the examples."""
-        data, config = self._examples_data, self.config
-        return self.transfer.added_to(data, self.tokenizer, self.teaching, config)
+        return self.transfer.added_to(self._examples_data, self.tokenizer, self.teaching, self.config)
 
     @cached_property
     def _examples_data(self) -> TrainingData:

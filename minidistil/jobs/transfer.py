@@ -55,6 +55,8 @@ class TransferSet:
         Its `augment`, `replaced`, `replacements` and `words_from` count.
     seed : int
         Of the replaced words.
+    quiet : bool
+        Show no progress.
     """
 
     task: TrainableTask
@@ -62,6 +64,7 @@ class TransferSet:
     held_out: Any
     settings: TeachingSettings
     seed: int
+    quiet: bool = False
 
     @cached_property
     def files(self) -> list[Any]:
@@ -180,7 +183,7 @@ class TransferSet:
                 "teaching.words_from is a masked LM of the same vocabulary"
             )
         check_positions(data, model, f"the masked LM {source}")
-        return masked_candidates(model, words, tokenizer.mask_token_id, k)
+        return masked_candidates(model, words, tokenizer.mask_token_id, k, quiet=self.quiet)
 
 
 def _end_to_end(parts: Sequence[Dataset | None]) -> Dataset | None:

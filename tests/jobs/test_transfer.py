@@ -151,6 +151,18 @@ def test_every_kind_of_task(place, tmp_path, kind):
     assert json.loads((tmp_path / "s/run.json").read_text())["unlabelled"]
 
 
+def test_the_choices_of_an_example_have_the_same_words_replaced_before_them(place, tmp_path):
+    run = place.taught("multiple-choice", tmp_path / "s", "teaching.augment=2", "teaching.replaced=0.7")
+    sequences, n = run.dataset.sequences, len(run._examples_data.sequences)
+    changed = 0
+    for i in range(n, 3 * n, 2):  # two choices, each behind the context
+        first, second = sequences.batch([i]), sequences.batch([i + 1])
+        context = int((first.token_type_ids == 0).sum())
+        assert first.input_ids[:context].tolist() == second.input_ids[:context].tolist()
+        changed += (first.input_ids[:context] != sequences.batch([(i - n) % n]).input_ids[:context]).any()
+    assert changed > n // 2
+
+
 def test_a_text_that_is_measured_by_is_left_out(place, tmp_path, caplog):
     run = place.taught("classification", tmp_path / "s", texts=[place.texts("classification")])
     with caplog.at_level(logging.INFO, logger="minidistil"):

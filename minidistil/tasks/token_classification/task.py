@@ -41,7 +41,7 @@ from minidistil.tasks.token_classification.schemes import TagSet, check_scheme
 from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.dataset import Dataset
 from minidistil.text.readers import read_examples
-from minidistil.text.tables import suffix_of
+from minidistil.text.tables import FORMATS, suffix_of
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.windows import Windows, cut_texts
@@ -91,7 +91,10 @@ class TokenClassificationTask(TrainableTask):
 
     def read_unlabelled(self, path: str | Path) -> Tagged:
         """Texts of a file of words, or of running text: the lines of plain text, or the column "text"."""
-        format = None if suffix_of(path) == ".txt" else self.data.format_of(path)  # of which none tells
+        suffix = suffix_of(path)
+        format = None if suffix == ".txt" else self.data.format_of(path)  # its lines are of either kind
+        if format is None and suffix not in FORMATS:
+            format = "columns"
         words = format_of_words(str(path), format)
         if words is not None:
             return read_tagged(path, format=words, labelled=False)
