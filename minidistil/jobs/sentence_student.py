@@ -186,9 +186,9 @@ class SentenceDistillation(ABC):
         """Settings of the teacher's vectors."""
         return read_settings(resolve(self.source), self.teacher.config.hidden_size)
 
-    @property
+    @cached_property
     def teacher_encoder(self) -> SentenceEncoder:
-        """The teacher as whoever uses it reads texts: what the student learns changes nothing of that."""
+        """The teacher with its own settings, whatever those of the student."""
         return SentenceEncoder(self.teacher, self.teacher_tokenizer, self.embedding)
 
     def teacher_identity(self) -> dict[str, Any]:

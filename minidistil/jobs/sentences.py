@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from minidistil.arguments import did_you_mean
 from minidistil.arrays import Float32
 from minidistil.distill.terms import TERMS, weight_of
 from minidistil.distill.vocabulary import difference
@@ -214,8 +215,9 @@ class TextsDistillation(SentenceDistillation):
         for name in self.more_terms():
             if name not in known:
                 raise ConfigError(
-                    f"objective.terms.{name} is no further term of a sentence encoder; there are: "
-                    f"{', '.join(known)}. The sentence embeddings are compared in any case (objective.kind)"
+                    f"objective.terms.{name} is no further term of a sentence encoder"
+                    f"{did_you_mean(name, known)}. The sentence embeddings are compared in any case "
+                    "(objective.kind)"
                 )
         if self.more_terms() and self.another_tokenizer is not None:
             raise ConfigError(
@@ -274,7 +276,8 @@ class TextsDistillation(SentenceDistillation):
         """
         if self.examples is not None:
             return self.task.evaluate(encoder, self.examples, details=details)
-        ours, theirs = encoder.encode(self.held_out), self._teacher_vectors
+        theirs = self._teacher_vectors
+        ours = theirs if encoder is self.teacher_encoder else encoder.encode(self.held_out)
         similarity, above = self.embedding.similarity, np.triu_indices(len(ours), 1)
         found, right = (similarity_matrix(x, x, similarity)[above] for x in (ours, theirs))
         return {

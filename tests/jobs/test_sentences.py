@@ -256,6 +256,11 @@ def test_the_command_line(place, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "The student keeps" in printed
     assert "learnt from 64 of" in printed
+    assert main(["report", "-q", str(tmp_path / "a")]) == 0
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "spearman of the student" in page
+    assert "retained" in page
+    capsys.readouterr()
     (tmp_path / "rows.csv").write_text("id,said\n1,the plot\n2,a bright cast\n")
     rows = ["--texts", str(tmp_path / "rows.csv"), "--text", "said", "--max-steps", "1", "--out"]
     assert main([*base, *rows, str(tmp_path / "rows"), "--json"]) == 0
@@ -264,6 +269,11 @@ def test_the_command_line(place, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert "spearman" not in report["models"]["student"]
     assert report["examples"] == len(set(sentences(400, 0)))
+    assert main([*base, *texts, str(tmp_path / "terms"), "--set", "objective.terms.hiden=1"]) == 3
+    assert (
+        "objective.terms.hiden is no further term of a sentence encoder (did you mean hidden?)"
+        in capsys.readouterr().err
+    )
     for wrong, said in (
         (["--eval-pairs", "x"], "--eval-pairs goes with --pairs"),
         (["--task", "retrieval"], "--task is that of --eval FILE, which is missing"),

@@ -17,7 +17,10 @@ from torch import nn  # noqa: E402
 from minidistil.embeddings.encoder import SentenceEncoder  # noqa: E402
 from minidistil.embeddings.layers import ACTIVATIONS  # noqa: E402
 from minidistil.embeddings.semantic_search import search  # noqa: E402
+from minidistil.jobs.multilingual import PairsDistillation, PairsRecipe  # noqa: E402
+from minidistil.jobs.sentences import SentencesRecipe, TextsDistillation  # noqa: E402
 from minidistil.ops.pooling import KINDS  # noqa: E402
+from minidistil.settings import load_recipe  # noqa: E402
 
 TEXTS = [
     "the Warm film",
@@ -129,6 +132,39 @@ def test_where_texts_are_cut_and_lowered(length, limit, lower, encoder, tmp_path
     ours = SentenceEncoder.from_pretrained(tmp_path)
     assert ours.settings.max_length == theirs.max_seq_length
     same(ours, theirs)
+
+
+TRANSLATIONS = "warm film\tmraw mlif\ndull plot\tllud tolp\n"
+
+
+@pytest.mark.parametrize("kind", ["texts", "pairs"])
+def test_a_student_of_theirs(kind, encoder, tmp_path):
+    """Of an encoder that sentence-transformers saved: it loads the student, with all that the teacher has."""
+    modules = [
+        m.Transformer(str(encoder)),
+        m.Pooling(W, ["cls", "mean"], include_prompt=False),
+        m.Normalize(),
+    ]
+    theirs = SentenceTransformer(modules=modules, device="cpu", similarity_fn_name="dot", **PROMPT)
+    theirs.max_seq_length = 11
+    theirs.save(str(tmp_path / "teacher"))
+    changes = ["train.max_steps=2", "student.layers=0,3"]
+    file = tmp_path / "pairs.tsv"
+    file.write_text("text\ttext_pair\n" + TRANSLATIONS)
+    if kind == "texts":
+        recipe = load_recipe(SentencesRecipe, changes=changes)
+        TextsDistillation(str(tmp_path / "teacher"), [file], recipe, tmp_path / "out", quiet=True).run()
+    else:
+        recipe = load_recipe(PairsRecipe, changes=[*changes, "data.max_length=11"])
+        PairsDistillation(str(tmp_path / "teacher"), [file], recipe, tmp_path / "out", quiet=True).run()
+    ours = SentenceEncoder.from_pretrained(tmp_path / "out" / "model")
+    again = SentenceTransformer(str(tmp_path / "out" / "model"), device="cpu").eval()
+    same(ours, again)
+    assert (again.max_seq_length, again.similarity_fn_name, again.default_prompt_name) == (11, "dot", "query")
+    assert again.prompts["passage"] == PROMPTS["passage"]
+    assert again[0].auto_model.config.num_hidden_layers == 2
+    assert [type(module).__name__ for module in again] == ["Transformer", "Pooling", "Normalize"]
+    assert not np.allclose(again.encode(TEXTS), theirs.encode(TEXTS), atol=1e-3)
 
 
 @pytest.fixture(scope="module")
