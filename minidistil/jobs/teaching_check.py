@@ -208,7 +208,7 @@ def sentences(facts: Mapping[str, Any], *, unlabelled: bool) -> tuple[list[str],
         count = facts["texts"]
         remarks.append(f"{count:,} texts are few: a teacher can say little of them beyond their labels")
     if remarks:
-        remarks[-1] += "; of texts without labels it can say more"
+        remarks[-1] += "; of texts without labels (--unlabelled) it can say more"
     return warnings, remarks
 
 

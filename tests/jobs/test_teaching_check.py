@@ -128,7 +128,8 @@ TEACHING = {
         (
             {"teacher_on_examples": {"probability_at_temperature": 0.97}}, None,
             "the teacher knows the labels that are learnt from by heart: 97.0 % of a soft label (T = 2) is "
-            "the label itself, so soft labels say little else; of texts without labels it can say more",
+            "the label itself, so soft labels say little else; of texts without labels (--unlabelled) it can "
+            "say more",
         ),
         (
             {"teacher_on_held_out": {**GOOD, "accuracy": 0.6, "loss": 0.7}},
@@ -147,12 +148,12 @@ TEACHING = {
         (
             {"problem": "regression", "teacher_on_examples": {"explained": 0.7}}, None,
             "a regression has no soft labels: a teacher's answer is one number, as a label is; of texts "
-            "without labels it can say more",
+            "without labels (--unlabelled) it can say more",
         ),
         (
             {"problem": "regression", "teacher_on_examples": {"explained": 0.98}}, None,
             "the teacher knows the numbers that are learnt from by heart: its own explain 98.0 % of their "
-            "variance, and say little else; of texts without labels it can say more",
+            "variance, and say little else; of texts without labels (--unlabelled) it can say more",
         ),
         (
             {"teacher_on_held_out": {"rows": 500, "explained": -0.1}},
@@ -167,7 +168,7 @@ TEACHING = {
         (
             {"texts": FEW - 1}, None,
             "499 texts are few: a teacher can say little of them beyond their labels; of texts without "
-            "labels it can say more",
+            "labels (--unlabelled) it can say more",
         ),
     ],
 )  # fmt: skip
