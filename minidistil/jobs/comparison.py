@@ -130,9 +130,9 @@ class _Measured:
             "standard_error": standard_error(found),
             "better": better,
         }
-        if self.metric == "accuracy" and found:
+        if self.metric == "accuracy" and found and "evaluated" in self.report:
             proportion = statistics.fmean(self.values(STUDENT))
-            error = proportion_standard_error(proportion, self.report.get("evaluated", 0))
+            error = proportion_standard_error(proportion, self.report["evaluated"])
             facts["standard_error_of_examples"] = error
         return facts
 
