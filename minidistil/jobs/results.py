@@ -114,7 +114,7 @@ def table(report: Mapping[str, Any]) -> str:
         kept = " others of the same file" if "split" in report else ""
         learnt += f" Measured on {report['evaluated']:,}{kept}."
     if without := [f"{n:,} {what}" for n, what in ((unlabelled, "texts"), (copies, "copies")) if n]:
-        learnt += f"\nWithout labels: {' and '.join(without)} of them."
+        learnt += f"\nOf these, {' and '.join(without)} have no labels."
     if "teachers" in report:
         names = list(report["teachers"])
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -147,7 +147,7 @@ def test_every_kind_of_task(place, tmp_path, kind):
     assert all(np.isfinite(record["loss"]) for record in objective if "loss" in record)
     shown = table(report)
     assert "learnt from 54 examples." in shown
-    assert "Without labels: 6 texts and 32 copies of them." in shown
+    assert "Of these, 6 texts and 32 copies have no labels." in shown
     assert json.loads((tmp_path / "s/run.json").read_text())["unlabelled"]
 
 
@@ -328,4 +328,4 @@ def test_on_the_command_line(place, tmp_path, capsys):
         "--set", "train.epochs=1", "--unlabelled", str(place.texts(kind)), str(place.texts(kind)),
     ]  # fmt: skip
     assert main(command) == 0
-    assert "Without labels: 12 texts of them." in capsys.readouterr().out
+    assert "Of these, 12 texts have no labels." in capsys.readouterr().out
