@@ -138,7 +138,9 @@ def replaced_copies(
     seed: int,
     examples: Int64 | None = None,
 ) -> Dataset:
-    """Copies of a dataset with replaced words, end to end, without targets.
+    """Copies of a dataset with replaced words, end to end, without labels.
+
+    Of its targets the flags of tokens stay, such as which are first pieces of words.
 
     Parameters
     ----------
@@ -186,5 +188,9 @@ def replaced_copies(
         offsets=np.append(0, ends.ravel()),
         example_ids=np.arange(copies * len(data)),
         targets={},
-        token_targets={},
+        token_targets={
+            name: np.tile(values, copies)
+            for name, values in data.token_targets.items()
+            if values.dtype == bool
+        },
     )

@@ -250,6 +250,7 @@ def test_words_of_copies_are_of_the_teachers_table_or_of_a_masked_lm(place, tmp_
         n = len(run._examples_data)
         copy = run.dataset.subset(np.arange(n, 2 * n))
         assert (copy.token_targets["labels"] == -100).all()
+        assert (copy.token_targets["compared"] == run._examples_data.token_targets["compared"]).all()
         changed = copy.input_ids != run._examples_data.input_ids
         assert 0.2 < changed.mean() < 0.5
         assert all(VOCABULARY[i].isalpha() for i in copy.input_ids[changed])

@@ -78,13 +78,16 @@ def test_the_words_drawn(data, alone, words):
     """Each replaced word is the one that the counter (seed, copy, example, position) says."""
 
     def candidates(given, at):
-        assert given is data
         return np.stack([given.input_ids[at] * 100 + k for k in range(3)], axis=1).astype(np.int32)
 
-    copies = replaced_copies(data, alone, candidates, copies=2, share=0.5, seed=9)
+    flags = np.arange(data.num_tokens) % 3 == 0
+    given = data.with_token_targets(labels=data.input_ids, compared=flags)
+    copies = replaced_copies(given, alone, candidates, copies=2, share=0.5, seed=9)
     assert len(copies) == 8
     assert copies.example_ids.tolist() == list(range(8))
     assert not copies.targets
+    assert copies.token_targets.keys() == {"compared"}  # labels do not go with other words
+    assert copies.token_targets["compared"].tolist() == [*flags, *flags]
     assert copies.lengths.tolist() == [*data.lengths, *data.lengths]
     assert copies.token_type_ids.tolist() == [*data.token_type_ids, *data.token_type_ids]
     expected, replaced = [], 0
