@@ -1,0 +1,73 @@
+"""Cost of training a student, counted in multiplications and not by the clock.
+
+A token costs as many multiplications as there are numbers in the weight matrices that it goes through: in
+each layer 4 H^2 for queries, keys, values and their output, and 2 H I for the feed-forward block; in the head
+of a masked LM H^2 for the transform and V H for the decoder, since soft labels are of every token. A backward
+pass costs twice its forward pass, once for the gradient of the inputs and once for that of the weights. Not
+counted is what is small: attention's own products, 2 L H a token (at 64 tokens 3 % of a layer of MiniLM),
+pooler and classifier, embeddings, norms, the optimiser, and measuring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minidistil.config import ModelConfig
+
+TRAINED = 3  # forward 1, backward 2
+
+
+def encoder(config: ModelConfig) -> int:
+    """Multiplications of a token in a forward pass through all layers."""
+    h, i = config.hidden_size, config.intermediate_size
+    return config.num_hidden_layers * (4 * h * h + 2 * h * i)
+
+
+def masked_lm(config: ModelConfig) -> int:
+    """The same with the head of a masked LM."""
+    return encoder(config) + config.hidden_size**2 + config.vocab_size * config.hidden_size
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of the two steps of a student: over text, and on a task.
+
+    Attributes
+    ----------
+    student, text_teacher, task_teacher : ModelConfig
+    text_tokens, task_tokens : float
+        Mean number of tokens of a training step.
+    read : int
+        Tokens that the teacher of the task reads: those of all examples, once, since its scores are kept.
+    """
+
+    student: ModelConfig
+    text_teacher: ModelConfig
+    task_teacher: ModelConfig
+    text_tokens: float
+    task_tokens: float
+    read: int
+
+    @property
+    def text_step(self) -> float:
+        """Cost of a step over text, in which the teacher runs, too."""
+        return self.text_tokens * (TRAINED * masked_lm(self.student) + masked_lm(self.text_teacher))
+
+    @property
+    def task_step(self) -> float:
+        """Cost of a step on the task, without the teacher's scores."""
+        return self.task_tokens * TRAINED * encoder(self.student)
+
+    @property
+    def scores(self) -> float:
+        """Cost of the scores of the task's teacher."""
+        return float(self.read * encoder(self.task_teacher))
+
+    def total(self, text_steps: int, task_steps: int) -> float:
+        """Cost of steps over text, and then on the task; one that is empty costs nothing."""
+        return text_steps * self.text_step + (task_steps * self.task_step + self.scores if task_steps else 0)
+
+    def task_steps(self, total: float, text_steps: int) -> int:
+        """Most steps on the task that a total cost leaves; 0 if it does not pay the teacher's scores."""
+        left = total - text_steps * self.text_step - self.scores
+        return max(0, int(left // self.task_step))
