@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from benchmarks.general_text import STUDENT, GeneralText
 from benchmarks.probe import Probe
 from benchmarks.retention import examples
-from benchmarks.trials import Result, Trials, key, markdown, paired, spread
+from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
 from minidistil.errors import MinidistilError
 from minidistil.files import only_writer
 from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
@@ -255,7 +255,7 @@ def _difference(ours: Mapping[int, float], theirs: Mapping[int, float], form: st
     return f"{found.cell('+' + form)}{some}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -268,26 +268,26 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe")
     parser.add_argument("--out", type=Path, default=Path("runs/results/curves"))
     parser.add_argument("--show", action="store_true", help="print the tables of what there is, and stop")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     keep_freed_memory()
-    try:
-        if args.show:
-            if not (args.teacher or args.out / "teacher" / "model").exists():
-                print("nothing is there yet")
-                return 0
-            print(tables(_curves(args), args.steps, args.objectives, args.seeds))
-            return 0
-        with only_writer(args.out):
-            curves = _curves(args)
-            for point in plan(args.steps, args.objectives, args.seeds):
-                if curves.find(point) is None:
-                    numbers = ", ".join(f"{name} {value:.4f}" for name, value in curves.run(point).items())
-                    print(f"{point.steps} steps, seed {point.seed}, {point.objective}: {numbers}", flush=True)
-            print(tables(curves, args.steps, args.objectives, args.seeds))
-    except MinidistilError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: _show(args) if args.show else _run(args))
+
+
+def _show(args: argparse.Namespace) -> None:
+    if args.teacher is None and not (args.out / "teacher" / "model").exists():
+        print("nothing is there yet")
+    else:
+        print(tables(_curves(args), args.steps, args.objectives, args.seeds))
+
+
+def _run(args: argparse.Namespace) -> None:
+    with only_writer(args.out):
+        curves = _curves(args)
+        for point in plan(args.steps, args.objectives, args.seeds):
+            if curves.find(point) is None:
+                numbers = ", ".join(f"{name} {value:.4f}" for name, value in curves.run(point).items())
+                print(f"{point.steps} steps, seed {point.seed}, {point.objective}: {numbers}", flush=True)
+        print(tables(curves, args.steps, args.objectives, args.seeds))
 
 
 def _curves(args: argparse.Namespace) -> Curves:

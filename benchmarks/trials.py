@@ -11,16 +11,19 @@ import hashlib
 import json
 import math
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minidistil.errors import MinidistilError
 from minidistil.files import read_json, write_json
 from minidistil.metrics import standard_error
 
 Settings = Mapping[str, Any]
 Result = dict[str, Any]
 NOTHING = "–"
+FAILED, INTERRUPTED = 1, 130  # exit codes
 
 
 def key(settings: Settings) -> str:
@@ -111,3 +114,22 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command. Its error, or that it was stopped, is said in a line on standard error.
+
+    Returns
+    -------
+    int
+        0, 1 after an error of minidistil's, 130 if it was interrupted.
+    """
+    try:
+        command()
+    except MinidistilError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped", file=sys.stderr)
+        return INTERRUPTED
+    return 0

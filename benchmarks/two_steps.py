@@ -24,6 +24,7 @@ seed, of which half an hour is over text, for all tasks together. Every start, s
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import statistics
 import sys
@@ -36,9 +37,9 @@ from typing import Any, NamedTuple
 from benchmarks.costs import Costs
 from benchmarks.general_text import STUDENT, GeneralText
 from benchmarks.retention.settings import SETTINGS, Files, files_of
-from benchmarks.trials import Result, Trials, key, markdown, paired, spread
+from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
 from minidistil.distill.student import choose_layers
-from minidistil.errors import MinidistilError, UsageError
+from minidistil.errors import UsageError
 from minidistil.files import only_writer, sha256_file
 from minidistil.jobs.distill import DistillationRecipe
 from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
@@ -300,7 +301,7 @@ def _cells(here: Mapping[int, Result], alone: Mapping[int, float], share: str) -
     return [*counts, spread(ours.values()), beside, spread(kept)]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -322,30 +323,30 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/results/two-steps"))
     parser.add_argument("--show", action="store_true", help="print the tables of what there is, and stop")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     keep_freed_memory()
-    try:
-        if args.show:
-            if not (args.teacher or args.out / "teacher" / "model").exists():
-                print("nothing is there yet")
-                return 0
-            print(tables(_study(args, write=False), args.tasks, args.starts, args.seeds))
-            return 0
-        with only_writer(args.out):
-            study = _study(args, write=True)
-            for arm in plan(args.tasks, args.starts, args.seeds):
-                if study.find(arm) is None:
-                    result = study.run(arm)
-                    steps = f"{result['text steps']} + {result['task steps']} steps"
-                    score = f"{result['metric']} {result['student']:.4f}, teacher {result['teacher']:.4f}"
-                    print(
-                        f"seed {arm.seed}, {arm.task}, {arm.start}, {arm.share}: {steps}, {score}", flush=True
-                    )
-            print(tables(study, args.tasks, args.starts, args.seeds))
-    except MinidistilError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    logging.getLogger("minidistil").setLevel(logging.ERROR)  # every student has a new classifier
+    return exit_code(lambda: _show(args) if args.show else _run(args))
+
+
+def _show(args: argparse.Namespace) -> None:
+    if args.teacher is None and not (args.out / "teacher" / "model").exists():
+        print("nothing is there yet")
+    else:
+        print(tables(_study(args, write=False), args.tasks, args.starts, args.seeds))
+
+
+def _run(args: argparse.Namespace) -> None:
+    with only_writer(args.out):
+        study = _study(args, write=True)
+        for arm in plan(args.tasks, args.starts, args.seeds):
+            if study.find(arm) is None:
+                result = study.run(arm)
+                name = f"seed {arm.seed}, {arm.task}, {arm.start}, {arm.share}"
+                steps = f"{result['text steps']} + {result['task steps']} steps"
+                score = f"{result['metric']} {result['student']:.4f}, teacher {result['teacher']:.4f}"
+                print(f"{name}: {steps}, {score}", flush=True)
+        print(tables(study, args.tasks, args.starts, args.seeds))
 
 
 def _study(args: argparse.Namespace, *, write: bool) -> TwoSteps:

@@ -7,9 +7,10 @@ from masked_text_toy import PRETRAIN, sentences
 
 from benchmarks import learning_curves
 from benchmarks.general_text import GeneralText
-from benchmarks.learning_curves import Curves, Point, plan, points, tables
+from benchmarks.learning_curves import Curves, Point, main, plan, points, tables
 from benchmarks.probe import Probe
 from benchmarks.trials import markdown
+from minidistil.files import only_writer
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.settings import load_recipe
 from minidistil.train.trainer import Trainer
@@ -175,3 +176,33 @@ def test_tables(text, tmp_path):
     assert markdown(header, [beside, none]) in shown
     assert "nats; teacher 4.000, student at first –" in shown
     assert "| soft | 50.0 (50.0 to 50.0) | 50.0 |" in shown
+
+
+def test_the_command(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(GeneralText, "make", lambda given, teacher, out: text)
+    options = [f"--out={tmp_path}", "--seeds=0", "--objectives", "soft", "all three"]
+    options += [f"--set={change}" for change in SMALL]
+    assert main([*options, "--show"]) == 0
+    assert capsys.readouterr().out == "nothing is there yet\n"
+    options.append(f"--teacher={text.teacher}")
+    assert main([*options, "--steps=10"]) == 0
+    said = capsys.readouterr().out
+    assert [line.partition(":")[0] for line in said.splitlines()[:4]] == [
+        "0 steps, seed 0, teacher", "0 steps, seed 0, student at first", "10 steps, seed 0, soft",
+        "10 steps, seed 0, all three",
+    ]  # fmt: skip
+    assert main([*options, "--steps=10", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert said.endswith(shown)
+    assert shown.startswith("Loss on masked words of held-out text, nats; teacher ")
+    assert main([*options, "--steps=20"]) == 0  # goes on
+    longer = capsys.readouterr().out
+    assert longer.startswith("20 steps, seed 0, soft: ")
+    assert "| after steps | 10 | 20 |" in longer
+
+
+def test_one_process_at_a_time(text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(GeneralText, "make", lambda given, teacher, out: text)
+    with only_writer(tmp_path):
+        assert main([f"--out={tmp_path}"]) == 1
+    assert "another process is writing" in capsys.readouterr().err

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from benchmarks.trials import Difference, Trials, key, markdown, paired, spread
+from benchmarks.trials import Difference, Trials, exit_code, key, markdown, paired, spread
+from minidistil.errors import DataError
 
 
 def test_a_result_is_kept_once(tmp_path):
@@ -61,3 +62,19 @@ def test_cells():
     assert spread([1.0, 3.0]) == "2.0 (1.0 to 3.0)"
     table = markdown(["", "a", "b"], [["one", "1", "2"], ["two", "", ""]])
     assert table == "| | a | b |\n| --- | --- | --- |\n| one | 1 | 2 |\n| two | | |"
+
+
+def test_errors_and_stops_are_said_in_a_line(capsys):
+    def fails(error):
+        def command():
+            raise error
+
+        return command
+
+    assert exit_code(lambda: 7) == 0
+    assert exit_code(fails(DataError("no text"))) == 1
+    assert exit_code(fails(KeyboardInterrupt("stopped after step 3"))) == 130
+    assert exit_code(fails(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "error: no text\nstopped after step 3\nstopped\n"
+    with pytest.raises(ZeroDivisionError):
+        exit_code(lambda: 1 / 0)

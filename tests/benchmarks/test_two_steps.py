@@ -12,7 +12,7 @@ from benchmarks import two_steps
 from benchmarks.general_text import GeneralText
 from benchmarks.retention.settings import Files, Setting
 from benchmarks.trials import markdown
-from benchmarks.two_steps import HEADER, Arm, TwoSteps, plan, tables
+from benchmarks.two_steps import HEADER, Arm, TwoSteps, main, plan, tables
 from minidistil.errors import UsageError
 from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
 from minidistil.model import load_model
@@ -196,3 +196,11 @@ def test_tables(inputs, tmp_path):
     assert (
         shown == f"{TOY}: accuracy of the teacher 80.0 (80.0 to 80.0) (seeds: 2)\n\n{markdown(HEADER, rows)}"
     )
+
+
+def test_the_command_says_what_it_lacks(inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(GeneralText, "make", lambda given, teacher, out: inputs[0])
+    assert main([f"--out={tmp_path}", "--show"]) == 0
+    assert capsys.readouterr().out == "nothing is there yet\n"
+    assert main([f"--out={tmp_path}", "--tasks", "intents"]) == 1
+    assert "give their folder, --data" in capsys.readouterr().err
