@@ -36,7 +36,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.costs import Costs
 from benchmarks.general_text import STUDENT, GeneralText
-from benchmarks.retention.settings import SETTINGS, Files, files_of
+from benchmarks.retention.files import Files
+from benchmarks.retention.finetuned import FineTuned
+from benchmarks.retention.settings import SETTINGS, files_of
 from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
 from minidistil.distill.student import choose_layers
 from minidistil.errors import UsageError
@@ -62,6 +64,13 @@ SHARES = {ALONE: 0, "25 %": 25, "50 %": 50, "75 %": 75}  # of the total cost, ov
 TASKS = ("sentences", "intents", "entities")
 QUIETLY = ("train.eval_every=none", "train.save_every=500", "train.keep=1")
 TEXT = [*STUDENT, "train.eval_every=none", "train.save_every=500", "train.keep=1", "data.measured=200"]
+
+
+def kind(task: str) -> str:
+    """The kind of a task of the grid, as `--task` of `minidistil finetune` takes it."""
+    by = SETTINGS[task].by
+    assert isinstance(by, FineTuned)
+    return by.task
 
 
 class Arm(NamedTuple):
@@ -180,7 +189,7 @@ class TwoSteps:
 
         def job(recipe: FineTuningRecipe) -> FineTuning:
             return FineTuning(
-                begins, setting.task, files.train, recipe, out,
+                begins, kind(arm.task), files.train, recipe, out,
                 evaluate=files.evaluate, teacher=str(teacher), quiet=True,
             )  # fmt: skip
 
@@ -241,7 +250,7 @@ class TwoSteps:
         about = {"encoder": self._content[1], "files": self._hashes[task], "recipe": to_dict(recipe)}
         out = self.out / "teachers" / key(about)
         FineTuning(
-            self.encoder, setting.task, files.train, recipe, out, evaluate=files.evaluate, quiet=True
+            self.encoder, kind(task), files.train, recipe, out, evaluate=files.evaluate, quiet=True
         ).run_once()
         return out
 
@@ -305,7 +314,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = [name for name, setting in SETTINGS.items() if setting.more is None]
+    tuned = {name: setting for name, setting in SETTINGS.items() if isinstance(setting.by, FineTuned)}
+    known = [name for name, setting in tuned.items() if setting.more is None]
     parser.add_argument("--text", type=Path, nargs="*", default=[], help="more text, or SQuAD's JSON")
     parser.add_argument("--data", type=Path, help="folder of the data sets of the tasks")
     parser.add_argument("--teacher", type=Path, help="a masked LM; default: made of MiniLM")

@@ -10,7 +10,9 @@ from tiny import make_split
 
 from benchmarks import two_steps
 from benchmarks.general_text import GeneralText
-from benchmarks.retention.settings import Files, Setting
+from benchmarks.retention.files import Files
+from benchmarks.retention.finetuned import FineTuned
+from benchmarks.retention.settings import Setting
 from benchmarks.trials import markdown
 from benchmarks.two_steps import HEADER, Arm, TwoSteps, main, plan, tables
 from minidistil.errors import UsageError
@@ -49,7 +51,7 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    setting = Setting("classification", lambda folder: ([], []), ("train.epochs=2", *TASK))
+    setting = Setting(FineTuned("classification"), lambda folder: ([], []), ("train.epochs=2", *TASK))
     monkeypatch.setitem(two_steps.SETTINGS, TOY, setting)
     starts = {
         "layers": ["student.layers=alternate"],
