@@ -38,7 +38,9 @@ class Costs:
     text_tokens, task_tokens : float
         Mean number of tokens of a training step.
     read : int
-        Tokens that the teacher of the task reads: those of all examples, once, since its scores are kept.
+        Tokens of all examples of the task. Its teacher reads them once, if its outputs are kept.
+    kept : bool
+        Whether they are. If not, it runs in every step.
     """
 
     student: ModelConfig
@@ -47,6 +49,7 @@ class Costs:
     text_tokens: float
     task_tokens: float
     read: int
+    kept: bool = True
 
     @property
     def text_step(self) -> float:
@@ -55,19 +58,21 @@ class Costs:
 
     @property
     def task_step(self) -> float:
-        """Cost of a step on the task, without the teacher's scores."""
-        return self.task_tokens * TRAINED * encoder(self.student)
+        """Cost of a step on the task."""
+        live = 0 if self.kept else encoder(self.task_teacher)
+        return self.task_tokens * (TRAINED * encoder(self.student) + live)
 
     @property
-    def scores(self) -> float:
-        """Cost of the scores of the task's teacher."""
-        return float(self.read * encoder(self.task_teacher))
+    def kept_outputs(self) -> float:
+        """Cost of the outputs of the task's teacher that are kept."""
+        return float(self.read * encoder(self.task_teacher)) if self.kept else 0.0
 
     def total(self, text_steps: int, task_steps: int) -> float:
         """Cost of steps over text, and then on the task; one that is empty costs nothing."""
-        return text_steps * self.text_step + (task_steps * self.task_step + self.scores if task_steps else 0)
+        on_task = task_steps * self.task_step + self.kept_outputs if task_steps else 0.0
+        return text_steps * self.text_step + on_task
 
     def task_steps(self, total: float, text_steps: int) -> int:
-        """Most steps on the task that a total cost leaves; 0 if it does not pay the teacher's scores."""
-        left = total - text_steps * self.text_step - self.scores
+        """Most steps on the task that a total cost leaves; 0 if it does not pay what is kept."""
+        left = total - text_steps * self.text_step - self.kept_outputs
         return max(0, int(left // self.task_step))

@@ -36,8 +36,9 @@ from typing import Any, NamedTuple
 
 from benchmarks.costs import Costs
 from benchmarks.general_text import STUDENT, GeneralText
+from benchmarks.retention.arms import tokens_of_step
 from benchmarks.retention.files import Files
-from benchmarks.retention.finetuned import FineTuned
+from benchmarks.retention.finetuned import FineTuned, is_kept
 from benchmarks.retention.settings import SETTINGS, files_of
 from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
 from minidistil.distill.student import choose_layers
@@ -220,18 +221,22 @@ class TwoSteps:
 
     def costs(self, job: FineTuning) -> Costs:
         """Costs of a student and of its teachers."""
-        assert job.teaching is not None
-        lengths, train, student = job.dataset.lengths, job.recipe.train, load_config(resolve(job.source))
+        teaching = job.teaching
+        assert teaching is not None
+        if teaching.first_terms:
+            raise UsageError("the cost of two stages is not counted: take out teaching.first")
+        lengths, student = job.dataset.lengths, load_config(resolve(job.source))
         if job.recipe.model.layers is not None:
             layers = choose_layers(job.recipe.model.layers, student.num_hidden_layers)
             student = student.replace(num_hidden_layers=len(layers))
         return Costs(
             student=student,
             text_teacher=load_config(self.text.teacher),
-            task_teacher=job.teaching.teacher.config,
+            task_teacher=teaching.teacher.config,
             text_tokens=self._text_tokens,
-            task_tokens=float(lengths.sum()) / (job.steps / train.epochs),
+            task_tokens=tokens_of_step(lengths, job.recipe.train),
             read=int(lengths.sum()),
+            kept=is_kept(teaching.settings.keep, teaching.terms),
         )
 
     @cached_property

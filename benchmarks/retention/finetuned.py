@@ -94,10 +94,14 @@ class FineTuned:
         read = 0.0
         for stage, number in tokens.items():
             terms = job.teaching.first_terms if stage == FIRST else job.teaching.terms
-            small = not any(TERMS[name].needs_teacher for name, given in terms.items() if weight_of(given))
-            kept = keep == "all" or (keep == "small" and small)
-            read += min(once, number) if kept else number
+            read += min(once, number) if is_kept(keep, terms) else number
         return read
+
+
+def is_kept(keep: str, terms: Mapping[str, Any]) -> bool:
+    """True if a teacher's outputs for terms are computed once, as `teaching.keep` says."""
+    small = not any(TERMS[name].needs_teacher for name, given in terms.items() if weight_of(given))
+    return keep == "all" or (keep == "small" and small)
 
 
 def _layers_of_teachers(job: FineTuning) -> int:

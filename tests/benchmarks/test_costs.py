@@ -20,9 +20,17 @@ def test_by_hand():
     assert masked_lm(SMALL) == 1152 + 64 + 400
     assert COSTS.text_step == 10 * (3 * 1616 + (5 * 576 + 464))
     assert COSTS.task_step == 4 * 3 * 1152
-    assert COSTS.scores == 7 * 5 * 576
-    assert COSTS.total(2, 3) == 2 * COSTS.text_step + 3 * COSTS.task_step + COSTS.scores
+    assert COSTS.kept_outputs == 7 * 5 * 576
+    assert COSTS.total(2, 3) == 2 * COSTS.text_step + 3 * COSTS.task_step + COSTS.kept_outputs
     assert COSTS.total(2, 0) == 2 * COSTS.text_step
+
+
+def test_a_teacher_that_runs_in_every_step():
+    live = dataclasses.replace(COSTS, kept=False)
+    assert live.kept_outputs == 0
+    assert live.task_step == COSTS.task_step + 4 * 5 * 576
+    assert live.total(0, 3) == 3 * live.task_step
+    assert live.task_steps(live.total(0, 3), 0) == 3
 
 
 def test_the_matrices_are_those_of_the_model():
@@ -41,6 +49,6 @@ def test_the_same_total_cost(text_steps):
     assert COSTS.total(text_steps, steps) <= total < COSTS.total(text_steps, steps + 1)
 
 
-def test_a_total_that_does_not_pay_the_scores():
+def test_a_total_that_does_not_pay_what_is_kept():
     dear = dataclasses.replace(COSTS, read=10**6)
     assert dear.task_steps(COSTS.text_step, 0) == 0

@@ -175,6 +175,16 @@ def test_too_small_a_total_is_refused(inputs, tmp_path):
         study(inputs, tmp_path, steps=1).run(Arm(TOY, "layers", "0 %", 0))
 
 
+def test_terms_of_hidden_states_let_the_teacher_run_in_every_step(inputs, tmp_path):
+    arm = Arm(TOY, "layers", "0 %", 0)
+    kept, live = (
+        study(inputs, tmp_path, changes=changes).run(arm) for changes in ([], ["teaching.terms.hidden=1"])
+    )
+    assert live["cost"] / live["task steps"] > 1.2 * kept["cost"] / kept["task steps"]
+    with pytest.raises(UsageError, match="two stages"):
+        study(inputs, tmp_path, changes=["teaching.first.terms.hidden=1"]).run(arm)
+
+
 def test_tables(inputs, tmp_path):
     made = study(inputs, tmp_path)
 
