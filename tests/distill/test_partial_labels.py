@@ -6,6 +6,7 @@ from tiny import RANDOM
 
 from minidistil.batch import Batch
 from minidistil.distill import Distillation, init_student
+from minidistil.distill.terms import TERMS
 from minidistil.errors import InputError
 from minidistil.model import (
     BertForMultipleChoice,
@@ -64,7 +65,11 @@ def choices():
 
 
 HEADS = {
-    "classes": (BertForSequenceClassification, classes, {"soft": 0.4, "hard": 0.7, "triplet": 0.3}),
+    "classes": (
+        BertForSequenceClassification,
+        classes,
+        {"soft": 0.4, "hard": 0.7, "triplet": 0.3, "contrastive": 0.2},
+    ),
     "several labels": (BertForSequenceClassification, several, {"logits": 0.4, "hard": 0.7}),
     "regression": (BertForSequenceClassification, numbers, {"logits": 0.4, "hard": 0.7}),
     "tags": (BertForTokenClassification, tags, {"soft": 0.4, "hard": 0.7}),
@@ -128,7 +133,7 @@ def test_labels_count_where_they_are(case):
     objective = Distillation(student, weights, teacher=teacher)
     nothing = data.batch(others)
     counts = objective.counts(nothing)
-    labels = [term for term in weights if term in ("hard", "triplet")]
+    labels = [term for term in weights if TERMS[term].needs_labels]
     assert [counts[term] for term in labels] == [0] * len(labels)
     grads = student.params.like()
     sums = objective(student, nothing, counts, None, grads)  # a mean over none is 0
