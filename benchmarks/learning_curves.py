@@ -1,13 +1,13 @@
 """Learning curves of DistilBERT's triple loss: after how many steps masked words and cosine begin to pay.
 
-    python -m benchmarks.learning_curves --text WikiText-2/valid.txt --data FOLDER --steps 12800 --seeds 0
+    python -m benchmarks.learning_curves --text WikiText-2/valid.txt --data DATA --steps 12800 --seeds 0
     python -m benchmarks.learning_curves ... --steps 25600      goes on from 12,800 steps
     python -m benchmarks.learning_curves ... --show             the tables of what there is
 
 A student with half of the layers of MiniLM, made a masked LM again on the text, learns from soft labels
 alone, with masked words, with the cosine, with both, and from masked words without a teacher. It is measured
 after 100, 200, 400, ... steps: the loss on the masked words of held-out text, and the accuracy of a linear
-probe of its vectors on tasks that it has not learnt.
+probe of its vectors on tasks that it has not learnt. DATA is the folder of `python -m benchmarks.retention`.
 
 Each point is the end of a run with a learning rate that falls to 0, as if it had been planned for so many
 steps. All points share one run with a constant rate, and the last fifth of the steps is done again with a
@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from benchmarks.general_text import STUDENT, GeneralText
 from benchmarks.probe import Probe
 from benchmarks.retention import examples
-from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
+from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, run_each, spread
 from minidistil.errors import MinidistilError
 from minidistil.files import only_writer
 from minidistil.jobs.distill import DistillationRecipe, GeneralDistillation
@@ -69,6 +69,9 @@ class Point(NamedTuple):
     objective: str
     seed: int
     steps: int
+
+    def __str__(self) -> str:
+        return f"{self.steps} steps, seed {self.seed}, {self.objective}"
 
     @property
     def branch(self) -> int:
@@ -146,7 +149,9 @@ class Curves:
 
     def run(self, point: Point) -> Result:
         """Numbers of a point, measured now if they are not there."""
-        return self.trials.once(self.settings(point), lambda: self._measured(point))
+        found = self.trials.once(self.settings(point), lambda: self._measured(point))
+        shutil.rmtree(self.out / "falling", ignore_errors=True)
+        return found
 
     # One point
 
@@ -157,9 +162,7 @@ class Curves:
         student = job.first_model()
         if point.steps:
             self._train(job, student, point)
-        found = self._measure(job, student)
-        shutil.rmtree(self.out / "falling", ignore_errors=True)
-        return found
+        return self._measure(job, student)
 
     def _measure(self, job: GeneralDistillation, model: Model) -> dict[str, float]:
         held_out, tokenizer = job.text.held_out, job.text.tokenizer
@@ -172,7 +175,6 @@ class Curves:
         place = self.out / "falling"
         trainer = job.trainer(student, out=place, quiet=True)
         if not _is_of(place, trainer):
-            shutil.rmtree(place, ignore_errors=True)
             begin = self._constant(point)
             state = TrainState.from_dict(begin.state, begin.path)
             save_checkpoint(
@@ -196,7 +198,7 @@ class Curves:
 
         trainer = job.trainer(job.first_model(), out=place, quiet=True, on_step=stop)
         done = _steps_done(place, trainer)
-        if done > wanted:  # its results were removed, or more steps were asked for before
+        if done > wanted:  # the point was removed from the results
             shutil.rmtree(place)
         if done != wanted:
             trainer.train()
@@ -209,7 +211,7 @@ def _is_of(place: Path, trainer: Trainer) -> bool:
     """True if there is a checkpoint, and of this very run."""
     try:
         return load_latest(place, trainer.fingerprint) is not None
-    except MinidistilError:  # of another point, whose result was kept before this directory was removed
+    except MinidistilError:  # of another point, which an earlier command left
         return False
 
 
@@ -283,11 +285,16 @@ def _show(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     with only_writer(args.out):
         curves = _curves(args)
-        for point in plan(args.steps, args.objectives, args.seeds):
-            if curves.find(point) is None:
-                numbers = ", ".join(f"{name} {value:.4f}" for name, value in curves.run(point).items())
-                print(f"{point.steps} steps, seed {point.seed}, {point.objective}: {numbers}", flush=True)
-        print(tables(curves, args.steps, args.objectives, args.seeds))
+
+        def run(point: Point) -> str:
+            numbers = ", ".join(f"{name} {value:.4f}" for name, value in curves.run(point).items())
+            return f"{point}: {numbers}"
+
+        left = [point for point in plan(args.steps, args.objectives, args.seeds) if not curves.find(point)]
+        try:
+            run_each(left, run)
+        finally:
+            print(tables(curves, args.steps, args.objectives, args.seeds))
 
 
 def _curves(args: argparse.Namespace) -> Curves:

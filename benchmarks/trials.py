@@ -14,7 +14,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from minidistil.errors import MinidistilError
 from minidistil.files import read_json, write_json
@@ -22,6 +22,7 @@ from minidistil.metrics import standard_error
 
 Settings = Mapping[str, Any]
 Result = dict[str, Any]
+T = TypeVar("T")
 NOTHING = "–"
 FAILED, INTERRUPTED = 1, 130  # exit codes
 
@@ -114,6 +115,29 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)
+
+
+def run_each(items: Iterable[T], run: Callable[[T], str]) -> None:
+    """Run one after the other, and print what each says; after an error the others go on.
+
+    Raises
+    ------
+    TrialError
+        At the end, if any failed.
+    """
+    failed = 0
+    for item in items:
+        try:
+            print(run(item), flush=True)
+        except MinidistilError as error:
+            failed += 1
+            print(f"{item}: FAILED: {error}", file=sys.stderr, flush=True)
+    if failed:
+        raise TrialError(f"{failed} failed; the same command tries them again")
+
+
+class TrialError(MinidistilError):
+    """Trials that failed."""
 
 
 def exit_code(command: Callable[[], object]) -> int:

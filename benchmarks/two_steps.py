@@ -37,10 +37,11 @@ from typing import Any, NamedTuple
 from benchmarks.costs import Costs
 from benchmarks.general_text import STUDENT, GeneralText
 from benchmarks.retention.arms import tokens_of_step
+from benchmarks.retention.cells import TEACHING_VERSION, VERSION
 from benchmarks.retention.files import Files
 from benchmarks.retention.finetuned import FineTuned, is_kept
 from benchmarks.retention.settings import SETTINGS, files_of
-from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, spread
+from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, run_each, spread
 from minidistil.distill.student import choose_layers
 from minidistil.errors import UsageError
 from minidistil.files import only_writer, sha256_file
@@ -81,6 +82,9 @@ class Arm(NamedTuple):
     start: str
     share: str
     seed: int
+
+    def __str__(self) -> str:
+        return f"{self.task}, seed {self.seed}, {self.start}, {self.share}"
 
 
 def plan(tasks: Sequence[str], starts: Sequence[str], seeds: Sequence[int]) -> Iterator[Arm]:
@@ -161,6 +165,7 @@ class TwoSteps:
         steps = {} if arm.share == PLAIN else {"total": self.steps, "over text": self.text_steps(arm)}
         over_text = to_dict(self.text_recipe(arm.start, self.text_steps(arm), arm.seed))
         return {
+            "versions": [VERSION, TEACHING_VERSION],
             "task": arm.task,
             "files": self._hashes[arm.task],
             "encoder": encoder,
@@ -178,7 +183,12 @@ class TwoSteps:
 
     def run(self, arm: Arm) -> Result:
         """Numbers of an arm, trained and measured now if they are not there."""
-        return self.trials.once(self.settings(arm), lambda: self._measured(arm))
+        found = self.trials.once(self.settings(arm), lambda: self._measured(arm))
+        shutil.rmtree(self._place(arm), ignore_errors=True)
+        return found
+
+    def _place(self, arm: Arm) -> Path:
+        return self.out / "students" / key(self.settings(arm))
 
     def _measured(self, arm: Arm) -> dict[str, Any]:
         text_steps, teacher = self.text_steps(arm), self.teacher(arm.task, arm.seed)
@@ -186,11 +196,10 @@ class TwoSteps:
         if begins is None:
             begins = str(self.student(arm.start, text_steps, arm.seed))
         setting, files, recipe = SETTINGS[arm.task], self.files[arm.task], self.task_recipe(arm)
-        out = self.out / "students" / key(self.settings(arm))
 
         def job(recipe: FineTuningRecipe) -> FineTuning:
             return FineTuning(
-                begins, kind(arm.task), files.train, recipe, out,
+                begins, kind(arm.task), files.train, recipe, self._place(arm),
                 evaluate=files.evaluate, teacher=str(teacher), quiet=True,
             )  # fmt: skip
 
@@ -206,7 +215,7 @@ class TwoSteps:
         recipe = replace(recipe, train=replace(recipe.train, max_steps=steps))
         report = job(recipe).run_once()
         metric = setting.metric or report["primary"]
-        found = {
+        return {
             **arm._asdict(),
             "metric": metric,
             "student": report["models"]["student"][metric],
@@ -216,8 +225,6 @@ class TwoSteps:
             "cost": costs.total(text_steps, steps),
             "cost of a text step": costs.text_step,
         }
-        shutil.rmtree(out)
-        return found
 
     def costs(self, job: FineTuning) -> Costs:
         """Costs of a student and of its teachers."""
@@ -252,7 +259,12 @@ class TwoSteps:
         setting, files = SETTINGS[task], self.files[task]
         changes = [*setting.recipe, *QUIETLY, f"train.seed={seed}"]
         recipe = load_recipe(FineTuningRecipe, changes=changes)
-        about = {"encoder": self._content[1], "files": self._hashes[task], "recipe": to_dict(recipe)}
+        about = {
+            "version": VERSION,
+            "encoder": self._content[1],
+            "files": self._hashes[task],
+            "recipe": to_dict(recipe),
+        }
         out = self.out / "teachers" / key(about)
         FineTuning(
             self.encoder, kind(task), files.train, recipe, out, evaluate=files.evaluate, quiet=True
@@ -354,14 +366,17 @@ def _show(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     with only_writer(args.out):
         study = _study(args, write=True)
-        for arm in plan(args.tasks, args.starts, args.seeds):
-            if study.find(arm) is None:
-                result = study.run(arm)
-                name = f"seed {arm.seed}, {arm.task}, {arm.start}, {arm.share}"
-                steps = f"{result['text steps']} + {result['task steps']} steps"
-                score = f"{result['metric']} {result['student']:.4f}, teacher {result['teacher']:.4f}"
-                print(f"{name}: {steps}, {score}", flush=True)
-        print(tables(study, args.tasks, args.starts, args.seeds))
+
+        def run(arm: Arm) -> str:
+            result = study.run(arm)
+            steps = f"{result['text steps']} + {result['task steps']} steps"
+            return f"{arm}: {steps}, {result['metric']} {result['student']:.4f} of {result['teacher']:.4f}"
+
+        left = [arm for arm in plan(args.tasks, args.starts, args.seeds) if not study.find(arm)]
+        try:
+            run_each(left, run)
+        finally:
+            print(tables(study, args.tasks, args.starts, args.seeds))
 
 
 def _study(args: argparse.Namespace, *, write: bool) -> TwoSteps:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmarks.trials import Difference, Trials, exit_code, key, markdown, paired, spread
+from benchmarks.trials import Difference, Trials, exit_code, key, markdown, paired, run_each, spread
 from minidistil.errors import DataError
 
 
@@ -78,3 +78,16 @@ def test_errors_and_stops_are_said_in_a_line(capsys):
     assert capsys.readouterr().err == "error: no text\nstopped after step 3\nstopped\n"
     with pytest.raises(ZeroDivisionError):
         exit_code(lambda: 1 / 0)
+
+
+def test_after_an_error_the_others_go_on(capsys):
+    def run(number):
+        if number == 2:
+            raise DataError("no text")
+        return f"{number} is done"
+
+    assert exit_code(lambda: run_each([1, 2, 3], run)) == 1
+    said = capsys.readouterr()
+    assert said.out == "1 is done\n3 is done\n"
+    assert said.err == "2: FAILED: no text\nerror: 1 failed; the same command tries them again\n"
+    assert exit_code(lambda: run_each([1, 3], run)) == 0
