@@ -172,6 +172,6 @@ def _cell(key: str, value: Any, width: int) -> str:
 def _number(key: str, value: float, decimals: int = 4) -> str:
     if key == RETAINED:
         return f"{100 * value:.1f}%"
-    if key in ("layers", "parameters", "bytes"):
+    if key in ("layers", "parameters", "words", "bytes", "corpus"):
         return f"{int(value):,}"
     return f"{value:.0f}" if key.endswith("per_second") else f"{value:.{decimals}f}"

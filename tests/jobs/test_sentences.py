@@ -86,6 +86,7 @@ def test_half_the_layers_learn_the_teachers_vectors(place, student, tmp_path):
     lines = table(report).splitlines()
     assert f"agreement with the teacher: learnt from {len(run.sources)} examples." in lines[-2]
     assert ours["retained"] == pytest.approx(ours["spearman"])
+    assert ["words", "23", "23"] in [line.split() for line in lines]
 
 
 def test_held_out_texts_are_others_and_every_text_counts_once(place, tmp_path):
@@ -193,6 +194,18 @@ def test_a_student_with_a_tokenizer_of_its_own(place, tmp_path, caplog):
     with pytest.raises(ConfigError, match="is 21: expected 3 to 20, the models' positions"):
         job(place, tmp_path / "no", "data.max_length=21", student=str(tmp_path / "small")).run()
     assert not (tmp_path / "no").exists()
+
+
+def test_a_student_reads_its_texts_in_its_own_case(place, tmp_path):
+    """Lower case is of the tokenizer; all other settings are of the vectors, and the teacher's."""
+    model, tokenizer = load_model(place / "encoder"), Tokenizer.from_pretrained(place / "encoder")
+    about = EmbeddingSettings("cls", False, 9, lower_case=True, similarity="dot")
+    SentenceEncoder(model, tokenizer, about).save(tmp_path / "student")
+    run = job(place, tmp_path / "out", "train.max_steps=1", student=str(tmp_path / "student"))
+    run.run()
+    student = SentenceEncoder.from_pretrained(tmp_path / "out" / "model")
+    assert student.settings == run.teacher_encoder.settings._replace(lower_case=True)
+    assert student.model.config.num_hidden_layers == 6
 
 
 def test_a_new_vocabulary(place, tmp_path):
