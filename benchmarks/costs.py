@@ -5,7 +5,8 @@ each layer 4 H^2 for queries, keys, values and their output, and 2 H I for the f
 of a masked LM H^2 for the transform and V H for the decoder, since soft labels are of every token. A backward
 pass costs twice its forward pass, once for the gradient of the inputs and once for that of the weights. Not
 counted is what is small: attention's own products, 2 L H a token (at 64 tokens 3 % of a layer of MiniLM),
-pooler and classifier, embeddings, norms, the optimiser, and measuring.
+pooler and classifier, embeddings, norms, the optimiser, and measuring. Measured, half of MiniLM needed 24 to
+26 ms of processor time for 10^9 multiplications, over text and in three tasks alike.
 """
 
 from __future__ import annotations
