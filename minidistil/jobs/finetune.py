@@ -22,7 +22,7 @@ from minidistil.jobs.comparison import compared
 from minidistil.jobs.example_files import ExampleFiles
 from minidistil.jobs.finetune_settings import FineTuningRecipe as FineTuningRecipe
 from minidistil.jobs.finetune_settings import TeachingSettings
-from minidistil.jobs.first_model import first_model
+from minidistil.jobs.first_model import first_bias, first_model
 from minidistil.jobs.results import numbers
 from minidistil.jobs.run import Evaluation, Job, sizes
 from minidistil.jobs.sources import content, examples_hash, origin
@@ -262,13 +262,12 @@ class FineTuning:
 
     def first_model(self) -> Model:
         """The model as training begins."""
-        m, mean = self.recipe.model, None
-        if self._labelled and self.task.problem_type == "regression":
-            assert isinstance(self._examples_data, Dataset)
-            mean = self._examples_data.targets["labels"].mean()
+        m, data, bias = self.recipe.model, self._examples_data, None
+        if self._labelled and isinstance(data, Dataset) and "labels" in data.targets:
+            bias = first_bias(data.targets["labels"], self.task.problem_type)
         return first_model(
             self.task.model_class(self.config), self.source, self.config,
-            layers=m.layers, frozen=m.freeze, seed=self.recipe.train.seed, mean=mean,
+            layers=m.layers, frozen=m.freeze, seed=self.recipe.train.seed, bias=bias,
         )  # fmt: skip
 
     def check_teacher(self, student: Model) -> None:

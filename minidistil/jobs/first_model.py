@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from minidistil.config import ModelConfig
 from minidistil.distill.student import init_student
 from minidistil.jobs.run import freeze
@@ -24,7 +27,7 @@ def first_model(
     layers: str | None = None,
     frozen: Sequence[str] = (),
     seed: int = 0,
-    mean: float | None = None,
+    bias: npt.ArrayLike | None = None,
     **loading: Any,
 ) -> Model:
     """A model with the labels and the record of `config`, and the weights of another.
@@ -39,8 +42,8 @@ def first_model(
         See `ModelSettings`.
     seed : int
         For parameters that the source lacks.
-    mean : float, optional
-        Of the targets of a regression: a new head begins there.
+    bias : float [C], optional
+        Of the scores, where a new head begins, see `first_bias`.
     **loading
         Of `Model.from_pretrained`.
     """
@@ -49,13 +52,33 @@ def first_model(
     model: Model = kind.from_pretrained(path, seed=seed, ignore_mismatched=True, **labels, **loading).train()
     follow_labels(model, load_config(path))
     new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
-    if mean is not None and HEAD_BIAS in new:
-        # From 0 its first hundreds of steps would do nothing but find the mean.
-        model.params[HEAD_BIAS][:] = mean
+    if bias is not None and HEAD_BIAS in new:
+        model.params[HEAD_BIAS][:] = bias
     if layers is not None:
         model = init_student(model, layers, seed=seed)
     freeze(model, frozen)
     return model
+
+
+def first_bias(labels: npt.NDArray[Any], problem_type: str | None) -> npt.NDArray[np.float64] | None:
+    """Bias of a new head that knows how labels are distributed, and nothing else; None: 0 is as good.
+
+    Of a regression that is the mean. Of labels of which any number may hold, it is the log-odds of how
+    frequent each is (Lin et al. 2017, arXiv:1708.02002, section 3.3), of k in N examples log((k + 1/2) / (N -
+    k + 1/2)). From 0 the first hundreds of steps would do nothing but find these; and where labels are rare,
+    all of them push the encoder's output in one direction, in which it ends up the same for every text.
+
+    Parameters
+    ----------
+    labels : float [N] or [N, C]
+    problem_type : str or None
+    """
+    if problem_type == "regression":
+        return np.asarray([labels.mean()], np.float64)
+    if problem_type == "multi_label_classification":
+        holds = (labels > 0.5).sum(axis=0)
+        return np.asarray(np.log((holds + 0.5) / (len(labels) - holds + 0.5)), np.float64)
+    return None
 
 
 def follow_labels(model: Model, before: ModelConfig) -> None:

@@ -196,6 +196,13 @@ def test_regression_and_many_labels(place, tmp_path):
     ).run()
     assert report["models"]["model"]["f1_micro"] > 0.9
     assert load_model(tmp_path / "m").config.id2label == {0: "bad", 1: "good", 2: "long"}
+    (tmp_path / "rare.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows[:60:2] + rows[1::8]))
+    rare = FineTuning(
+        str(place / "encoder"), "multi-label", tmp_path / "rare.jsonl", recipe, tmp_path / "f", quiet=True
+    )
+    bias = rare.first_model().params["classifier.bias"]
+    bad, good = np.log(30.5 / 10.5), np.log(10.5 / 30.5)
+    np.testing.assert_allclose(bias, [bad, good, good], rtol=1e-6, err_msg="log-odds of each label")
 
     taught = FineTuning(  # a softmax over labels that are independent would see nothing in a shift of all
         str(place / "encoder"), "multi-label", tmp_path / "sets.jsonl", recipe, tmp_path / "s",
