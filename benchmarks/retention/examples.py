@@ -47,10 +47,10 @@ def sentences(folder: Path) -> tuple[Rows, Rows]:
 
 
 def acceptability(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of CoLA (Warstadt et al. 2018), well formed or not: 3,000 of 8,551; its dev file."""
+    """Sentences of CoLA (Warstadt et al. 2018), well formed or not: 6,000 of 8,551; its dev file."""
     parts = [_table(folder / "CoLA" / f"{part}.tsv", 3, 1, header=False) for part in ("train", "dev")]
     train, dev = ([{"text": text, "label": label} for text, label in part] for part in parts)
-    return by_hash(train, 3000), dev
+    return by_hash(train, 6000), dev
 
 
 def paraphrases(folder: Path) -> tuple[Rows, Rows]:

@@ -62,14 +62,14 @@ FASTER = "train.lr=2e-4"
 ANSWERS = ("train.epochs=4", "train.batch_size=16", FAST, "data.max_length=192")
 # The cheapest first, by tokens that a teacher reads.
 SETTINGS = {
-    "acceptability": Setting(CLASSES, examples.acceptability, metric="matthews"),
+    "acceptability": Setting(CLASSES, examples.acceptability, (FAST,), metric="matthews"),
     "spam": Setting(CLASSES, examples.spam),
     "sentences": Setting(CLASSES, examples.sentences),
     "captions": Setting(FineTuned("multi-label"), examples.captions, ("train.epochs=4", FASTER)),
     "intents": Setting(CLASSES, examples.intents, ("train.epochs=8", FASTER)),
     "entities": Setting(FineTuned("token-classification"), examples.entities, (FAST,)),
     "ratings": Setting(FineTuned("regression"), examples.ratings, from_data=False),
-    "paraphrases": Setting(CLASSES, examples.paraphrases),
+    "paraphrases": Setting(CLASSES, examples.paraphrases, ("train.epochs=6", FAST)),
     "answers_or_none": Setting(FineTuned("question-answering"), examples.answers_or_none, ANSWERS),
     "answers": Setting(FineTuned("question-answering"), examples.answers, ANSWERS),
     "few_labels": Setting(
