@@ -283,10 +283,10 @@ class FineTuning:
             own = self._for_teacher  # of the examples, and then of other texts
             if one is not teaching:
                 own = one.own_input(self.examples, self.tokenizer, self.source)
-            t, examples = teaching.settings.temperature, (self._examples_data, own)
+            t, examples = teaching.temperature, (self._examples_data, own)
             found = teaching_facts(one.teacher, student, t, examples, held_out)
             say(found, unlabelled=not self._labelled or len(self.dataset) > len(self._examples_data))
-            return found
+            return {"terms": dict(teaching.terms), **found}
 
         self.job.fact("teaching", facts)
 

@@ -79,13 +79,12 @@ class TeachingSettings:
 
     Attributes
     ----------
-    temperature : float > 0
-        Of the soft labels.
+    temperature : float > 0 or None
+        Of the soft labels. None: what is usual for the kind of task, see `minidistil.jobs.usual_teaching`.
     terms : mapping
-        Weights of the terms of the loss, by their names, or tables with a weight and options. By default half
-        of the loss are the labels, half the teacher's soft ones; of a regression, and of labels of which any
-        number may hold, its scores. Without a weight of `hard`, `triplet` or `contrastive` no labels are
-        needed.
+        Weights of the terms of the loss, by their names, or tables with a weight and options. Terms that are
+        not named have the weights that are usual for the kind of task; 0 leaves one out. Without a weight of
+        `hard`, `triplet` or `contrastive` no labels are needed.
     pieces : {"first", "all"}
         Of tags of words: pieces of each word whose scores are compared. The first piece has the tag; nobody
         has trained what the teacher says of the others, of [CLS] and of [SEP].
@@ -108,8 +107,8 @@ class TeachingSettings:
         they are the nearest words in the teacher's word table.
     """
 
-    temperature: float = 2.0
-    terms: Mapping[str, Any] = field(default_factory=lambda: {"soft": 0.5, "hard": 0.5})
+    temperature: float | None = None
+    terms: Mapping[str, Any] = field(default_factory=dict)
     pieces: Literal["first", "all"] = "first"
     first: FirstStageSettings = field(default_factory=FirstStageSettings)
     keep: Literal["small", "all", "nothing"] = "small"
@@ -120,7 +119,8 @@ class TeachingSettings:
     words_from: str | None = None
 
     def __post_init__(self) -> None:
-        check_setting(self.temperature > 0, "temperature", self.temperature, "a number > 0")
+        good = self.temperature is None or self.temperature > 0
+        check_setting(good, "temperature", self.temperature, "a number > 0, or nothing")
         check_setting(self.augment >= 0, "augment", self.augment, "an integer >= 0")
         check_setting(0 < self.replaced <= 1, "replaced", self.replaced, "a share in (0, 1]")
         check_setting(self.replacements >= 1, "replacements", self.replacements, "an integer >= 1")

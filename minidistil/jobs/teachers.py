@@ -114,7 +114,7 @@ class TeachingBySeveral(Teaching):
         **options: Any,
     ) -> Trainer:
         options["label"] = f"learning from {len(self.each)} teachers"
-        temperature, kept = self.settings.temperature, self._kept_in(options["out"])
+        temperature, kept = self.temperature, self._kept_in(options["out"])
         objective = Distillation(model, terms, temperature=temperature, class_weights=class_weights)
         orders = [label_order(replace(objective.pair, teacher=one.teacher)) for one in self.each]
         if names := objective.teacher_outputs():
@@ -134,7 +134,7 @@ class TeachingBySeveral(Teaching):
         return Trainer(model, objective, data, identity=identity, **options)
 
     def _check_labels(self, one: Teaching) -> None:
-        pair = Pair(self.teacher, one.teacher, LabelLoss(self.teacher), self.settings.temperature, "all")
+        pair = Pair(self.teacher, one.teacher, LabelLoss(self.teacher), self.temperature, "all")
         try:
             label_order(pair)
         except ConfigError as error:

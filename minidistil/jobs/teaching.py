@@ -20,6 +20,7 @@ from minidistil.errors import ConfigError
 from minidistil.jobs.finetune_settings import TeachingSettings
 from minidistil.jobs.sources import content
 from minidistil.jobs.stages import NoLongerFalls, stage_settings
+from minidistil.jobs.usual_teaching import Objective, usual_objective
 from minidistil.model import class_of
 from minidistil.model.families import load_config
 from minidistil.model.heads import Head
@@ -98,10 +99,18 @@ class Teaching:
 
     @property
     def terms(self) -> Mapping[str, Any]:
-        """Terms of the student's loss: soft labels are of one class of several, others compare scores."""
-        terms = self.settings.terms
-        soft = self.problem_type not in ("regression", "multi_label_classification")
-        return terms if soft or terms != TeachingSettings().terms else {"logits": 0.5, "hard": 0.5}
+        """Terms of the student's loss: those of the settings, and the usual ones that they do not name."""
+        return {**self._usual.terms, **self.settings.terms}
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the soft labels."""
+        chosen = self.settings.temperature
+        return self._usual.temperature if chosen is None else chosen
+
+    @property
+    def _usual(self) -> Objective:
+        return usual_objective(self.task.kind, self.problem_type)
 
     @property
     def first_terms(self) -> Mapping[str, Any]:
@@ -181,7 +190,7 @@ class Teaching:
         s, terms, measure = self.settings, self.first_terms, None
         if held_out is not None and own_input is None:
             objective = Distillation(
-                model, terms, teacher=self.teacher, temperature=s.temperature, class_weights=class_weights
+                model, terms, teacher=self.teacher, temperature=self.temperature, class_weights=class_weights
             )
             if s.keep == "all" and (inputs := fixed_inputs(held_out)) is not None:
                 names, kept = objective.teacher_outputs(), self._kept_in(options["out"])
@@ -215,7 +224,7 @@ class Teaching:
         if s.pieces == "all" and isinstance(data, Dataset):
             data = data.without_targets(COMPARED)
         options["label"] = "learning from the teacher"
-        t: Any = {"temperature": s.temperature, "class_weights": class_weights}
+        t: Any = {"temperature": self.temperature, "class_weights": class_weights}
         if own_input is None:
             t |= {"keep": s.keep, "keep_dtype": s.keep_dtype, "kept_in": kept if self.first_terms else None}
             return DistillationTrainer(model, self.teacher, data, weights=terms, **t, **options)

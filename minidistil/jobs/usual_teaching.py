@@ -1,0 +1,27 @@
+"""Objective of a taught student by the kind of its task, where the recipe says nothing.
+
+The numbers are those of the grid `python -m benchmarks.retention`: docs/results.md has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Objective(NamedTuple):
+    """Weights of the terms, and the temperature of soft labels."""
+
+    terms: Mapping[str, Any]
+    temperature: float = 2.0
+
+
+SOFT = Objective({"soft": 0.5, "hard": 0.5})
+# A score for each label, which no softmax compares.
+SCORES = Objective({"logits": 0.5, "hard": 0.5})
+USUAL: dict[str, Objective] = {"regression": SCORES, "multi_label_classification": SCORES}
+
+
+def usual_objective(kind: str, problem_type: str | None) -> Objective:
+    """The objective of a kind of task, as `--task` takes it, and of a problem type of `ModelConfig`."""
+    return USUAL.get(problem_type or kind) or USUAL.get(kind, SOFT)
