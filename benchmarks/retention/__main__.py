@@ -7,7 +7,7 @@
     python -m benchmarks.retention --data DATA --settings spam --arm hot --set teaching.temperature=4
                                                                a further arm, beside those of the table
 
-DATA has a folder for each data set: SST-2, CoLA, MRPC, CLINC150, Multi30k, NCBI-disease, SQuAD-subset and
+DATA has a folder for each data set: SST-2, MRPC, CLINC150, Multi30k, NCBI-disease, SQuAD-subset and
 SMS-Spam. Without it only those settings run whose examples are the demo's. Everything is kept in --out.
 Stopped anywhere, the same command goes on. A cell that is done is not run again, one that failed is.
 """

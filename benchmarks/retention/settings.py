@@ -57,28 +57,27 @@ class Setting:
 
 
 CLASSES = FineTuned("classification")
-FAST = "train.lr=1e-4"
-FASTER = "train.lr=2e-4"
-ANSWERS = ("train.epochs=4", "train.batch_size=16", FAST, "data.max_length=192")
+# A small encoder learns at higher rates than BERT: at 5e-5 a teacher of ratings has 76.0, at 1e-4 79.3.
+FAST, FASTER = "train.lr=1e-4", "train.lr=2e-4"
+ANSWERS = ("train.epochs=4", FASTER, "train.batch_size=16", "data.max_length=192")
 # The cheapest first, by tokens that a teacher reads.
 SETTINGS = {
-    "acceptability": Setting(CLASSES, examples.acceptability, (FAST,), metric="matthews"),
     "spam": Setting(CLASSES, examples.spam),
-    "sentences": Setting(CLASSES, examples.sentences),
-    "captions": Setting(FineTuned("multi-label"), examples.captions, ("train.epochs=4", FASTER)),
+    "sentences": Setting(CLASSES, examples.sentences, (FAST,)),
+    "captions": Setting(FineTuned("multi-label"), examples.captions, (FASTER,)),
     "intents": Setting(CLASSES, examples.intents, ("train.epochs=8", FASTER)),
-    "entities": Setting(FineTuned("token-classification"), examples.entities, (FAST,)),
-    "ratings": Setting(FineTuned("regression"), examples.ratings, from_data=False),
-    "paraphrases": Setting(CLASSES, examples.paraphrases, ("train.epochs=6", FAST)),
-    "answers_or_none": Setting(FineTuned("question-answering"), examples.answers_or_none, ANSWERS),
-    "answers": Setting(FineTuned("question-answering"), examples.answers, ANSWERS),
+    "entities": Setting(FineTuned("token-classification"), examples.entities, ("train.epochs=4", FASTER)),
+    "ratings": Setting(FineTuned("regression"), examples.ratings, ("train.epochs=4", FAST), from_data=False),
+    "paraphrases": Setting(CLASSES, examples.paraphrases, ("train.epochs=5", FAST)),
     "few_labels": Setting(
         CLASSES,
         examples.few_labels,
-        ("train.epochs=5",),
+        ("train.epochs=4", FAST),
         more=examples.more_reviews,
         from_data=False,
     ),
+    "answers_or_none": Setting(FineTuned("question-answering"), examples.answers_or_none, ANSWERS),
+    "answers": Setting(FineTuned("question-answering"), examples.answers, ANSWERS),
     # Its teacher is the encoder: the layers of both are the same.
     "vectors": Setting(
         SentenceEncoders(),
