@@ -278,11 +278,11 @@ class FineTuning:
         def facts() -> dict[str, Any]:
             held_out, one = None, teaching.one
             if self.held_out is not None:
-                own = one.own_input(self.held_out, self.tokenizer, self.source)
+                own = one.own_input(self.held_out, self.tokenizer, self.source, labelled=True)
                 held_out = self._held_out_data, own
             own = self._for_teacher  # of the examples, and then of other texts
             if one is not teaching:
-                own = one.own_input(self.examples, self.tokenizer, self.source)
+                own = one.own_input(self.examples, self.tokenizer, self.source, labelled=self._labelled)
             t, examples = teaching.temperature, (self._examples_data, own)
             found = teaching_facts(one.teacher, student, t, examples, held_out)
             say(found, unlabelled=not self._labelled or len(self.dataset) > len(self._examples_data))

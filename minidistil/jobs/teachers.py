@@ -100,9 +100,11 @@ class TeachingBySeveral(Teaching):
             one.check(data, examples, tokenizer, name)
             self._check_labels(one)
 
-    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str) -> list[Dataset | None]:
+    def own_input(
+        self, examples: Any, tokenizer: Tokenizer, name: str, *, labelled: bool = False
+    ) -> list[Dataset | None]:
         """Of each teacher as `Teaching.own_input`."""
-        return [one.own_input(examples, tokenizer, name) for one in self.each]
+        return [one.own_input(examples, tokenizer, name, labelled=labelled) for one in self.each]
 
     def _trainer(
         self,

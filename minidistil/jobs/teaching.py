@@ -142,8 +142,10 @@ class Teaching:
         if self.own_input(examples, tokenizer, name) is None:
             check_positions(data, self.teacher, f"the teacher {self.path}")
 
-    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
+    def own_input(self, examples: Any, tokenizer: Tokenizer, name: str, *, labelled: bool = False) -> Any:
         """Dataset of the examples by the teacher's own tokenizer; None if both tokenizers give the same.
+
+        `labelled`: those that a dataset with labels has, which may leave out examples without a class.
 
         Raises
         ------
@@ -162,7 +164,7 @@ class Teaching:
                 "with the same tokenizer"
             )
         # It reads as long as it learnt.
-        data = self.task.as_trained().dataset(own, examples, self.teacher.config, labelled=False)
+        data = self.task.as_trained().dataset(own, examples, self.teacher.config, labelled=labelled)
         assert isinstance(data, Dataset)
         return data
 

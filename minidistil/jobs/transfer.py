@@ -137,7 +137,8 @@ class TransferSet:
 
     def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
         """As of `teaching`, of the examples and then of the texts."""
-        parts: list[Any] = [teaching.own_input(some, tokenizer, name) for some in (examples, *self.texts)]
+        known = teaching.own_input(examples, tokenizer, name, labelled=teaching.needs_labels)
+        parts: list[Any] = [known, *(teaching.own_input(some, tokenizer, name) for some in self.texts)]
         if isinstance(parts[0], list):  # of several teachers
             return [_end_to_end(of_one) for of_one in zip(*parts, strict=True)]
         return _end_to_end(parts)

@@ -69,6 +69,15 @@ def test_a_teacher_reads_by_its_own_tokenizer(place, tmp_path, monkeypatch):
     np.testing.assert_array_equal(one, other)
 
 
+def test_intents_out_of_scope_have_no_soft_labels_beside_hard_ones(place, tmp_path):
+    rows = table(tmp_path / "a.tsv", lambda i: ("no", "yes", "oos")[i % 3])
+    tune(str(place / "a/m"), "intents", rows, tmp_path / "t").run()
+    run = tune(str(place / "b/m"), "intents", rows, tmp_path / "s", teacher=str(tmp_path / "t"))
+    run.run()
+    assert len(run.dataset) == 64
+    assert len(run.examples) == 96
+
+
 @pytest.mark.parametrize(
     ("student", "teacher", "task", "terms"),
     [
