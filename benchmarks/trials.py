@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -138,6 +140,18 @@ def run_each(items: Iterable[T], run: Callable[[T], str]) -> None:
 
 class TrialError(MinidistilError):
     """Trials that failed."""
+
+
+@contextmanager
+def errors_alone() -> Iterator[None]:
+    """Keep warnings of the package out of the output: of every student, that its classifier is new."""
+    log = logging.getLogger("minidistil")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def exit_code(command: Callable[[], object]) -> int:

@@ -24,7 +24,6 @@ and seed keeps a model of 70 MB in OUT. Stopped anywhere, the same command goes 
 from __future__ import annotations
 
 import argparse
-import logging
 import shutil
 import statistics
 import sys
@@ -41,7 +40,7 @@ from benchmarks.retention.cells import TEACHING_VERSION, VERSION
 from benchmarks.retention.files import Files
 from benchmarks.retention.finetuned import FineTuned, is_kept
 from benchmarks.retention.settings import SETTINGS, files_of
-from benchmarks.trials import Result, Trials, exit_code, key, markdown, paired, run_each, spread
+from benchmarks.trials import Result, Trials, errors_alone, exit_code, key, markdown, paired, run_each, spread
 from minidistil.distill.student import choose_layers
 from minidistil.errors import UsageError
 from minidistil.files import only_writer, sha256_file
@@ -352,8 +351,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", action="store_true", help="print the tables of what there is, and stop")
     args = parser.parse_args(arguments)
     keep_freed_memory()
-    logging.getLogger("minidistil").setLevel(logging.ERROR)  # every student has a new classifier
-    return exit_code(lambda: _show(args) if args.show else _run(args))
+    with errors_alone():
+        return exit_code(lambda: _show(args) if args.show else _run(args))
 
 
 def _show(args: argparse.Namespace) -> None:

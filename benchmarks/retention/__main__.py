@@ -15,7 +15,6 @@ Stopped anywhere, the same command goes on. A cell that is done is not run again
 from __future__ import annotations
 
 import argparse
-import logging
 import statistics
 import sys
 import time
@@ -28,7 +27,7 @@ from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.files import Files
 from benchmarks.retention.settings import SETTINGS, Setting, files_of
 from benchmarks.retention.table import Tables
-from benchmarks.trials import Result
+from benchmarks.trials import Result, errors_alone
 from minidistil.errors import MinidistilError, UsageError
 from minidistil.files import only_writer, to_json
 from minidistil.memory import keep_freed_memory
@@ -76,13 +75,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    logging.getLogger("minidistil").setLevel(logging.ERROR)  # what is new in a model is so on purpose
     keep_freed_memory()
     try:
-        if args.show or args.list:
-            return show(args, grid_of(args))
-        with only_writer(args.out):
-            return run(args, grid_of(args, write=True))
+        with errors_alone():
+            if args.show or args.list:
+                return show(args, grid_of(args))
+            with only_writer(args.out):
+                return run(args, grid_of(args, write=True))
     except MinidistilError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE

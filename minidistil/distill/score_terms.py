@@ -13,7 +13,7 @@ from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError, InputError
-from minidistil.losses import IGNORE_INDEX, logits_mse, soft_label_kl
+from minidistil.losses import IGNORE_INDEX, logits_mse, soft_binary_kl, soft_label_kl
 from minidistil.model.checks import class_target, target
 from minidistil.model.heads import Head
 from minidistil.model.token_heads import MaskedLMHead
@@ -68,31 +68,33 @@ def _in_place(grad: Array, rows: npt.NDArray[np.intp] | slice, scores: Array) ->
 
 @dataclass(frozen=True)
 class SoftLabels(ComparedScores):
-    """KL divergence of the student's distributions from the teacher's, at a temperature."""
+    """KL divergence of the student's distributions from the teacher's, at a temperature.
+
+    Of labels of which any number may hold each has a distribution of its own, see `soft_binary_kl`.
+    """
 
     formula: ClassVar[str] = "T^2 KL(softmax(z_t / T) || softmax(z_s / T))"
     order: ClassVar[int] = 0
 
     def check(self, pair: Pair) -> None:
         head = pair.student.heads[0]
-        if not head.by_token and len(head.classes()) == 1:
+        if not head.by_token and len(head.classes()) == 1 and not pair.several_labels:
             raise ConfigError("soft labels are for classes; for a regression use the term logits")
-        models = [model for model in (pair.student, pair.teacher) if model is not None]
-        if any(model.config.problem_type == "multi_label_classification" for model in models):
-            raise ConfigError("soft labels are one class of several; for several labels use the term logits")
 
     def count(self, batch: Batch, pair: Pair) -> float:
         if pair.soft_on == "all":
-            return super().count(batch, pair)
+            rows = super().count(batch, pair)
+            return rows * len(pair.student.heads[0].classes()) if pair.several_labels else rows
         labels = class_target(batch, "labels", batch.num_tokens, pair.student.config.vocab_size)
         return int((labels != IGNORE_INDEX).sum())
 
     def __call__(self, inputs: TermInputs, scale: float, gradients: Gradients) -> float:
-        head, batch, total = inputs.pair.student.heads[0], inputs.batch, 0.0
+        pair, batch, total = inputs.pair, inputs.batch, 0.0
+        head, kl = pair.student.heads[0], soft_binary_kl if pair.several_labels else soft_label_kl
         rows = _compared_rows(head, batch)
         for name in head.score_outputs:
             ours, theirs = (head.score_rows(z[name], batch) for z in (inputs.student, inputs.teacher))
-            loss = soft_label_kl(ours[rows], theirs[rows], temperature=inputs.pair.temperature)
+            loss = kl(ours[rows], theirs[rows], temperature=pair.temperature)
             gradients.add(name, head.from_score_rows(_in_place(loss.grad, rows, ours), batch) * scale)
             total += loss.sum
         return total

@@ -28,6 +28,7 @@ class TeacherMean:
     Hinton et al. 2015, arXiv:1503.02531, section 1, name this mean and the geometric one, that of the scores.
     You et al. 2017, "Learning from Multiple Teacher Networks", average the softened outputs too.
 
+    Of labels of which any number may hold, each is such a distribution: p = sigmoid(z / T) and 1 - p.
     Without a temperature it is the mean of the scores, for the term `logits`.
 
     Parameters
@@ -39,6 +40,8 @@ class TeacherMean:
     temperature : float > 0 or None
     orders : sequence of int arrays or None, optional
         Of each teacher the indices of the student's labels among its own; None: the same order.
+    several_labels : bool
+        Any number of labels may hold.
     """
 
     def __init__(
@@ -47,7 +50,10 @@ class TeacherMean:
         head: Head,
         temperature: float | None,
         orders: Sequence[npt.NDArray[np.intp] | None] | None = None,
+        *,
+        several_labels: bool = False,
     ) -> None:
+        self.several_labels = several_labels
         self.teachers, self.head, self.temperature = list(teachers), head, temperature
         self.orders = [None] * len(self.teachers) if orders is None else list(orders)
 
@@ -73,6 +79,13 @@ class TeacherMean:
         if temperature is None:
             mean: AnyArray = np.mean(scores, axis=0, dtype=np.float64).astype(dtype)
             return mean
+        if self.several_labels:
+            scaled = [z.astype(np.float64) / temperature for z in scores]
+            yes, no = (
+                np.logaddexp.reduce([-np.logaddexp(0, sign * z) for z in scaled], axis=0) for sign in (-1, 1)
+            )  # the number of teachers cancels
+            odds: AnyArray = (temperature * (yes - no)).astype(dtype)
+            return odds
         rows = [self.head.score_rows(z, batch).astype(np.float64) / temperature for z in scores]
         logs = [row - np.logaddexp.reduce(row, axis=-1, keepdims=True) for row in rows]
         mean = np.logaddexp.reduce(logs, axis=0) - math.log(len(logs))

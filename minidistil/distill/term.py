@@ -34,6 +34,15 @@ class Pair:
     temperature: float
     soft_on: Literal["all", "masked"]
 
+    @property
+    def several_labels(self) -> bool:
+        """True if each score is of a label by itself, of which any number may hold."""
+        head = self.student.heads[0]
+        models = [model for model in (self.student, self.teacher) if model is not None]
+        return bool(head.classes() and not head.by_token) and any(
+            model.config.problem_type == "multi_label_classification" for model in models
+        )
+
     def widths(self) -> tuple[int, int]:
         """Hidden sizes of student and teacher."""
         assert self.teacher is not None

@@ -126,8 +126,9 @@ class TeachingBySeveral(Teaching):
             ]
             soft = "soft" in objective.weights
             objective.teacher_cache = TeacherMean(
-                caches, model.heads[0], temperature if soft else None, orders
-            )
+                caches, model.heads[0], temperature if soft else None, orders,
+                several_labels=objective.pair.several_labels,
+            )  # fmt: skip
         identity = {
             "teachers": [weights_hash(one.teacher) for one in self.each],
             "their labels": [None if order is None else order.tolist() for order in orders],

@@ -17,9 +17,7 @@ class Objective(NamedTuple):
 
 
 SOFT = Objective({"soft": 0.5, "hard": 0.5})
-# A score for each label, which no softmax compares.
-SCORES = Objective({"logits": 0.5, "hard": 0.5})
-USUAL: dict[str, Objective] = {"regression": SCORES, "multi_label_classification": SCORES}
+USUAL: dict[str, Objective] = {"regression": Objective({"logits": 0.5, "hard": 0.5})}
 
 
 def usual_objective(kind: str, problem_type: str | None) -> Objective:

@@ -15,7 +15,7 @@ from minidistil.losses.hidden_mse import ProjectedLoss, hidden_mse
 from minidistil.losses.logits_mse import logits_mse
 from minidistil.losses.mse import mean_squared_error
 from minidistil.losses.pkd import pkd
-from minidistil.losses.soft_labels import soft_label_kl
+from minidistil.losses.soft_labels import soft_binary_kl, soft_label_kl
 from minidistil.losses.triplet import triplet_margin
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "mean_squared_error",
     "pkd",
     "self_attention_relations",
+    "soft_binary_kl",
     "soft_cross_entropy",
     "soft_label_kl",
     "triplet_margin",

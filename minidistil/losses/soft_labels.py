@@ -76,6 +76,40 @@ def soft_label_kl(
     return Loss(temperature**2 * float(divergence), len(p_t), grad)
 
 
+def soft_binary_kl(
+    student_logits: npt.ArrayLike, teacher_logits: npt.ArrayLike, *, temperature: float = 2.0
+) -> Loss:
+    """Soft labels of which any number may hold: each a distribution over two, (1 - p, p).
+
+        T^2 KL((1 - p_t, p_t) || (1 - p_s, p_s)),    p = sigmoid(z / T)
+
+    summed over entries. As softmax((0, z) / T) = (1 - p, p), it is `soft_label_kl` of the scores (0, z), and
+    dL/dz_s = T (p_s - p_t).
+
+    Parameters
+    ----------
+    student_logits, teacher_logits : float [N, C]
+        z_s and z_t, a score for each label.
+    temperature : float
+        T > 0.
+
+    Returns
+    -------
+    Loss
+        `count` is N C, as of `binary_cross_entropy`; `grad` is [N, C].
+
+    Raises
+    ------
+    UsageError
+        A temperature that is not positive and finite.
+    """
+    z_s = floats("student_logits", student_logits, "N C")
+    z_t = floats_like("teacher_logits", teacher_logits, "student_logits", z_s)
+    pairs = (np.stack([np.zeros_like(z), z], axis=-1).reshape(-1, 2) for z in (z_s, z_t))
+    loss = soft_label_kl(*pairs, temperature=temperature)
+    return Loss(loss.sum, loss.count, loss.grad[:, 1].reshape(z_s.shape))
+
+
 def check_temperature(temperature: float) -> None:
     """Raise a UsageError unless the temperature is positive and finite."""
     if not (temperature > 0 and np.isfinite(temperature)):

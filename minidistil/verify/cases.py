@@ -259,6 +259,7 @@ MARGINS = {"euclidean": 2.0, "squared_euclidean": 20.0, "cosine": 0.3}  # some t
 LOSS_CASES: dict[str, Maker] = {
     "losses.cross_entropy": loss_maker("cross_entropy", LABELS),
     "losses.soft_cross_entropy": loss_maker("soft_cross_entropy", PROBABILITIES),
+    "losses.soft_binary_kl": loss_maker("soft_binary_kl", TEACHER, temperature=2.0),
     "losses.soft_label_kl": loss_maker("soft_label_kl", TEACHER, temperature=2.0),
     "losses.soft_label_kl.masked": loss_maker("soft_label_kl", TEACHER, temperature=3.0, mask=MASK),
     "losses.cosine": loss_maker("cosine", TEACHER),

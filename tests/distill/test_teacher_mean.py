@@ -46,6 +46,16 @@ def test_worked_by_hand():
     np.testing.assert_array_equal(mean, [[-50.0, -50.0, -1.0]])
 
 
+def test_several_labels_have_a_distribution_each():
+    head = BertForSequenceClassification(CONFIG.replace(problem_type="multi_label_classification")).heads[0]
+    each = [np.array([[0.0, 400.0, -3.0]]), np.array([[2.0, -400.0, -3.0]])]
+    teachers = [lambda _, z=z: {"logits": z} for z in each]
+    mean = TeacherMean(teachers, head, T, several_labels=True)(None)["logits"]
+    p = (1 / (1 + np.exp(-each[0][:, [0, 2]] / T)) + 1 / (1 + np.exp(-each[1][:, [0, 2]] / T))) / 2
+    np.testing.assert_allclose(1 / (1 + np.exp(-mean[:, [0, 2]] / T)), p, rtol=1e-12)
+    assert mean[0, 1] == 0, "one sure of it, one of the opposite"
+
+
 def test_the_loss_is_the_mean_of_the_losses_but_for_a_constant(batch):
     student, *teachers = models(
         BertForSequenceClassification,

@@ -16,6 +16,7 @@ from minidistil.losses import (
     logits_mse,
     mean_squared_error,
     pkd,
+    soft_binary_kl,
     soft_cross_entropy,
     soft_label_kl,
 )
@@ -30,6 +31,7 @@ PROBABILITIES = rng.dirichlet(np.ones(C), N)
 LOSSES: dict[str, tuple[Callable[..., Loss], np.ndarray]] = {
     "cross_entropy": (cross_entropy, LABELS),
     "soft_cross_entropy": (soft_cross_entropy, PROBABILITIES),
+    "soft_binary_kl": (soft_binary_kl, OTHER),
     "soft_label_kl": (soft_label_kl, OTHER),
     "cosine": (cosine, OTHER),
     "mean_squared_error": (mean_squared_error, OTHER),
