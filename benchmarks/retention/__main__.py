@@ -1,4 +1,4 @@
-"""The grid of docs/results.md: teachers, and students of half their layers, alone and taught, on many tasks.
+"""Teachers, and students of half their layers, alone and taught, on many tasks.
 
     python -m benchmarks.retention --data DATA                 everything, seeds 0 to 4: a day or more
     python -m benchmarks.retention --settings ratings --seeds 0

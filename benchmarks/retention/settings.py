@@ -57,7 +57,8 @@ class Setting:
 
 
 CLASSES = FineTuned("classification")
-# A small encoder learns at higher rates than BERT: at 5e-5 a teacher of ratings has 76.0, at 1e-4 79.3.
+# A small encoder learns at higher rates than BERT, and longer: a teacher of ratings has a correlation of 76.0
+# after 3 epochs at 5e-5, and 79.3 after 5 at 1e-4 (one seed).
 FAST, FASTER = "train.lr=1e-4", "train.lr=2e-4"
 ANSWERS = ("train.epochs=4", FASTER, "train.batch_size=16", "data.max_length=192")
 # The cheapest first, by tokens that a teacher reads.

@@ -37,6 +37,11 @@ Measure = Callable[[str | None, Model, Tokenizer], dict[str, Any]]
 APART = {"soft", "logits", "hard", "triplet", "contrastive"}
 
 
+def own_tokenizer(source: str, usual: Tokenizer) -> Tokenizer:
+    """The tokenizer of a directory or hub id, or `usual` if it was saved without one."""
+    return saved_tokenizer(resolve(source)) or usual
+
+
 class Teaching:
     """A teacher of a task, and the objective of its student. The teacher is read when it is first asked for.
 
@@ -80,7 +85,7 @@ class Teaching:
 
     def tokenizer(self, usual: Tokenizer) -> Tokenizer:
         """The teacher's own tokenizer, or `usual` if it was saved without one."""
-        return saved_tokenizer(resolve(self.path)) or usual
+        return own_tokenizer(self.path, usual)
 
     def identity(self) -> dict[str, Any]:
         """Hashes of the teacher's files."""

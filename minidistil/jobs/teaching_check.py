@@ -44,7 +44,7 @@ def facts_on(
     inputs: TrainingData | None = None,
     problem: str | None = None,
 ) -> dict[str, Any]:
-    """What a model says of a sample of labelled examples.
+    """Means of a model's scores on a sample of labelled examples.
 
     Parameters
     ----------

@@ -13,11 +13,11 @@ import numpy as np
 
 from minidistil.config import ModelConfig
 from minidistil.distill.masked_candidates import masked_candidates
-from minidistil.distill.vocabulary import check_same_ids, saved_tokenizer
+from minidistil.distill.vocabulary import check_same_ids
 from minidistil.errors import ConfigError
 from minidistil.jobs.finetune_settings import TeachingSettings
 from minidistil.jobs.sources import content, examples_hash
-from minidistil.jobs.teaching import Teaching
+from minidistil.jobs.teaching import Teaching, own_tokenizer
 from minidistil.model import class_of
 from minidistil.model.families import load_config
 from minidistil.model.model import Model
@@ -148,7 +148,7 @@ class TransferSet:
     ) -> Dataset | MultipleChoiceDataset:
         """Copies of all examples with replaced words."""
         for path in teaching.paths:
-            check_same_ids(tokenizer, _tokenizer(path, tokenizer), names=("the student", path))
+            check_same_ids(tokenizer, own_tokenizer(path, tokenizer), names=("the student", path))
         groups = isinstance(data, MultipleChoiceDataset)
         sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
         words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
@@ -177,7 +177,7 @@ class TransferSet:
             table = teacher.params[teacher.encoder.embeddings.word.name]
             return table_candidates(table, words, data, k, ops=teacher.backend)
         model = masked_lm(source)
-        check_same_ids(tokenizer, _tokenizer(source, tokenizer), names=("the student", source))
+        check_same_ids(tokenizer, own_tokenizer(source, tokenizer), names=("the student", source))
         if len(words) != model.config.vocab_size:
             raise ConfigError(
                 f"{source} has {model.config.vocab_size} words, the teacher {len(words)}: "
@@ -191,11 +191,6 @@ def _end_to_end(parts: Sequence[Dataset | None]) -> Dataset | None:
     """Parts of a teacher's own input; None if it has none."""
     first, *others = parts
     return None if first is None else first.concatenate(*(part for part in others if part is not None))
-
-
-def _tokenizer(source: str, usual: Tokenizer) -> Tokenizer:
-    """The tokenizer of a model, or `usual` if it was saved without one."""
-    return saved_tokenizer(resolve(source)) or usual
 
 
 def masked_lm(source: str) -> Model:

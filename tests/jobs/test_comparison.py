@@ -36,7 +36,7 @@ def test_retained():
 
 
 def test_a_share_that_would_say_nothing_is_a_difference():
-    """Where less is better, and of a teacher near 0, whose share is noise."""
+    """A metric of which less is better, and a teacher near 0, whose share is noise."""
     less = compared(report(6.0, 5.0, metric="perplexity", better="lower"))
     assert less["comparison"]["retained"] is None
     assert "retained" not in less["models"]["student"]
