@@ -47,30 +47,31 @@ def sentences(folder: Path) -> tuple[Rows, Rows]:
 
 
 def paraphrases(folder: Path) -> tuple[Rows, Rows]:
-    """Pairs of MRPC (Dolan and Brockett 2005), of one meaning or not: 1,500 of 3,668; its dev file."""
+    """Pairs of MRPC (Dolan and Brockett 2005), of one meaning or not: 1,500 of 3,668; the others and dev."""
     columns = ("#1 String", "#2 String", "Quality")
     parts = [_table(folder / "MRPC" / f"{part}.tsv", *columns) for part in ("train", "dev")]
     train, dev = (
         [{"sentence1": one, "sentence2": other, "label": label} for one, other, label in part]
         for part in parts
     )
-    return by_hash(train, 1500), dev
+    train = by_hash(train)
+    return train[:1500], [*dev, *train[1500:]]
 
 
 def intents(folder: Path) -> tuple[Rows, Rows]:
-    """Queries of CLINC150 (Larson et al. 2019), 150 intents: 20 of each to learn from, 10 to measure by."""
+    """Queries of CLINC150 (Larson et al. 2019), 150 intents: 20 of each to learn from, 30 to measure by."""
     data = json.loads((folder / "CLINC150" / "data_full.json").read_text("utf-8"))
 
-    def some(part: str, count: int) -> Rows:
-        taken: Counter[str] = Counter()
-        rows = []
-        for row in by_hash({"text": text, "label": intent} for text, intent in data[part]):
-            taken[row["label"]] += 1
-            if taken[row["label"]] <= count:
-                rows.append(row)
-        return rows
-
-    return some("train", INTENT_EXAMPLES), some("test", 10)
+    train, test = (
+        by_hash({"text": text, "label": intent} for text, intent in data[part]) for part in ("train", "test")
+    )
+    taken: Counter[str] = Counter()
+    learnt = []
+    for row in train:
+        taken[row["label"]] += 1
+        if taken[row["label"]] <= INTENT_EXAMPLES:
+            learnt.append(row)
+    return learnt, test
 
 
 def captions(folder: Path) -> tuple[Rows, Rows]:
@@ -98,13 +99,13 @@ def captions(folder: Path) -> tuple[Rows, Rows]:
 
 
 def ratings(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating: 2,500."""
+    """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating: 2,500; 3,000."""
     rows = by_hash({"text": r.text, "label": r.rating} for r in load_reviews("movie") if r.text)
-    return rows[1500:4000], rows[:1500]
+    return rows[3000:5500], rows[:3000]
 
 
 def entities(folder: Path) -> tuple[Rows, Rows]:
-    """Diseases in abstracts (NCBI; Dogan et al. 2014): 2,000 of 5,433 sentences; its devel file."""
+    """Diseases in abstracts (NCBI; Dogan et al. 2014): 2,000 of 5,433 sentences; devel and test."""
 
     def read(part: str) -> Rows:
         rows = []
@@ -116,13 +117,13 @@ def entities(folder: Path) -> tuple[Rows, Rows]:
                 rows.append({"tokens": list(words), "tags": list(tags)})
         return rows
 
-    return by_hash(read("train"), 2000), read("devel")
+    return by_hash(read("train"), 2000), [*read("devel"), *read("test")]
 
 
 def answers(folder: Path, *, none: bool = False) -> tuple[Rows, Rows]:
     """Questions of SQuAD (Rajpurkar et al. 2016) with up to two sentences, one of which has the answer.
 
-    1,000 to learn from, 500 to measure by, no context in both. Short contexts, so that five seeds of
+    1,000 to learn from, 1,000 to measure by, no context in both. Short contexts, so that five seeds of
     everything can be afforded.
     """
     whole = json.loads((folder / "SQuAD-subset" / "train-subset-squad-format.json").read_text("utf-8"))
@@ -131,12 +132,12 @@ def answers(folder: Path, *, none: bool = False) -> tuple[Rows, Rows]:
         found = _short(paragraph)
         if found is not None:
             rows.append(found)
-    rows = by_hash(rows, 1500)
+    rows = by_hash(rows, 2000)
     if none:
         rows = [_without_answer(row) if i % 3 == 0 else row for i, row in enumerate(rows)]
     for row in rows:
         del row["rest"]
-    return rows[500:], rows[:500]
+    return rows[1000:], rows[:1000]
 
 
 def _short(paragraph: dict[str, Any]) -> dict[str, Any] | None:
