@@ -299,7 +299,8 @@ def _run(args: argparse.Namespace) -> None:
 
 def _curves(args: argparse.Namespace) -> Curves:
     text = GeneralText.make(args.text, args.teacher, args.out)
-    probes = {} if args.data is None else {name: Probe(*rows(args.data)) for name, rows in PROBES.items()}
+    given = {} if args.data is None else {name: rows(args.data) for name, rows in PROBES.items()}
+    probes = {name: Probe(split.learnt, split.measured) for name, split in given.items()}
     return Curves(text, args.out, args.set, probes)
 
 

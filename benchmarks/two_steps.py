@@ -331,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     tuned = {name: setting for name, setting in SETTINGS.items() if isinstance(setting.by, FineTuned)}
-    known = [name for name, setting in tuned.items() if setting.more is None]
+    known = [name for name, setting in tuned.items() if setting.texts != "taught"]
     parser.add_argument("--text", type=Path, nargs="*", default=[], help="more text, or SQuAD's JSON")
     parser.add_argument("--data", type=Path, help="folder of the data sets of the tasks")
     parser.add_argument("--teacher", type=Path, help="a masked LM; default: made of MiniLM")

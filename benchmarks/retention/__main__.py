@@ -67,6 +67,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="its own and those of N - 1 further seeds",
     )
+    further.add_argument(
+        "--texts", action="store_true", help="it learns from the setting's texts without labels, too"
+    )
     parser.add_argument("--show", action="store_true", help="print the tables of what there is, and stop")
     parser.add_argument("--list", action="store_true", help="print settings, arms and what is left, and stop")
     parser.add_argument("--json", action="store_true", help="print the tables as JSON")
@@ -92,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def grid_of(args: argparse.Namespace, *, write: bool = False) -> Grid:
     """The grid of a command; with `write` the examples are written first."""
-    if (args.set or args.teachers > 1) and not args.arm:
-        raise UsageError("--set and --teachers are of a further arm: name it with --arm")
-    if args.teachers > 1 and not ARMS[args.like].taught:
-        raise UsageError(f"--teachers {args.teachers}: the arm {args.like} has none")
+    if (args.set or args.teachers > 1 or args.texts) and not args.arm:
+        raise UsageError("--set, --teachers and --texts are of a further arm: name it with --arm")
+    if (args.teachers > 1 or args.texts) and not ARMS[args.like].taught:
+        raise UsageError(f"--teachers and --texts: the arm {args.like} has no teacher")
     if args.arm in ARMS:
         raise UsageError(f"--arm {args.arm} is an arm of the table: choose another name")
     chosen = {name: SETTINGS[name] for name in args.settings or SETTINGS}
@@ -110,12 +113,13 @@ def grid_of(args: argparse.Namespace, *, write: bool = False) -> Grid:
 
 
 def _further(args: argparse.Namespace) -> dict[str, Arm]:
+    if not args.arm:
+        return {}
     like = ARMS[args.like]
-    return (
-        {args.arm: replace(like, title=args.arm, changes=(*like.changes, *args.set), teachers=args.teachers)}
-        if args.arm
-        else {}
-    )
+    changes = (*like.changes, *args.set)
+    return {
+        args.arm: replace(like, title=args.arm, changes=changes, teachers=args.teachers, texts=args.texts)
+    }
 
 
 def show(args: argparse.Namespace, grid: Grid) -> int:

@@ -30,6 +30,8 @@ class Arm:
         of steps is the recipe's.
     teachers : int >= 1
         Teachers that it learns the mean of: its own and those of the following seeds.
+    texts : bool
+        Whether it learns the teacher's answers to the setting's texts without labels, too.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Arm:
     taught: bool = False
     equal: Literal["steps", "cost"] | None = None
     teachers: int = 1
+    texts: bool = False
 
 
 TEACHER, TAUGHT, BEST = "teacher", "taught", "best"
@@ -51,7 +54,7 @@ ARMS = {
     TEACHER: Arm("teacher", "encoder"),
     **ALONE,
     TAUGHT: Arm("taught by default", "teacher", (HALF,), taught=True),
-    BEST: Arm("taught, best found", "teacher", (HALF,), taught=True),
+    BEST: Arm("taught, best found", "teacher", (HALF,), taught=True, texts=True),
 }
 
 

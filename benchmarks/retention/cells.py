@@ -113,12 +113,10 @@ class Grid:
 
     def arm(self, cell: Cell) -> Arm:
         """The arm, with its changes in this setting."""
-        if cell.arm in self.further:
-            return self.further[cell.arm]
-        arm, setting = ARMS[cell.arm], self.settings[cell.setting]
-        if cell.arm != BEST:
-            return arm
-        return replace(arm, changes=(*arm.changes, *setting.best), teachers=setting.best_teachers)
+        arm, setting = self.further.get(cell.arm) or ARMS[cell.arm], self.settings[cell.setting]
+        if cell.arm == BEST:
+            arm = replace(arm, changes=(*arm.changes, *setting.best), teachers=setting.best_teachers)
+        return replace(arm, texts=arm.taught and (arm.texts or setting.texts == "taught"))
 
     def recipe(self, cell: Cell) -> Any:
         """The recipe, resolved; None as long as the number of steps is not known."""
@@ -141,7 +139,7 @@ class Grid:
         found = {
             "version": VERSION,
             "by": repr(self.settings[cell.setting].by),
-            "files": {part: value for part, value in hashes.items() if arm.taught or part != "unlabelled"},
+            "files": {part: value for part, value in hashes.items() if arm.texts or part != "unlabelled"},
             "from": self._encoder_key if arm.begins == "encoder" else self._teacher_key(cell),
         }
         if arm.taught:

@@ -1,8 +1,8 @@
 """Examples of the settings, written once as files that `minidistil finetune` reads.
 
-Each function takes the folder of the data, gives two lists of rows, to learn from and to measure by, and says
-where they come from. What is held out is held out by its authors, or by the hash of its words; where there
-are more examples than the grid can afford, the first by that hash are taken, so that anyone gets the same.
+Each function takes the folder of the data, and says where its rows come from. What is held out is held out by
+its authors, or by the hash of its words; where there are more examples than the grid can afford, the first by
+that hash are taken, so that anyone gets the same.
 """
 
 from __future__ import annotations
@@ -11,15 +11,25 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minidistil.jobs.demo.corpora import load_reviews, movie_split
 
 Rows = list[dict[str, Any]]
+
+
+class Split(NamedTuple):
+    """Rows to learn from, to measure by, and, read without their labels, for a teacher to answer."""
+
+    learnt: Rows
+    measured: Rows
+    texts: Sequence[dict[str, Any]] = ()
+
+
 WORDS_OF_TRANSLATION = 20  # labels of `captions`
-INTENT_EXAMPLES = 20  # of each of the 150 intents
+INTENT_PARTS = slice(20), slice(20, 60)  # of each of the 150 intents: to learn from, and texts
 
 
 def by_hash(rows: Iterable[dict[str, Any]], count: int | None = None) -> Rows:
@@ -39,15 +49,16 @@ def _table(path: Path, *columns: int | str, header: bool = True) -> list[list[st
     return [[line.split("\t")[place] for place in places] for line in lines]
 
 
-def sentences(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of SST-2 (Socher et al. 2013), positive or negative: 3,000 of 67,349; its dev file."""
+def sentences(folder: Path) -> Split:
+    """Sentences of SST-2 (Socher et al. 2013), positive or negative, of its train and dev files."""
     parts = [_table(folder / "SST-2" / f"{part}.tsv", "sentence", "label") for part in ("train", "dev")]
     train, dev = ([{"text": text, "label": label} for text, label in part] for part in parts)
-    return by_hash(train, 3000), dev
+    train = by_hash(train)
+    return Split(train[:3000], dev, train[3000:9000])
 
 
-def paraphrases(folder: Path) -> tuple[Rows, Rows]:
-    """Pairs of MRPC (Dolan and Brockett 2005), of one meaning or not: 1,500 of 3,668; the others and dev."""
+def paraphrases(folder: Path) -> Split:
+    """Pairs of MRPC (Dolan and Brockett 2005), of one meaning or not. Its dev file is held out, too."""
     columns = ("#1 String", "#2 String", "Quality")
     parts = [_table(folder / "MRPC" / f"{part}.tsv", *columns) for part in ("train", "dev")]
     train, dev = (
@@ -55,30 +66,27 @@ def paraphrases(folder: Path) -> tuple[Rows, Rows]:
         for part in parts
     )
     train = by_hash(train)
-    return train[:1500], [*dev, *train[1500:]]
+    return Split(train[:1500], [*dev, *train[2500:]], train[1500:2500])
 
 
-def intents(folder: Path) -> tuple[Rows, Rows]:
-    """Queries of CLINC150 (Larson et al. 2019), 150 intents: 20 of each to learn from, 30 to measure by."""
+def intents(folder: Path) -> Split:
+    """Queries of CLINC150 (Larson et al. 2019), 150 intents: of each 20, 40 texts, and 30 held out."""
     data = json.loads((folder / "CLINC150" / "data_full.json").read_text("utf-8"))
 
     train, test = (
         by_hash({"text": text, "label": intent} for text, intent in data[part]) for part in ("train", "test")
     )
-    taken: Counter[str] = Counter()
-    learnt = []
+    of_each: dict[str, Rows] = {}
     for row in train:
-        taken[row["label"]] += 1
-        if taken[row["label"]] <= INTENT_EXAMPLES:
-            learnt.append(row)
-    return learnt, test
+        of_each.setdefault(row["label"], []).append(row)
+    learnt, texts = ([row for rows in of_each.values() for row in rows[part]] for part in INTENT_PARTS)
+    return Split(learnt, test, texts)
 
 
-def captions(folder: Path) -> tuple[Rows, Rows]:
+def captions(folder: Path) -> Split:
     """Captions of Multi30k (Elliott et al. 2016), several labels: which nouns the German translation has.
 
-    The labels are the 20 words with a capital that are in most of the translations (Mann, Frau, Hund, ...):
-    what translators made of 3,000 of 29,000 captions, and of the 1,014 of the validation set.
+    The labels are the 20 words with a capital that are in most of the translations (Mann, Frau, Hund, ...).
     """
     parts: list[list[tuple[str, set[str]]]] = []
     for part in ("train", "val"):
@@ -95,17 +103,18 @@ def captions(folder: Path) -> tuple[Rows, Rows]:
         [{"text": text, "labels": [w for w in labels if w in words]} for text, words in part]
         for part in parts
     )
-    return by_hash(train, 3000), val
+    train = by_hash(train)
+    return Split(train[:3000], val, train[3000:9000])
 
 
-def ratings(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating: 2,500; 3,000."""
+def ratings(folder: Path) -> Split:
+    """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating."""
     rows = by_hash({"text": r.text, "label": r.rating} for r in load_reviews("movie") if r.text)
-    return rows[3000:5500], rows[:3000]
+    return Split(rows[3000:5500], rows[:3000], rows[5500:10500])
 
 
-def entities(folder: Path) -> tuple[Rows, Rows]:
-    """Diseases in abstracts (NCBI; Dogan et al. 2014): 2,000 of 5,433 sentences; devel and test."""
+def entities(folder: Path) -> Split:
+    """Diseases in abstracts (NCBI; Dogan et al. 2014): held out are its devel and test files."""
 
     def read(part: str) -> Rows:
         rows = []
@@ -117,14 +126,14 @@ def entities(folder: Path) -> tuple[Rows, Rows]:
                 rows.append({"tokens": list(words), "tags": list(tags)})
         return rows
 
-    return by_hash(read("train"), 2000), [*read("devel"), *read("test")]
+    train = by_hash(read("train"))
+    return Split(train[:2000], [*read("devel"), *read("test")], train[2000:])
 
 
-def answers(folder: Path, *, none: bool = False) -> tuple[Rows, Rows]:
+def answers(folder: Path, *, none: bool = False) -> Split:
     """Questions of SQuAD (Rajpurkar et al. 2016) with up to two sentences, one of which has the answer.
 
-    1,000 to learn from, 1,000 to measure by, no context in both. Short contexts, so that five seeds of
-    everything can be afforded.
+    No context is in two parts. Short contexts, so that five seeds of everything can be afforded.
     """
     whole = json.loads((folder / "SQuAD-subset" / "train-subset-squad-format.json").read_text("utf-8"))
     rows = []
@@ -132,12 +141,12 @@ def answers(folder: Path, *, none: bool = False) -> tuple[Rows, Rows]:
         found = _short(paragraph)
         if found is not None:
             rows.append(found)
-    rows = by_hash(rows, 2000)
+    rows = by_hash(rows)
     if none:
         rows = [_without_answer(row) if i % 3 == 0 else row for i, row in enumerate(rows)]
     for row in rows:
         del row["rest"]
-    return rows[1000:], rows[:1000]
+    return Split(rows[1000:2000], rows[:1000], rows[2000:])
 
 
 def _short(paragraph: dict[str, Any]) -> dict[str, Any] | None:
@@ -169,34 +178,29 @@ def _without_answer(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "context": row["rest"], "answers": {"text": [], "answer_start": []}}
 
 
-def answers_or_none(folder: Path) -> tuple[Rows, Rows]:
+def answers_or_none(folder: Path) -> Split:
     """The same with null answers: a third of the questions have two other sentences of their paragraph."""
     return answers(folder, none=True)
 
 
-def few_labels(folder: Path) -> tuple[Rows, Rows]:
-    """Sentences of film reviews, positive or negative: 1,000 with labels. 1,500 to measure by."""
+def few_labels(folder: Path) -> Split:
+    """Sentences of film reviews, positive or negative: 1,000 with labels, 4,000 without."""
     split = movie_split()
     labelled = zip(split.train_texts[:1000], split.train_labels[:1000], strict=True)
     tested = zip(split.test_texts, split.test_labels, strict=True)
     train, test = ([{"text": t, "label": str(n)} for t, n in part] for part in (labelled, tested))
-    return train, test
+    return Split(train, test, [{"text": text} for text in split.train_texts[1000:5000]])
 
 
-def more_reviews(folder: Path) -> list[str]:
-    """Further sentences of film reviews, without labels: 4,000 of 8,068."""
-    return movie_split().train_texts[1000:5000]
-
-
-def spam(folder: Path) -> tuple[Rows, Rows]:
-    """SMS, spam or not (Almeida et al. 2011): 1,500 to learn from, 1,500 others to measure by."""
+def spam(folder: Path) -> Split:
+    """SMS, spam or not (Almeida et al. 2011): each once."""
     cells = _table(folder / "SMS-Spam" / "SMSSpamCollection", 1, 0, header=False)
     unique = {" ".join(text.casefold().split()): {"text": text, "label": label} for text, label in cells}
     rows = by_hash(unique.values())
-    return rows[1500:3000], rows[:1500]
+    return Split(rows[1500:3000], rows[:1500], rows[3000:])
 
 
-def write(rows: Rows, path: Path) -> Path:
+def write(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     """Write rows as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -205,4 +209,4 @@ def write(rows: Rows, path: Path) -> Path:
     return path
 
 
-Examples = Callable[[Path], tuple[Rows, Rows]]
+Examples = Callable[[Path], Split]

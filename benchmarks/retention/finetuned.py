@@ -46,7 +46,7 @@ class FineTuned:
         options: dict[str, Any] = {}
         if arm.taught:
             options["teacher"] = paths[0] if len(paths) == 1 else paths
-        if arm.taught and files.unlabelled is not None:
+        if arm.texts and files.unlabelled is not None:
             options["unlabelled"] = [files.unlabelled]
         begins = encoder if arm.begins == "encoder" else paths[0]
         return FineTuning(

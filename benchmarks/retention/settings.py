@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.retention import examples, vectors
 from benchmarks.retention.examples import Examples
@@ -23,17 +23,17 @@ class Setting:
     by : FineTuned or SentenceEncoders
         How its models are made.
     examples : callable
-        Gives the rows to learn from and to measure by, of the folder of the data.
+        Gives the rows of the folder of the data.
     recipe : tuple of str
         Changes of the default recipe, as `--set` takes them, for teacher and students alike.
     best : tuple of str
-        Further changes for the arm `best`; empty, and with one teacher: there is no such arm.
+        Further changes for the arm `best`. Without them, texts and further teachers there is no such arm.
     best_teachers : int >= 1
         Teachers of the arm `best`.
     metric : str, optional
         Metric that is compared; by default the task's main one.
-    more : callable, optional
-        Gives texts without labels, from which the taught students learn, too.
+    texts : {"best", "taught"} or None
+        Students that learn from the texts without labels, too: of the arm `best`, or every taught one.
     from_data : bool
         Whether it needs the folder of the data; if not, its examples are those of the demo.
     without : tuple of str
@@ -46,14 +46,14 @@ class Setting:
     best: tuple[str, ...] = ()
     best_teachers: int = 1
     metric: str | None = None
-    more: Callable[[Path], list[str]] | None = None
+    texts: Literal["best", "taught"] | None = "best"
     from_data: bool = True
     without: tuple[str, ...] = ()
 
     @property
     def has_best(self) -> bool:
         """True if the arm `best` is another than the default."""
-        return bool(self.best) or self.best_teachers > 1
+        return bool(self.best) or self.best_teachers > 1 or self.texts == "best"
 
 
 CLASSES = FineTuned("classification")
@@ -74,7 +74,7 @@ SETTINGS = {
         CLASSES,
         examples.few_labels,
         ("train.epochs=4", FAST),
-        more=examples.more_reviews,
+        texts="taught",
         from_data=False,
     ),
     "answers_or_none": Setting(FineTuned("question-answering"), examples.answers_or_none, ANSWERS),
@@ -84,7 +84,7 @@ SETTINGS = {
         SentenceEncoders(),
         vectors.questions,
         best=("train.epochs=10",),
-        more=vectors.texts,
+        texts="taught",
         without=("teacher-steps", "teacher-cost"),
     ),
 }
@@ -115,21 +115,20 @@ def files_of(name: str, setting: Setting, out: Path, data: Path | None, *, write
         `data` lacks a file.
     """
     here = out / name
-    unlabelled = None if setting.more is None else here / "unlabelled.jsonl"
+    unlabelled = None if setting.texts is None else here / "unlabelled.jsonl"
     files = Files(here / "train.jsonl", here / "eval.jsonl", unlabelled)
     if not write or (data is None and setting.from_data):
         return files if all(path.exists() for path in files.all().values()) else None
     folder = Path() if data is None else data
     try:
-        learnt, measured = setting.examples(folder)
-        more = [] if setting.more is None else setting.more(folder)
+        split = setting.examples(folder)
     except OSError as error:
         raise DataError(
             f"{error.strerror or error}: the examples of {name} are made of it; --settings names others",
             path=error.filename,
         ) from error
-    examples.write(learnt, files.train)
-    examples.write(measured, files.evaluate)
+    examples.write(split.learnt, files.train)
+    examples.write(split.measured, files.evaluate)
     if unlabelled is not None:
-        examples.write([{"text": text} for text in more], unlabelled)
+        examples.write(split.texts, unlabelled)
     return files

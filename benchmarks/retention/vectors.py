@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.retention.arms import Arm, Budget, steps_of, tokens_of_step, training_cost
-from benchmarks.retention.examples import Rows, by_hash, paraphrases
+from benchmarks.retention.examples import Rows, Split, by_hash, paraphrases
 from benchmarks.retention.files import Files
 from minidistil.batch import Batch
 from minidistil.distill.objective import Distillation
@@ -51,17 +51,19 @@ def _paragraphs(folder: Path) -> Rows:
     return by_hash({"positive": context, "queries": questions} for context, questions in found.items())
 
 
-def questions(folder: Path) -> tuple[Rows, Rows]:
-    """Questions with the paragraphs that answer them; to measure by 600 paragraphs, and MRPC's dev pairs."""
+def questions(folder: Path) -> Split:
+    """Questions with the paragraphs that answer them; to measure by 600 paragraphs, and pairs of MRPC.
+
+    The texts are 4,000: of the other paragraphs 500, 1,500 questions and 1,500 sentences; 500 captions.
+    """
     held_out, learnt = (
         [{"query": query, "positive": row["positive"]} for row in rows for query in row["queries"]]
         for rows in (_paragraphs(folder)[:PARAGRAPHS], _paragraphs(folder)[PARAGRAPHS:])
     )
-    return learnt, [*held_out, *paraphrases(folder)[1]]
+    return Split(learnt, [*held_out, *paraphrases(folder).measured], _texts(folder))
 
 
-def texts(folder: Path) -> list[str]:
-    """4,000 texts: of the other paragraphs 500, 1,500 questions and 1,500 sentences; 500 captions."""
+def _texts(folder: Path) -> Rows:
     rows = _paragraphs(folder)[PARAGRAPHS:]
     captions = (folder / "Multi30k" / "train.en").read_text("utf-8").split("\n")
     kinds = (
@@ -73,7 +75,7 @@ def texts(folder: Path) -> list[str]:
     chosen = [
         row for kind, count in kinds for row in by_hash([{"text": t} for t in dict.fromkeys(kind)], count)
     ]
-    return [row["text"] for row in by_hash(chosen)]
+    return by_hash(chosen)
 
 
 def _rows(path: Path) -> Rows:

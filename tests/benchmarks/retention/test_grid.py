@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from tiny import BAD, CONFIG, GOOD, make_encoder, make_split, make_tokenizer
@@ -10,6 +11,7 @@ from benchmarks.retention import __main__ as command
 from benchmarks.retention import cells
 from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
+from benchmarks.retention.examples import Split
 from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting, files_of
 from benchmarks.retention.table import Tables
@@ -29,20 +31,19 @@ def reviews(folder):
     (folder / "there").stat()
     train = zip(SPLIT.train_texts, SPLIT.train_labels, strict=True)
     test = zip(SPLIT.test_texts, SPLIT.test_labels, strict=True)
-    return tuple([{"text": text, "label": str(label)} for text, label in part] for part in (train, test))
+    learnt, measured = ([{"text": t, "label": str(n)} for t, n in part] for part in (train, test))
+    return Split(learnt, measured, [{"text": f"{text} of"} for text in SPLIT.train_texts])
 
 
 def lengths(folder):
     """The same as a regression: of how many words a sentence is."""
-    return tuple(
-        [{"text": text, "label": len(text.split())} for text in texts]
-        for texts in (SPLIT.train_texts, SPLIT.test_texts)
-    )
+    texts = SPLIT.train_texts, SPLIT.test_texts
+    return Split(*([{"text": text, "label": len(text.split())} for text in part] for part in texts))
 
 
 SETTINGS = {
-    "lengths": Setting(NUMBERS, lengths, RECIPE, from_data=False),
-    "reviews": Setting(CLASSES, reviews, RECIPE, ("teaching.temperature=4",), metric="matthews"),
+    "lengths": Setting(NUMBERS, lengths, RECIPE, from_data=False, texts=None),
+    "reviews": Setting(CLASSES, reviews, RECIPE, ("teaching.temperature=4",), metric="matthews", texts=None),
 }
 
 
@@ -266,10 +267,10 @@ KINDS = {"multi-label": two_labels, "token-classification": tags, "question-answ
 def test_every_kind_of_task_goes_through(kind, place, tmp_path):
     def rows(folder):
         parts = SPLIT.train_texts, SPLIT.test_texts
-        return tuple([KINDS[kind](text) for text in dict.fromkeys(part)] for part in parts)
+        return Split(*([KINDS[kind](text) for text in dict.fromkeys(part)] for part in parts))
 
     recipe = (*RECIPE[:3], "data.max_length=20")
-    one = grid(place, tmp_path, {"kind": Setting(FineTuned(kind), rows, recipe)})
+    one = grid(place, tmp_path, {"kind": Setting(FineTuned(kind), rows, recipe, texts=None)})
     found = {cell: one.run(cell) for cell in cells_of(one.settings, [TAUGHT, "teacher-cost"], [0])}
     assert one.results([0]) == found
     taught, alone = (found[Cell("kind", arm, 0)] for arm in (TAUGHT, "teacher-cost"))
@@ -281,8 +282,8 @@ def test_every_kind_of_task_goes_through(kind, place, tmp_path):
 
 
 def test_texts_without_labels_are_the_taught_students(place, tmp_path):
-    more = [" ".join([*text.split(), "of"]) for text in SPLIT.train_texts]
-    setting = Setting(CLASSES, reviews, RECIPE, more=lambda folder: more)
+    more = [row["text"] for row in reviews(place / "data").texts]
+    setting = Setting(CLASSES, reviews, RECIPE, texts="taught")
     one = grid(place, tmp_path, {"more": setting})
     found = {cell.arm: one.run(cell) for cell in cells_of(one.settings, [TAUGHT, "teacher-cost"], [0])}
     # 80 texts in batches of 8, twice: 20 steps, and 40 texts of the student alone. The teacher reads all 80
@@ -295,6 +296,15 @@ def test_texts_without_labels_are_the_taught_students(place, tmp_path):
     assert found[TAUGHT]["cost"] == (ours + theirs) * (2 * 9 + 6)
     alone, taught = (one.identity(Cell("more", arm, 0))["files"] for arm in ("teacher-cost", TAUGHT))
     assert set(taught) - set(alone) == {"unlabelled"}
+
+
+def test_texts_without_labels_are_of_the_best_found_alone(place, tmp_path):
+    settings = {"reviews": Setting(CLASSES, reviews, RECIPE)}
+    one = grid(place, tmp_path, settings)
+    taught, best = (one.identity(Cell("reviews", arm, 0))["files"] for arm in (TAUGHT, BEST))
+    assert set(best) - set(taught) == {"unlabelled"}
+    further = Grid(tmp_path, settings, one.files, {"x": replace(ARMS[TAUGHT], texts=True)}, one.encoder)
+    assert further.identity(Cell("reviews", "x", 0))["files"] == best
 
 
 def test_several_teachers_are_made_first(run, tmp_path, counted, place):
@@ -330,7 +340,7 @@ def test_cells_differ_by_whatever_shapes_them(place, tmp_path, monkeypatch):
         teacher, taught = keys()
         assert teacher == first[0]
         assert taught != first[1]
-    more = {"reviews": Setting(CLASSES, lambda folder: [p[:-1] for p in reviews(folder)], RECIPE)}
+    more = {"reviews": Setting(CLASSES, lambda folder: Split(*(p[:-1] for p in reviews(folder))), RECIPE)}
     assert all(a != b for a, b in zip(keys(more), first, strict=True))
 
     tokenizer = make_tokenizer(tmp_path / "vocabulary")

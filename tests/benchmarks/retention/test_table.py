@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.retention.arms import BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell
+from benchmarks.retention.examples import Split
 from benchmarks.retention.finetuned import FineTuned
 from benchmarks.retention.settings import Setting
 from benchmarks.retention.table import Tables
@@ -23,10 +24,13 @@ VALUES = {
 
 @pytest.fixture
 def tables():
+    def none(folder):
+        return Split([], [])
+
     settings = {
-        "a": Setting(FineTuned("classification"), lambda folder: ([], []), best=("teaching.temperature=4",)),
-        "b": Setting(FineTuned("regression"), lambda folder: ([], []), metric="spearman"),
-        "c": Setting(FineTuned("regression"), lambda folder: ([], [])),
+        "a": Setting(FineTuned("classification"), none, best=("teaching.temperature=4",)),
+        "b": Setting(FineTuned("regression"), none, metric="spearman", texts=None),
+        "c": Setting(FineTuned("regression"), none, texts=None),
     }
     results = {
         Cell(setting, arm, seed): {

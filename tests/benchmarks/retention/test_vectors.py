@@ -8,8 +8,9 @@ from tiny import BAD, CONFIG, GOOD, OTHER, make_encoder
 
 from benchmarks.retention.arms import ARMS, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
+from benchmarks.retention.examples import Split
 from benchmarks.retention.settings import SETTINGS, Setting, files_of
-from benchmarks.retention.vectors import SentenceEncoders, measure, questions, texts
+from benchmarks.retention.vectors import SentenceEncoders, measure, questions
 from minidistil.embeddings.encoder import SentenceEncoder
 from minidistil.metrics import average_precision
 from minidistil.model import load_model
@@ -27,14 +28,15 @@ def examples(folder):
     """Queries share words with what answers them; the first two have one answer."""
     rows = [{"query": f"{sentence(i)[:12]}", "positive": sentence(max(i, 1))} for i in range(30)]
     pairs = [{"sentence1": sentence(i), "sentence2": sentence(i + 1), "label": str(i % 2)} for i in range(20)]
-    return rows[:20], [*rows[20:], *pairs]
+    texts = [{"text": sentence(100 + i)} for i in range(24)]
+    return Split(rows[:20], [*rows[20:], *pairs], texts)
 
 
 SETTING = Setting(
     SentenceEncoders(),
     examples,
     RECIPE,
-    more=lambda folder: [sentence(100 + i) for i in range(24)],
+    texts="taught",
     from_data=False,
     without=SETTINGS["vectors"].without,
 )
@@ -134,12 +136,12 @@ def test_examples_of_the_data(tmp_path):
         )
     (tmp_path / "Multi30k").mkdir()
     (tmp_path / "Multi30k" / "train.en").write_text("A dog.\nA cat.\n\n")
-    learnt, measured = questions(tmp_path)
+    learnt, measured, texts = questions(tmp_path)
     queries = [row for row in measured if "query" in row]
     assert (len(learnt), len(queries), len(measured)) == (80, 1200, 1202)
     kept = {row["positive"] for row in queries}
     assert len(kept) == 600
     assert not kept & {row["positive"] for row in learnt}
-    found = texts(tmp_path)
+    found = [row["text"] for row in texts]
     assert len(found) == len(set(found)) == 40 + 80 + 80 + 2
     assert not set(found) & (kept | {row["query"] for row in queries})
