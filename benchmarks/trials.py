@@ -26,7 +26,7 @@ Settings = Mapping[str, Any]
 Result = dict[str, Any]
 T = TypeVar("T")
 NOTHING = "–"
-FAILED, INTERRUPTED = 1, 130  # exit codes
+INTERRUPTED = 130  # exit code
 
 
 def key(settings: Settings) -> str:
@@ -141,6 +141,8 @@ def run_each(items: Iterable[T], run: Callable[[T], str]) -> None:
 class TrialError(MinidistilError):
     """Trials that failed."""
 
+    exit_code = 1
+
 
 @contextmanager
 def errors_alone() -> Iterator[None]:
@@ -160,13 +162,13 @@ def exit_code(command: Callable[[], object]) -> int:
     Returns
     -------
     int
-        0, 1 after an error of minidistil's, 130 if it was interrupted.
+        0, that of an error of minidistil's (1: trials failed), 130 if it was interrupted.
     """
     try:
         command()
     except MinidistilError as error:
         print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return error.exit_code
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
         return INTERRUPTED

@@ -27,12 +27,10 @@ from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.files import Files
 from benchmarks.retention.settings import SETTINGS, Setting, files_of
 from benchmarks.retention.table import Tables
-from benchmarks.trials import Result, errors_alone
-from minidistil.errors import MinidistilError, UsageError
+from benchmarks.trials import Result, TrialError, errors_alone, exit_code
+from minidistil.errors import UsageError
 from minidistil.files import only_writer, to_json
 from minidistil.memory import keep_freed_memory
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,18 +77,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     keep_freed_memory()
-    try:
-        with errors_alone():
-            if args.show or args.list:
-                return show(args, grid_of(args))
-            with only_writer(args.out):
-                return run(args, grid_of(args, write=True))
-    except MinidistilError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    with errors_alone():
+        return exit_code(lambda: show(args) if args.show or args.list else run(args))
 
 
 def grid_of(args: argparse.Namespace, *, write: bool = False) -> Grid:
@@ -122,12 +110,13 @@ def _further(args: argparse.Namespace) -> dict[str, Arm]:
     }
 
 
-def show(args: argparse.Namespace, grid: Grid) -> int:
+def show(args: argparse.Namespace) -> None:
     """Print the tables, or what there is to run."""
+    grid = grid_of(args)
     if not args.list:
         tables = Tables(grid.settings, grid.results(args.seeds))
         print(to_json(tables.json(), indent=2) if args.json else tables.markdown())
-        return 0
+        return
     cells = list(cells_of(grid.settings, _arms(args), args.seeds))
     for name, setting in grid.settings.items():
         here = [cell for cell in cells if cell.setting == name]
@@ -138,11 +127,21 @@ def show(args: argparse.Namespace, grid: Grid) -> int:
     print("\narms: " + "; ".join(f"{name} ({arm.title})" for name, arm in ARMS.items()))
     for cell, message in grid.failures().items():
         print(f"failed: {cell}: {message}")
-    return 0
 
 
-def run(args: argparse.Namespace, grid: Grid) -> int:
-    """Run what is left, and print the tables; 1 if a cell failed."""
+def run(args: argparse.Namespace) -> None:
+    """Run what is left, and print the tables; an error of one cell does not stop the others.
+
+    Raises
+    ------
+    TrialError
+        At the end, if a cell failed.
+    """
+    with only_writer(args.out):
+        _run(args, grid_of(args, write=True))
+
+
+def _run(args: argparse.Namespace, grid: Grid) -> None:
     cells = list(cells_of(grid.available(), _arms(args), args.seeds))
     left = [cell for cell in cells if not grid.is_done(cell)]
     print(f"{len(cells)} cells, {len(left)} to run, in {args.out}", file=sys.stderr)
@@ -163,7 +162,8 @@ def run(args: argparse.Namespace, grid: Grid) -> int:
         print(f"{place} {cell}: {said}; {took.left(left[number:])}", file=sys.stderr, flush=True)
     tables = Tables(grid.settings, grid.results(args.seeds))
     print(to_json(tables.json(), indent=2) if args.json else tables.markdown())
-    return FAILED if failed else 0
+    if failed:
+        raise TrialError(f"{failed} failed; the same command tries them again")
 
 
 def _arms(args: argparse.Namespace) -> list[str]:

@@ -204,5 +204,5 @@ def test_the_command(text, tmp_path, monkeypatch, capsys):
 def test_one_process_at_a_time(text, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(GeneralText, "make", lambda given, teacher, out: text)
     with only_writer(tmp_path):
-        assert main([f"--out={tmp_path}"]) == 1
+        assert main([f"--out={tmp_path}"]) == 3
     assert "another process is writing" in capsys.readouterr().err

@@ -214,5 +214,5 @@ def test_the_command_says_what_it_lacks(inputs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(GeneralText, "make", lambda given, teacher, out: inputs[0])
     assert main([f"--out={tmp_path}", "--show"]) == 0
     assert capsys.readouterr().out == "nothing is there yet\n"
-    assert main([f"--out={tmp_path}", "--tasks", "intents"]) == 1
+    assert main([f"--out={tmp_path}", "--tasks", "intents"]) == 2
     assert "give their folder, --data" in capsys.readouterr().err

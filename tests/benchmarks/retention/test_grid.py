@@ -182,7 +182,7 @@ def test_a_grid_that_was_killed_before_it_wrote_a_result(run, tmp_path, counted,
 
 def test_two_processes_are_refused(run, tmp_path, capsys):
     with only_writer(tmp_path):
-        assert run(tmp_path, "--settings", "lengths") == 2
+        assert run(tmp_path, "--settings", "lengths") == 3
     assert "another process is writing" in capsys.readouterr().err
 
 
@@ -226,7 +226,7 @@ def test_students_of_a_teacher_that_failed_say_so(run, tmp_path, monkeypatch, ca
 def test_data_that_is_not_there(run, tmp_path, place, capsys):
     assert run(tmp_path, "--settings", "reviews", data=False) == 2
     assert "--data names their folder" in capsys.readouterr().err
-    assert command.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert command.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 3
     assert f"{tmp_path / 'there'}: No such file" in capsys.readouterr().err
 
 
