@@ -29,7 +29,7 @@ class Split(NamedTuple):
 
 
 WORDS_OF_TRANSLATION = 20  # labels of `captions`
-INTENT_PARTS = slice(20), slice(20, 60)  # of each of the 150 intents: to learn from, and texts
+INTENT_PARTS = slice(20), slice(20, 40)  # of each of the 150 intents: to learn from, and texts
 
 
 def by_hash(rows: Iterable[dict[str, Any]], count: int | None = None) -> Rows:
@@ -54,7 +54,7 @@ def sentences(folder: Path) -> Split:
     parts = [_table(folder / "SST-2" / f"{part}.tsv", "sentence", "label") for part in ("train", "dev")]
     train, dev = ([{"text": text, "label": label} for text, label in part] for part in parts)
     train = by_hash(train)
-    return Split(train[:3000], dev, train[3000:9000])
+    return Split(train[:3000], dev, train[3000:6000])
 
 
 def paraphrases(folder: Path) -> Split:
@@ -70,7 +70,7 @@ def paraphrases(folder: Path) -> Split:
 
 
 def intents(folder: Path) -> Split:
-    """Queries of CLINC150 (Larson et al. 2019), 150 intents: of each 20, 40 texts, and 30 held out."""
+    """Queries of CLINC150 (Larson et al. 2019), 150 intents: of each 20, 20 texts, and 30 held out."""
     data = json.loads((folder / "CLINC150" / "data_full.json").read_text("utf-8"))
 
     train, test = (
@@ -104,13 +104,13 @@ def captions(folder: Path) -> Split:
         for part in parts
     )
     train = by_hash(train)
-    return Split(train[:3000], val, train[3000:9000])
+    return Split(train[:3000], val, train[3000:6000])
 
 
 def ratings(folder: Path) -> Split:
     """Sentences of film reviews (Hutto and Gilbert 2014), a regression of their mean rating."""
     rows = by_hash({"text": r.text, "label": r.rating} for r in load_reviews("movie") if r.text)
-    return Split(rows[3000:5500], rows[:3000], rows[5500:10500])
+    return Split(rows[3000:5500], rows[:3000], rows[5500:8000])
 
 
 def entities(folder: Path) -> Split:
@@ -146,7 +146,7 @@ def answers(folder: Path, *, none: bool = False) -> Split:
         rows = [_without_answer(row) if i % 3 == 0 else row for i, row in enumerate(rows)]
     for row in rows:
         del row["rest"]
-    return Split(rows[1000:2000], rows[:1000], rows[2000:])
+    return Split(rows[800:1600], rows[:800], rows[1600:])
 
 
 def _short(paragraph: dict[str, Any]) -> dict[str, Any] | None:
@@ -197,7 +197,7 @@ def spam(folder: Path) -> Split:
     cells = _table(folder / "SMS-Spam" / "SMSSpamCollection", 1, 0, header=False)
     unique = {" ".join(text.casefold().split()): {"text": text, "label": label} for text, label in cells}
     rows = by_hash(unique.values())
-    return Split(rows[1500:3000], rows[:1500], rows[3000:])
+    return Split(rows[1500:3000], rows[:1500], rows[3000:4500])
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> Path:
