@@ -57,10 +57,10 @@ def sentences(folder: Path) -> Split:
     """
     parts = [_table(folder / "SST-2" / f"{part}.tsv", "sentence", "label") for part in ("train", "dev")]
     train, dev = (by_hash({"text": text, "label": label} for text, label in part) for part in parts)
-    held_out = [row for row in train if len(row["text"].split()) >= 12][-2000:]
-    known = {run for row in held_out for run in _runs(row["text"])}
+    measured = [*dev, *[row for row in train if len(row["text"].split()) >= 12][-2000:]]
+    known = {run for row in measured for run in _runs(row["text"])}
     others = [row for row in train if known.isdisjoint(_runs(row["text"]))]
-    return Split(others[:3000], [*dev, *held_out], others[3000:6000])
+    return Split(others[:3000], measured, others[3000:6000])
 
 
 def _runs(text: str, words: int = 5) -> Iterator[tuple[str, ...]]:
@@ -84,7 +84,6 @@ def paraphrases(folder: Path) -> Split:
 def intents(folder: Path) -> Split:
     """Queries of CLINC150 (Larson et al. 2019), 150 intents: of each 20, 20 texts, and 30 held out."""
     data = json.loads((folder / "CLINC150" / "data_full.json").read_text("utf-8"))
-
     train, test = (
         by_hash({"text": text, "label": intent} for text, intent in data[part]) for part in ("train", "test")
     )
