@@ -134,14 +134,19 @@ def run_each(items: Iterable[T], run: Callable[[T], str]) -> None:
         except MinidistilError as error:
             failed += 1
             print(f"{item}: FAILED: {error}", file=sys.stderr, flush=True)
-    if failed:
-        raise TrialError(f"{failed} failed; the same command tries them again")
+    check_none(failed)
 
 
 class TrialError(MinidistilError):
     """Trials that failed."""
 
     exit_code = 1
+
+
+def check_none(failed: int) -> None:
+    """Raise a TrialError if this number of failed trials is not 0."""
+    if failed:
+        raise TrialError(f"{failed} failed; the same command tries them again")
 
 
 @contextmanager
@@ -170,6 +175,6 @@ def exit_code(command: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
+        print(f"{str(stop) or 'stopped'}; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     return 0

@@ -27,7 +27,7 @@ from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.files import Files
 from benchmarks.retention.settings import SETTINGS, Setting, files_of
 from benchmarks.retention.table import Tables
-from benchmarks.trials import Result, TrialError, errors_alone, exit_code
+from benchmarks.trials import Result, check_none, errors_alone, exit_code
 from minidistil.errors import UsageError
 from minidistil.files import only_writer, to_json
 from minidistil.memory import keep_freed_memory
@@ -162,8 +162,7 @@ def _run(args: argparse.Namespace, grid: Grid) -> None:
         print(f"{place} {cell}: {said}; {took.left(left[number:])}", file=sys.stderr, flush=True)
     tables = Tables(grid.settings, grid.results(args.seeds))
     print(to_json(tables.json(), indent=2) if args.json else tables.markdown())
-    if failed:
-        raise TrialError(f"{failed} failed; the same command tries them again")
+    check_none(failed)
 
 
 def _arms(args: argparse.Namespace) -> list[str]:

@@ -56,15 +56,17 @@ def questions(folder: Path) -> Split:
 
     The texts are 4,000: of the other paragraphs 500, 1,500 questions and 1,500 sentences; 500 captions.
     """
+    paragraphs = _paragraphs(folder)
+    kept, others = paragraphs[:PARAGRAPHS], paragraphs[PARAGRAPHS:]
     held_out, learnt = (
         [{"query": query, "positive": row["positive"]} for row in rows for query in row["queries"]]
-        for rows in (_paragraphs(folder)[:PARAGRAPHS], _paragraphs(folder)[PARAGRAPHS:])
+        for rows in (kept, others)
     )
-    return Split(learnt, [*held_out, *paraphrases(folder).measured], _texts(folder))
+    return Split(learnt, [*held_out, *paraphrases(folder).measured], _texts(folder, others))
 
 
-def _texts(folder: Path) -> Rows:
-    rows = _paragraphs(folder)[PARAGRAPHS:]
+def _texts(folder: Path, rows: Rows) -> Rows:
+    """Texts of these paragraphs with their questions, and captions."""
     captions = (folder / "Multi30k" / "train.en").read_text("utf-8").split("\n")
     kinds = (
         ((row["positive"] for row in rows), 500),

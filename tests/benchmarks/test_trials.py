@@ -72,10 +72,12 @@ def test_errors_and_stops_are_said_in_a_line(capsys):
         return command
 
     assert exit_code(lambda: 7) == 0
-    assert exit_code(fails(DataError("no text"))) == DataError.exit_code
+    assert exit_code(fails(DataError("no text"))) == 3
     assert exit_code(fails(KeyboardInterrupt("stopped after step 3"))) == 130
     assert exit_code(fails(KeyboardInterrupt())) == 130
-    assert capsys.readouterr().err == "error: no text\nstopped after step 3\nstopped\n"
+    assert capsys.readouterr().err == (
+        "error: no text\nstopped after step 3; the same command goes on\nstopped; the same command goes on\n"
+    )
     with pytest.raises(ZeroDivisionError):
         exit_code(lambda: 1 / 0)
 
