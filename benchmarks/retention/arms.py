@@ -48,6 +48,7 @@ ALONE = {
     "encoder-steps": Arm("alone, encoder's layers, equal steps", "encoder", (HALF,), equal="steps"),
     "encoder-cost": Arm("alone, encoder's layers, equal cost", "encoder", (HALF,), equal="cost"),
     "teacher-steps": Arm("alone, teacher's layers, equal steps", "teacher", (HALF,), equal="steps"),
+    "teacher-recipe": Arm("alone, teacher's layers, the recipe's epochs", "teacher", (HALF,)),
     "teacher-cost": Arm("alone, teacher's layers, equal cost", "teacher", (HALF,), equal="cost"),
 }
 ARMS = {

@@ -85,7 +85,7 @@ SETTINGS = {
         vectors.questions,
         best=("train.epochs=10",),
         texts="taught",
-        without=("teacher-steps", "teacher-cost"),
+        without=("teacher-steps", "teacher-recipe", "teacher-cost"),
     ),
 }
 

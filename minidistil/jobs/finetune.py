@@ -285,7 +285,7 @@ class FineTuning:
                 own = one.own_input(self.examples, self.tokenizer, self.source, labelled=self._labelled)
             t, examples = teaching.temperature, (self._examples_data, own)
             found = teaching_facts(one.teacher, student, t, examples, held_out)
-            say(found, unlabelled=not self._labelled or len(self.dataset) > len(self._examples_data))
+            say(found, unlabelled=not self._labelled or bool(self.transfer.texts))
             return {"terms": dict(teaching.terms), **found}
 
         self.job.fact("teaching", facts)
@@ -357,7 +357,8 @@ class FineTuning:
 
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
-        more = self.transfer.sizes(len(self.examples))
+        copies = self.transfer.copies(self._examples_data, self.tokenizer, self.teaching)
+        more = self.transfer.sizes(len(self.examples), copies)
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.main_metric,

@@ -95,9 +95,10 @@ class TeachingSettings:
         sentence vectors, if nothing else is compared. "all": hidden states, queries, keys and values too.
     keep_dtype : {"float16", "float32"} or None
         Type of the numbers that "all" keeps; None: the teacher's.
-    augment : int >= 0
+    augment : int >= 0 or None
         Copies of every example of the training file with replaced words, see
-        `minidistil.text.word_replacement`. They have no labels. TinyBERT has 20.
+        `minidistil.text.word_replacement`. They have no labels, and an epoch has them too. TinyBERT has 20.
+        None: what is usual for the kind of task, where words can be replaced.
     replaced : float in (0, 1]
         Probability that a word of a copy is replaced.
     replacements : int >= 1
@@ -113,7 +114,7 @@ class TeachingSettings:
     first: FirstStageSettings = field(default_factory=FirstStageSettings)
     keep: Literal["small", "all", "nothing"] = "small"
     keep_dtype: Literal["float16", "float32"] | None = None
-    augment: int = 0
+    augment: int | None = None
     replaced: float = 0.4
     replacements: int = 15
     words_from: str | None = None
@@ -121,7 +122,8 @@ class TeachingSettings:
     def __post_init__(self) -> None:
         good = self.temperature is None or self.temperature > 0
         check_setting(good, "temperature", self.temperature, "a number > 0, or nothing")
-        check_setting(self.augment >= 0, "augment", self.augment, "an integer >= 0")
+        good = self.augment is None or self.augment >= 0
+        check_setting(good, "augment", self.augment, "an integer >= 0, or nothing")
         check_setting(0 < self.replaced <= 1, "replaced", self.replaced, "a share in (0, 1]")
         check_setting(self.replacements >= 1, "replacements", self.replacements, "an integer >= 1")
         if self.keep_dtype is not None and self.keep != "all":

@@ -105,16 +105,17 @@ class Teaching:
     @property
     def terms(self) -> Mapping[str, Any]:
         """Terms of the student's loss: those of the settings, and the usual ones that they do not name."""
-        return {**self._usual.terms, **self.settings.terms}
+        return {**self.usual.terms, **self.settings.terms}
 
     @property
     def temperature(self) -> float:
         """Temperature of the soft labels."""
         chosen = self.settings.temperature
-        return self._usual.temperature if chosen is None else chosen
+        return self.usual.temperature if chosen is None else chosen
 
     @property
-    def _usual(self) -> Objective:
+    def usual(self) -> Objective:
+        """What is usual for the kind of task."""
         return usual_objective(self.task.kind, self.problem_type)
 
     @property

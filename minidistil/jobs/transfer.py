@@ -13,7 +13,8 @@ import numpy as np
 
 from minidistil.config import ModelConfig
 from minidistil.distill.masked_candidates import masked_candidates
-from minidistil.distill.vocabulary import check_same_ids
+from minidistil.distill.terms import needs_labels
+from minidistil.distill.vocabulary import check_same_ids, difference
 from minidistil.errors import ConfigError
 from minidistil.jobs.finetune_settings import TeachingSettings
 from minidistil.jobs.sources import content, examples_hash
@@ -93,14 +94,32 @@ class TransferSet:
         found: dict[str, Any] = {}
         if self.paths:
             found["unlabelled"] = [examples_hash(examples) for examples in self.files]
-        if self.settings.augment and self.settings.words_from is not None:
+        if self.settings.augment != 0 and self.settings.words_from is not None:
             found["words_from"] = content(self.settings.words_from)
         return found
 
-    def sizes(self, examples: int) -> dict[str, int]:
-        """Numbers of texts without labels and of copies, if there are some; `examples` are the others."""
-        texts, copies = sum(map(len, self.texts)), self.settings.augment * examples
-        return {name: n for name, n in (("unlabelled", texts), ("copies", copies)) if n}
+    def copies(self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching | None) -> int:
+        """Copies of every example: of the settings, or by default what is usual where words can be replaced.
+
+        By default there are none beside texts without labels, which teach more; for a teacher whose tokenizer
+        is another; where nothing is learnt without labels; and where no word is a single token.
+        """
+        if teaching is None or self.settings.augment is not None:
+            return self.settings.augment or 0
+        usual = 0 if self.paths else teaching.usual.copies
+        of_labels = all(needs_labels({name: 1}) for name in teaching.compared)
+        if not usual or of_labels or not isinstance(data, Dataset | MultipleChoiceDataset):
+            return 0
+        if any(difference(tokenizer, own_tokenizer(path, tokenizer)) for path in teaching.paths):
+            return 0
+        sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
+        words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
+        return usual if words.sum() > 1 and word_tokens(sequences, words, tokenizer).any() else 0
+
+    def sizes(self, examples: int, copies: int) -> dict[str, int]:
+        """Numbers of texts without labels and of copies of the examples, if there are some."""
+        found = {"unlabelled": sum(map(len, self.texts)), "copies": copies * examples}
+        return {name: n for name, n in found.items() if n}
 
     def added_to(
         self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching | None, student: ModelConfig
@@ -120,7 +139,8 @@ class TransferSet:
             Another kind of data; files of another form than the examples; a teacher or a masked LM of another
             vocabulary.
         """
-        if teaching is None or not (self.paths or self.settings.augment):
+        copies = self.copies(data, tokenizer, teaching)
+        if teaching is None or not (self.paths or copies):
             return data
         if not isinstance(data, Dataset | MultipleChoiceDataset):
             raise ConfigError(
@@ -131,8 +151,8 @@ class TransferSet:
         for examples in self.texts:
             self.task.check_examples(examples, student, "the student")
             parts.append(self.task.dataset(tokenizer, examples, student, labelled=False))
-        if self.settings.augment:
-            parts.append(self._copies(data, tokenizer, teaching))
+        if copies:
+            parts.append(self._copies(copies, data, tokenizer, teaching))
         return data.concatenate(*parts)  # each is of the same kind as the first
 
     def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
@@ -144,9 +164,9 @@ class TransferSet:
         return _end_to_end(parts)
 
     def _copies(
-        self, data: Dataset | MultipleChoiceDataset, tokenizer: Tokenizer, teaching: Teaching
+        self, copies: int, data: Dataset | MultipleChoiceDataset, tokenizer: Tokenizer, teaching: Teaching
     ) -> Dataset | MultipleChoiceDataset:
-        """Copies of all examples with replaced words."""
+        """So many copies of all examples with replaced words."""
         for path in teaching.paths:
             check_same_ids(tokenizer, own_tokenizer(path, tokenizer), names=("the student", path))
         groups = isinstance(data, MultipleChoiceDataset)
@@ -154,19 +174,19 @@ class TransferSet:
         words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
         if words.sum() < 2:
             raise ConfigError("teaching.augment: the vocabulary has no words to replace others by")
-        copies = replaced_copies(
+        replaced = replaced_copies(
             sequences,
             word_tokens(sequences, words, tokenizer),
             self._candidates(sequences, words, tokenizer, teaching),
-            copies=self.settings.augment,
+            copies=copies,
             share=self.settings.replaced,
             seed=self.seed,
             examples=np.repeat(np.arange(len(data)), np.diff(data.offsets)) if groups else None,
         )
         if not isinstance(data, MultipleChoiceDataset):
-            return copies
-        sizes = np.tile(np.diff(data.offsets), self.settings.augment)
-        return MultipleChoiceDataset(copies, np.append(0, np.cumsum(sizes)))
+            return replaced
+        sizes = np.tile(np.diff(data.offsets), copies)
+        return MultipleChoiceDataset(replaced, np.append(0, np.cumsum(sizes)))
 
     def _candidates(
         self, data: Dataset, words: Bools, tokenizer: Tokenizer, teaching: Teaching

@@ -91,8 +91,8 @@ def test_every_arm_but_the_plain_one_has_the_same_cost(inputs, whole):
         for result in results.values():
             assert 0.95 * total < result["cost"] <= total
         assert plain["text steps"] == 0
-        assert plain["task steps"] == 2 * 48 // 8
-        assert plain["cost"] < total / 2
+        assert plain["task steps"] == 2 * (48 + 48) // 8  # examples and copies
+        assert plain["cost"] < 0.7 * total
     for start in ("minilm", "teacher"):
         both = [made.run(arm) for arm in plan([TOY], [start], [0])]
         assert [result["text steps"] for result in both] == [0, 0]

@@ -20,6 +20,7 @@ from minidistil.settings import load_recipe
 FAST = ["train.epochs=6", "train.lr=3e-3", "train.batch_size=8", "data.max_length=16", "train.save_every=4"]
 HALF = [*FAST, "model.layers=alternate", "train.epochs=2"]
 SOFT = "teaching.terms={soft = 1.0, hard = 0.0}"
+LABELLED = "teaching.augment=0"  # no copies, so as many steps as without a teacher
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,8 @@ def by_hand(place):
 
 
 def test_it_has_the_bits_of_a_run_by_hand(place, by_hand, tmp_path, capsys):
-    assert main(command(place, tmp_path / "s", *taught_by(place), "--baseline", "--json")) == 0
+    more = ["--set", LABELLED, "--baseline", "--json"]
+    assert main(command(place, tmp_path / "s", *taught_by(place), *more)) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found["models"]) == ["teacher", "student", "baseline"]
     np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
@@ -81,18 +83,19 @@ def test_it_has_the_bits_of_a_run_by_hand(place, by_hand, tmp_path, capsys):
     gain = found["models"]["student"]["accuracy"] - alone["accuracy"]
     assert found["comparison"]["baseline"]["differences"] == [pytest.approx(gain)]
     assert json.loads((tmp_path / "s" / "report.json").read_text()) == found
-    tune(place, tmp_path / "t", taught=True).run()
+    tune(place, tmp_path / "t", [*HALF, LABELLED], taught=True).run()
     np.testing.assert_array_equal(weights(tmp_path / "s"), weights(tmp_path / "t"))
     assert not np.array_equal(weights(tmp_path / "s"), weights(by_hand))
 
 
 def test_it_goes_on_where_it_was_stopped(place, by_hand, tmp_path, monkeypatch):
-    run = WithBaseline(tune(place, tmp_path / "s", taught=True))
+    changes = [*HALF, LABELLED]
+    run = WithBaseline(tune(place, tmp_path / "s", changes, taught=True))
     run.student.run()
     assert run.finished() is None
     stop_after(10, tune(place, tmp_path / "s" / "baseline"), monkeypatch)
     assert run.finished() is None
-    again = WithBaseline(tune(place, tmp_path / "s", taught=True))
+    again = WithBaseline(tune(place, tmp_path / "s", changes, taught=True))
     report = again.run_once()
     np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
     assert again.finished() == json.loads((tmp_path / "s" / "report.json").read_text())
@@ -121,7 +124,7 @@ def test_seeds_are_paired(place, tmp_path, capsys):
 
 
 def test_a_student_of_soft_labels_alone_has_a_baseline_of_labels(place, by_hand, tmp_path):
-    WithBaseline(tune(place, tmp_path / "s", [*HALF, SOFT], taught=True)).run()
+    WithBaseline(tune(place, tmp_path / "s", [*HALF, SOFT, LABELLED], taught=True)).run()
     np.testing.assert_array_equal(weights(tmp_path / "s" / "baseline"), weights(by_hand))
 
 

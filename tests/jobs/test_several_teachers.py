@@ -31,7 +31,8 @@ def encoder(place, words, kind=BertModel):
 
 
 def tune(place, out, *changes, source="a", task="classification", train="classes.tsv", teacher=None):
-    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, *changes])
+    labelled = [] if teacher is None else ["teaching.augment=0"]
+    recipe = load_recipe(FineTuningRecipe, changes=[*FAST, *labelled, *changes])
     return FineTuning(
         str(place / source / "m"), task, place / train, recipe, out,
         evaluate=place / train, teacher=teacher, quiet=True,
@@ -84,7 +85,7 @@ def taught(place, seeds):
         str(place / "s"),
     ]
     arguments += ["--train", str(place / "classes.tsv"), "--eval", str(place / "classes.tsv")]
-    changes = [x for change in [*FAST, *SHORT] for x in ("--set", change)]
+    changes = [x for change in [*FAST, *SHORT, "teaching.augment=0"] for x in ("--set", change)]
     assert main([*arguments, "--distill-from", *seeds, *changes]) == 0
     return json.loads((place / "s" / "report.json").read_text())
 

@@ -151,6 +151,44 @@ def test_every_kind_of_task(place, tmp_path, kind):
     assert json.loads((tmp_path / "s/run.json").read_text())["unlabelled"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_default_every_example_has_a_copy(place, tmp_path, kind):
+    run = place.taught(kind, tmp_path / "s")
+    n = len(run._examples_data)
+    assert len(run.dataset) == 2 * n
+    run.dataset.batch(np.arange(n, 2 * n))
+    asked = place.taught(kind, tmp_path / "t", "teaching.augment=1")
+    assert run.dataset.content_hash() == asked.dataset.content_hash()
+
+
+def test_by_default_no_copies_where_they_teach_nothing(place, tmp_path):
+    """Beside texts, of labels alone, and where no word can be replaced; asked for, there are some."""
+    kind, texts = "classification", [place.texts("classification")]
+    for number, (changes, options) in enumerate(
+        [
+            (["teaching.augment=0"], {}),
+            (["teaching.terms={soft = 0.0, hard = 1.0}"], {}),
+            ([], {"texts": texts}),
+        ]
+    ):
+        run = place.taught(kind, tmp_path / str(number), *changes, **options)
+        assert len(run.dataset) == 16 + 6 * bool(options), changes
+        assert "copies" not in run.run()
+    hidden = ["teaching.terms={soft = 0.0, hard = 1.0, hidden = 1.0}", "model.layers=all"]
+    assert len(place.taught(kind, tmp_path / "h", *hidden).dataset) == 32
+    numbers = tmp_path / "train.jsonl"
+    numbers.write_text(
+        "".join(json.dumps({"text": f"{i} , .", "label": LABEL[i % 2]}) + "\n" for i in range(16))
+    )
+    run = place.taught(kind, tmp_path / "n")
+    run._train = numbers
+    assert len(run.dataset) == 16
+    asked = place.taught(kind, tmp_path / "m", "teaching.augment=1")
+    asked._train = numbers
+    with pytest.raises(DataError, match="no word of the examples can be replaced"):
+        _ = asked.dataset
+
+
 def test_the_choices_of_an_example_have_the_same_words_replaced_before_them(place, tmp_path):
     run = place.taught("multiple-choice", tmp_path / "s", "teaching.augment=2", "teaching.replaced=0.7")
     sequences, n = run.dataset.sequences, len(run._examples_data.sequences)
@@ -281,6 +319,7 @@ def test_a_teacher_with_its_own_tokenizer_reads_the_texts(place, tmp_path):
     assert own.content_hash() == theirs.content_hash()
     assert same is None
     assert several.run()["unlabelled"] == 6
+    assert len(place.taught("classification", tmp_path / "v", source=tmp_path / "m").dataset) == 16
     with pytest.raises(ConfigError, match="another vocabulary"):
         place.taught("classification", tmp_path / "t", "teaching.augment=1", **options).run()
 

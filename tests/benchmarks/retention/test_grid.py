@@ -9,7 +9,7 @@ from tiny import BAD, CONFIG, GOOD, make_encoder, make_split, make_tokenizer
 
 from benchmarks.retention import __main__ as command
 from benchmarks.retention import cells
-from benchmarks.retention.arms import ALONE, ARMS, BEST, TAUGHT, TEACHER
+from benchmarks.retention.arms import ARMS, BEST, TAUGHT, TEACHER
 from benchmarks.retention.cells import Cell, Grid, cells_of
 from benchmarks.retention.examples import Split
 from benchmarks.retention.finetuned import FineTuned
@@ -106,7 +106,7 @@ def test_all_cells_run_once_seed_by_seed(run, whole, counted, capsys):
     assert run(whole, "--seeds", "0", "1", "--json") == 0
     assert counted == []
     out, err = capsys.readouterr()
-    assert "26 cells, 0 to run" in err
+    assert "30 cells, 0 to run" in err
     found = json.loads(out)["settings"]
     assert found["reviews"]["metric"] == "matthews"
     assert list(found["reviews"]["arms"]) == list(ARMS)
@@ -315,7 +315,7 @@ def test_several_teachers_are_made_first(run, tmp_path, counted, place):
     assert found[Cell("reviews", "two", 3)]["about"]["teachers"]
     taught, two = (found[Cell("reviews", arm, 3)]["cost"] for arm in (TAUGHT, "two"))
     tokens = sum(len(text.split()) + 2 for text in SPLIT.train_texts)
-    assert two - taught == tokens * 6
+    assert two - taught == 2 * tokens * 6  # examples and copies
     assert Cell("reviews", TEACHER, 4) in found
     assert run(tmp_path, "--arm", "x", "--teachers", "2", "--like", "teacher-steps") == 2
 
@@ -355,14 +355,16 @@ def test_students_alone_do_as_many_steps_or_cost_as_much(place, whole):
     found = grid(place, whole).results([0])
     steps = {arm: found[Cell("reviews", arm, 0)]["steps"] for arm in ARMS}
     cost = {arm: found[Cell("reviews", arm, 0)]["cost"] for arm in ARMS}
-    # 40 sentences in batches of 8, twice: 10 steps of 3 layers; 6 layers read all once, which costs
-    # 6 / (3 x 3) of an epoch of 5 steps: 3.33 steps more.
-    assert steps == {TEACHER: 10, **dict.fromkeys(ALONE, 10), TAUGHT: 10, BEST: 10} | {
-        "encoder-cost": 14,
-        "teacher-cost": 14,
+    # 40 sentences and as many copies in batches of 8, twice: 20 steps of 3 layers; 6 layers read all once,
+    # which costs 2 x 6 / (3 x 3) of an epoch of 5 steps over the sentences: 6.67 steps more.
+    assert steps == dict.fromkeys(ARMS, 20) | {
+        TEACHER: 10,
+        "teacher-recipe": 10,
+        "encoder-cost": 27,
+        "teacher-cost": 27,
     }
     tokens = sum(len(text.split()) + 2 for text in SPLIT.train_texts)
     assert cost[TEACHER] == 2 * tokens * 6 * 3
-    assert cost["teacher-steps"] == 2 * tokens * 3 * 3
-    assert cost[TAUGHT] == 2 * tokens * 3 * 3 + tokens * 6
+    assert cost["teacher-steps"] == 4 * tokens * 3 * 3
+    assert cost[TAUGHT] == 4 * tokens * 3 * 3 + 2 * tokens * 6
     assert abs(cost["teacher-cost"] - cost[TAUGHT]) < tokens / 5 * 9
