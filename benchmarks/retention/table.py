@@ -115,6 +115,21 @@ class Tables:
 
     # Markdown
 
+    def overview(self) -> str:
+        """A row for each setting: what the taught student keeps, and how far it is above the ones alone."""
+        alone = [arm for arm in ALONE if any(arm in arms for arms in self.columns.values())]
+        header = ["setting", "teacher", "taught by default", "retained, %"]
+        header += [f"minus {ARMS[arm].title}" for arm in alone]
+        rows = []
+        for setting, arms in self.columns.items():
+            if (taught := arms.get(TAUGHT)) is None:
+                continue
+            teacher = [spread(arms[TEACHER].values.values()) if TEACHER in arms else NOTHING]
+            kept = [spread(column.values()) for column in (taught.values, taught.retained)]
+            above = [self.difference(setting, TAUGHT, arm).cell() for arm in alone]
+            rows.append([f"{setting} ({self.metric(setting).replace('_', ' ')})", *teacher, *kept, *above])
+        return markdown(header, rows) if rows else ""
+
     def arms_table(self) -> str:
         """Each arm of each setting, and the taught student's difference from it."""
         header = [
@@ -147,9 +162,9 @@ class Tables:
             best, taught = arms[BEST], arms[TAUGHT]
             difference = self.difference(setting, BEST, TAUGHT).cell()
             how = self.settings[setting]
-            changes = " ".join(f"`{change}`" for change in how.best)
-            if how.best_teachers > 1:
-                changes = f"{changes} {how.best_teachers} teachers".strip()
+            parts = [f"`{change}`" for change in how.best]
+            parts += [f"{how.best_teachers} teachers"] if how.best_teachers > 1 else []
+            changes = ", ".join(parts + (["texts without labels"] if how.texts == "best" else []))
             kept = [spread(column.retained.values()) for column in (taught, best)]
             rows.append([setting, changes, *kept, difference, best.above(taught)])
         header = [
@@ -207,7 +222,8 @@ class Tables:
         """All tables, and the sentences."""
         if not self.columns:
             return "There are no results yet."
-        parts = [self.arms_table(), self.best_table(), self.facts_table(), *self.summary()]
+        tables = [self.overview(), self.best_table(), self.facts_table(), self.arms_table()]
+        parts = [*tables, *self.summary()]
         return "\n\n".join(part for part in parts if part)
 
     # JSON

@@ -60,7 +60,14 @@ def test_differences_are_of_the_same_seed(tables):
 
 
 def test_markdown(tables):
-    first, best, *sentences = tables.markdown().split("\n\n")
+    overview, best, first, *sentences = tables.markdown().split("\n\n")
+    assert overview.splitlines() == [
+        "| setting | teacher | taught by default | retained, % "
+        "| minus alone, encoder's layers, equal steps |",
+        "| --- | --- | --- | --- | --- |",
+        "| a (accuracy) | 85.0 (80.0 to 90.0) | 83.7 (76.0 to 90.0) | 98.3 (95.0 to 100.0) | +2.0 ± 1.0 |",
+        "| b (spearman) | 50.0 (50.0 to 50.0) | 40.0 (40.0 to 40.0) | 80.0 (80.0 to 80.0) | -6.0 ± 0.6 |",
+    ]
     assert first.splitlines() == [
         "| setting | arm | metric x 100 | retained, % | taught minus it | seeds above | steps | cost |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -76,7 +83,8 @@ def test_markdown(tables):
         "| | taught by default | 40.0 (40.0 to 40.0) | 80.0 (80.0 to 80.0) | | | 10 | 1.00 |",
     ]
     assert best.splitlines()[2] == (
-        "| a | `teaching.temperature=4` | 98.3 (95.0 to 100.0) | 98.3 (96.2 to 101.1) | +0.0 ± 1.0 | 2 of 3 |"
+        "| a | `teaching.temperature=4`, texts without labels | 98.3 (95.0 to 100.0) | 98.3 (96.2 to 101.1) "
+        "| +0.0 ± 1.0 | 2 of 3 |"
     )
     assert sentences == [
         "Taught by default against alone, encoder's layers, equal steps: above it by more than a standard "
