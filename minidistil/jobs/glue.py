@@ -51,7 +51,7 @@ class Glue:
     Parameters
     ----------
     source : str
-        A directory or hub id to begin from.
+        A directory or hub id to begin from; or a directory of this kind, each task from its own model.
     folder : path
         With GLUE's files; tasks that are not there are left out.
     recipes : callable
@@ -75,7 +75,7 @@ class Glue:
     UsageError
         `baseline` without a teacher.
     ConfigError
-        A teacher that lacks a task, or `against` without a report on GLUE.
+        A teacher or a directory to begin from that lacks a task, or `against` without a report on GLUE.
     """
 
     def __init__(
@@ -103,6 +103,8 @@ class Glue:
         if not self.files:
             raise DataError("no task in it has a train and a dev file", path=folder)
         self.source, self.recipes, self.out, self.seeds, self.quiet = source, recipes, Path(out), seeds, quiet
+        each = any(models_of(source, name) for name in GLUE) and not (Path(source) / "config.json").exists()
+        self._sources = {name: str(best_model(source, name)) if each else source for name in self.files}
         self._teachers = {name: best_model(teacher, name) for name in self.files} if teacher else {}
         self._against = None if against is None else read_report(against)
 
@@ -145,7 +147,7 @@ class Glue:
         assert files.train is not None
         as_learnt = replace(recipe.data, max_length=None)
         return FineTuning(
-            self.source, name, files.train, recipe, place, evaluate=files.dev,
+            self._sources[name], name, files.train, recipe, place, evaluate=files.dev,
             teacher=None if teacher is None else str(teacher),
             also=partial(also_measured, files=files, data=as_learnt, quiet=self.quiet), quiet=self.quiet,
         )  # fmt: skip

@@ -1,6 +1,7 @@
 """All of GLUE by the command line: learnt, resumed, measured again, compared, handed in."""
 
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -27,8 +28,9 @@ def place(tmp_path_factory):
     return here
 
 
-def finetune(place, out, *more, folder="few", code=0):
-    arguments = ["finetune", str(place / "encoder"), "--task", "glue", "--train", str(place / folder)]
+def finetune(place, out, *more, folder="few", source=None, code=0):
+    begin = str(source or place / "encoder")
+    arguments = ["finetune", begin, "--task", "glue", "--train", str(place / folder)]
     assert main([*arguments, "--out", str(out), "-q", "--json", *FAST, *map(str, more)]) == code
 
 
@@ -183,6 +185,21 @@ def test_the_same_students_without_their_teachers(place, tuned, tmp_path, capsys
     assert "Missing: CoLA (no folder CoLA)" in " ".join(lines)
     finetune(place, tmp_path / "o", "--baseline", code=2)
     assert "it goes with --distill-from" in capsys.readouterr().err
+
+
+def test_each_student_begins_from_the_model_of_its_task(place, tuned, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ["--distill-from", tuned, "--set", "model.layers=alternate"]
+    finetune(place, out, *options, source=tuned)
+    assert json.loads(capsys.readouterr().out)["from"] == str(tuned)
+    for name in ("sst2", "stsb", "mnli"):
+        assert json.loads((out / name / "run.json").read_text())["from"] == str(best_model(tuned, name))
+    shutil.rmtree(out)
+    only = tmp_path / "only"
+    (only / "sst2").mkdir(parents=True)
+    (only / "sst2" / "config.json").write_text("{}")
+    finetune(place, out, *options, source=only, code=3)
+    assert "has no model for" in capsys.readouterr().err
 
 
 def test_medians_over_seeds():
