@@ -153,6 +153,7 @@ class TransferSet:
             parts.append(self.task.dataset(tokenizer, examples, student, labelled=False))
         if copies:
             parts.append(self._copies(copies, data, tokenizer, teaching))
+            log.info("%s copies of examples with replaced words (teaching.augment)", f"{len(parts[-1]):,}")
         return data.concatenate(*parts)  # each is of the same kind as the first
 
     def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Any:

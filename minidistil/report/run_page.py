@@ -151,6 +151,7 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
         found.append(("parameters", f"{size / 1e6:.1f} M" if size >= 1e5 else f"{size:,.0f}"))
     seen, examples = number(run.report.get("seen")), number(run.report.get("examples"))
     if seen is not None and examples is not None:
+        examples += sum(number(run.report.get(more)) or 0 for more in ("unlabelled", "copies"))
         part = f"{seen:,.0f} of {examples:,.0f}" if seen < examples else f"{examples:,.0f}"
         found.append(("examples that it learnt from", part))
     return found

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from minidistil.jobs.finetune import FineTuning, FineTuningRecipe
 from minidistil.jobs.results import table
 from minidistil.model import BertForMaskedLM, BertModel, load_model
 from minidistil.ops.philox import random_order
+from minidistil.report.run_page import write_run_page
 from minidistil.settings import load_recipe
 from minidistil.text.tokenizer import Tokenizer
 
@@ -159,6 +161,13 @@ def test_by_default_every_example_has_a_copy(place, tmp_path, kind):
     run.dataset.batch(np.arange(n, 2 * n))
     asked = place.taught(kind, tmp_path / "t", "teaching.augment=1")
     assert run.dataset.content_hash() == asked.dataset.content_hash()
+
+
+def test_the_page_counts_all_that_is_learnt_from(place, tmp_path):
+    place.taught("classification", tmp_path / "s").run()
+    page = write_run_page(tmp_path / "s").read_text()
+    _, _, after = page.partition("examples that it learnt from")
+    assert re.sub(r"<[^>]+>", " ", after).split()[0] == "32"
 
 
 def test_by_default_no_copies_where_they_teach_nothing(place, tmp_path):
