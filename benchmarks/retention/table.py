@@ -88,6 +88,10 @@ class Tables:
         primary = next(result["primary"] for cell, result in self.results.items() if cell.setting == setting)
         return self.settings[setting].metric or primary
 
+    def _title(self, setting: str) -> str:
+        """A setting with its metric: "answers (f1)"."""
+        return f"{setting} ({self.metric(setting).replace('_', ' ')})"
+
     def _values(self, setting: str, arm: str) -> dict[int, float]:
         metric = self.metric(setting)
         here = {cell: r["metrics"] for cell, r in sorted(self.results.items()) if cell.setting == setting}
@@ -127,7 +131,7 @@ class Tables:
             teacher = [spread(arms[TEACHER].values.values()) if TEACHER in arms else NOTHING]
             kept = [spread(column.values()) for column in (taught.values, taught.retained)]
             above = [self.difference(setting, TAUGHT, arm).cell() for arm in alone]
-            rows.append([f"{setting} ({self.metric(setting).replace('_', ' ')})", *teacher, *kept, *above])
+            rows.append([self._title(setting), *teacher, *kept, *above])
         return markdown(header, rows) if rows else ""
 
     def arms_table(self) -> str:
@@ -140,9 +144,8 @@ class Tables:
             taught = arms.get(TAUGHT)
             for arm, column in arms.items():
                 compared = taught is not None and arm not in (TEACHER, TAUGHT)
-                name = f"{setting} ({self.metric(setting).replace('_', ' ')})"
                 rows.append([
-                    name if arm == next(iter(arms)) else "",
+                    self._title(setting) if arm == next(iter(arms)) else "",
                     ARMS[arm].title if arm in ARMS else arm,
                     spread(column.values.values()),
                     "" if arm == TEACHER else spread(column.retained.values()),

@@ -5,10 +5,10 @@ The directory of the run (`minidistil.jobs.run`) is also that of the model; with
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,13 @@ class FineTuning:
         """The same fine-tuning from the labels alone, in another directory; `max_steps`: of other length."""
         train = self.recipe.train
         if max_steps is not None:
-            train = dataclasses.replace(train, max_steps=max_steps)
-        recipe = dataclasses.replace(self.recipe, teaching=TeachingSettings(), train=train)
+            train = replace(train, max_steps=max_steps)
+        recipe = replace(self.recipe, teaching=TeachingSettings(), train=train)
         alone = FineTuning(
             self.source, self.task_name, self._train, recipe, out,
             evaluate=self._evaluate, also=self.also, quiet=self.quiet,
         )  # fmt: skip
-        alone.files = dataclasses.replace(self.files, labelled=True) if not self._labelled else self.files
+        alone.files = replace(self.files, labelled=True) if not self._labelled else self.files
         return alone
 
     # Inputs
@@ -184,8 +184,6 @@ class FineTuning:
     @cached_property
     def _for_teacher(self) -> Any:
         """Input of a teacher that has another tokenizer; None if they share one, or there is none."""
-        if self.teaching is None:
-            return None
         return self.transfer.own_input(self.teaching, self.examples, self.tokenizer, self.source)
 
     @cached_property
@@ -203,15 +201,19 @@ class FineTuning:
     @cached_property
     def dataset(self) -> TrainingData:
         """Tokens and targets of all that is learnt from; texts without labels follow the examples."""
-        return self.transfer.added_to(self._examples_data, self.tokenizer, self.teaching, self.config)
+        data = self._examples_data
+        return self.transfer.added_to(data, self._copies, self.tokenizer, self.teaching, self.config)
+
+    @cached_property
+    def _copies(self) -> int:
+        return self.transfer.copies(self._examples_data, self.tokenizer, self.teaching)
 
     @cached_property
     def _examples_data(self) -> TrainingData:
         """Tokens and targets of the examples."""
         data = self.task.dataset(self.tokenizer, self.examples, self.config, labelled=self._labelled)
         # Masks are random, as dropout is: another seed, other masks. Those that one measures by stay.
-        seed = self.recipe.train.seed
-        return dataclasses.replace(data, seed=seed) if isinstance(data, MaskedDataset) else data
+        return replace(data, seed=self.recipe.train.seed) if isinstance(data, MaskedDataset) else data
 
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float64] | None:
@@ -357,8 +359,7 @@ class FineTuning:
 
     def report(self) -> dict[str, Any]:
         """Sizes and metrics of the model as it was saved, and of its teacher."""
-        copies = self.transfer.copies(self._examples_data, self.tokenizer, self.teaching)
-        more = self.transfer.sizes(len(self.examples), copies)
+        more = self.transfer.sizes(len(self.examples), self._copies)
         report: dict[str, Any] = {
             "task": self.task_name,
             "primary": self.task.main_metric,

@@ -115,7 +115,7 @@ class Teaching:
 
     @property
     def usual(self) -> Objective:
-        """What is usual for the kind of task."""
+        """Objective that is usual for the kind of task."""
         return usual_objective(self.task.kind, self.problem_type)
 
     @property

@@ -112,9 +112,8 @@ class TransferSet:
             return 0
         if any(difference(tokenizer, own_tokenizer(path, tokenizer)) for path in teaching.paths):
             return 0
-        sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
         words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
-        return usual if words.sum() > 1 and word_tokens(sequences, words, tokenizer).any() else 0
+        return usual if words.sum() > 1 and word_tokens(_sequences(data), words, tokenizer).any() else 0
 
     def sizes(self, examples: int, copies: int) -> dict[str, int]:
         """Numbers of texts without labels and of copies of the examples, if there are some."""
@@ -122,13 +121,20 @@ class TransferSet:
         return {name: n for name, n in found.items() if n}
 
     def added_to(
-        self, data: TrainingData, tokenizer: Tokenizer, teaching: Teaching | None, student: ModelConfig
+        self,
+        data: TrainingData,
+        copies: int,
+        tokenizer: Tokenizer,
+        teaching: Teaching | None,
+        student: ModelConfig,
     ) -> TrainingData:
         """The data of the examples, followed by those of the texts and of the copies.
 
         Parameters
         ----------
         data : Dataset or MultipleChoiceDataset
+        copies : int
+            Of every example, as the method of this name gives it.
         tokenizer : Tokenizer
         teaching : Teaching or None
         student : ModelConfig
@@ -139,7 +145,6 @@ class TransferSet:
             Another kind of data; files of another form than the examples; a teacher or a masked LM of another
             vocabulary.
         """
-        copies = self.copies(data, tokenizer, teaching)
         if teaching is None or not (self.paths or copies):
             return data
         if not isinstance(data, Dataset | MultipleChoiceDataset):
@@ -156,8 +161,10 @@ class TransferSet:
             log.info("%s copies of examples with replaced words (teaching.augment)", f"{len(parts[-1]):,}")
         return data.concatenate(*parts)  # each is of the same kind as the first
 
-    def own_input(self, teaching: Teaching, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
-        """As of `teaching`, of the examples and then of the texts."""
+    def own_input(self, teaching: Teaching | None, examples: Any, tokenizer: Tokenizer, name: str) -> Any:
+        """As of `teaching`, of the examples and then of the texts; None without a teacher."""
+        if teaching is None:
+            return None
         known = teaching.own_input(examples, tokenizer, name, labelled=teaching.needs_labels)
         parts: list[Any] = [known, *(teaching.own_input(some, tokenizer, name) for some in self.texts)]
         if isinstance(parts[0], list):  # of several teachers
@@ -171,7 +178,7 @@ class TransferSet:
         for path in teaching.paths:
             check_same_ids(tokenizer, own_tokenizer(path, tokenizer), names=("the student", path))
         groups = isinstance(data, MultipleChoiceDataset)
-        sequences = data.sequences if isinstance(data, MultipleChoiceDataset) else data
+        sequences = _sequences(data)
         words = word_ids(tokenizer, teaching.teacher.config.vocab_size)
         if words.sum() < 2:
             raise ConfigError("teaching.augment: the vocabulary has no words to replace others by")
@@ -206,6 +213,11 @@ class TransferSet:
             )
         check_positions(data, model, f"the masked LM {source}")
         return masked_candidates(model, words, tokenizer.mask_token_id, k, quiet=self.quiet)
+
+
+def _sequences(data: Dataset | MultipleChoiceDataset) -> Dataset:
+    """Sequences that a teacher reads: of choices, each choice."""
+    return data.sequences if isinstance(data, MultipleChoiceDataset) else data
 
 
 def _end_to_end(parts: Sequence[Dataset | None]) -> Dataset | None:

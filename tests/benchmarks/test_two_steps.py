@@ -61,7 +61,7 @@ def small(monkeypatch):
     monkeypatch.setattr(two_steps, "STARTS", starts)
 
 
-def study(inputs, out, steps=40, **options):
+def study(inputs, out, steps=60, **options):
     text, files = inputs
     return TwoSteps(text, out, files, steps, text_changes=TEXT, encoder=str(text.teacher), **options)
 
@@ -83,8 +83,8 @@ def test_every_arm_but_the_plain_one_has_the_same_cost(inputs, whole):
     for start in ("layers", "random", "narrow"):
         results = {arm.share: made.run(arm) for arm in plan([TOY], [start], [0])}
         plain = results.pop("plain")
-        total = 40 * plain["cost of a text step"]
-        assert [result["text steps"] for result in results.values()] == [0, 10, 20, 30]
+        total = 60 * plain["cost of a text step"]
+        assert [result["text steps"] for result in results.values()] == [0, 15, 30, 45]
         steps = [result["task steps"] for result in results.values()]
         assert steps == sorted(steps, reverse=True)
         assert len(set(steps)) == 4
@@ -92,7 +92,7 @@ def test_every_arm_but_the_plain_one_has_the_same_cost(inputs, whole):
             assert 0.95 * total < result["cost"] <= total
         assert plain["text steps"] == 0
         assert plain["task steps"] == 2 * (48 + 48) // 8  # examples and copies
-        assert plain["cost"] < 0.7 * total
+        assert plain["cost"] < total / 2
     for start in ("minilm", "teacher"):
         both = [made.run(arm) for arm in plan([TOY], [start], [0])]
         assert [result["text steps"] for result in both] == [0, 0]
