@@ -42,14 +42,11 @@ class Batch:
         Cumulative sequence lengths, from 0 to T.
     token_type_ids : int32 [T]
         Segment ids (0 for the first sentence, 1 for the second).
-    position_ids : int32 [T]
-        Position of each token in its sequence.
     example_ids : int64 [B]
         Id of each sequence in its dataset. Dropout is keyed by it, so that an example gets the
         same mask whichever batch it lands in.
     columns : int32 [T]
-        Column of each token in the rectangular form; differs from `position_ids` only when the
-        caller chose positions.
+        Column of each token in the rectangular form: its place in its sequence, where nothing is padded.
     width : int
         Number of columns of the rectangular form.
     targets : mapping of str to array
@@ -59,18 +56,20 @@ class Batch:
         up to `cu_choices[g + 1]`. Then `targets` may have one row an example [G, ...].
     task_type_ids : int32 [T] or None
         Type of the task, which ERNIE has a table of; None: 0 for every token.
+    position_ids : int32 [T] or None
+        Rows of the position table that the caller chose; None: the family's own, such as the columns.
     """
 
     input_ids: IntArray
     cu_seqlens: IntArray
     token_type_ids: IntArray
-    position_ids: IntArray
     example_ids: IntArray
     columns: IntArray
     width: int
     targets: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     cu_choices: IntArray | None = None
     task_type_ids: IntArray | None = None
+    position_ids: IntArray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "targets", Targets(self.targets))
@@ -93,11 +92,12 @@ class Batch:
         check_field("Batch", "cu_seqlens", self.cu_seqlens, np.int32)
         tokens, sequences = len(self.input_ids), len(self.cu_seqlens) - 1
         check_bounds("Batch", "cu_seqlens", self.cu_seqlens, tokens)
-        for name in ("token_type_ids", "position_ids", "columns"):
+        for name in ("token_type_ids", "columns"):
             check_field("Batch", name, getattr(self, name), np.int32, tokens)
         check_field("Batch", "example_ids", self.example_ids, np.int64, sequences)
-        if self.task_type_ids is not None:
-            check_field("Batch", "task_type_ids", self.task_type_ids, np.int32, tokens)
+        for name in ("task_type_ids", "position_ids"):
+            if getattr(self, name) is not None:
+                check_field("Batch", name, getattr(self, name), np.int32, tokens)
         if self.cu_choices is not None:
             check_field("Batch", "cu_choices", self.cu_choices, np.int64)
             check_bounds("Batch", "cu_choices", self.cu_choices, sequences)
@@ -168,7 +168,7 @@ class Batch:
             if [len(s) for s in kinds] != lengths.tolist():
                 raise InputError("token_type_ids must have one for each token of each sequence")
             types[:] = np.concatenate(kinds or [types])
-        positions = np.arange(total, dtype=np.int32) - np.repeat(cu[:-1], lengths)
+        columns = np.arange(total, dtype=np.int32) - np.repeat(cu[:-1], lengths)
         who = np.arange(len(ids)) if example_ids is None else as_array("example_ids", example_ids)
         if who.shape != (len(ids),):
             raise InputError(f"{who.size} example_ids for {len(ids)} sequences")
@@ -178,9 +178,8 @@ class Batch:
             input_ids=flat,
             cu_seqlens=cu,
             token_type_ids=types,
-            position_ids=positions,
             example_ids=who.astype(np.int64, copy=False),
-            columns=positions,
+            columns=columns,
             width=int(lengths.max(initial=0)),
             targets=dict(targets or {}),
         )
@@ -195,7 +194,8 @@ class Batch:
     ) -> Batch:
         """Pack the rectangular form: `input_ids [B, L]`, `attention_mask [B, L]` of 0 and 1.
 
-        Positions are the columns, as in BERT, so padding on the left shifts them here too.
+        Padding may be on either side, or in between. A BERT's positions are the columns, so padding on the
+        left shifts them, as in transformers.
         """
         try:
             ids = np.atleast_2d(np.asarray(input_ids))
@@ -228,7 +228,7 @@ class Batch:
                 f"row {int(np.argmin(lengths))} of attention_mask is all zeros: nothing to attend to"
             )
         columns = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
-        positions = integers("position_ids", position_ids, columns)
+        positions = None if position_ids is None else integers("position_ids", position_ids, columns)[mask]
         types = integers("token_type_ids", token_type_ids, np.zeros(ids.shape, np.int32))
         cu = np.zeros(len(ids) + 1, np.int32)
         np.cumsum(lengths, out=cu[1:])
@@ -241,10 +241,10 @@ class Batch:
             input_ids=wide.astype(np.int32),
             cu_seqlens=cu,
             token_type_ids=types[mask],
-            position_ids=positions[mask],
             example_ids=np.arange(len(ids), dtype=np.int64),
             columns=columns[mask],
             width=ids.shape[1],
+            position_ids=positions,
         )
 
     def with_targets(self, **targets: npt.NDArray[Any]) -> Batch:

@@ -142,6 +142,21 @@ class ModelConfig(metaclass=_Fields):
         return len(self.id2label)
 
     @property
+    def position_padding(self) -> int | None:
+        """Id of padding after which the rows of the position table begin; None: they begin with row 0."""
+        return None
+
+    @property
+    def first_position(self) -> int:
+        """Row of the position table of a sequence's first token."""
+        return 0 if self.position_padding is None else self.position_padding + 1
+
+    @property
+    def max_sequence_length(self) -> int:
+        """Most tokens of a sequence: rows of the position table from the first that is used."""
+        return self.max_position_embeddings - self.first_position
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the labels, in order."""
         return [self.id2label[i] for i in range(self.num_labels)]

@@ -6,7 +6,7 @@ import transformers
 
 from minidistil.model import MODELS
 
-CLASSES = [name for name in MODELS if name.startswith(("Bert", "Distil"))]  # others compute as BERT does
+CLASSES = [name for name in MODELS if name.startswith(("Bert", "Distil"))]  # the others: test_families
 
 
 def their_config(config):
@@ -55,7 +55,8 @@ def batch(name, vocab_size, shape, seed=1):
     For multiple choice [1, B, L]: they are the choices of one example.
     """
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(shape[1] // 3, shape[1], shape[0])
+    least = max(shape[1] // 3, 1)
+    lengths = rng.integers(least, max(shape[1], least + 1), shape[0])
     lengths[0] = shape[1]
     mask = (np.arange(shape[1]) < lengths[:, None]).astype(np.int64)
     inputs = {"input_ids": rng.integers(1, vocab_size, shape) * mask, "attention_mask": mask}
@@ -116,5 +117,7 @@ def targets(name, inputs, num_labels, vocab_size, seed=2):
     return {"labels": rng.integers(0, 2 if name.endswith("Prediction") else num_labels, B)}
 
 
-def their_gradients(theirs):
-    return {k: p.grad.numpy() for k, p in theirs.named_parameters()}
+def their_gradients(theirs, copies=None):
+    """By name; of the names of tied parameters those that are none of `copies`, else the first."""
+    named = theirs.named_parameters(remove_duplicate=copies is None)
+    return {k: p.grad.numpy() for k, p in named if k not in (copies or ())}

@@ -91,7 +91,7 @@ class PlainBert:
 
     def embeddings(self):
         module, batch = self.model.encoder.embeddings, self.batch
-        positions = batch.position_ids + (self.fault == "positions from 1")
+        positions = module.position.ids_of(batch) + (self.fault == "positions from 1")
         x = self.p[module.word.name][batch.input_ids] + self.p[module.position.name][positions]
         for table in module.types if self.fault != "no token types" else ():
             x = x + self.p[table.name][table.ids_of(batch)]

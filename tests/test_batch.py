@@ -27,7 +27,7 @@ def test_pack_and_unpack_are_inverse_for_any_mask(mask, seed):
     np.testing.assert_array_equal(batch.lengths, mask.sum(1))
     np.testing.assert_array_equal(batch.input_ids, ids[mask == 1])
     np.testing.assert_array_equal(batch.token_type_ids, types[mask == 1])
-    np.testing.assert_array_equal(batch.position_ids, np.nonzero(mask)[1])
+    np.testing.assert_array_equal(batch.columns, np.nonzero(mask)[1])
     np.testing.assert_array_equal(batch.unpack(batch.input_ids), ids * mask)
     np.testing.assert_array_equal(batch.unpack(batch.pack(values), fill=-1)[mask == 1], values[mask == 1])
     assert (batch.unpack(batch.pack(values), fill=-1)[mask == 0] == -1).all()
@@ -50,7 +50,7 @@ def test_sequences_and_their_rectangle_give_the_same_batch():
     packed = Batch.from_sequences(sequences, [[0, 0, 1], [0], [1, 1]])
     ids, mask = [[5, 6, 7], [8, 0, 0], [9, 10, 0]], [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
     other = Batch.from_padded(ids, mask, [[0, 0, 1], [0, 0, 0], [1, 1, 0]])
-    for name in ("input_ids", "cu_seqlens", "token_type_ids", "position_ids", "example_ids", "columns"):
+    for name in ("input_ids", "cu_seqlens", "token_type_ids", "example_ids", "columns"):
         a, b = getattr(packed, name), getattr(other, name)
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)

@@ -78,7 +78,7 @@ class ToyObjective:
         time.sleep(self.pause)
         p, rows = model.params, batch.sequence_ids
         x = p["embeddings"][batch.input_ids]  # [T, H]
-        mask = dropout and dropout.mask(0.2, 0, 0, batch.example_ids[rows], batch.position_ids)
+        mask = dropout and dropout.mask(0.2, 0, 0, batch.example_ids[rows], batch.columns)
         dropped, cache = ops.dropout_forward(x, mask)
         share = (1 / batch.lengths[rows]).astype(x.dtype)[:, None]
         mean = np.zeros((batch.num_sequences, H), x.dtype)

@@ -66,10 +66,10 @@ def _step(args: argparse.Namespace) -> int:
     path = resolve(args.model)
     config = load_config(path)
     model = model_class(args.architecture) if args.architecture else class_or_encoder(config, path)
-    if not isinstance(config, model.config_class):
+    if not model.is_of(config):
         raise UsageError(f"{args.model} is no {model.__name__}: its config is a {type(config).__name__}")
-    if length > config.max_position_embeddings:
-        raise UsageError(f"--length {length}: the model has {config.max_position_embeddings} positions")
+    if length > config.max_sequence_length:
+        raise UsageError(f"--length {length}: the model has {config.max_sequence_length} positions")
     if args.layers is not None:
         config = config.replace(num_hidden_layers=args.layers)
     tokens = batch_size * length

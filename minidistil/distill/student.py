@@ -197,7 +197,7 @@ def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list
     ours, theirs = student.encoder, teacher.encoder
     tables = {table.ids: table.name for table in theirs.embeddings.tables}
     pairs = [(table.name, tables[table.ids]) for table in ours.embeddings.tables if table.ids in tables]
-    modules = [(ours.embeddings.norm, theirs.embeddings.norm)]
+    modules = list(zip(ours.embeddings.modules, theirs.embeddings.modules, strict=True))
     modules += [(ours.layers[i], theirs.layers[layer]) for i, layer in enumerate(layers)]  # type: ignore[misc]
     for one, other in modules:
         pairs += [(a.name, b.name) for a, b in zip(one.specs(), other.specs(), strict=True)]

@@ -79,7 +79,7 @@ class SentenceEncoder:
 
     def _length(self, wanted: int | None) -> int:
         """Most tokens of a text."""
-        positions = self.model.config.max_position_embeddings
+        positions = self.model.config.max_sequence_length
         if wanted is not None and wanted > positions:
             log.warning("texts are cut at the model's %d positions, not at %d tokens", positions, wanted)
             wanted = positions

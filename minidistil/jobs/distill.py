@@ -183,7 +183,7 @@ class GeneralDistillation:
         config = self.teacher.config
         tokenizer = Tokenizer.from_pretrained(self.source)
         tokenizer = tokenizer.check_rows(config.vocab_size, self.source)
-        return MaskedText(self.job, self.texts, tokenizer, config.max_position_embeddings, self.quiet)
+        return MaskedText(self.job, self.texts, tokenizer, config.max_sequence_length, self.quiet)
 
     # Steps, in order
 

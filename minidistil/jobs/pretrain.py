@@ -145,7 +145,7 @@ class Pretraining:
             source = resolve(self.source)
             config = load_config(source)
             tokenizer = Tokenizer.from_pretrained(source).check_rows(config.vocab_size, self.source)
-            positions = config.max_position_embeddings
+            positions = config.max_sequence_length
         else:
             positions = m.positions
             tokenizer = train_wordpiece(
@@ -177,7 +177,9 @@ class Pretraining:
                 "pad_token_id": self.text.tokenizer.pad_token_id,
             }
             kind = class_with("ForMaskedLM", m.family)
-            model = kind(kind.config_class(**shape), seed=seed)
+            config = kind.config_class(**shape)
+            rows = m.positions + config.first_position
+            model = kind(config.replace(max_position_embeddings=rows), seed=seed)
         freeze(model, m.freeze)
         return model
 

@@ -231,7 +231,7 @@ class SentenceDistillation(ABC):
     @property
     def _room(self) -> int:
         """Positions that both models have."""
-        return min(model.config.max_position_embeddings for model in (self.teacher, self.start_model))
+        return min(model.config.max_sequence_length for model in (self.teacher, self.start_model))
 
     @cached_property
     def written(self) -> EmbeddingSettings:

@@ -17,7 +17,7 @@ from minidistil.batch import Batch
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model.context import Cache
-from minidistil.model.modules import Table
+from minidistil.model.modules import PositionTable, Table
 from minidistil.model.terms import described
 from minidistil.ops.dropout import Dropout
 from minidistil.parameters import Parameters
@@ -58,7 +58,9 @@ def check_batch(batch: Batch, tables: Iterable[Table]) -> None:
             t = int(np.flatnonzero(outside)[0])
             where = f"sequence {batch.sequence_ids[t]}, token {batch.token_index[t]}"
             what, those = ID_NAMES[table.ids]
-            advice = "; truncate the text" if what == "position" else ""
+            advice = ""
+            if isinstance(table, PositionTable):
+                advice = f"; truncate the text to {table.rows - table.first} tokens"
             raise InputError(f"{where}: {what} {ids[t]} is outside the model's {table.rows} {those}{advice}")
 
 

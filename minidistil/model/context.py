@@ -18,7 +18,7 @@ from minidistil.ops.dropout import Dropout, Mask
 from minidistil.parameters import Parameters
 
 # Sites of dropout; with (seed, step, layer) they name a mask.
-EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE = range(5)
+EMBEDDING_SITE, ATTENTION_SITE, ATTENTION_OUTPUT_SITE, OUTPUT_SITE, HEAD_SITE, POOLER_SITE = range(6)
 
 
 class Cache(NamedTuple):
@@ -110,9 +110,9 @@ class Context:
             rate, self.layer, site, batch.example_ids[batch.sequence_ids], batch.token_index
         )
 
-    def sequence_mask(self, rate: float) -> Mask | None:
+    def sequence_mask(self, rate: float, site: int = HEAD_SITE) -> Mask | None:
         """Dropout of pooled vectors [B, H]: keyed like the first token of each sequence."""
         if self.dropout is None:
             return None
         first = np.zeros(self.batch.num_sequences, np.int32)
-        return self.dropout.mask(rate, self.layer, HEAD_SITE, self.batch.example_ids, first)
+        return self.dropout.mask(rate, self.layer, site, self.batch.example_ids, first)

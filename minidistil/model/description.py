@@ -31,7 +31,7 @@ def facts(model: Model) -> dict[str, Any]:
         "intermediate_size": config.intermediate_size,
         "activation": config.hidden_act,
         "vocabulary": config.vocab_size,
-        "positions": config.max_position_embeddings,
+        "positions": config.max_sequence_length,
         "labels": config.label_names if any(head.classes() for head in model.heads) else [],
         "parameters": {**parts, "total": model.params.num_parameters},
         # Parameters alone; then with gradients and both Adam moments.

@@ -21,7 +21,7 @@ from minidistil.config import ModelConfig
 from minidistil.errors import InputError
 from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy, mean_squared_error
 from minidistil.model.checks import class_target, integer_target, output_of, target
-from minidistil.model.context import Context
+from minidistil.model.context import POOLER_SITE, Context
 from minidistil.model.modules import Linear
 from minidistil.model.terms import Losses as Losses
 from minidistil.parameters import ParameterSpec
@@ -146,13 +146,20 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
 
 @dataclass(frozen=True)
 class Pooler(Head):
-    """activation(W x_first + b): a vector for the whole sequence from its [CLS] token.
+    """activation(W dropout(x_first) + b): a vector for the whole sequence from its first token.
 
-    BERT's is a tanh called `bert.pooler.dense`, DistilBERT's a ReLU called `pre_classifier`.
+    BERT's is a tanh called `bert.pooler.dense`, without dropout, DistilBERT's a ReLU called `pre_classifier`.
+
+    Attributes
+    ----------
+    dense : Linear
+    activation : {"tanh", "relu", "gelu"}
+    dropout : float
     """
 
     dense: Linear
     activation: str = "tanh"
+    dropout: float = 0.0
     reads_cls_only: ClassVar[bool] = True
 
     @property
@@ -167,23 +174,22 @@ class Pooler(Head):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         first = x if ctx.cls_only else x[ctx.batch.cls_rows]  # [T, H] -> [B, H]
+        first, drop = ctx.ops.dropout_forward(first, ctx.sequence_mask(self.dropout, POOLER_SITE))
         y, linear = self.dense.forward(first, ctx)
-        activate = ctx.ops.tanh_forward if self.activation == "tanh" else ctx.ops.relu_forward
-        pooled, act = activate(y)
+        pooled, act = getattr(ctx.ops, f"{self.activation}_forward")(y)
         if ctx.taps is not None:
             ctx.taps.put("pooler", input=first, output=y, activated=pooled)
-        return {"pooler_output": pooled}, (linear, act)
+        return {"pooler_output": pooled}, (drop, linear, act)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
         if "pooler_output" not in douts:
             return None
-        linear, act = cache
-        back = ctx.ops.tanh_backward if self.activation == "tanh" else ctx.ops.relu_backward
-        dy = back(douts["pooler_output"], act)
+        drop, linear, act = cache
+        dy = getattr(ctx.ops, f"{self.activation}_backward")(douts["pooler_output"], act)
         dfirst = self.dense.backward(dy, linear, ctx)
         if ctx.taps is not None:
             ctx.taps.put("pooler", activated=douts["pooler_output"], output=dy, input=dfirst)
-        return scatter_first(dfirst, ctx.batch)
+        return scatter_first(ctx.ops.dropout_backward(dfirst, drop), ctx.batch)
 
 
 @dataclass(frozen=True)

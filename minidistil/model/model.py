@@ -99,7 +99,7 @@ class Model(RectangularModel):
         if config_changes:
             config = config.replace(**config_changes)
         checkpoint = open_checkpoint(path).without_wrapper(cls.base)
-        if isinstance(config, cls.config_class):  # `_prepare` refuses others
+        if cls.is_of(config):  # `_prepare` refuses others
             names = names_of(cls, config)
             check_depth(checkpoint, config.num_hidden_layers, names, path)
         model = cls.__new__(cls)

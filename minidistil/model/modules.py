@@ -136,30 +136,68 @@ class Table:
 
 
 @dataclass(frozen=True)
+class PositionTable(Table):
+    """An embedding table of positions [P, H], whose rows are taken in turn if nobody chooses others.
+
+    Attributes
+    ----------
+    padding : int or None
+        None: a token's row is its column, so that padding on the left counts, as in BERT. Else the id of
+        padding, after which the rows begin: the first token has row `padding` + 1, and a padding token that
+        is not masked has row `padding` and is not counted (RoBERTa, Liu et al. 2019, arXiv:1907.11692;
+        fairseq's `make_positions`).
+    """
+
+    padding: int | None = None
+
+    @property
+    def first(self) -> int:
+        """Row of the first token."""
+        return 0 if self.padding is None else self.padding + 1
+
+    def ids_of(self, batch: Batch) -> IntArray:
+        if batch.position_ids is not None:
+            return batch.position_ids
+        if self.padding is None:
+            return batch.columns
+        counted = batch.input_ids != self.padding
+        count = np.cumsum(counted, dtype=np.int32)
+        before = (count - counted)[batch.cls_rows]  # of earlier sequences
+        rows = (count - before[batch.sequence_ids]) * counted + np.int32(self.padding)
+        return np.asarray(rows, np.int32)
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """norm(word + types + position) with dropout: token ids -> [T, H].
 
-    A family whose tables have another width than its layers (ALBERT, ELECTRA) would put a `Linear` behind the
-    dropout, one without a norm here (GPT-2, T5) leave it out, one with positions from 2 (RoBERTa) add to the
-    ids of the position table.
+    Where the tables have another width E than the layers (ALBERT, ELECTRA), a linear layer E -> H follows.
+    A family without a norm here (GPT-2, T5) would leave it out.
     """
 
     word: Table
-    position: Table
+    position: PositionTable
     types: tuple[Table, ...]
     norm: Norm
     dropout: float
+    project: Linear | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return (self.word, self.position, *self.types)
 
     def specs(self) -> list[ParameterSpec]:
-        return [spec for table in self.tables for spec in table.specs()] + self.norm.specs()
+        return [spec for part in (*self.tables, *self.modules) for spec in part.specs()]
+
+    @property
+    def modules(self) -> tuple[Norm | Linear, ...]:
+        """What follows the tables."""
+        return (self.norm,) if self.project is None else (self.norm, self.project)
 
     def taps(self) -> dict[str, str]:
         """Names of the numbers inside, in order, each with the `Linear` or `Norm` that writes it."""
-        return {"embeddings.sum": "", "embeddings.norm": self.norm.name}
+        found = {"embeddings.sum": "", "embeddings.norm": self.norm.name}
+        return found if self.project is None else {**found, "embeddings.projected": self.project.name}
 
     def forward(self, ctx: Context) -> tuple[Array, Any]:
         params, batch, others = ctx.params, ctx.batch, (*self.types, self.position)
@@ -172,10 +210,19 @@ class Embeddings:
         if ctx.taps is not None:
             ctx.taps.put("embeddings", norm=x)
         x, drop = ctx.ops.dropout_forward(x, ctx.token_mask(self.dropout, EMBEDDING_SITE))
-        return x, (embedding, norm, drop)
+        project = None
+        if self.project is not None:
+            x, project = self.project.forward(x, ctx)  # [T, E] -> [T, H]
+            if ctx.taps is not None:
+                ctx.taps.put("embeddings", projected=x)
+        return x, (embedding, norm, drop, project)
 
     def backward(self, dout: Array, cache: Any, ctx: Context) -> None:
-        embedding, norm, drop = cache
+        embedding, norm, drop, project = cache
+        if self.project is not None:
+            if ctx.taps is not None:
+                ctx.taps.put("embeddings", projected=dout)
+            dout = self.project.backward(dout, project, ctx)
         dx = ctx.ops.dropout_backward(dout, drop)
         if ctx.taps is not None:
             ctx.taps.put("embeddings", norm=dx)

@@ -35,11 +35,16 @@ class Structure:
 
     @config.setter
     def config(self, config: ModelConfig) -> None:
-        if not isinstance(config, self.config_class):
+        if not self.is_of(config):
             raise ConfigError(
                 f"{type(self).__name__} needs a {self.config_class.__name__}, not a {type(config).__name__}"
             )
         self._config, self.encoder, self.heads = config, self.encoder_of(config), self.heads_of(config)
+
+    @classmethod
+    def is_of(cls, config: object) -> bool:
+        """True for a config of the model's family: that of a RoBERTa has the fields of a BERT's, and is none."""
+        return isinstance(config, cls.config_class) and config.model_type == cls.config_class.model_type
 
     @classmethod
     def specs(cls, config: ModelConfig) -> list[ParameterSpec]:

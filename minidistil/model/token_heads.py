@@ -163,6 +163,7 @@ class MaskedLMHead(Head):
 
     config: ModelConfig
     dense: Linear
+    activation: str
     norm: Norm
     decoder: str
     bias: str
@@ -214,7 +215,7 @@ class MaskedLMHead(Head):
         "features" [T, H] are the input of the last layer. A row of logits is forty times as long.
         """
         dense = ctx.params.linear(*self.dense.names)
-        y, transform = ctx.ops.linear_activation_forward(x, *dense, self.config.hidden_act)  # [T, H]
+        y, transform = ctx.ops.linear_activation_forward(x, *dense, self.activation)  # [T, H]
         if ctx.taps is not None:
             ctx.taps.put(
                 "transform", input=x, output=lambda: ctx.ops.linear_forward(x, *dense)[0], activated=y
@@ -246,7 +247,7 @@ class MaskedLMHead(Head):
         dy = self.norm.backward(dy, norm, ctx)
         dx, _, _ = ctx.ops.linear_activation_backward(dy, transform, *ctx.gradients(*self.dense.names))
         if ctx.taps is not None:
-            dense, act = ctx.params.linear(*self.dense.names), self.config.hidden_act
+            dense, act = ctx.params.linear(*self.dense.names), self.activation
             before = partial(activation_gradient, ctx.ops, act, dy, x, dense)
             ctx.taps.put("transform", activated=dy, output=before, input=dx)
         return np.asarray(dx)

@@ -179,16 +179,17 @@ def dependence(
     HeatMap or None
         None without scores.
     """
-    table, grads = model.encoder.embeddings.position.name, model.params.like()
+    position, grads = model.encoder.embeddings.position, model.params.like()
+    rows, drows = position.ids_of(cache.batch), grads[position.name]
     names, norms = [], []
     for some in scores:
         for r, (output, place) in enumerate(some.places):
             best = int(some.logits[r].argmax())
             dout = np.zeros_like(outputs[output])
             dout[(*place, best)] = 1
-            grads[table][...] = 0
+            drows[...] = 0
             model.backward({output: dout}, cache, grads)
-            norms.append(np.linalg.norm(grads[table][: len(tokens)].astype(np.float64), axis=1))
+            norms.append(np.linalg.norm(drows[rows].astype(np.float64), axis=1))
             name = some.classes[best]
             names.append(name if len(some.rows) == 1 else f"{name}, {some.rows[r]}")
     if not names:

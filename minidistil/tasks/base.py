@@ -267,7 +267,7 @@ class TrainableTask(PredictingTask):
         """
         kept = TrainingRecord.of(config).max_length
         if self.data.max_length is None and kept is not None:
-            return min(kept, config.max_position_embeddings)
+            return min(kept, config.max_sequence_length)
         return self._length(tokenizer, config, self.default_length)
 
     def training_length(self, tokenizer: Tokenizer, config: ModelConfig) -> int:

@@ -37,7 +37,7 @@ def sequence_length(
     ConfigError
         More is asked for than the model has positions.
     """
-    positions = config.max_position_embeddings
+    positions = config.max_sequence_length
     if wanted is not None:
         if wanted > positions:
             raise ConfigError(

@@ -91,7 +91,7 @@ def check_positions(data: TrainingData, model: Model, what: str = "the model") -
     sequences = getattr(data, "sequences", data)  # of choices and of masked words they stand behind
     if not isinstance(sequences, Dataset | Sequences):
         return  # an example of other data may be several sequences: the model looks at each batch
-    longest, room = int(sequences.lengths.max(initial=0)), model.config.max_position_embeddings
+    longest, room = int(sequences.lengths.max(initial=0)), model.config.max_sequence_length
     if longest > room:
         raise InputError(
             f"{what} takes {room} tokens, and the texts have up to {longest}: cut them, as "

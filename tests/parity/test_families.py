@@ -1,55 +1,123 @@
-"""Families composed of BERT's modules: every head and gradient, and files in both directions, live."""
+"""Families beside BERT and DistilBERT: every class and gradient, and files in both directions, live."""
 
 import numpy as np
 import pytest
+import torch
 import transformers
-from parity_tools import batch, our_outputs, targets, tensors, their_gradients, their_outputs, twins
+from parity_tools import (
+    CLASSES,
+    batch,
+    our_outputs,
+    targets,
+    tensors,
+    their_gradients,
+    their_outputs,
+    twins,
+)
 
 from minidistil.model import model_class, model_classes
 
 TOLERANCE = 1e-9  # relative, float64
 SIZES = {
-    "vocab_size": 40, "max_position_embeddings": 16, "hidden_size": 24, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "intermediate_size": 36, "id2label": {0: "a", 1: "b"},
+    "vocab_size": 40, "max_position_embeddings": 17, "hidden_size": 24, "num_hidden_layers": 2,
+    "num_attention_heads": 3, "intermediate_size": 36, "id2label": {0: "a", 1: "b"},
 }  # fmt: skip
-ERNIE = [name for name in model_classes() if name.startswith("Ernie")]
+# Configs of each family that differ in what is computed; those of families not named here are the default.
+CONFIGS = {
+    "ernie": [{}, {"use_task_id": True}],
+    "roberta": [{}, {"pad_token_id": 4, "type_vocab_size": 1, "hidden_act": "relu", "layer_norm_eps": 1e-5}],
+}
+CASES = [
+    (name, config)
+    for name, kind in model_classes().items()
+    if name not in CLASSES
+    for config in CONFIGS.get(kind.config_class.model_type, [{}])
+]
+by_case = pytest.mark.parametrize(("name", "config"), CASES, ids=[f"{n}-{c}" for n, c in CASES])
 
 
-def inputs_of(name, task_types):
-    inputs = batch(name, SIZES["vocab_size"], (3, 12))
-    if task_types and not name.endswith("MultipleChoice"):  # where transformers does not flatten them
+def made(name, config):
+    return twins(name, dtype="float64", scale=0.3, **{**SIZES, **config})
+
+
+def inputs_of(name, config, width=12):
+    """Rectangular input, filled up with the family's padding id, which is no real token: PyTorch's tables
+    never learn its row."""
+    inputs = batch(name, SIZES["vocab_size"], (3, width))
+    pad, types = config.pad_token_id, config.type_vocab_size
+    ids = np.where(inputs["input_ids"] == pad, pad + 1, inputs["input_ids"])
+    inputs["input_ids"] = np.where(inputs["attention_mask"] == 1, ids, pad)
+    if types:
+        inputs["token_type_ids"] %= types
+    else:
+        del inputs["token_type_ids"]
+    choices = name.endswith("MultipleChoice")  # where transformers does not flatten them
+    if getattr(config, "use_task_id", False) and not choices:
         rng = np.random.default_rng(5)
         inputs["task_type_ids"] = rng.integers(0, 3, inputs["input_ids"].shape) * inputs["attention_mask"]
     return inputs
 
 
-@pytest.mark.parametrize("use_task_id", [False, True])
-@pytest.mark.parametrize("name", ERNIE)
-def test_ernie(name, use_task_id, report):
-    ours, theirs = twins(name, dtype="float64", scale=0.3, use_task_id=use_task_id, **SIZES)
-    for task_types in (False, True) if use_task_id else (False,):
-        inputs = inputs_of(name, task_types)
+@by_case
+def test_outputs(name, config, report):
+    ours, theirs = made(name, config)
+    rows = ours.config.max_sequence_length
+    for width in (1, 2, 12, rows):
+        inputs = inputs_of(name, ours.config, width)
         expected = their_outputs(theirs, inputs, output_hidden_states=True)
         found = our_outputs(ours, inputs, expected, output_hidden_states=True)
         report.relative(f"{name}, float64", found, expected, TOLERANCE)
-    if name == "ErnieModel":
+    if name.endswith("MultipleChoice"):
         return
-    if name.endswith("QuestionAnswering"):  # their softmax is over padding too
-        inputs["attention_mask"][:] = 1
-        inputs["input_ids"] = np.maximum(inputs["input_ids"], 1)  # and PyTorch gives the pad row no gradient
-    wanted = targets(name, inputs, 2, SIZES["vocab_size"])
-    out = theirs(**tensors(inputs | wanted))
-    out.loss.backward()
-    loss, grads = ours.loss_and_grads(**inputs, **wanted)
-    report.relative(f"{name}, loss, float64", {"loss": loss}, {"loss": out.loss.item()}, TOLERANCE)
-    report.gradients(f"{name}, every gradient, float64", grads, their_gradients(theirs), TOLERANCE)
+    inputs["position_ids"] = np.broadcast_to(np.arange(rows)[::-1], inputs["input_ids"].shape)
+    expected = their_outputs(theirs, inputs)
+    report.relative(f"{name}, chosen positions", our_outputs(ours, inputs, expected), expected, TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ERNIE)
-def test_ernie_files(name, tmp_path, report):
+@by_case
+def test_gradients(name, config, report):
+    """Of the class's own loss; of a bare encoder, of all outputs in a random direction."""
+    ours, theirs = made(name, config)
+    inputs = inputs_of(name, ours.config)
+    if name.endswith("Model"):
+        grads = in_a_direction(ours, theirs, inputs)
+    else:
+        if name.endswith("QuestionAnswering"):  # their softmax is over padding too
+            inputs["attention_mask"][:] = 1
+            inputs["input_ids"] = np.where(
+                inputs["input_ids"] == ours.config.pad_token_id, 9, inputs["input_ids"]
+            )
+        wanted = targets(name, inputs, 2, SIZES["vocab_size"])
+        out = theirs(**tensors(inputs | wanted))
+        out.loss.backward()
+        loss, grads = ours.loss_and_grads(**inputs, **wanted)
+        report.relative(f"{name}, loss, float64", {"loss": loss}, {"loss": out.loss.item()}, TOLERANCE)
+    expected = their_gradients(theirs, ours.copies(ours.config))
+    report.gradients(f"{name}, every gradient, float64", grads, expected, TOLERANCE)
+
+
+def in_a_direction(ours, theirs, inputs):
+    """Our gradients, and theirs where PyTorch keeps them."""
+    batch = ours.pack(**inputs)
+    outputs, cache = ours.forward(batch)
+    rng, grads = np.random.default_rng(3), ours.params.like()
+    along = {key: rng.standard_normal(value.shape) for key, value in outputs.items()}
+    ours.backward(along, cache, grads)
+    out, total = theirs(**tensors(inputs)), 0
+    for key, direction in along.items():
+        their = out[key]
+        if len(direction) == batch.num_tokens:
+            their = their[batch.sequence_ids, batch.columns]
+        total = total + (their * torch.from_numpy(direction)).sum()
+    total.backward()
+    return grads
+
+
+@by_case
+def test_files(name, config, tmp_path, report):
     """A directory that one of both wrote is read by the other, whole."""
-    ours, theirs = twins(name, dtype="float64", scale=0.3, use_task_id=True, **SIZES)
-    inputs = inputs_of(name, True)
+    ours, theirs = made(name, config)
+    inputs = inputs_of(name, ours.config)
     expected = their_outputs(theirs, inputs)
     ours.save_pretrained(tmp_path / "ours")
     read, loading = getattr(transformers, name).from_pretrained(
@@ -60,7 +128,7 @@ def test_ernie_files(name, tmp_path, report):
     report.relative(f"{name}, read by transformers", their_outputs(read.eval(), inputs), expected, TOLERANCE)
     theirs.save_pretrained(tmp_path / "theirs")
     found = model_class(name).from_pretrained(tmp_path / "theirs", dtype="float64", strict=True)
-    assert found.config.use_task_id
+    assert {key: getattr(found.config, key) for key in config} == config
     report.relative(
         f"{name}, read from transformers", our_outputs(found, inputs, expected), expected, TOLERANCE
     )

@@ -24,12 +24,22 @@ from minidistil.weights.names import Names, without_prefix
 
 if TYPE_CHECKING:
     from minidistil.model.families.bert import *  # noqa: F403
+    from minidistil.model.families.camembert import *  # noqa: F403
     from minidistil.model.families.distilbert import *  # noqa: F403
     from minidistil.model.families.ernie import *  # noqa: F403
+    from minidistil.model.families.roberta import *  # noqa: F403
+    from minidistil.model.families.xlm_roberta import *  # noqa: F403
     from minidistil.model.model import Model
 
-# `model_type` in config.json, which is the file here: what the names of the classes begin with.
-FAMILIES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie"}
+# `model_type` in config.json, which is the file here with _ for -: what the names of the classes begin with.
+FAMILIES = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "ernie": "Ernie",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "camembert": "Camembert",
+}
 
 MANY = 5  # models in a directory that a message lists
 UNIT = re.compile(r"cls\.\w+|\w+")  # what belongs together in the names of a head; `cls` holds several
@@ -53,7 +63,7 @@ def model_classes() -> dict[str, type[Model]]:
 
 @cache
 def _classes(model_type: str) -> dict[str, Any]:
-    module = import_module(f"{__name__}.{model_type}")
+    module = import_module(f"{__name__}.{model_type.replace('-', '_')}")
     return {name: value for name, value in vars(module).items() if name in module.__all__}
 
 

@@ -11,7 +11,7 @@ from minidistil.config import ModelConfig, frozen_config
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.heads import ChoiceHead, NextSentenceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
-from minidistil.model.modules import Embeddings, Linear, Norm, Table
+from minidistil.model.modules import Embeddings, Linear, Norm, PositionTable, Table
 from minidistil.model.pretrained_config import PretrainedConfig
 from minidistil.model.token_heads import MaskedLMHead, SpanHead, TokenHead
 
@@ -39,18 +39,20 @@ class BertConfig(PretrainedConfig):
         return self.classifier_dropout_prob
 
 
-def embeddings(c: ModelConfig, at: str) -> Embeddings:
+def embeddings(c: ModelConfig, at: str, width: int | None = None) -> Embeddings:
     """Tables below `at`, such as "bert.embeddings."; token types if the config has any."""
+    width = c.hidden_size if width is None else width
 
     def table(name: str, size: str, ids: str) -> Table:
-        return Table(f"{at}{name}.weight", size, getattr(c, size), c.hidden_size, ids)
+        return Table(f"{at}{name}.weight", size, getattr(c, size), width, ids)
 
     types = [table("token_type_embeddings", "type_vocab_size", "token_type_ids")] if c.type_vocab_size else []
+    positions = table("position_embeddings", "max_position_embeddings", "position_ids")
     return Embeddings(
         word=table("word_embeddings", "vocab_size", "input_ids"),
-        position=table("position_embeddings", "max_position_embeddings", "position_ids"),
+        position=PositionTable(**vars(positions), padding=c.position_padding),
         types=tuple(types),
-        norm=Norm(f"{at}LayerNorm", c.hidden_size, c.layer_norm_eps),
+        norm=Norm(f"{at}LayerNorm", width, c.layer_norm_eps),
         dropout=c.hidden_dropout_prob,
     )
 
@@ -88,6 +90,7 @@ def masked_lm(c: ModelConfig, at: str, output: str = "logits") -> MaskedLMHead:
     return MaskedLMHead(
         c,
         dense=Linear(f"{names}transform.dense", c.hidden_size, c.hidden_size),
+        activation=c.hidden_act,
         norm=Norm(f"{names}transform.LayerNorm", c.hidden_size, c.layer_norm_eps),
         decoder=f"{names}decoder.weight",
         bias=f"{names}bias",

@@ -100,6 +100,7 @@ def masked_lm(c: ModelConfig, at: str) -> MaskedLMHead:
     return MaskedLMHead(
         c,
         dense=Linear("vocab_transform", c.hidden_size, c.hidden_size),
+        activation=c.hidden_act,
         norm=Norm("vocab_layer_norm", c.hidden_size, c.layer_norm_eps),
         decoder="vocab_projector.weight",
         bias="vocab_projector.bias",

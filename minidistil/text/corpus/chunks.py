@@ -84,14 +84,12 @@ class Sequences:
         for start, first, stop in zip(starts.tolist(), cu.tolist(), cu[1:].tolist(), strict=False):
             ids[first + 1 : stop - 1] = tokens[start : start + stop - first - 2]
         self.corpus.release()
-        positions = np.arange(len(ids), dtype=np.int32) - np.repeat(cu[:-1], lengths)
         return Batch(
             input_ids=ids,
             cu_seqlens=cu,
             token_type_ids=np.zeros_like(ids),
-            position_ids=positions,
             example_ids=starts,
-            columns=positions,
+            columns=np.arange(len(ids), dtype=np.int32) - np.repeat(cu[:-1], lengths),
             width=int(lengths.max(initial=0)),
         )
 

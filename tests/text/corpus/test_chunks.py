@@ -97,8 +97,7 @@ def test_a_batch_is_a_batch(tokenizer):
     assert unpacked(train, [2, 0]) == [[CLS, 5, 5, 5, 5, SEP], [CLS, 5, 6, 7, SEP]]
     batch = train.batch([2, 0])
     assert batch.example_ids.tolist() == [5, 0]
-    assert batch.position_ids.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4]
-    assert batch.columns.tolist() == batch.position_ids.tolist()
+    assert batch.columns.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4]
     assert batch.width == 6
     assert not batch.token_type_ids.any()
     assert train.batch(np.zeros(0, int)).num_sequences == 0
