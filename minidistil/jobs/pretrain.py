@@ -32,7 +32,7 @@ class ModelSettings:
 
     Attributes
     ----------
-    family : {"bert", "distilbert", "ernie"}
+    family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert"}
         Family of models, one of `minidistil.model.families.FAMILIES`.
     layers : int >= 1
         Number of layers.

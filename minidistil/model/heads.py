@@ -8,9 +8,9 @@ how many items that averages over. A model has a tuple of heads (pre-training ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -144,6 +144,13 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
     return dx
 
 
+class Activation(NamedTuple):
+    """A curve, and its gradient from what the curve kept."""
+
+    forward: Callable[[Array], tuple[Array, Any]]
+    backward: Callable[[Array, Any], Array]
+
+
 @dataclass(frozen=True)
 class Pooler(Head):
     """activation(W dropout(x_first) + b): a vector for the whole sequence from its first token.
@@ -172,11 +179,20 @@ class Pooler(Head):
     def taps(self) -> dict[str, str]:
         return {"pooler.input": "", "pooler.output": self.dense.name, "pooler.activated": ""}
 
+    def _activation(self, ctx: Context) -> Activation:
+        ops = ctx.ops
+        curves = {
+            "tanh": Activation(ops.tanh_forward, ops.tanh_backward),
+            "relu": Activation(ops.relu_forward, ops.relu_backward),
+            "gelu": Activation(ops.gelu_forward, ops.gelu_backward),
+        }
+        return curves[self.activation]
+
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         first = x if ctx.cls_only else x[ctx.batch.cls_rows]  # [T, H] -> [B, H]
         first, drop = ctx.ops.dropout_forward(first, ctx.sequence_mask(self.dropout, POOLER_SITE))
         y, linear = self.dense.forward(first, ctx)
-        pooled, act = getattr(ctx.ops, f"{self.activation}_forward")(y)
+        pooled, act = self._activation(ctx).forward(y)
         if ctx.taps is not None:
             ctx.taps.put("pooler", input=first, output=y, activated=pooled)
         return {"pooler_output": pooled}, (drop, linear, act)
@@ -185,7 +201,7 @@ class Pooler(Head):
         if "pooler_output" not in douts:
             return None
         drop, linear, act = cache
-        dy = getattr(ctx.ops, f"{self.activation}_backward")(douts["pooler_output"], act)
+        dy = self._activation(ctx).backward(douts["pooler_output"], act)
         dfirst = self.dense.backward(dy, linear, ctx)
         if ctx.taps is not None:
             ctx.taps.put("pooler", activated=douts["pooler_output"], output=dy, input=dfirst)

@@ -43,7 +43,7 @@ class Structure:
 
     @classmethod
     def is_of(cls, config: object) -> bool:
-        """True for a config of the model's family: that of a RoBERTa has the fields of a BERT's, and is none."""
+        """True for a config of this family. A RoBERTa's has the fields of a BERT's, and is none."""
         return isinstance(config, cls.config_class) and config.model_type == cls.config_class.model_type
 
     @classmethod

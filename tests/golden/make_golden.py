@@ -46,7 +46,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "distilbert": {**SIZES, "dim": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": WIDE},
 }
 CONFIGS["ernie"] = {**CONFIGS["bert"], "use_task_id": True}
-PREFIXES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie"}
+# The first two have more cases than the others, which are smaller.
+SMALL = {**CONFIGS["bert"], "hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20}
+CONFIGS["roberta"] = {**SMALL, "max_position_embeddings": 16, "pad_token_id": 1, "type_vocab_size": 1}
+PREFIXES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie", "roberta": "Roberta"}
 
 LENGTHS = np.array([9, 3, 1, 6])
 B, L = len(LENGTHS), int(LENGTHS.max()) + 2  # two columns of nothing but padding
@@ -61,9 +64,11 @@ def rng(name: str) -> np.random.Generator:
 
 
 def inputs(family: str) -> Tensors:
-    found = {"input_ids": rng("ids").integers(1, SIZES["vocab_size"], (B, L)) * MASK, "attention_mask": MASK}
+    pad, types = CONFIGS[family].get("pad_token_id", 0), CONFIGS[family].get("type_vocab_size", 2)
+    ids = rng("ids").integers(pad + 1, SIZES["vocab_size"], (B, L))
+    found = {"input_ids": np.where(MASK == 1, ids, pad), "attention_mask": MASK}
     if family != "distilbert":
-        found["token_type_ids"] = rng("types").integers(0, 2, (B, L)) * MASK
+        found["token_type_ids"] = rng("types").integers(0, types, (B, L)) * MASK
     if family == "ernie":
         found["task_type_ids"] = rng("tasks").integers(0, 3, (B, L)) * MASK
     return found
@@ -105,7 +110,7 @@ for _family, _prefix in PREFIXES.items():
             {"start_positions": np.array([4, 0, 0, 5]), "end_positions": np.array([8, 2, 0, 5])},
         ),
     ):
-        if _family != "ernie" or "." not in _name:  # its heads are BERT's
+        if _family in ("bert", "distilbert") or "." not in _name:
             CASES[_prefix + _name] = (_family, (_prefix + _name).split(".")[0], _changes, _targets)
 for _family in ("bert", "ernie"):
     for _name, _targets in (
