@@ -196,15 +196,25 @@ class ModelConfig(metaclass=_Fields):
         return type(self)(**{**fields, **given, **changes})
 
     @classmethod
-    def of(cls, other: ModelConfig) -> Self | None:
-        """The config of a model of this family that begins with the layers of another one's, or None.
+    def of(cls, other: ModelConfig) -> Self:
+        """The config of a model of this family that begins with the layers of another one's.
+
+        It has the other's sizes, rates and labels, as far as both families have them, and takes as many
+        tokens.
 
         Raises
         ------
         ConfigError
             The family computes something else than the other model.
         """
-        return other if type(other) is cls else None
+        if type(other) is cls:
+            return other
+        if not other.type_vocab_size and "type_vocab_size" not in cls.constants:
+            raise ConfigError(f"a {cls.model_type} has token types, of which the {other.model_type} has none")
+        ours, theirs = ({f.name for f in dataclasses.fields(c)} for c in (cls, other))
+        shared = (ours & theirs) - {"extra", "architectures", *cls.constants}
+        config = cls(**{name: getattr(other, name) for name in shared})
+        return config.replace(max_position_embeddings=other.max_sequence_length + config.first_position)
 
     @classmethod
     def key(cls, name: str) -> str:

@@ -128,9 +128,10 @@ def init_student(
         Teacher layers for student layers 0, 1, ..., see `choose_layers`; "alternate" by default. "random:K"
         takes nothing from the teacher but its shape: embeddings and heads are new too.
     student_class : type, optional
-        The teacher's class by default. A BERT teacher can give a DistilBERT student: token types and
-        pooler are then dropped, as in the published recipe; word and position tables, every norm, and
-        a masked-LM, token or span head are copied whole.
+        The teacher's by default. A BERT can give a student of any family with its layers. As a DistilBERT,
+        token types and pooler are then dropped, as in the published recipe; word and position tables, every
+        norm, and a masked-LM, token or span head are copied whole. Positions are those of the teacher from
+        its first on.
     width, heads, intermediate : int, optional
         A narrower shape, see `prune_width`. Heads keep the teacher's size: width and heads give each other.
     hidden_states : float [N, teacher's hidden size], optional
@@ -175,6 +176,11 @@ def init_student(
     pairs = dict(_counterparts(student, teacher, taken))
     for own, given in pairs.items():
         student.params[own][...] = teacher.params[given]
+    ours, theirs = student.encoder.embeddings.position, teacher.encoder.embeddings.position
+    before = min(ours.first, theirs.first)  # rows that no token has, where both families leave some out
+    own_rows, given_rows = student.params[ours.name], teacher.params[theirs.name]
+    own_rows[ours.first - before :] = given_rows[theirs.first - before :]
+    pairs[ours.name] = theirs.name
     if narrower == config:
         return student
     if head_importance is not None:
@@ -195,8 +201,14 @@ def init_student(
 def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list[tuple[str, str]]:
     """Pairs of parameters (student's name, teacher's name) of which the first starts as the second."""
     ours, theirs = student.encoder, teacher.encoder
-    tables = {table.ids: table.name for table in theirs.embeddings.tables}
-    pairs = [(table.name, tables[table.ids]) for table in ours.embeddings.tables if table.ids in tables]
+    if len(ours.embeddings.modules) != len(theirs.embeddings.modules):
+        raise ConfigError(
+            f"a {type(student).__name__} cannot be made from a {type(teacher).__name__}: one of them has "
+            "tables of another width than its layers, the other has not"
+        )
+    tables = {table.ids: table.name for table in (theirs.embeddings.word, *theirs.embeddings.types)}
+    mine = (ours.embeddings.word, *ours.embeddings.types)
+    pairs = [(table.name, tables[table.ids]) for table in mine if table.ids in tables]
     modules = list(zip(ours.embeddings.modules, theirs.embeddings.modules, strict=True))
     modules += [(ours.layers[i], theirs.layers[layer]) for i, layer in enumerate(layers)]  # type: ignore[misc]
     for one, other in modules:
@@ -206,9 +218,11 @@ def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list
 
 def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig:
     """The teacher's config with fewer layers, in the student's family."""
-    config = cls.config_class.of(teacher.config)
-    if config is None:
-        raise ConfigError(f"a {cls.__name__} cannot be made from a {type(teacher).__name__}")
+    try:
+        config = cls.config_class.of(teacher.config)
+    except ConfigError as error:
+        made = f"a {cls.__name__} cannot be made from a {type(teacher).__name__}"
+        raise ConfigError(f"{made}: {error}") from error
     return config.replace(num_hidden_layers=depth)
 
 

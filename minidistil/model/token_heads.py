@@ -174,6 +174,10 @@ class MaskedLMHead(Head):
     over_vocabulary: ClassVar[bool] = True
 
     @property
+    def signature(self) -> tuple[object, ...]:
+        return (type(self), self.activation)
+
+    @property
     def target_names(self) -> tuple[str, ...]:
         return ("labels",)
 

@@ -18,6 +18,7 @@ from minidistil.model import (
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
     DistilBertModel,
+    model_class,
 )
 
 SHAPE = {
@@ -282,6 +283,21 @@ def test_dtype_backend_and_labels_follow_the_teacher():
 def test_layers_the_teacher_does_not_have(layers):
     with pytest.raises(ConfigError, match="layers 0 to 3"):
         init_student(teacher_of(BertForMaskedLM), layers)
+
+
+@pytest.mark.parametrize("family", ["Ernie", "Roberta", "XLMRoberta"])
+def test_a_student_of_another_family_with_all_layers_computes_the_same(family):
+    """Positions begin in another row of a RoBERTa's table, and are those of the teacher."""
+    teacher = teacher_of(BertModel)
+    student = init_student(teacher, "all", model_class(f"{family}Model"))
+    assert student.config.max_sequence_length == SHAPE["max_position_embeddings"]
+    ids = np.array([[3, 7, 4, 9], [5, 2, 0, 0]])
+    expected = teacher(ids, ids > 0).last_hidden_state
+    np.testing.assert_array_equal(student(ids, ids > 0).last_hidden_state, expected)
+    back = init_student(student, "all", BertModel)
+    assert back.params.keys() == teacher.params.keys()
+    for name, value in teacher.params.items():
+        np.testing.assert_array_equal(back.params[name], value)
 
 
 def test_families_that_do_not_fit():

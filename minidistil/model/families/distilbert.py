@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from minidistil.config import ModelConfig, frozen_config
 from minidistil.errors import ConfigError
 from minidistil.model.encoder import Encoder, Layer, post_ln_layer
 from minidistil.model.families import bert
-from minidistil.model.families.bert import BertConfig
 from minidistil.model.heads import ChoiceHead, Pooler, SequenceHead
 from minidistil.model.model import Model
 from minidistil.model.modules import Linear, Norm
@@ -46,17 +45,14 @@ class DistilBertConfig(PretrainedConfig):
     seq_classif_dropout: float = 0.2
 
     @classmethod
-    def of(cls, other: ModelConfig) -> Self | None:
-        """The config of a student: a DistilBERT also begins with the layers of a BERT."""
-        if type(other) is not BertConfig:
-            return super().of(other)
+    def of(cls, other: ModelConfig) -> Self:
+        """The config of a student, which has no token types whatever its teacher has."""
         if other.layer_norm_eps != cls.constants["layer_norm_eps"]:
             raise ConfigError(
                 f"DistilBERT's layernorm has eps 1e-12, this teacher's {other.layer_norm_eps}: "
                 "choose a student of the teacher's family"
             )
-        shared = {f.name for f in fields(ModelConfig)} - {"extra", "architectures", *cls.constants}
-        return cls(**{name: getattr(other, name) for name in shared})
+        return super().of(other)
 
     @property
     def classifier_dropout_prob(self) -> float:
