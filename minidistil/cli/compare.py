@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from minidistil.model.model import Model
+    from minidistil.verify.conformance import Reference
     from minidistil.verify.saved import Saved
 
-HELP = "compare two models, backends, dtypes or saved activations, tensor by tensor"
+HELP = "compare two models, backends, dtypes, saved activations or a reference, tensor by tensor"
 
 EXAMPLES = """\
   minidistil compare teacher/ student/ --text "a warm, funny film"
@@ -24,6 +25,12 @@ EXAMPLES = """\
   minidistil compare teacher/ --save reference.safetensors --text "a warm, funny film"
   minidistil compare teacher/ reference.safetensors --tolerance 1e-4 --json
   minidistil compare teacher/ layer.0.attention.q=q.npy layer.0.attention.k=k.npy --text "so bad"
+  minidistil compare reference/ yours.safetensors
+  minidistil compare reference/ --backend-b numpy --dtype-b float64
+
+A reference is a directory that `minidistil reference` has written, with inputs of its own, and with a
+tolerance for each tensor in float64 and in float32. Tensors beside it may be padded, [B, L, ...], or not,
+[T, ...], and may be few. Without B the model in the reference is run.
 
 Another implementation's numbers are a .safetensors or .npz file, a folder of .npy files that are called as
 their tensors, or NAME=FILE.npy, one after the other. Any of these tensors, in any floating-point type:
@@ -43,13 +50,14 @@ MOST = 2**30  # bytes of numbers inside that are taken without being asked for
 
 @dataclass(frozen=True)
 class Side:
-    """A or B: a model to run, or saved tensors."""
+    """A or B: a model to run, or saved tensors, which may be those of a reference."""
 
     title: str
     dtype: str
     source: str
     model: Model | None
     saved: Saved | None
+    reference: Reference | None = None
 
     def named(self, modules: Mapping[str, str], base: str) -> Side:
         """The same with saved tensors under our names."""
@@ -57,12 +65,15 @@ class Side:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", metavar="A", help="a model directory, a hub id, or saved activations")
+    parser.add_argument(
+        "a", metavar="A", help="a model directory, a hub id, saved activations or a reference"
+    )
     parser.add_argument(
         "b",
         metavar="B",
         nargs="*",
-        help="likewise, or several files of tensors (default: A, to compare its backends)",
+        help="likewise, or several files of tensors (default: A, to compare its backends; of a reference "
+        "the model in it)",
     )
     parser.add_argument("--text", nargs="+", metavar="TEXT", help="what to run; A's tokenizer reads it")
     parser.add_argument(
@@ -108,10 +119,13 @@ def run(args: argparse.Namespace) -> int:
 
     check_arguments(args)
     sides = [open_side([args.a], args.backend_a or args.backend, args.dtype_a or args.dtype)]
-    if args.b or args.backend_b or args.dtype_b:
+    if args.b or args.backend_b or args.dtype_b or (sides[0].reference and args.save is None):
         sides.append(
-            open_side(args.b or [args.a], args.backend_b or args.backend, args.dtype_b or args.dtype)
-        )
+            open_side(
+                args.b or [args.a], args.backend_b or args.backend, args.dtype_b or args.dtype,
+                as_model=not args.b,
+            )
+        )  # fmt: skip
     elif args.save is None:
         raise UsageError("nothing to compare with: give B, or --backend-b or --dtype-b, or --save FILE")
     if args.label is not None and all(side.model is None for side in sides):
@@ -133,13 +147,11 @@ def run(args: argparse.Namespace) -> int:
     # B answers the questions that A was asked: the same labels, the same cotangents.
     given |= questions(activations[0])
     activations.append(activate(sides[1], given, None if sides[0].model else args.label, taps[1], keep))
+    activations = beside_reference(sides, activations)
     tolerance = args.tolerance
     tolerances: dict[str, float] = {}
     if tolerance is None:
-        tolerance = max(PRECISIONS.get(side.dtype, PRECISIONS["float32"]).tolerance for side in sides)
-        for side in sides:
-            for name, limit in side.saved.tolerances().items() if side.saved else ():
-                tolerances[name] = max(limit, tolerances.get(name, tolerance))
+        tolerance, tolerances = default_tolerances(sides)
     result = compare(*activations, tolerance=tolerance, tolerances=tolerances, modules=modules)
     form = as_json if args.json else as_table
     print(form(result, sides, activations[0] if "input_ids" in activations[0] else given))
@@ -154,9 +166,14 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UsageError("--taps and --no-taps exclude each other")
 
 
-def open_side(sources: list[str], backend: str, dtype: str) -> Side:
+def open_side(sources: list[str], backend: str, dtype: str, *, as_model: bool = False) -> Side:
+    """Side of some sources; `as_model`: of a reference, the model in it."""
+    from minidistil.verify.conformance import is_reference, open_reference
     from minidistil.verify.saved import is_saved, read_saved
 
+    if len(sources) == 1 and not as_model and is_reference(sources[0]):
+        reference = open_reference(sources[0])
+        return Side(reference.title, "float64", sources[0], None, reference.saved, reference)
     if len(sources) > 1 or is_saved(sources[0]):
         saved = read_saved(sources)
         floats = ", ".join(sorted(set(saved.stored.values())))
@@ -171,10 +188,48 @@ def open_side(sources: list[str], backend: str, dtype: str) -> Side:
 
 
 def modules_of(sides: list[Side]) -> tuple[dict[str, str], str]:
-    """{module: the tap that it writes} of the models, and what their modules' names begin with."""
-    models = [side.model for side in sides if side.model is not None]
-    modules = {module: tap for model in models for tap, module in model.taps().items() if module}
-    return modules, models[0].base if models else ""
+    """{module: the tap that it writes} of models and references, and what their modules' names begin with."""
+    modules: dict[str, str] = {}
+    bases = []
+    for side in sides:
+        if side.model is not None:
+            modules |= {module: tap for tap, module in side.model.taps().items() if module}
+            bases.append(side.model.base)
+        elif side.reference is not None:
+            modules |= side.reference.modules
+            bases.append(side.reference.base)
+    return modules, bases[0] if bases else ""
+
+
+def reference_among(sides: list[Side]) -> tuple[Reference, int] | None:
+    """The reference, and the number of the side that is compared with it."""
+    return next(((side.reference, 1 - i) for i, side in enumerate(sides) if side.reference is not None), None)
+
+
+def beside_reference(
+    sides: list[Side], activations: list[Mapping[str, npt.NDArray[Any]]]
+) -> list[Mapping[str, npt.NDArray[Any]]]:
+    """Activations of both sides; those that another implementation saved, in the form of the reference."""
+    if (found := reference_among(sides)) is None:
+        return activations
+    reference, other = found
+    activations = list(activations)
+    activations[other] = reference.beside(activations[other])
+    return activations
+
+
+def default_tolerances(sides: list[Side]) -> tuple[float, dict[str, float]]:
+    """Tolerance of all tensors, and of single ones: those of half precision, all of a reference."""
+    tolerance = max(PRECISIONS.get(side.dtype, PRECISIONS["float32"]).tolerance for side in sides)
+    if (found := reference_among(sides)) is not None:
+        reference, other = found
+        saved = sides[other].saved
+        return tolerance, reference.tolerances({} if saved is None else saved.stored, sides[other].dtype)
+    tolerances: dict[str, float] = {}
+    for side in sides:
+        for name, limit in side.saved.tolerances().items() if side.saved else ():
+            tolerances[name] = max(limit, tolerances.get(name, tolerance))
+    return tolerance, tolerances
 
 
 def taps_of(
@@ -218,7 +273,14 @@ def with_texts(given: dict[str, Any], texts: list[str] | None, sides: list[Side]
             raise UsageError("the saved activations have inputs of their own; leave --text away")
         return given
     if texts is None:
-        raise UsageError("what shall the model run? Give --text TEXT ...")
+        message = "what shall the model run? Give --text TEXT ..."
+        if any(side.saved is not None for side in sides):
+            source = next(side.source for side in sides if side.model is not None)
+            message += (
+                f", or input_ids in the saved activations: {source} is a model, and no reference with inputs "
+                "of its own (minidistil reference writes one)"
+            )
+        raise UsageError(message)
     import numpy as np
 
     from minidistil.batch import Batch

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Given = Mapping[str, Any]
 LISTED = 40  # names that one side has alone
+SHOWN = 6  # names that agree after the first divergence
 
 
 def as_json(result: Comparison, sides: list[Side], given: Given) -> str:
@@ -45,6 +46,7 @@ def as_json(result: Comparison, sides: list[Side], given: Given) -> str:
                 "tolerance": result.tolerance,
                 "passed": result.passed,
                 "first_divergence": result.first_divergence,
+                "agree_after": result.agree_after(),
                 "operation": operation_of(result, sides, given),
                 "tensors": tensors,
                 "only_in_a": result.only_in_a,
@@ -85,23 +87,40 @@ def as_table(result: Comparison, sides: list[Side], a: Mapping[str, npt.NDArray[
         verdict = "" if t.passed else "  FAILED"
         if t.shapes:
             verdict += f": shape {list(t.shapes[0])} in A, {list(t.shapes[1])} in B"
+        if t.transposed:
+            verdict += f"{',' if t.shapes else ':'} B is the transpose{_axes(t)}"
         lines.append(f"{name:{width}}  {t.max_abs:8.1e}  {t.relative:8.1e}  {t.cosine:10.7f}{verdict}{note}")
     lines += ["", *only_lines(result, sides)]
     if result.other_loss:
         lines.append("loss and gradients are left out: the two sides had different targets")
-    others = {t.tolerance for t in result.tensors} - {result.tolerance}
-    looser = [t for t in result.tensors if t.tolerance in others]
-    half = f", {len(looser)} stored in half precision within {max(others):.0e}" if looser else ""
     failed = sum(not t.passed for t in result.tensors)
     if result.first is None:
-        lines.append(f"all {len(result.tensors)} tensors agree within {result.tolerance:.0e}{half}")
+        lines.append(f"all {len(result.tensors)} tensors agree within {limits(result, sides)}")
     else:
         lines.append(
-            f"{failed} of {len(result.tensors)} tensors differ by more than {result.tolerance:.0e}{half}; "
+            f"{failed} of {len(result.tensors)} tensors differ by more than {limits(result, sides)}; "
             f"the first divergence is {result.first_divergence}"
         )
         lines += reasons(result, sides, a)
     return "\n".join(lines)
+
+
+def limits(result: Comparison, sides: list[Side]) -> str:
+    """The tolerances in words."""
+    found = {t.tolerance for t in result.tensors}
+    others = found - {result.tolerance}
+    if any(side.reference for side in sides) and others:
+        return f"their tolerances, {min(found):.1e} to {max(found):.1e}"
+    looser = [t for t in result.tensors if t.tolerance in others]
+    half = f", {len(looser)} stored in half precision within {max(others):.0e}" if looser else ""
+    return f"{result.tolerance:.0e}{half}"
+
+
+def _axes(t: TensorComparison) -> str:
+    """Axes that a transpose swaps, where there are more than two."""
+    assert t.transposed is not None
+    axes = len(t.shapes[0]) if t.shapes else len(t.largest.index if t.largest else ())
+    return f" (axes {t.transposed[0]} and {t.transposed[1]} swapped)" if axes > 2 else ""
 
 
 def rows_of(result: Comparison) -> list[tuple[str, TensorComparison, str]]:
@@ -129,11 +148,19 @@ def only_lines(result: Comparison, sides: list[Side]) -> list[str]:
     from minidistil.verify.compare import nearest, with_nearest
 
     lines = []
-    pairs = (("A", result.only_in_a, result.only_in_b), ("B", result.only_in_b, result.only_in_a))
-    for side, other, (name, only, others) in zip(sides, reversed(sides), pairs, strict=True):
+    pairs = (
+        ("A", "B", result.only_in_a, result.only_in_b),
+        ("B", "A", result.only_in_b, result.only_in_a),
+    )
+    for side, other, (name, other_name, only, others) in zip(sides, reversed(sides), pairs, strict=True):
+        if side.reference is not None and other.reference is None and (only or other.saved):
+            every = len(result.tensors) + len(only)
+            lacking = f"; {other_name} lacks {with_nearest(only, others)}" if only else ""
+            lines.append(f"{len(result.tensors)} of {every} tensors of the reference compared{lacking}")
+            continue
         if not only:
             continue
-        if side.saved is None or other.model is None or len(only) > LISTED:
+        if side.saved is None or (other.model or other.reference) is None or len(only) > LISTED:
             lines.append(f"only in {name}, {len(only)}: {with_nearest(only, others)}")
             continue
         known = [known for known in known_names(other, result) if known not in only]
@@ -146,8 +173,7 @@ def known_names(side: Side, result: Comparison) -> list[str]:
     """Names that a model could be compared under."""
     from minidistil.model.taps import GRADIENT
 
-    assert side.model is not None
-    inside = [*side.model.taps(), *result.modules]
+    inside = [*(side.model.taps() if side.model else ()), *result.modules]
     names = [*result.only_in_a, *result.only_in_b, *(t.name for t in result.tensors), *inside]
     return [*dict.fromkeys([*names, *(GRADIENT + name for name in inside)])]
 
@@ -166,11 +192,16 @@ def reasons(result: Comparison, sides: list[Side], given: Given) -> list[str]:
         lines.append(f"computed from {' and '.join(agree)}, which agree{'s' * (len(agree) == 1)}")
         if between:
             lines[-1] += f"; between them, not compared: {', '.join(between)}"
+    if first.transposed:
+        lines.append(f"transposed, B agrees{_axes(first)}")
     if (state := state_of(first.name)) and not any(says(t.name) for t in result.tensors):
         lines.append(
             f"to find the operation, give numbers inside layer {state - 1}, such as "
             f"layer.{state - 1}.attention.q (docs/taps.md has all names)"
         )
+    if agree := result.agree_after():
+        more = f" and {len(agree) - SHOWN} more" if len(agree) > SHOWN else ""
+        lines.append(f"after it {len(agree)} agree: {', '.join(agree[:SHOWN])}{more}")
     if first.largest is not None:
         lines += ["", f"largest difference: {place(first.name, first.largest, tokens_of(sides, given))}"]
         lines += numbers(first.largest)

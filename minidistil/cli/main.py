@@ -34,6 +34,7 @@ from minidistil.cli import (
     plan,
     predict,
     pretrain,
+    reference,
     report,
     search,
     tokenize,
@@ -49,8 +50,8 @@ VERBS: dict[str, ModuleType] = {  # in the order of the help
     module.__name__.rpartition(".")[2].replace("_", "-"): module
     for module in (
         demo, distill, finetune, find_lr, evaluate, pretrain, explain, explore, report, predict, embed,
-        search, cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, gradcheck, course,
-        fetch, warmup,
+        search, cluster, mine_bitext, align_words, tokenize, inspect, plan, compare, reference, gradcheck,
+        course, fetch, warmup,
     )
 }  # fmt: skip
 RENAMED = {"group": "cluster", "mine": "mine-bitext", "align": "align-words"}  # verbs of before

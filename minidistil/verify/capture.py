@@ -21,7 +21,7 @@ from minidistil.verify.operations import MAPS, OUTPUTS, STATE, TARGETS, tap_of
 
 Activations = dict[str, AnyArray]
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "task_type_ids")
 COTANGENT = "cotangent."
 SEED = 20191002  # of cotangents; any number would do
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations, dropwhile
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,8 @@ class TensorComparison:
     tolerance : float
     largest : Largest or None
         Given only where the tensor has not passed.
+    transposed : pair of int, or None
+        Axes of B that are swapped: with them as in A the tensor would pass.
     """
 
     name: str
@@ -75,6 +78,7 @@ class TensorComparison:
     shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     tolerance: float = 0.0
     largest: Largest | None = None
+    transposed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,11 @@ class Comparison:
     @property
     def passed(self) -> bool:
         return self.first is None
+
+    def agree_after(self) -> list[str]:
+        """Tensors after the first divergence that agree again."""
+        after = dropwhile(lambda t: t.passed, self.tensors)
+        return [t.name for t in after if t.passed]
 
     def inputs(self) -> tuple[list[str], list[str]]:
         """Inputs of the first divergence: those that agree, and those that were not compared.
@@ -228,6 +237,19 @@ def compare_tensor(
 ) -> TensorComparison:
     """One row of the comparison; `largest` is the norm of the largest gradient of its kind."""
     a, b = same_layout(name, np.asarray(a, np.float64), np.asarray(b, np.float64))
+    found = _compared(name, a, b, mask, tolerance, largest)
+    if not found.passed:
+        for axes in combinations(range(min(a.ndim, b.ndim)), 2):
+            turned = b.swapaxes(*axes)
+            if turned.shape == a.shape and _compared(name, a, turned, mask, tolerance, largest).passed:
+                return replace(found, transposed=axes)
+    return found
+
+
+def _compared(
+    name: str, a: AnyArray, b: AnyArray, mask: AnyArray | None, tolerance: float, largest: float
+) -> TensorComparison:
+    """The row of two tensors in one layout."""
     if a.shape != b.shape:
         return TensorComparison(name, np.inf, np.inf, np.nan, False, (a.shape, b.shape), tolerance)
     kept = tokens_of(name, a.shape, mask)

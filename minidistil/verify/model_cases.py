@@ -44,7 +44,7 @@ MANY = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
 SCORES = np.array([0.3, -1.2, 2.5])
 
 
-def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
+def tiny_model(name: str, backend: ModuleType, *, seed: int = SEED, **changes: Any) -> Model:
     """A float64 model of two layers, with weights so large that every part of it is far from linear."""
     kind = model_class(name)
     optional = {"use_task_id": True}  # tables that a family has only if its config says so
@@ -64,7 +64,7 @@ def tiny_model(name: str, backend: ModuleType, **changes: Any) -> Model:
     model = kind(config, dtype="float64", backend=backend.name)
     for i, (parameter, value) in enumerate(model.params.items()):
         gain = 1 if model.params.spec(parameter).role == "norm" and parameter.endswith("weight") else 0
-        value[...] = gain + 0.4 * normal(value.shape, SEED, i)
+        value[...] = gain + 0.4 * normal(value.shape, seed, i)
     return model
 
 

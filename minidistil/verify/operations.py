@@ -162,6 +162,44 @@ def says(name: str) -> str:
     return words if tap.layer is None else f"layer {tap.layer}, {words}"
 
 
+# Other tensors in words: inputs, outputs, targets.
+WORDS = {
+    "input_ids": "token ids",
+    "attention_mask": "1 at tokens, 0 at padding",
+    "token_type_ids": "token types, rows of their table",
+    "task_type_ids": "task types, rows of their table",
+    "position_ids": "rows of the position table",
+    "cu_seqlens": "first token of each sequence, and at the end the number of tokens",
+    "cu_choices": "first sequence of each example, and at the end the number of sequences",
+    "labels": "targets of the loss; -100 where there is none",
+    "next_sentence_label": "targets of the loss on pairs of sentences",
+    "start_positions": "targets of the loss: first token of each answer",
+    "end_positions": "targets of the loss: last token of each answer",
+    "last_hidden_state": "output of the last layer",
+    "pooler_output": "output of the pooler",
+    "logits": "scores of the head",
+    "prediction_logits": "scores of words",
+    "seq_relationship_logits": "scores of the second sentence: it follows, or not",
+    "start_logits": "scores of each token as the first of an answer",
+    "end_logits": "scores of each token as the last of an answer",
+    "loss": "mean loss",
+}
+
+
+def meaning(name: str) -> str:
+    """Any tensor of a run in words; of names that are nobody else's, a parameter."""
+    if words := says(name):
+        return words
+    if (state := state_of(name)) is not None:
+        return f"output of layer {state - 1}" if state else "embeddings: input of the first layer"
+    for begin, words in (("packed.", "without padding: "), ("cotangent.", "factors of the gradient of: ")):
+        if name.startswith(begin):
+            return words + meaning(name.removeprefix(begin))
+    if name.startswith(GRADIENT):
+        return f"gradient of the parameter {name.removeprefix(GRADIENT)}"
+    return WORDS.get(name, "parameter")
+
+
 def inputs_of(name: str, modules: Mapping[str, str]) -> list[str]:
     """Tensors that one is computed from: on the way back, the gradients at those that it had a part in.
 

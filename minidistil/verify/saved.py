@@ -10,7 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,10 @@ class Saved(Mapping[str, AnyArray]):
             {ours: self._tensors[name] for ours, name in names.items()},
             {ours: self.stored[name] for ours, name in names.items() if name in self.stored},
         )
+
+    def only(self, names: Iterable[str]) -> Saved:
+        """Some of the tensors, in this order."""
+        return Saved({name: self._tensors[name] for name in names}, self.stored)
 
     def tolerances(self) -> dict[str, float]:
         """Default tolerance of each tensor in half precision."""
