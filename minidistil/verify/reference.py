@@ -132,7 +132,7 @@ def reference_inputs(model: Model, seed: int = 0) -> Activations:
     Lengths are 1, 2, odd ones, and as many tokens as the model takes. No token is padding's, for which
     implementations have rules of their own.
     """
-    longest, pad = longest_sequence(model), model.config.pad_token_id or 0
+    longest, pad = model.config.max_sequence_length, model.config.pad_token_id or 0
     lengths = np.array([min(n, longest) for n in LENGTHS])
     lengths[lengths.argmax()] = longest
     rng = np.random.default_rng((seed, 1))
@@ -147,11 +147,6 @@ def reference_inputs(model: Model, seed: int = 0) -> Activations:
     if model.over_choices:
         found = {name: value.reshape(-1, CHOICES, longest) for name, value in found.items()}
     return {name: value.astype(np.int64) for name, value in found.items()}
-
-
-def longest_sequence(model: Model) -> int:
-    """Most tokens of a sequence."""
-    return model.config.max_position_embeddings
 
 
 def reference_targets(model: Model, batch: Batch, outputs: Mapping[str, Any], seed: int = 0) -> Activations:
