@@ -79,6 +79,9 @@ class ModelConfig(metaclass=_Fields):
     id2label : dict of int to str
         Names of the classes; its length is the number of outputs of a classifier. `label2id` may be given in
         its place or beside it, and `num_labels=3` for names as in transformers.
+    tie_word_embeddings : bool
+        The decoder of a masked LM is the word table. Loading decides by the tensors: a model whose file has a
+        decoder of its own is not tied, whatever config.json says.
     problem_type : str or None
         "single_label_classification", "multi_label_classification" or "regression"; None lets
         the label's dtype and `num_labels` decide, as in transformers.

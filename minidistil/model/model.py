@@ -92,7 +92,7 @@ class Model(RectangularModel):
         """
         from minidistil.weights.checkpoint import open_checkpoint
         from minidistil.weights.hub import resolve
-        from minidistil.weights.load import check_depth, load_into
+        from minidistil.weights.load import check_depth, load_into, stored_copies_differ
 
         path = resolve(path_or_id, revision=revision)
         config = load_config(path) if config is None else config
@@ -102,6 +102,8 @@ class Model(RectangularModel):
         if cls.is_of(config):  # `_prepare` refuses others
             names = names_of(cls, config)
             check_depth(checkpoint, config.num_hidden_layers, names, path)
+            if config.tie_word_embeddings and stored_copies_differ(checkpoint, cls.copies(config), cls.base):
+                config = config.replace(tie_word_embeddings=False)
         model = cls.__new__(cls)
         model._prepare(config, dtype, backend, allocate=False)
         model.load_report = load_into(

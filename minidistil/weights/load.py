@@ -91,6 +91,27 @@ def load_into(
     return report
 
 
+def stored_copies_differ(checkpoint: Checkpoint, tied: Mapping[str, str], base: str) -> bool:
+    """True if a file holds a matrix and a tied copy of it that are not equal: then the model is not tied.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tied : mapping of str to str
+        As of `load_into`.
+    base : str
+        Prefix of the encoder's names in a model with a head.
+    """
+    wanted = {*tied, *tied.values()}
+    stored = {resolve_name(name, wanted, base): name for name in checkpoint}
+    return any(
+        len(checkpoint.tensors[stored[alias]].shape) == 2
+        and not np.array_equal(checkpoint[stored[alias]], checkpoint[stored[name]])
+        for alias, name in tied.items()
+        if alias in stored and name in stored
+    )
+
+
 def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: object) -> None:
     """Raise unless the file has as many layers as the config, before a name is made for each of them.
 
@@ -153,9 +174,13 @@ class _Loading:
             if name in claims:
                 raise WeightsError(f"{self.source}: {claims[name]!r} and {stored!r} both claim to be {name}")
             claims[name] = stored
-        for alias in list(self.copies):
-            if self.tied[alias] not in self.stored_as:
-                self.stored_as[self.tied[alias]] = self.copies.pop(alias)
+        for alias, copy in list(self.copies.items()):
+            name = self.tied[alias]
+            if name not in self.stored_as:
+                self.stored_as[name] = self.copies.pop(alias)
+            elif self._of_tied_decoder(alias) and not self._alike(copy, self.stored_as[name]):
+                # It is the decoder's own, with which transformers computes.
+                self.stored_as[name], self.copies[alias] = copy, self.stored_as[name]
 
     def check_encoder(self) -> None:
         """Raise unless file and model have exactly the same encoder tensors."""
@@ -241,6 +266,14 @@ class _Loading:
             ),
             prefix=self.checkpoint.prefix,
         )
+
+    def _of_tied_decoder(self, alias: str) -> bool:
+        """True for the bias of a layer whose weight is tied."""
+        module, _, kind = alias.rpartition(".")
+        return kind == "bias" and f"{module}.weight" in self.tied
+
+    def _alike(self, one: str, other: str) -> bool:
+        return np.array_equal(np.asarray(self.checkpoint[one]), np.asarray(self.checkpoint[other]))
 
     def _equal(self, name: str, stored: str) -> bool:
         """Compare a stored copy of a tied tensor with the loaded parameter."""

@@ -1,5 +1,7 @@
 """A decoder with weights of its own: what it computes with, and what transformers needs in the file."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -21,8 +23,9 @@ IDS = [[2, 5, 3]]
 
 
 def build(name):
-    model = MODELS[name](BertConfig(**SIZES))
-    model.params[NEW][...] = np.arange(20)
+    model = MODELS[name](MODELS[name].config_class(**SIZES))
+    bias = next(name for name in model.params if name.endswith("decoder.bias"))
+    model.params[bias][...] = np.arange(20)
     return model
 
 
@@ -53,6 +56,30 @@ def test_either_name_is_read_and_the_decoders_own_wins(stored, tmp_path):
     assert back.load_report.overridden == ((OLD,) if len(stored) == 2 else ())
     if stored == (NEW,):
         np.testing.assert_array_equal(back(IDS).logits, model(IDS).logits)
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "RobertaForMaskedLM"])
+def test_a_file_with_a_decoder_of_its_own_is_not_tied_whatever_its_config_says(name, tmp_path):
+    model = build(name)
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["tie_word_embeddings"] is False
+    (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    back = load_model(tmp_path)
+    assert back.load_report.complete
+    assert not back.config.tie_word_embeddings
+    np.testing.assert_array_equal(back(IDS).logits, model(IDS).logits)
+
+
+def test_of_two_biases_of_a_tied_decoder_its_own_counts(tmp_path):
+    model = MODELS["BertForMaskedLM"](BertConfig(**SIZES | {"tie_word_embeddings": True}))
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = {k: np.array(v) for k, v in SafetensorsFile(path).items()}
+    write_safetensors(path, tensors | {NEW: np.arange(20, dtype=np.float32)})
+    back = load_model(tmp_path)
+    np.testing.assert_array_equal(back.params[OLD], np.arange(20))
+    assert back.load_report.overridden == (OLD,)
 
 
 def test_a_tied_model_stores_no_copies(tmp_path):
