@@ -4,7 +4,8 @@ Kernels are compiled without the GIL (`nogil`), on first use, and cached; each t
 `engine.pool` hands the ranges to its threads. `gemm/` multiplies matrices, `engine/` is the machinery.
 
 Some have no kernel, and are the textbook's own functions: `tanh` and `pool`, whose work is one vector a
-sequence, and those that write maps of attention to be looked at. `philox` is part of `dropout`.
+sequence, `relative_bias`, a small table once a pass, and those that write maps of attention to be looked at.
+`philox` is part of `dropout`.
 """
 
 from minidistil.kernels.activations import (
@@ -45,6 +46,8 @@ from minidistil.ops import (
     attention_scores,
     pool_backward,
     pool_forward,
+    relative_bias_backward,
+    relative_bias_forward,
     tanh_backward,
     tanh_forward,
 )

@@ -16,15 +16,18 @@ short sequences waiting for them took as long as computing with them, so each jo
 that is the next head of the same sequence: in the same pages, and with luck in a cache. Threads get equal
 shares of the work, not of the jobs.
 
-`_head` gives the queries, keys and values of a job, each with its own place and step between rows: keys of
-another sequence would have a `cu` of their own. A bias on the scores, or a limit to the keys of the past,
-goes between `_times_queries` and the softmax, once in each pass.
+A bias by distance is one number for each diagonal of a block of scores, added before the softmax in each
+pass. On the way back the diagonals are summed up, for each job by itself (`kernels.relative_bias`).
+
+`rows_of_head` gives the queries, keys and values of a job, each with its own place and step between rows:
+keys of another sequence would have a `cu` of their own. A limit to the keys of the past goes where the bias
+is, once in each pass.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -33,15 +36,28 @@ from minidistil.kernels.dropout import Drop, drop_of, fill_factors
 from minidistil.kernels.engine import vector_math
 from minidistil.kernels.engine.columns import GROUP, column_maxima, column_sums, multiply_row, subtract_row
 from minidistil.kernels.engine.compile import reassociate, strict
-from minidistil.kernels.engine.native import LANES, MR, NR, VECTORS
+from minidistil.kernels.engine.diagonals import add_diagonals, sum_diagonals
+from minidistil.kernels.engine.native import LANES, MR, NR
 from minidistil.kernels.engine.parallel import PARTS_PER_THREAD, THREADS, run
 from minidistil.kernels.engine.pool import awake_pool
-from minidistil.kernels.engine.workspace import empty, empty_like
-from minidistil.kernels.gemm.micro import tile
-from minidistil.kernels.gemm.pack import pack_transposed, prefetch_rows
+from minidistil.kernels.engine.workspace import NO_MATRIX, empty, empty_like
+from minidistil.kernels.gemm.heads import (
+    Rows,
+    add_outer,
+    copy_rows,
+    pack_keys,
+    pack_queries,
+    prefetch_job,
+    round_up,
+    rows_of_head,
+    sum_over_keys,
+    times_queries,
+)
+from minidistil.kernels.gemm.pack import pack_transposed
+from minidistil.kernels.relative_bias import clear_columns, fill_line, keep_line, run_add_sequences
 from minidistil.ops.dropout import Mask
 
-Cache = tuple[Array, IntArray, int, Mask | None, Array, Array]
+Cache = tuple[Array, IntArray, int, Mask | None, Array | None, Array, Array]
 
 SCORES = 64  # what a query costs besides its scores, in scores: packing, and waiting for memory
 
@@ -55,15 +71,8 @@ class Shared(NamedTuple):
     scale: Any  # 1 / sqrt(D)
     statistics: Any  # [2, heads, tokens]: maximum and sum of each row of scores
     drop: Drop
+    bias: Any  # [heads, 2N - 1]; [0, 0] if there is none
     shares: Any  # see `_shares`
-
-
-class Rows(NamedTuple):
-    """Rows in a flat array: row i begins at numbers[at + i * step]."""
-
-    numbers: Any
-    at: int
-    step: int
 
 
 @strict
@@ -85,97 +94,12 @@ def _shares(pool: Any, cu: Any, heads: int) -> Any:
 
 
 @strict
-def _round_up(n: int, step: int) -> int:
-    """The next multiple of `step`."""
-    return (n + step - 1) // step * step
-
-
-@strict
-def _shared(pool: Any, cu: Any, heads: int, statistics: Array, D: int, drop: Drop) -> Any:
+def _shared(pool: Any, cu: Any, heads: int, statistics: Array, D: int, drop: Drop, bias: Array) -> Any:
     longest = 0
     for b in range(cu.shape[0] - 1):
         longest = max(longest, cu[b + 1] - cu[b])
     scale = statistics.dtype.type(1 / math.sqrt(D))
-    return Shared(cu, longest, heads, scale, statistics, drop, _shares(pool, cu, heads))
-
-
-@reassociate
-def _copy_rows(rows: Rows, L: int, D: int, to: Rows) -> None:
-    """The first D numbers of each of L rows."""
-    for i in range(L):
-        begin, end = rows.at + i * rows.step, to.at + i * to.step
-        row, copy = rows.numbers[begin : begin + D], to.numbers[end : end + D]
-        for d in range(D):
-            copy[d] = row[d]
-
-
-@reassociate
-def _head(numbers: Array, at: int, step: int, L: int, D: int, padded: Array) -> Any:
-    """Rows [L, D] of a head, or a copy in `padded` whose width is a multiple of a vector."""
-    rows, P = Rows(numbers, at, step), _round_up(D, LANES)
-    if P > D:
-        copy = Rows(padded, 0, P)
-        _copy_rows(rows, L, D, copy)
-        return copy
-    return rows
-
-
-@reassociate
-def _prefetch_job(x: Array, parts: int, H: int, D: int, cu: Any, job: int) -> None:
-    """Ask for what a job reads of x [tokens, parts * H]."""
-    h, b = job % (H // D), job // (H // D)
-    for part in range(parts):
-        prefetch_rows(x, (cu[b] * parts + part) * H + h * D, parts * H, cu[b + 1] - cu[b], D)
-
-
-@reassociate
-def _pack_keys(x: Rows, L: int, D: int, packed: Array) -> None:
-    """x [L, D] into A-panels of MR rows: the k of the micro-kernel runs along the columns of x."""
-    for row in range(0, L, MR):
-        begin = row // MR * D * LANES
-        pack_transposed(x.numbers, x.at + row * x.step, x.step, min(MR, L - row), D, packed, begin, LANES)
-
-
-@reassociate
-def _pack_queries(x: Rows, first: int, count: int, D: int, width: int, packed: Array) -> None:
-    """`count` rows of x into one B-panel [D, width]: a row is a column of the panel."""
-    for i in range(0, count, LANES):
-        at = x.at + (first + i) * x.step
-        pack_transposed(x.numbers, at, x.step, min(LANES, count - i), D, packed, i, width)
-
-
-@reassociate
-def _times_queries(keys: Array, L: int, D: int, queries: Array, width: int, out: Array) -> None:
-    """out [L, width] = keys [L, D] queries [D, width], both packed."""
-    for row in range(0, L, MR):
-        tile(min(MR, L - row), width // LANES, keys, row // MR * D * LANES, LANES, queries, 0, width,
-             out, row * width, width, D, False)  # fmt: skip
-
-
-@reassociate
-def _sum_over_keys(p: Array, width: int, count: int, L: int, x: Rows, D: int, out: Rows, first: int) -> None:
-    """out [count, D], from row `first` on, = p^T [count, L] x [L, D]."""
-    parts = (count + MR - 1) // MR
-    for part in range(parts):
-        j0, j1 = count * part // parts, count * (part + 1) // parts
-        for d in range(0, D, NR):
-            vectors = min(VECTORS, (D - d) // LANES)
-            tile(j1 - j0, vectors, p, j0, width, x.numbers, x.at + d, x.step,
-                 out.numbers, out.at + (first + j0) * out.step + d, out.step, L, False)  # fmt: skip
-
-
-@reassociate
-def _add_outer(
-    p: Array, width: int, L: int, count: int, packed: Array, x: Rows, first: int, D: int, out: Array
-) -> None:
-    """out [L, D] += p [L, count] x [count, D], x from row `first` on: the sum runs over queries."""
-    for row in range(0, L, MR):
-        rows = min(MR, L - row)
-        pack_transposed(p, row * width, width, rows, width, packed, 0, LANES)
-        for d in range(0, D, NR):
-            vectors = min(VECTORS, (D - d) // LANES)
-            tile(rows, vectors, packed, 0, LANES, x.numbers, x.at + first * x.step + d, x.step,
-                 out, row * D + d, D, count, True)  # fmt: skip
+    return Shared(cu, longest, heads, scale, statistics, drop, bias, _shares(pool, cu, heads))
 
 
 @reassociate
@@ -205,7 +129,7 @@ def _softmax_down(
 
     These three have room for GROUP numbers. `p` has room up to a multiple of GROUP; what lies past n is 0.
     """
-    size = _round_up(n, GROUP)
+    size = round_up(n, GROUP)
     p[n:size] = -np.inf
     column_maxima(p, size, width, top)
     subtract_row(p, size, top)
@@ -233,64 +157,72 @@ def _multiply(x: Array, y: Array, n: int, factor: Any = 1) -> None:
 
 @reassociate
 def _forward(qkv: Array, out: Array, shared: Shared, start: int, stop: int) -> None:
-    cu, longest, heads, scale, statistics, drop, shares = shared
+    cu, longest, heads, scale, statistics, drop, bias, shares = shared
     row_maxima, row_sums = statistics[0], statistics[1]
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
-    P = _round_up(D, LANES)
-    keys, queries = np.empty(_round_up(longest, MR) // MR * P * LANES, dtype), np.empty(P * NR, dtype)
-    p = np.empty(_round_up(longest * NR, GROUP), dtype)
+    P = round_up(D, LANES)
+    keys, queries = np.empty(round_up(longest, MR) // MR * P * LANES, dtype), np.empty(P * NR, dtype)
+    p = np.empty(round_up(longest * NR, GROUP), dtype)
     top, total, inverse = np.empty(GROUP, dtype), np.empty(GROUP, dtype), np.empty(GROUP, dtype)
     drawn = np.empty((NR if drop.on else 0, longest + 3), dtype)
     factors = np.empty(longest * NR if drop.on else 0, dtype)
     flat, out_flat = qkv.reshape(-1), out.reshape(-1)
+    biased = bias.shape[0] > 0
+    line = np.empty(2 * longest + LANES if biased else 0, dtype)
     padded = np.zeros((4, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
         at, o = begin * 3 * H + h * D, Rows(out_flat, begin * H + h * D, H)
-        q = _head(flat, at, 3 * H, L, D, padded[0])
-        k = _head(flat, at + H, 3 * H, L, D, padded[1])
-        v = _head(flat, at + 2 * H, 3 * H, L, D, padded[2])
+        q = rows_of_head(flat, at, 3 * H, L, D, padded[0])
+        k = rows_of_head(flat, at + H, 3 * H, L, D, padded[1])
+        v = rows_of_head(flat, at + 2 * H, 3 * H, L, D, padded[2])
         to = Rows(padded[3], 0, P) if P > D else o
-        _pack_keys(k, L, P, keys)
+        pack_keys(k, L, P, keys)
+        if biased:
+            fill_line(bias, h, L, scale, line)
         if job + 1 < shares[stop]:
-            _prefetch_job(flat, 3, H, D, cu, job + 1)
+            prefetch_job(flat, 3, H, D, cu, job + 1)
         for first in range(0, L, NR):
             count = min(NR, L - first)
-            width = _round_up(count, LANES)
-            _pack_queries(q, first, count, P, width, queries)
-            _times_queries(keys, L, P, queries, width, p)
+            width = round_up(count, LANES)
+            pack_queries(q, first, count, P, width, queries)
+            times_queries(keys, L, P, queries, width, p)
+            if biased:
+                add_diagonals(p, L, width, line, first + L)
             _softmax_down(p, L * width, width, scale, top, total, inverse)
             for j in range(count):
                 row_maxima[h, begin + first + j], row_sums[h, begin + first + j] = top[j] * scale, total[j]
             if drop.on:
                 _dropout_factors(drop, begin + first, count, width, h, L, drawn, factors)
                 _multiply(p, factors, L * width)
-            _sum_over_keys(p, width, count, L, v, P, to, first)
+            sum_over_keys(p, width, count, L, v, P, to, first)
         if P > D:
-            _copy_rows(to, L, D, o)
+            copy_rows(to, L, D, o)
 
 
 @reassociate
 def _backward(
-    dout: Array, qkv: Array, out: Array, dqkv: Array, shared: Shared, start: int, stop: int
+    dout: Array, qkv: Array, out: Array, dqkv: Array, distances: Array, shared: Shared, start: int, stop: int
 ) -> None:  # fmt: skip
     """As in the textbook, a block of queries at a time, f being the dropout factors:
 
     p = exp(scale q k - top - log sum);  dv_j += p_j f_j do;  dp_j = (do . v_j) f_j
     ds = p (dp - sum p dp) scale, and sum_j p_j dp_j = do . o;  dq = ds k;  dk_j += ds_j q
+
+    The sums of ds over each diagonal go to `distances` [heads, 2 tokens], if there is one.
     """
-    cu, longest, heads, scale, statistics, drop, shares = shared
+    cu, longest, heads, scale, statistics, drop, bias, shares = shared
     row_maxima, row_sums = statistics[0], statistics[1]
     H, dtype = out.shape[1], qkv.dtype
     D = H // heads
-    P = _round_up(D, LANES)
-    panels = _round_up(longest, MR) // MR * P * LANES
+    P = round_up(D, LANES)
+    panels = round_up(longest, MR) // MR * P * LANES
     keys, values, packed = np.empty(panels, dtype), np.empty(panels, dtype), np.empty(NR * LANES, dtype)
     queries, outs, douts = np.empty(P * NR, dtype), np.empty(P * NR, dtype), np.empty(P * NR, dtype)
-    numbers = _round_up(longest * NR, GROUP)
+    numbers = round_up(longest * NR, GROUP)
     p, ds = np.empty(numbers, dtype), np.empty(numbers, dtype)
     dk, dv = np.empty(longest * P, dtype), np.empty(longest * P, dtype)
     total, along = np.zeros(GROUP, dtype), np.zeros(GROUP, dtype)
@@ -298,37 +230,45 @@ def _backward(
     factors = np.empty(numbers if drop.on else 0, dtype)
     flat, dqkv_flat = qkv.reshape(-1), dqkv.reshape(-1)
     out_flat, dout_flat = out.reshape(-1), dout.reshape(-1)
+    biased, wanted = bias.shape[0] > 0, distances.shape[0] > 0
+    line = np.empty(2 * longest + LANES if biased else 0, dtype)
+    sums = np.empty(2 * longest + LANES if wanted else 0, dtype)
     padded = np.zeros((6, longest * P if P > D else 0), dtype)
     for job in range(shares[start], shares[stop]):
         h, b = job % heads, job // heads
         begin = cu[b]
         L = cu[b + 1] - begin
         at, o_at = begin * 3 * H + h * D, begin * H + h * D
-        q = _head(flat, at, 3 * H, L, D, padded[0])
-        k = _head(flat, at + H, 3 * H, L, D, padded[1])
-        v = _head(flat, at + 2 * H, 3 * H, L, D, padded[2])
-        o = _head(out_flat, o_at, H, L, D, padded[3])
-        do = _head(dout_flat, o_at, H, L, D, padded[4])
+        q = rows_of_head(flat, at, 3 * H, L, D, padded[0])
+        k = rows_of_head(flat, at + H, 3 * H, L, D, padded[1])
+        v = rows_of_head(flat, at + 2 * H, 3 * H, L, D, padded[2])
+        o = rows_of_head(out_flat, o_at, H, L, D, padded[3])
+        do = rows_of_head(dout_flat, o_at, H, L, D, padded[4])
         dq = Rows(dqkv_flat, at, 3 * H)
         to = Rows(padded[5], 0, P) if P > D else dq
-        _pack_keys(k, L, P, keys)
-        _pack_keys(v, L, P, values)
+        pack_keys(k, L, P, keys)
+        pack_keys(v, L, P, values)
         if job + 1 < shares[stop]:
-            _prefetch_job(flat, 3, H, D, cu, job + 1)
-            _prefetch_job(out_flat, 1, H, D, cu, job + 1)
-            _prefetch_job(dout_flat, 1, H, D, cu, job + 1)
+            prefetch_job(flat, 3, H, D, cu, job + 1)
+            prefetch_job(out_flat, 1, H, D, cu, job + 1)
+            prefetch_job(dout_flat, 1, H, D, cu, job + 1)
+        if biased:
+            fill_line(bias, h, L, scale, line)
+        sums[:] = 0
         dk[: L * P] = 0
         dv[: L * P] = 0
         for first in range(0, L, NR):
             count = min(NR, L - first)
-            width = _round_up(count, LANES)
+            width = round_up(count, LANES)
             n = L * width
-            size = _round_up(n, GROUP)
-            _pack_queries(q, first, count, P, width, queries)
-            _pack_queries(do, first, count, P, width, douts)
-            _pack_queries(o, first, count, P, width, outs)
-            _times_queries(keys, L, P, queries, width, p)
-            _times_queries(values, L, P, douts, width, ds)
+            size = round_up(n, GROUP)
+            pack_queries(q, first, count, P, width, queries)
+            pack_queries(do, first, count, P, width, douts)
+            pack_queries(o, first, count, P, width, outs)
+            times_queries(keys, L, P, queries, width, p)
+            if biased:
+                add_diagonals(p, L, width, line, first + L)
+            times_queries(values, L, P, douts, width, ds)
             for j in range(width):  # columns past the last query repeat it
                 query = begin + first + min(j, count - 1)
                 total[j] = (row_maxima[h, query] + np.log(row_sums[h, query])) / scale
@@ -344,47 +284,68 @@ def _backward(
             _exp(p[:size], scale)
             subtract_row(ds, size, along)
             _multiply(ds, p, n, scale)
+            if wanted:
+                clear_columns(ds, L, width, count)
+                sum_diagonals(ds, L, width, sums, first + L)
             if drop.on:
                 _multiply(p, factors, n)
-            _add_outer(p, width, L, count, packed, do, first, P, dv)
-            _add_outer(ds, width, L, count, packed, q, first, P, dk)
-            _sum_over_keys(ds, width, count, L, k, P, to, first)
+            add_outer(p, width, L, count, packed, do, first, P, dv)
+            add_outer(ds, width, L, count, packed, q, first, P, dk)
+            sum_over_keys(ds, width, count, L, k, P, to, first)
+        if wanted:
+            keep_line(sums, L, scale, distances[h, 2 * begin :])
         if P > D:
-            _copy_rows(to, L, D, dq)
-        _copy_rows(Rows(dk, 0, P), L, D, Rows(dqkv_flat, at + H, 3 * H))
-        _copy_rows(Rows(dv, 0, P), L, D, Rows(dqkv_flat, at + 2 * H, 3 * H))
+            copy_rows(to, L, D, dq)
+        copy_rows(Rows(dk, 0, P), L, D, Rows(dqkv_flat, at + H, 3 * H))
+        copy_rows(Rows(dv, 0, P), L, D, Rows(dqkv_flat, at + 2 * H, 3 * H))
 
 
 @reassociate
 def _run_forward(
-    pool: Any, qkv: Array, cu: Any, heads: int, drop: Drop, out: Array, statistics: Array
+    pool: Any, qkv: Array, cu: Any, heads: int, drop: Drop, bias: Array, out: Array, statistics: Array
 ) -> None:  # fmt: skip
-    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop)
+    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop, bias)
     run(pool, _forward, (qkv, out, shared), len(shared.shares) - 1, 1)
 
 
 @reassociate
 def _run_backward(
-    pool: Any, dout: Array, qkv: Array, cu: Any, heads: int, drop: Drop, out: Array, statistics: Array,
-    dqkv: Array,
+    pool: Any, dout: Array, qkv: Array, cu: Any, heads: int, drop: Drop, bias: Array, out: Array,
+    statistics: Array, dqkv: Array, distances: Array,
 ) -> None:  # fmt: skip
-    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop)
-    run(pool, _backward, (dout, qkv, out, dqkv, shared), len(shared.shares) - 1, 1)
+    shared = _shared(pool, cu, heads, statistics, out.shape[1] // heads, drop, bias)
+    run(pool, _backward, (dout, qkv, out, dqkv, distances, shared), len(shared.shares) - 1, 1)
 
 
 def attention_forward(
-    qkv: Array, cu_seqlens: IntArray, num_heads: int, mask: Mask | None = None
+    qkv: Array, cu_seqlens: IntArray, num_heads: int, mask: Mask | None = None, bias: Array | None = None
 ) -> tuple[Array, Cache]:
     """See `minidistil.ops.attention.attention_forward`."""
     tokens, dtype = len(qkv), qkv.dtype
     out, statistics = empty((tokens, qkv.shape[1] // 3), dtype), empty((2, num_heads, tokens), dtype)
-    _run_forward(awake_pool(), qkv, cu_seqlens, num_heads, drop_of(mask, dtype), out, statistics)
-    return out, (qkv, cu_seqlens, num_heads, mask, out, statistics)
+    _run_forward(
+        awake_pool(), qkv, cu_seqlens, num_heads, drop_of(mask, dtype),
+        NO_MATRIX[dtype] if bias is None else bias, out, statistics,
+    )  # fmt: skip
+    return out, (qkv, cu_seqlens, num_heads, mask, bias, out, statistics)
 
 
-def attention_backward(dout: Array, cache: Cache) -> Array:
+@overload
+def attention_backward(dout: Array, cache: Cache, dbias: None = None) -> Array: ...
+@overload
+def attention_backward(dout: Array, cache: Cache, dbias: Array) -> tuple[Array, Array]: ...
+def attention_backward(
+    dout: Array, cache: Cache, dbias: Array | None = None
+) -> Array | tuple[Array, Array]:  # fmt: skip
     """See `minidistil.ops.attention.attention_backward`."""
-    qkv, cu_seqlens, num_heads, mask, out, statistics = cache
-    dqkv, drop = empty_like(qkv), drop_of(mask, qkv.dtype)
-    _run_backward(awake_pool(), dout, qkv, cu_seqlens, num_heads, drop, out, statistics, dqkv)
-    return dqkv
+    qkv, cu_seqlens, num_heads, mask, bias, out, statistics = cache
+    dqkv, nothing = empty_like(qkv), NO_MATRIX[qkv.dtype]
+    distances = nothing if dbias is None else empty((num_heads, 2 * len(qkv)), qkv.dtype)
+    _run_backward(
+        awake_pool(), dout, qkv, cu_seqlens, num_heads, drop_of(mask, qkv.dtype),
+        nothing if bias is None else bias, out, statistics, dqkv, distances,
+    )  # fmt: skip
+    if dbias is None:
+        return dqkv
+    run_add_sequences(awake_pool(), distances, cu_seqlens, dbias)
+    return dqkv, dbias

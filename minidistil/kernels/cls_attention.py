@@ -15,7 +15,7 @@ from minidistil.arrays import Array, IntArray
 from minidistil.kernels.engine.compile import reassociate
 from minidistil.kernels.engine.parallel import run
 from minidistil.kernels.engine.pool import awake_pool
-from minidistil.kernels.engine.workspace import empty
+from minidistil.kernels.engine.workspace import NO_MATRIX, empty
 from minidistil.kernels.gemm.matmul import PackedWeight
 from minidistil.kernels.linear import linear_forward
 from minidistil.kernels.softmax import softmax_row
@@ -58,11 +58,14 @@ def _weighted_sum(x: Array, weights: Array, out: Array) -> None:
 @reassociate
 def _cls_attention(
     x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array, heads: int,
-    out: Array, start: int, stop: int,
+    relative_bias: Array, out: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """As in the textbook: s_j = (W_k^T q) . x_j,  p = softmax(s),  o = W_v (sum_j p_j x_j) + b_v."""
+    """As in the textbook: s_j = (W_k^T q) . x_j,  p = softmax(s),  o = W_v (sum_j p_j x_j) + b_v.
+
+    A relative bias [heads, 2N - 1] is added to s_j from the middle on; it is [0, 0] if there is none.
+    """
     H, S = x.shape[1], cu.shape[0] - 1
-    D = H // heads
+    D, biased, middle = H // heads, relative_bias.shape[0] > 0, relative_bias.shape[1] // 2
     across, mean, scores = np.empty(H, x.dtype), np.empty(H, x.dtype), np.empty(longest, x.dtype)
     for job in range(start, stop):
         h, b = job // S, job % S  # the rows of the weights that a head has serve many sequences in a row
@@ -71,6 +74,9 @@ def _cls_attention(
         columns = slice(h * D, (h + 1) * D)
         _weighted_sum(key[columns], query[b, columns], across)
         _dots(x[begin:end], across, p)
+        if biased:
+            for j in range(p.shape[0]):
+                p[j] += relative_bias[h, middle + j]
         softmax_row(p)
         _weighted_sum(x[begin:end], p, mean)
         _dots(value[columns], mean, out[b, columns])
@@ -80,14 +86,19 @@ def _cls_attention(
 @reassociate
 def _run_cls_attention(
     pool: Any, x: Array, cu: Any, longest: int, query: Array, key: Array, value: Array, bias: Array,
-    heads: int, out: Array,
+    heads: int, relative_bias: Array, out: Array,
 ) -> None:  # fmt: skip
-    arguments = (x, cu, longest, query, key, value, bias, heads, out)
+    arguments = (x, cu, longest, query, key, value, bias, heads, relative_bias, out)
     run(pool, _cls_attention, arguments, heads * (cu.shape[0] - 1), 2)
 
 
 def cls_attention(
-    x: Array, cu_seqlens: IntArray, weight: Array | PackedWeight, bias: Array, num_heads: int
+    x: Array,
+    cu_seqlens: IntArray,
+    weight: Array | PackedWeight,
+    bias: Array,
+    num_heads: int,
+    relative_bias: Array | None = None,
 ) -> Array:
     """See `minidistil.ops.cls_attention.cls_attention`."""
     H = x.shape[1]
@@ -98,6 +109,6 @@ def cls_attention(
     longest = int((cu_seqlens[1:] - cu_seqlens[:-1]).max(initial=0))
     _run_cls_attention(
         awake_pool(), x, cu_seqlens, longest, query, whole[H : 2 * H], whole[2 * H :], bias[2 * H :],
-        num_heads, out,
+        num_heads, NO_MATRIX[x.dtype] if relative_bias is None else relative_bias, out,
     )  # fmt: skip
     return out

@@ -44,6 +44,7 @@ from minidistil.ops.layernorm import (
 from minidistil.ops.linear import linear_backward, linear_forward, pack_weight
 from minidistil.ops.linear_cross_entropy import linear_cross_entropy
 from minidistil.ops.pooling import pool_backward, pool_forward
+from minidistil.ops.relative_bias import relative_bias_backward, relative_bias_forward
 from minidistil.ops.softmax import softmax_backward, softmax_forward
 
 name = "numpy"
@@ -80,6 +81,8 @@ __all__ = [
     "pack_weight",
     "pool_backward",
     "pool_forward",
+    "relative_bias_backward",
+    "relative_bias_forward",
     "relu_backward",
     "relu_forward",
     "residual_layernorm_backward",

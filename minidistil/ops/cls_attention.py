@@ -11,7 +11,14 @@ from minidistil.arrays import Array, IntArray
 from minidistil.ops.softmax import softmax_forward
 
 
-def cls_attention(x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, num_heads: int) -> Array:
+def cls_attention(
+    x: Array,
+    cu_seqlens: IntArray,
+    weight: Array,
+    bias: Array,
+    num_heads: int,
+    relative_bias: Array | None = None,
+) -> Array:
     """Attention output of the first token of each sequence, without any other token's key or value.
 
     Parameters
@@ -24,6 +31,8 @@ def cls_attention(x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, nu
         Of that linear layer: W_q, W_k and W_v.
     bias : [3H]
     num_heads : int
+    relative_bias : [A, 2N - 1], optional
+        What `attention_forward` calls the bias. Of it, the first tokens meet the distances from 0 on.
 
     Returns
     -------
@@ -49,7 +58,11 @@ def cls_attention(x: Array, cu_seqlens: IntArray, weight: Array, bias: Array, nu
         rows = x[start:stop]  # [L, H]
         q = query @ rows[0][:, None] + query_bias  # [A, D, H] @ [H, 1] -> [A, D, 1]
         across = (q.transpose(0, 2, 1) @ key)[:, 0]  # [A, 1, D] @ [A, D, H] -> [A, H]
-        p, _ = softmax_forward(across @ rows.T * x.dtype.type(1 / math.sqrt(D)))  # [A, H] @ [H, L] -> [A, L]
+        scores = across @ rows.T * x.dtype.type(1 / math.sqrt(D))  # [A, H] @ [H, L] -> [A, L]
+        if relative_bias is not None:
+            middle = relative_bias.shape[1] // 2  # distance 0
+            scores += relative_bias[:, middle : middle + len(rows)]
+        p, _ = softmax_forward(scores)
         mean = (p @ rows)[:, :, None]  # [A, L] @ [L, H] -> [A, H, 1]
         out[b] = (value @ mean + value_bias).reshape(H)  # [A, D, H] @ [A, H, 1] -> [A, D, 1]
     return out

@@ -144,6 +144,20 @@ def attention(rate: float, backend: ModuleType) -> Case:
     return op_case(backend, "attention", qkv, CU_SEQLENS, A, dropout_mask(rate), inputs={"qkv": qkv})
 
 
+def biased_attention(rate: float, backend: ModuleType) -> Case:
+    qkv, bias = normal(T, 3 * H), normal(A, 13, seed=1)  # for up to 7 tokens, where the longest has 5
+    args = qkv, CU_SEQLENS, A, dropout_mask(rate), bias
+    return op_case(backend, "attention", *args, inputs={"qkv": qkv, "bias": bias}, parameters=1)
+
+
+def relative_bias(bidirectional: bool, backend: ModuleType) -> Case:
+    table = normal(8, A)
+    args = table, 9, 6  # distances up to 8; the last bucket begins before 6
+    return op_case(
+        backend, "relative_bias", *args, inputs={"table": table}, parameters=1, bidirectional=bidirectional
+    )
+
+
 def pool(pooling: str, skip: int, backend: ModuleType) -> Case:
     x, batch = normal(T, H), Batch.from_sequences([np.zeros(length, np.int32) for length in LENGTHS])
     return op_case(backend, "pool", x, batch, pooling, inputs={"x": x}, skip=skip)
@@ -168,6 +182,10 @@ OP_CASES: dict[str, Maker] = {
     "ops.softmax": partial(elementwise, "softmax"),
     "ops.attention": partial(attention, 0.0),
     "ops.attention.dropout": partial(attention, 0.3),
+    "ops.attention.bias": partial(biased_attention, 0.0),
+    "ops.attention.bias.dropout": partial(biased_attention, 0.3),
+    "ops.relative_bias": partial(relative_bias, True),
+    "ops.relative_bias.one_direction": partial(relative_bias, False),
     "ops.dropout": dropout,
     **{f"ops.pool.{kind}": partial(pool, kind, 0) for kind in KINDS},
     "ops.pool.several": partial(pool, "cls+max+mean", 2),

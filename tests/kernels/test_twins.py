@@ -44,6 +44,11 @@ def embedding(x, *sizes):
     return [x.normal(n, 20) for n in sizes], [x.rng.integers(0, n, x.T).astype(np.int32) for n in sizes]
 
 
+def by_distance(x, heads):
+    """A bias for one token more than the longest sequence has."""
+    return 2 * x.normal(heads, 2 * x.lengths.max(initial=0) + 1)
+
+
 # For each pair: the arguments of its forward. H = 20 has a tail after any vector width.
 CASES = {
     "linear": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
@@ -62,6 +67,10 @@ CASES = {
     "attention": lambda x: (x.normal(x.T, 60), x.cu, 5),
     "attention with dropout": lambda x: (x.normal(x.T, 60), x.cu, 5, x.mask()),
     "attention of whole vectors": lambda x: (x.normal(x.T, 96), x.cu, 2, x.mask()),
+    "attention with bias": lambda x: (x.normal(x.T, 60), x.cu, 5, None, by_distance(x, 5)),
+    "attention with bias and dropout": lambda x: (x.normal(x.T, 60), x.cu, 5, x.mask(), by_distance(x, 5)),
+    "attention of whole vectors with bias": lambda x: (x.normal(x.T, 96), x.cu, 2, None, by_distance(x, 2)),
+    "relative_bias": lambda x: (x.normal(32, 5), x.lengths.max(initial=1)),
     "linear_activation": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28)),
     "linear_activation with tanh": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "gelu_new"),
     "linear_activation with relu": lambda x: (x.normal(x.T, 20), x.normal(28, 20), x.normal(28), "relu"),
@@ -83,17 +92,22 @@ def results(backend, case, arguments, cotangent_seed=0):
     name = case.split(" ")[0]
     out, cache = getattr(backend, f"{name}_forward")(*arguments)
     dout = np.random.default_rng(cotangent_seed).standard_normal(out.shape).astype(out.dtype)
-    gradients = getattr(backend, f"{name}_backward")(dout, cache)
-    return [out, *(gradients if isinstance(gradients, tuple) else (gradients,))]
+    wanted = [np.zeros_like(bias) for bias in arguments[4:]] if name == "attention" else []
+    gradients = getattr(backend, f"{name}_backward")(dout, cache, *wanted)
+    return [out, *as_tuple(gradients)]
 
 
-def assert_close(ours, theirs, tolerance, scale=None):
+def as_tuple(gradients):
+    return gradients if isinstance(gradients, tuple) else (gradients,)
+
+
+def assert_close(ours, theirs, tolerance, least=1e-30):
     for a, b in zip(ours, theirs, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
             assert a.shape == b.shape
             assert a.dtype == b.dtype
-            assert np.linalg.norm(a - b) <= tolerance * max(np.linalg.norm(b), 1e-30)
+            assert np.linalg.norm(a - b) <= tolerance * max(np.linalg.norm(b), least)
 
 
 def test_same_names():
@@ -114,7 +128,8 @@ def test_every_pair_has_a_case():
 )
 def test_twins_agree(case, dtype, lengths, seed):
     arguments = CASES[case](Inputs(seed, dtype, lengths))
-    assert_close(results(kernels, case, arguments), results(ops, case, arguments), TOLERANCE[dtype])
+    least = 1 if "bias" in case else 1e-30  # one token alone has no gradient of its bias, but of rounding
+    assert_close(results(kernels, case, arguments), results(ops, case, arguments), TOLERANCE[dtype], least)
 
 
 def first_token(x, width, heads):
@@ -123,18 +138,21 @@ def first_token(x, width, heads):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize(("width", "heads"), [(20, 5), (96, 2)])
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(
     lengths=st.lists(st.integers(1, LONGEST), max_size=5),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_attention_of_first_tokens_is_that_of_all_tokens(width, heads, dtype, lengths, seed):
-    x, cu, weight, bias, _ = given = first_token(Inputs(seed, dtype, lengths), width, heads)
+def test_attention_of_first_tokens_is_that_of_all_tokens(width, heads, dtype, biased, lengths, seed):
+    inputs = Inputs(seed, dtype, lengths)
+    x, cu, weight, bias, _ = given = first_token(inputs, width, heads)
+    relative = by_distance(inputs, heads) if biased else None
     qkv = ops.linear_forward(*(a.astype("float64") for a in (x, weight, bias)))[0]
-    wanted = ops.attention_forward(qkv, cu, heads)[0][cu[:-1]].astype(dtype)
+    wanted = ops.attention_forward(qkv, cu, heads, None, relative)[0][cu[:-1]].astype(dtype)
     for backend in (ops, kernels):
-        assert_close([backend.cls_attention(*given)], [wanted], TOLERANCE[dtype])
+        assert_close([backend.cls_attention(*given, relative)], [wanted], TOLERANCE[dtype])
 
 
 @pytest.mark.skipif(TARGET is PLAIN, reason="the queries are BLAS's, whose bits depend on the number of rows")
@@ -179,7 +197,8 @@ def test_no_tokens_at_all(case):
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in CASES if "linear" in c or "feed" in c or "embedding" in c or "layernorm" in c]
+    "case",
+    [c for c in CASES if c.startswith(("linear", "feed", "embedding", "layernorm", "residual", "relative"))],
 )
 def test_parameter_gradients_are_added_to_what_is_given(case):
     arguments = CASES[case](Inputs(1, "float64", [3, 5]))
@@ -189,13 +208,60 @@ def test_parameter_gradients_are_added_to_what_is_given(case):
         out, cache = getattr(backend, f"{name}_forward")(*arguments)
         dout = np.random.default_rng(0).standard_normal(out.shape) if dout is None else dout
         backward = getattr(backend, f"{name}_backward")
-        fresh = [g for g in backward(dout, cache) if g is not None]
-        inputs = {"embedding": 0, "residual_layernorm": 2}.get(name, 1)  # gradients that are not parameters'
+        fresh = [g for g in as_tuple(backward(dout, cache)) if g is not None]
+        inputs = {"embedding": 0, "relative_bias": 0, "residual_layernorm": 2}.get(
+            name, 1
+        )  # gradients that are not parameters'
         given = [np.full_like(g, 7) for g in fresh[inputs:]]
-        again = [g for g in backward(dout, cache, *given) if g is not None]
+        again = [g for g in as_tuple(backward(dout, cache, *given)) if g is not None]
         for start, total, returned in zip(fresh[inputs:], given, again[inputs:], strict=True):
             assert returned is total
             np.testing.assert_allclose(total, 7 + start, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+def test_the_gradient_of_a_bias_is_added_where_it_is_wanted(backend):
+    arguments = CASES["attention with bias and dropout"](Inputs(1, "float64", [3, 1, 5]))
+    out, cache = backend.attention_forward(*arguments)
+    dout = np.random.default_rng(0).standard_normal(out.shape)
+    fresh, given = np.zeros_like(arguments[4]), np.full_like(arguments[4], 7)
+    dqkv, _ = backend.attention_backward(dout, cache, fresh)
+    assert backend.attention_backward(dout, cache, given)[1] is given
+    np.testing.assert_allclose(given, 7 + fresh, rtol=1e-12)
+    np.testing.assert_array_equal(backend.attention_backward(dout, cache), dqkv)
+    assert not fresh[:, [0, -1]].any()  # no two tokens are that far apart
+
+
+@pytest.mark.skipif(
+    TARGET is PLAIN, reason="the products are BLAS's, whose bits depend on the number of rows"
+)
+def test_a_biased_sequence_has_the_same_bits_in_any_batch():
+    inputs = Inputs(4, "float32", (3, 8, 1, 70, 33))
+    qkv, bias = inputs.normal(inputs.T, 96), by_distance(inputs, 2)
+    together, cache = kernels.attention_forward(qkv, inputs.cu, 2, None, bias)
+    dqkv = kernels.attention_backward(together, cache)
+    for start, stop in pairwise(inputs.cu):
+        L, middle = stop - start, bias.shape[1] // 2
+        near = np.ascontiguousarray(bias[:, middle - L + 1 : middle + L])
+        alone, cache = kernels.attention_forward(qkv[start:stop], np.array([0, L], np.int32), 2, None, near)
+        assert (alone == together[start:stop]).all()
+        assert (kernels.attention_backward(alone, cache) == dqkv[start:stop]).all()
+
+
+@pytest.mark.parametrize("backend", [ops, kernels], ids=["numpy", "numba"])
+def test_a_bias_of_distances_that_nobody_has_is_not_read(backend):
+    qkv, cu, heads, _, bias = CASES["attention with bias"](Inputs(1, "float32", [3, 1, 40]))
+    _, cache = backend.attention_forward(qkv, cu, heads, None, bias)
+    plain = backend.attention_backward(qkv[:, :20].copy(), cache, np.zeros_like(bias))
+    bias[:, [0, -1]] = np.nan
+    bias[:, bias.shape[1] // 2 + 3 :] = np.nan  # the third sequence alone meets these
+    bias[:, : bias.shape[1] // 2 - 2] = np.nan
+    out, cache = backend.attention_forward(qkv, cu, heads, None, bias)
+    dqkv, dbias = backend.attention_backward(qkv[:, :20].copy(), cache, np.zeros_like(bias))
+    assert np.isfinite(out[:4]).all()
+    assert np.isnan(out[4:]).any()
+    np.testing.assert_array_equal(dqkv[:4], plain[0][:4])
+    assert np.isnan(dbias).any()
 
 
 @pytest.fixture

@@ -88,3 +88,46 @@ def test_the_bias_of_the_keys_has_no_gradient(backend):
     assert_allclose(dqkv[:, 8:16].sum(0), 0, atol=1e-12)
     qkv[:, 8:16] += np.arange(8)
     assert_allclose(both(backend, qkv, dout, [0, 9])[0], out, rtol=1e-11)
+
+
+def by_definition(qkv, bias):
+    """One sequence, number by number: softmax(q k / sqrt(D) + b of the distance), times the values."""
+    heads, middle = len(bias), bias.shape[1] // 2
+    L, D = len(qkv), qkv.shape[1] // 3 // heads
+    q, k, v = (part.reshape(L, heads, D) for part in np.split(qkv, 3, axis=1))
+    out = np.zeros((L, heads, D))
+    for a in range(heads):
+        for i in range(L):
+            scores = [q[i, a] @ k[j, a] / np.sqrt(D) + bias[a, middle + (j - i)] for j in range(L)]
+            weights = np.exp(scores) / np.exp(scores).sum()
+            out[i, a] = sum(weight * v[j, a] for j, weight in enumerate(weights))
+    return out.reshape(L, heads * D)
+
+
+def test_a_bias_is_added_to_the_scores_by_distance(backend):
+    qkv, dout = random_inputs()
+    bias = np.random.default_rng(1).normal(size=(2, 15))  # up to a distance of 7
+    cu = np.array([0, 1, 3, 9], np.int32)
+    out, cache = backend.attention_forward(qkv, cu, 2, None, bias)
+    for start, stop in ((0, 1), (1, 3), (3, 9)):
+        assert_allclose(out[start:stop], by_definition(qkv[start:stop], bias), rtol=1e-12)
+    plain, scores = backend.attention_scores(qkv, cu, 2), backend.attention_scores(qkv, cu, 2, bias)
+    assert_allclose((scores[2] - plain[2])[:, 4, 1], bias[:, 7 - 3])
+    for s, p in zip(scores, backend.attention_probabilities(qkv, cu, 2, bias), strict=True):
+        assert_allclose(p, np.exp(s) / np.exp(s).sum(-1, keepdims=True))
+    dbias = np.zeros_like(bias)
+    backend.attention_backward(dout, cache, dbias)
+    dscores, _ = backend.attention_map_gradients(dout, qkv, cu, 2, None, bias)
+    for distance in range(-7, 8):
+        diagonals = [np.diagonal(ds, distance, 1, 2).sum(-1) for ds in dscores if abs(distance) < ds.shape[1]]
+        assert_allclose(dbias[:, 7 + distance], sum(diagonals), rtol=1e-10, atol=1e-14)
+
+
+def test_the_same_added_to_every_distance_changes_nothing(backend):
+    """No softmax sees it, so the gradient of the bias sums to zero for each head."""
+    qkv, dout = random_inputs()
+    bias, cu = np.random.default_rng(1).normal(size=(2, 17)), np.array([0, 9], np.int32)
+    out, cache = backend.attention_forward(qkv, cu, 2, None, bias)
+    _, dbias = backend.attention_backward(dout, cache, np.zeros_like(bias))
+    assert_allclose(dbias.sum(1), 0, atol=1e-12)
+    assert_allclose(backend.attention_forward(qkv, cu, 2, None, bias + 3)[0], out, rtol=1e-11)

@@ -6,4 +6,5 @@ micro.py     the tile that stays in registers, written instruction by instructio
 pack.py      both operands copied into the order in which the tile reads them
 blocked.py   the loops around the tile: blocks for the caches, work items for the threads
 blas.py      the same product by BLAS
+heads.py     the products inside a head of attention, by the tile
 """
