@@ -118,7 +118,14 @@ def tokens_of(
     types = tokenizer.types_of(whole).tolist()
     found: list[dict[str, Any]] = []
     for i, (token, number, (start, end), word, owner) in enumerate(
-        zip(whole.tokens, whole.ids, whole.offsets, whole.word_ids, whole.sequence_ids, strict=True)
+        zip(
+            map(tokenizer.id_to_token, whole.ids),
+            whole.ids,
+            whole.offsets,
+            whole.word_ids,
+            whole.sequence_ids,
+            strict=True,
+        )
     ):
         outside = owner is None
         found.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 from minidistil.errors import ConfigError
 from minidistil.model.model import Model
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.vocabulary_files import has_tokenizer
 
 TEXTS = 1000  # that two tokenizers are compared on
 # Capitals, accents, digits, punctuation and other scripts, on which tokenizers of one vocabulary may differ.
@@ -45,8 +46,7 @@ def check_same_ids(
 
 def saved_tokenizer(directory: Path) -> Tokenizer | None:
     """The tokenizer of a model's directory; None if there is none."""
-    there = any((directory / name).exists() for name in ("tokenizer.json", "vocab.txt"))
-    return Tokenizer.from_pretrained(directory) if there else None
+    return Tokenizer.from_pretrained(directory) if has_tokenizer(directory) else None
 
 
 def difference(ours: Tokenizer, theirs: Tokenizer, texts: Sequence[str] = ()) -> str | None:

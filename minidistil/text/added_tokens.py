@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ SPECIAL_TOKENS = {  # the roles, and BERT's names for them
     "pad_token": "[PAD]",
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
+}
+ROBERTA_TOKENS = {
+    "unk_token": "<unk>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "mask_token": "<mask>",
 }
 ROLES = ("bos_token", "eos_token", *SPECIAL_TOKENS)  # in the order in which new ones get ids
 FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")  # of an added token
@@ -51,6 +58,10 @@ class AddedTokens:
         Roles that are said to have no token.
     extra : list of tokens
         Further special tokens.
+    usual : mapping
+        Special tokens of the roles that no file names.
+    mask_takes_space : bool
+        Whether a mask token that is written without flags takes the space before it.
     """
 
     directory: Path
@@ -58,9 +69,19 @@ class AddedTokens:
     named: dict[str, Any]
     absent: frozenset[str]
     extra: list[Any]
+    usual: Mapping[str, str] = field(default_factory=lambda: SPECIAL_TOKENS)
+    mask_takes_space: bool = False
 
     @classmethod
-    def read(cls, directory: Path, config: Mapping[str, Any], map_: Mapping[str, Any]) -> AddedTokens:
+    def read(
+        cls,
+        directory: Path,
+        config: Mapping[str, Any],
+        map_: Mapping[str, Any],
+        usual: Mapping[str, str] = SPECIAL_TOKENS,
+        *,
+        mask_takes_space: bool = False,
+    ) -> AddedTokens:
         decoder = config.get("added_tokens_decoder")
         files = {"tokenizer_config.json": config} | (
             {} if decoder is not None else {"special_tokens_map.json": map_}
@@ -71,6 +92,8 @@ class AddedTokens:
             for key, value in named.items()
             if value is not None and (key in ROLES or (key.endswith("_token") and _is_token(value)))
         }
+        if mask_takes_space and isinstance(named.get("mask_token"), str):
+            tokens["mask_token"] = _special(named["mask_token"], lstrip=True)
         roles = {role: tokens.pop(role) for role in ROLES if role in tokens}
         special = {token.content for token in roles.values()}
         extra: list[Any] = []
@@ -93,14 +116,16 @@ class AddedTokens:
             roles | tokens,
             frozenset(role for role in ROLES if role in named and named[role] is None),
             extra,
+            usual,
+            mask_takes_space,
         )
 
     def role(self, role: str) -> str:
-        """The token of a role; BERT's where none is named."""
-        return self.named[role].content if role in self.named else SPECIAL_TOKENS[role]
+        """The token of a role; the usual one where none is named."""
+        return self.named[role].content if role in self.named else self.usual[role]
 
-    def put_into(self, rust: Any, *, bert: bool) -> None:
-        """Add them to a tokenizer that may have some of them."""
+    def put_into(self, rust: Any, *, usual: bool) -> None:
+        """Add them to a tokenizer that may have some of them; with `usual`, the usual ones too."""
         for i, token in self.by_id.items():
             rust.add_tokens([token])
             if rust.token_to_id(token.content) != i:
@@ -110,9 +135,11 @@ class AddedTokens:
                 )
         known = {token.content for token in rust.get_added_tokens_decoder().values()}
         named = dict(self.named)
-        if bert:
+        if usual:
             named = {
-                role: _special(name) for role, name in SPECIAL_TOKENS.items() if role not in self.absent
+                role: _special(name, lstrip=self.mask_takes_space and role == "mask_token")
+                for role, name in self.usual.items()
+                if role not in self.absent
             } | named
             named = {role: named[role] for role in ROLES if role in named} | named
         for token in (*named.values(), *self.extra):
@@ -120,8 +147,8 @@ class AddedTokens:
                 rust.add_tokens([token])  # of one that is named twice the later flags hold
 
 
-def _special(name: str) -> Any:
-    return AddedToken(name, special=True, normalized=False)
+def _special(name: str, *, lstrip: bool = False) -> Any:
+    return AddedToken(name, special=True, normalized=False, lstrip=lstrip)
 
 
 def _numbered(directory: Path, decoder: Any, special: set[str]) -> dict[int, Any]:

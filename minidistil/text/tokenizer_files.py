@@ -1,7 +1,7 @@
-"""The tokenizer of a model directory: tokenizer.json, or what the first BERTs had, vocab.txt and settings.
+"""The tokenizer of a model directory: tokenizer.json, or what older models have, a vocabulary and settings.
 
-BERT's pipeline (Devlin et al. 2018, arXiv:1810.04805): clean the text, lower its case, split at spaces and
-punctuation, cut every word into the longest pieces the vocabulary has.
+A tokenizer.json is followed, whatever its pipeline. Around a vocabulary alone the pipeline is built that its
+class has (`minidistil.text.vocabulary_files`, `minidistil.text.tokenizer_kinds`).
 
 The special tokens of the files are put into the pipeline, which is the only source afterwards: the tokens
 around a text, around a window and under `cls_token_id` cannot differ.
@@ -17,25 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from minidistil.errors import ConfigError
-from minidistil.files import read_json, read_text
-from minidistil.text.added_tokens import FLAGS, SPECIAL_TOKENS, AddedTokens, read_if_any
+from minidistil.files import read_json
+from minidistil.text.added_tokens import FLAGS, ROBERTA_TOKENS, SPECIAL_TOKENS, AddedTokens, read_if_any
 from minidistil.text.encodings import Side, library_errors
+from minidistil.text.tokenizer_kinds import ANY_CLASSES, AROUND_BERT, KINDS, MODEL_TYPES, TokenizerKind
 from minidistil.text.tokenizer_limits import check_growth, check_limits
+from minidistil.text.vocabulary_files import TOKENIZER_JSON, build_pipeline, flag, put_around
 
-# Classes of transformers whose pipeline is BERT's, without the "Fast" that a name may end with.
-BERT_CLASSES = frozenset(
-    f"{model}Tokenizer"
-    for model in (
-        "Bert", "ConvBert", "DistilBert", "DPRContextEncoder", "DPRQuestionEncoder", "DPRReader", "Electra",
-        "LayoutLM", "Lxmert", "MobileBert", "RetriBert", "SqueezeBert",
-    )
-)  # fmt: skip
-ANY_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})  # of any pipeline
-# Those whose models are fed token types, unless model_input_names says otherwise.
-WITH_TYPES = BERT_CLASSES - {"DistilBertTokenizer", "DPRReaderTokenizer"}
+BERT_CLASS = "BertTokenizer"  # where nothing says another
 INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")  # that models take by default
 
 
@@ -77,56 +68,81 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     Raises
     ------
     ConfigError
-        No tokenizer files, files that cannot be read or contradict each other, or a class that is not
-        BERT's and has no tokenizer.json.
+        No tokenizer files, files that cannot be read or contradict each other, or a class that we do not know
+        and that has no tokenizer.json.
     """
     config, map_ = (
         read_if_any(directory / f"{name}.json") for name in ("tokenizer_config", "special_tokens_map")
     )
-    kind = _class_of(directory, config)
-    added = AddedTokens.read(directory, config, map_)
-    if os.path.lexists(directory / "tokenizer.json"):
-        rust = _load_tokenizer_json(directory / "tokenizer.json", config, added, kind)
-    elif os.path.lexists(directory / "vocab.txt"):
-        if kind not in BERT_CLASSES | ANY_CLASSES:
-            raise ConfigError(
-                f"{directory} says that its tokenizer is a {kind}, which does not cut texts as BERT's does: "
-                "vocab.txt alone does not say how. A tokenizer.json beside it would, which transformers "
-                "writes for most classes; else choose a model with another tokenizer"
-            )
-        rust = _build_wordpiece(directory / "vocab.txt", config, added)
+    said, name = _class_of(directory, config)
+    kind = KINDS[_class_of_model(directory)] if name in ANY_CLASSES else KINDS.get(name)
+    usual = kind or KINDS[BERT_CLASS]
+    added = AddedTokens.read(
+        directory, config, map_, usual.special_tokens, mask_takes_space=usual.mask_takes_space
+    )
+    takes_types = _takes_types(directory, config, KINDS.get(name))
+    if os.path.lexists(directory / TOKENIZER_JSON):
+        state = read_json(directory / TOKENIZER_JSON)
+        if not said and not _is_berts(state):
+            name = "PreTrainedTokenizer"
+        known = None if name in ANY_CLASSES else kind
+        rust = _load_tokenizer_json(directory / TOKENIZER_JSON, state, config, added, known)
     else:
-        hint = ""
-        if (directory / "config.json").exists():
-            hint = (
-                ". A model and its tokenizer are saved together by model.save_pretrained(path, "
-                "tokenizer=tokenizer); pipeline(task, path, tokenizer=...) takes another place's"
-            )
-        raise ConfigError(f"{directory} holds no tokenizer: expected tokenizer.json, or vocab.txt{hint}")
-    rust.encode_special_tokens = bool(_flag(directory, config, "split_special_tokens"))
+        rust = build_pipeline(directory, name, kind, config, added)
+    rust.encode_special_tokens = bool(flag(directory, config, "split_special_tokens"))
     return TokenizerFiles(
         rust=rust,
-        special_tokens={role: token.content for role, token in added.named.items() if role in SPECIAL_TOKENS},
-        tokenizer_class=kind,
+        special_tokens=_special_tokens(rust, added),
+        tokenizer_class=name,
         model_max_length=_max_length(directory, config),
         truncation_side=_side(directory, config, "truncation_side", rust.truncation),
         padding_side=_side(directory, config, "padding_side", rust.padding),
-        token_type_ids=_takes_types(directory, config, kind),
+        token_type_ids=takes_types,
         config=config,
         special_tokens_map=map_,
     )
 
 
-def _class_of(directory: Path, config: Mapping[str, Any]) -> str:
-    """The class that tokenizer_config.json names, else config.json, else BERT's."""
+def _class_of(directory: Path, config: Mapping[str, Any]) -> tuple[bool, str]:
+    """True if the files say it, and the class in tokenizer_config.json, or config.json, or of its model."""
     kind = config.get("tokenizer_class")
     if kind is None:
-        kind = read_if_any(directory / "config.json").get("tokenizer_class")
-    if kind is None:
-        return "BertTokenizer"
+        of_model = read_if_any(directory / "config.json")
+        kind = of_model.get("tokenizer_class")
+        if kind is None:
+            return "model_type" in of_model, _class_of_model(directory)
     if not isinstance(kind, str):
         raise ConfigError(f"{directory}: tokenizer_class is {kind!r:.80}: expected the name of a class")
-    return kind.removesuffix("Fast")
+    return True, kind.removesuffix("Fast")
+
+
+def _class_of_model(directory: Path) -> str:
+    model_type = read_if_any(directory / "config.json").get("model_type")
+    return MODEL_TYPES.get(model_type, BERT_CLASS) if isinstance(model_type, str) else BERT_CLASS
+
+
+def _is_of(rust: Any, kind: TokenizerKind | None) -> bool:
+    """True if a pipeline has the model of a class and its special tokens."""
+    models = {"wordpiece": "WordPiece", "byte-level": "BPE", "unigram": "Unigram"}
+    return (
+        kind is not None
+        and type(rust.model).__name__ == models[kind.model]
+        and all(
+            rust.token_to_id(kind.special_tokens[role]) is not None for role in ("cls_token", "sep_token")
+        )
+    )
+
+
+def _special_tokens(rust: Any, added: AddedTokens) -> dict[str, str]:
+    """Special tokens by role: as the files name them, else a usual one, best one that is special there."""
+    found = {role: token.content for role, token in added.named.items() if role in SPECIAL_TOKENS}
+    special = {token.content for token in rust.get_added_tokens_decoder().values() if token.special}
+    for role in SPECIAL_TOKENS.keys() - found.keys() - added.absent:
+        usual = (added.usual[role], ROBERTA_TOKENS[role], SPECIAL_TOKENS[role])
+        there = [token for token in usual if rust.token_to_id(token) is not None]
+        if there:
+            found[role] = next((token for token in there if token in special), there[0])
+    return found
 
 
 def _max_length(directory: Path, config: Mapping[str, Any]) -> int | None:
@@ -148,30 +164,30 @@ def _side(directory: Path, config: Mapping[str, Any], key: str, last: Mapping[st
     return found
 
 
-def _takes_types(directory: Path, config: Mapping[str, Any], kind: str) -> bool:
+def _takes_types(directory: Path, config: Mapping[str, Any], kind: TokenizerKind | None) -> bool:
     names = config.get("model_input_names")
     if names is None:
-        return kind in WITH_TYPES
+        return kind is not None and kind.token_types
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{directory}: model_input_names is {names!r:.80}: expected a list of names")
     return "token_type_ids" in names
 
 
-def _flag(directory: Path, config: Mapping[str, Any], key: str) -> bool | None:
-    value = config.get(key)
-    if value is None or isinstance(value, bool):
-        return value
-    raise ConfigError(f"{directory}: {key} is {value!r:.80}: expected true, false or null")
-
-
-def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedTokens, kind: str) -> Any:
-    state = read_json(path)
-    model = state.get("model")
+def _load_tokenizer_json(
+    path: Path,
+    state: dict[str, Any],
+    config: Mapping[str, Any],
+    added: AddedTokens,
+    kind: TokenizerKind | None,
+) -> Any:
+    """The pipeline of a tokenizer.json, whose content is `state`, with what other files set."""
+    model: Any = state.get("model")
     check_limits(path, state)
     # transformers builds the pipeline of its Bert classes anew, and so must we to get its ids: of what
     # tokenizer_config.json sets, with BERT's special tokens around a text. (Where that is silent it assumes
     # lower case; we then believe tokenizer.json, as of everything else in the pipeline.)
-    bert = kind in BERT_CLASSES and isinstance(model, dict) and _is_wordpiece(model)
+    bert = kind is not None and kind.model == "wordpiece" and kind.template is AROUND_BERT
+    bert &= isinstance(model, dict) and _is_wordpiece(model)
     if bert:
         normalizer = state.get("normalizer")
         if isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
@@ -180,7 +196,7 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedToke
                 ("strip_accents", "strip_accents"),
                 ("tokenize_chinese_chars", "handle_chinese_chars"),
             ):
-                value = _flag(path.parent, config, key)
+                value = flag(path.parent, config, key)
                 if value is not None or (key == "strip_accents" and key in config):
                     normalizer[ours] = value
         if "unk_token" in added.named:
@@ -188,56 +204,22 @@ def _load_tokenizer_json(path: Path, config: Mapping[str, Any], added: AddedToke
     with library_errors(f"{path} does not describe a tokenizer"):
         rust = tokenizers.Tokenizer.from_str(json.dumps(state))
         check_growth(path, state.get("normalizer"))
-        added.put_into(rust, bert=bert)
-        if bert:
-            _put_around(path, rust, added)
+        added.put_into(rust, usual=bert)
+        if kind is not None and (bert or (rust.post_processor is None and _is_of(rust, kind))):
+            put_around(path, rust, added, kind, config)
     return rust
+
+
+def _is_berts(state: Mapping[str, Any]) -> bool:
+    """True if a tokenizer.json may be BERT's, and is not that of a later family."""
+    model, around = state.get("model"), json.dumps(state.get("post_processor"))
+    return isinstance(model, dict) and _is_wordpiece(model) and ROBERTA_TOKENS["sep_token"] not in around
 
 
 def _is_wordpiece(model: Mapping[str, Any]) -> bool:
     """True if a model is WordPiece; the first files did not name its type."""
     usual = "WordPiece" if "max_input_chars_per_word" in model else None
     return bool(model.get("type", usual) == "WordPiece")
-
-
-def _build_wordpiece(path: Path, config: Mapping[str, Any], added: AddedTokens) -> Any:
-    """BERT's pipeline around vocab.txt, one token a line, the line number (from 0) its id."""
-    lines = read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
-    vocab = {line.rstrip(): i for i, line in enumerate(lines)}
-    for role in ("unk_token", "cls_token", "sep_token"):
-        if added.role(role) not in vocab:
-            raise ConfigError(f"{path} lacks {added.role(role)}: not a BERT vocabulary, or a damaged one")
-    lower, accents, chinese = (
-        _flag(path.parent, config, key)
-        for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
-    )
-    with library_errors(path):
-        rust = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=added.role("unk_token")))
-        rust.normalizer = normalizers.BertNormalizer(
-            clean_text=True,
-            handle_chinese_chars=chinese is not False,
-            strip_accents=accents,
-            lowercase=lower is not False,
-        )
-        rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        rust.decoder = decoders.WordPiece(prefix="##")
-        added.put_into(rust, bert=True)
-        _put_around(path, rust, added)
-    return rust
-
-
-def _put_around(path: Path, rust: Any, added: AddedTokens) -> None:
-    """Put [CLS] before and [SEP] after every text."""
-    cls, sep = added.role("cls_token"), added.role("sep_token")
-    ids = [(token, rust.token_to_id(token)) for token in dict.fromkeys((cls, sep))]
-    for token, i in ids:
-        if i is None:
-            raise ConfigError(f"{path} lacks {token}, which is to stand around every text")
-    rust.post_processor = processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=ids,
-    )
 
 
 def render(
