@@ -88,9 +88,8 @@ def main() -> None:
     trained = rounds_of(dict(steps), args.rounds)
     for model in models.values():
         model.eval()
-    forward = rounds_of(
-        {n: lambda m=m: m.forward(batch, keep_cache=False) for n, m in models.items()}, args.rounds
-    )
+    passes = {name: partial(model.forward, batch, keep_cache=False) for name, model in models.items()}
+    forward = rounds_of(dict(passes), args.rounds)
     print("| family | work | forward | training step |\n| --- | --- | --- | --- |")
     for name, model in models.items():
         cells = [f"{work(model, 1) / work(models[BERT], 1):.3f}"]
