@@ -13,6 +13,7 @@ import numpy as np
 from minidistil.arrays import AnyArray
 from minidistil.errors import ConfigError, WeightsError
 from minidistil.files import read_json
+from minidistil.model.taps import GRADIENT
 from minidistil.verify.capture import INPUTS as IDS
 from minidistil.verify.capture import questions
 from minidistil.verify.reference import FORMAT, GRADIENTS, INDEX, INPUTS, PACKED, VALUES, VERSION
@@ -78,14 +79,18 @@ class Reference:
     def beside(self, theirs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Tensors of the other side in the rectangular form, with the inputs and targets that they lack.
 
-        Rows of tokens alone, [T, ...], become [B, L, ...].
+        Rows of tokens alone, [T, ...], become [B, L, ...]. The gradient of a tied parameter may be under its
+        other name.
         """
         real = self.saved["attention_mask"] != 0
         flat = real.reshape(-1, real.shape[-1])
         found = dict(questions(self.saved))
+        tied = {GRADIENT + alias: GRADIENT + name for alias, name in self.index.get("tied", {}).items()}
         for name, value in theirs.items():
             if name.startswith(PACKED):
                 continue
+            if name in tied and tied[name] not in theirs:
+                name = tied[name]
             ours = self.saved.get(name)
             found[name] = value if ours is None else _rectangular(name, value, ours, flat)
         return found

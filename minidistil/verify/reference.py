@@ -29,7 +29,7 @@ from minidistil.model.model import Model
 from minidistil.model.packed_model import get_backend
 from minidistil.model.taps import GRADIENT
 from minidistil.precision import PRECISIONS
-from minidistil.verify.capture import Activations, capture, questions, token_outputs
+from minidistil.verify.capture import COTANGENT, Activations, capture, questions, token_outputs
 from minidistil.verify.compare import compare
 from minidistil.verify.model_cases import tiny_model
 from minidistil.verify.operations import TARGETS, inputs_of, meaning, order, tap_of
@@ -123,7 +123,10 @@ def reference_model(family: str, head: str, seed: int = 0, changes: Mapping[str,
     known = {field.name for field in dataclasses.fields(kind)} - {*kind.constants}
     sizes = {key: value for key, value in SIZES.items() if key in known}
     rates = {key: 0.0 for key in known if "dropout" in key}
-    return tiny_model(name, get_backend("numpy"), seed=seed, **{**sizes, **rates, **given})
+    model = tiny_model(name, get_backend("numpy"), seed=seed, **{**sizes, **rates, **given})
+    if any("start_positions" in part.target_names for part in model.heads):
+        model.config = model.config.replace(id2label={0: "start", 1: "end"})  # what transformers goes by
+    return model
 
 
 def reference_inputs(model: Model, seed: int = 0) -> Activations:
@@ -178,6 +181,16 @@ def reference_targets(model: Model, batch: Batch, outputs: Mapping[str, Any], se
         else:
             targets[target] = rng.integers(0, scores.shape[1], len(scores))
     return targets
+
+
+def cotangents(model: Model, batch: Batch, outputs: Mapping[str, Any], seed: int = 0) -> Activations:
+    """Random cotangents of all outputs, in place of a loss; zero at padding."""
+    rng, by_token = np.random.default_rng((seed, 3)), token_outputs(model)
+    found: Activations = {}
+    for name, value in outputs.items():
+        random = rng.standard_normal(value.shape, np.float32).astype(np.float64)
+        found[COTANGENT + name] = batch.unpack(random) if name in by_token else random
+    return found
 
 
 def packed_inputs(model: Model, batch: Batch) -> Activations:
@@ -261,9 +274,9 @@ def write_reference(
     model = reference_model(family, head, seed, changes)
     given = reference_inputs(model, seed)
     outputs, _ = model.forward(model.pack(**given), keep_cache=False)
-    given |= reference_targets(model, model.pack(**given), outputs, seed)
-    batch = model.pack(**given)
-    found = capture(model, given, taps=True)
+    targets = reference_targets(model, model.pack(**given), outputs, seed)
+    batch = model.pack(**given, **targets)
+    found = capture(model, {**given, **(targets or cotangents(model, batch, outputs, seed))}, taps=True)
     files: dict[str, dict[str, AnyArray]] = {INPUTS: questions(found) | packed_inputs(model, batch)}
     names = sorted((name for name in found if name not in files[INPUTS]), key=order)
     files[VALUES] = {name: found[name] for name in names if not name.startswith(GRADIENT)}
