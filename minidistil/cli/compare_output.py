@@ -110,7 +110,8 @@ def limits(result: Comparison, sides: list[Side]) -> str:
     found = {t.tolerance for t in result.tensors}
     others = found - {result.tolerance}
     if any(side.reference for side in sides) and others:
-        return f"their tolerances, {min(found):.1e} to {max(found):.1e}"
+        least, most = f"{min(found):.1e}", f"{max(found):.1e}"
+        return f"their tolerances, {least if least == most else f'{least} to {most}'}"
     looser = [t for t in result.tensors if t.tolerance in others]
     half = f", {len(looser)} stored in half precision within {max(others):.0e}" if looser else ""
     return f"{result.tolerance:.0e}{half}"
@@ -155,7 +156,7 @@ def only_lines(result: Comparison, sides: list[Side]) -> list[str]:
     for side, other, (name, other_name, only, others) in zip(sides, reversed(sides), pairs, strict=True):
         if side.reference is not None and other.reference is None and (only or other.saved):
             every = len(result.tensors) + len(only)
-            lacking = f"; {other_name} lacks {with_nearest(only, others)}" if only else ""
+            lacking = f"; {other_name} lacks {with_nearest(only, others, 3)}" if only else ""
             lines.append(f"{len(result.tensors)} of {every} tensors of the reference compared{lacking}")
             continue
         if not only:

@@ -1,6 +1,11 @@
 """minidistil reference, and minidistil compare with what it has written."""
 
 import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,8 @@ from minidistil.verify.reference import (
     write_reference,
 )
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
+
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
 
 @pytest.fixture
@@ -283,3 +290,28 @@ def test_a_damaged_reference_is_no_model(say, tmp_path):
     code, _, err = say("compare", tmp_path / "r", tmp_path / "x.safetensors")
     assert code == 3
     assert "index.json is not JSON" in err
+
+
+def test_the_page(say, tmp_path, monkeypatch):
+    """Its script needs no package, and what it shows is what is printed, but for the digits of rounding."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    script = next(text for kind, text in blocks if kind == "python")
+    assert set(re.findall(r"^(?:from|import) (\w+)", script, re.MULTILINE)) <= sys.stdlib_module_names
+
+    def shown(text):
+        return re.sub(r"\d\.\de[-+]\d\d", "#", text).strip()
+
+    runs = [text[2:].split("\n", 1) for kind, text in blocks if text.startswith("$ ")]
+    assert [command.split()[0] for command, _ in runs] == ["minidistil", "python", "minidistil", "minidistil"]
+    wrong = script.replace(" for number in x) / len(x)", " for number in x) / (len(x) - 1)")
+    for i, (command, printed) in enumerate(runs):
+        words = shlex.split(command)
+        if i in (1, 3):
+            Path("mine.py").write_text(wrong if i == 3 else script)
+            run = [sys.executable, "-I", "-S", "mine.py"]
+            out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+        if words[0] == "minidistil":
+            code, out, _ = say(*words[1:])
+            assert code == (1 if i == 3 else 0)
+        assert shown(out) == shown(printed)

@@ -26,6 +26,7 @@ def computed_by_transformers(reference, dtype):
     )
     assert not loading["missing_keys"]
     assert not loading["unexpected_keys"]
+    assert model.dtype == getattr(torch, dtype)
     model.eval()
     inside, handles, modules = {}, {}, dict(model.named_modules())
 
@@ -67,6 +68,11 @@ def computed_by_transformers(reference, dtype):
     grads |= {f"grad.{k}": p.grad for k, p in model.named_parameters(remove_duplicate=False)}
     found = {k: v.detach().numpy() for k, v in {**found, **grads}.items()}
     return {k: v for k, v in found.items() if k.removeprefix("grad.") not in reference.index["tied"]}
+
+
+def test_they_are_loaded_in_float64(tmp_path):
+    write_reference(tmp_path, "bert", "bare")
+    assert transformers.AutoModel.from_pretrained(tmp_path).dtype == torch.float64
 
 
 @pytest.mark.parametrize(("family", "head"), EVERY, ids=lambda word: word)
