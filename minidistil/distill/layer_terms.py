@@ -20,6 +20,7 @@ from minidistil.batch import Batch
 from minidistil.distill.term import Gradients, Pair, Term, TermInputs
 from minidistil.errors import ConfigError
 from minidistil.losses import (
+    BiasedLoss,
     Loss,
     attention_probabilities_kl,
     attention_scores_mse,
@@ -88,7 +89,7 @@ class HiddenStateTerm(LayerTerm):
 
 @dataclass(frozen=True)
 class AttentionTerm(LayerTerm):
-    """A term over queries, keys and values; a mean over heads too."""
+    """A term over queries, keys and values, and a relative bias if there is one; a mean over heads too."""
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ class AttentionTerm(LayerTerm):
     def teacher_outputs(self, pair: Pair) -> list[str]:
         return [f"qkv.{theirs - 1}" for _, theirs in self.pairs(pair)]
 
-    def compare(self, inputs: TermInputs, ours: Array, theirs: Array) -> Loss:
+    def compare(self, inputs: TermInputs, ours: Array, theirs: Array) -> Loss | BiasedLoss:
         """Loss of one pair of layers, from their q, k, v side by side [T, 3H]."""
         raise NotImplementedError
 
@@ -107,6 +108,8 @@ class AttentionTerm(LayerTerm):
             loss = self.compare(inputs, inputs.student["qkv"][i - 1], inputs.teacher["qkv"][j - 1])
             share = inputs.batch.num_tokens / max(loss.count, 1)  # a number a token: the mean over heads
             gradients.add("qkv", scale * share * loss.grad, i - 1)
+            if isinstance(loss, BiasedLoss):
+                gradients.add("attention_bias", scale * share * loss.dbias)
             total += share * loss.sum
         return total
 
@@ -191,10 +194,14 @@ class Attention(AttentionTerm):
                 f"{ours}: use relations"
             )
 
-    def compare(self, inputs: TermInputs, ours: Array, theirs: Array) -> Loss:
+    def compare(self, inputs: TermInputs, ours: Array, theirs: Array) -> Loss | BiasedLoss:
         loss = attention_scores_mse if self.kind == "scores" else attention_probabilities_kl
         heads = inputs.pair.student.config.num_attention_heads
-        return loss(ours, theirs, inputs.batch.cu_seqlens, heads)
+        return loss(
+            ours, theirs, inputs.batch.cu_seqlens, heads,
+            student_bias=inputs.student.get("attention_bias"),
+            teacher_bias=inputs.teacher.get("attention_bias"),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,9 @@ def _values(
     for table in embeddings.tables:
         yield table.name, stream.read(_read(model, table.name))
     yield from _norm(model, embeddings.norm, stream)
+    if (bias := model.encoder.relative_bias) is not None:  # all layers share its columns: they keep the same
+        scores = np.broadcast_to(scores.sum(0), scores.shape)
+        yield bias.name, _read(model, bias.name)[:, _highest(scores[0], config.num_attention_heads)]
     for layer, layer_scores in zip(model.encoder.layers, scores, strict=True):
         for sublayer in layer.sublayers:
             if isinstance(sublayer.f, SelfAttention):

@@ -210,6 +210,8 @@ def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list
     mine = (ours.embeddings.word, *ours.embeddings.types)
     pairs = [(table.name, tables[table.ids]) for table in mine if table.ids in tables]
     modules = list(zip(ours.embeddings.modules, theirs.embeddings.modules, strict=True))
+    if ours.relative_bias is not None and theirs.relative_bias is not None:
+        pairs.append((ours.relative_bias.name, theirs.relative_bias.name))
     modules += [(ours.layers[i], theirs.layers[layer]) for i, layer in enumerate(layers)]  # type: ignore[misc]
     for one, other in modules:
         pairs += [(a.name, b.name) for a, b in zip(one.specs(), other.specs(), strict=True)]

@@ -118,6 +118,8 @@ class TeacherCache:
         if any(output.partition(".")[0] not in OF_ENCODER for output in outputs):
             teacher.check_trained()
         self._fill(teacher, inputs, list(dict.fromkeys(outputs)), quiet)
+        # A bias depends on nothing but lengths; a teacher without one need not be kept.
+        self._bias = None if teacher.encoder.relative_bias is None else teacher.attention_bias
         self._arrays = {name: np.load(c.path, mmap_mode="r") for name, c in self._columns.items()}
 
     def __repr__(self) -> str:
@@ -147,6 +149,8 @@ class TeacherCache:
                 outputs.setdefault(kind, {})[int(which)] = values
             else:
                 outputs[kind] = values
+        if self._bias is not None and "qkv" in outputs:
+            outputs["attention_bias"] = self._bias(batch)
         if "words" in outputs:
             outputs["top_k"] = outputs.pop("words"), outputs.pop("scores")
         return outputs

@@ -6,6 +6,7 @@ is no gradient by them.
 
 from minidistil.losses.attention_maps import attention_probabilities_kl, attention_scores_mse
 from minidistil.losses.attention_relations import self_attention_relations
+from minidistil.losses.attention_scores import BiasedLoss
 from minidistil.losses.base import Loss, log_softmax
 from minidistil.losses.binary_cross_entropy import binary_cross_entropy
 from minidistil.losses.contrastive import contrastive
@@ -20,6 +21,7 @@ from minidistil.losses.triplet import triplet_margin
 
 __all__ = [
     "IGNORE_INDEX",
+    "BiasedLoss",
     "Loss",
     "ProjectedLoss",
     "attention_probabilities_kl",

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arrays import Array
 from minidistil.errors import InputError
-from minidistil.losses.attention_scores import compare_scores
+from minidistil.losses.attention_scores import BiasedLoss, compare_scores
 from minidistil.losses.base import Loss
 from minidistil.losses.mse import mean_squared_error
 from minidistil.losses.soft_labels import soft_label_kl
@@ -21,10 +22,13 @@ def attention_scores_mse(
     cu_seqlens: npt.ArrayLike,
     heads: int,
     teacher_heads: int | None = None,
-) -> Loss:
+    *,
+    student_bias: Array | None = None,
+    teacher_bias: Array | None = None,
+) -> Loss | BiasedLoss:
     """The mean over keys of (student's score - teacher's score)^2, summed over heads and queries.
 
-    Scores are q k^T / sqrt(D), before the softmax.
+    Scores are q k^T / sqrt(D), before the softmax, and a relative bias where a model has one.
 
     Parameters
     ----------
@@ -38,11 +42,14 @@ def attention_scores_mse(
         A, of the student and the teacher: head is compared with head.
     teacher_heads : int, optional
         The teacher's, if it is to be checked that they are as many.
+    student_bias, teacher_bias : float [A, 2N - 1], optional
+        What a model adds to the scores by distance: its output "attention_bias".
 
     Returns
     -------
-    Loss
-        `count` is A * T: one row a head and query. `grad` is [T, 3H_s], zero in the columns of the values.
+    Loss, or BiasedLoss with a student's bias
+        `count` is A * T: one row a head and query. `grad` is [T, 3H_s], zero in the columns of the values;
+        `dbias` is like the bias.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def attention_scores_mse(
 
     and, undoing S = q k^T / sqrt(D),
 
-        dq = dS k / sqrt(D),    dk = dS^T q / sqrt(D)
+        dq = dS k / sqrt(D),    dk = dS^T q / sqrt(D),    db[d] = the sum of dS_ij over j - i = d
 
     This is TinyBERT's L_attn (Jiao et al. 2020, arXiv:1909.10351, equation 7). For one sequence, sum by
     count is 1/A sum_heads MSE(S, U), as there. Several are averaged over rows, so that a token counts the
@@ -67,7 +74,9 @@ def attention_scores_mse(
     learns faster from them; unlike the softmax they do see a constant added to a row.
     """
     check_heads(heads, teacher_heads)
-    return compare_scores(student_qkv, teacher_qkv, cu_seqlens, heads, ("qk",), mean_squared_error)
+    return compare_scores(
+        student_qkv, teacher_qkv, cu_seqlens, heads, ("qk",), mean_squared_error, student_bias, teacher_bias
+    )
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -77,7 +86,10 @@ def attention_probabilities_kl(
     cu_seqlens: npt.ArrayLike,
     heads: int,
     teacher_heads: int | None = None,
-) -> Loss:
+    *,
+    student_bias: Array | None = None,
+    teacher_bias: Array | None = None,
+) -> Loss | BiasedLoss:
     """KL(teacher's attention probabilities || student's), summed over heads and queries.
 
     Parameters, the result's shape and the errors are those of `attention_scores_mse`. `count` is A * T: one
@@ -98,7 +110,9 @@ def attention_probabilities_kl(
     """
     check_heads(heads, teacher_heads)
     row_kl = partial(soft_label_kl, temperature=1.0)
-    return compare_scores(student_qkv, teacher_qkv, cu_seqlens, heads, ("qk",), row_kl)
+    return compare_scores(
+        student_qkv, teacher_qkv, cu_seqlens, heads, ("qk",), row_kl, student_bias, teacher_bias
+    )
 
 
 def check_heads(heads: int, teacher_heads: int | None) -> None:

@@ -74,4 +74,6 @@ def self_attention_relations(
         raise UsageError(f"relations must be some of 'q', 'k', 'v', each at most once, not {relations!r}")
     row_kl = partial(soft_label_kl, temperature=1.0)
     pairs = [2 * name for name in names]
-    return compare_scores(student_qkv, teacher_qkv, cu_seqlens, relation_heads, pairs, row_kl)
+    loss = compare_scores(student_qkv, teacher_qkv, cu_seqlens, relation_heads, pairs, row_kl)
+    assert isinstance(loss, Loss)  # without a bias
+    return loss

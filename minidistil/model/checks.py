@@ -34,6 +34,8 @@ ID_NAMES = {
     "task_type_ids": ("task type", "task types"),
 }
 
+OF_ENCODER = ("last_hidden_state", "attention_bias")  # outputs that no head gives
+
 
 def check_batch(batch: Batch, tables: Iterable[Table]) -> None:
     """Refuse a batch whose fields do not fit, or whose ids lie outside a model's tables.
@@ -224,7 +226,7 @@ def add_input_gradient(dx: Array, head: object, found: Any) -> bool:
 
 def check_answered(douts: Mapping[str, Any], cache: Cache, answered: bool) -> None:
     """Raise a UsageError if heads were given gradients, and the `backward` of none of them gave one."""
-    asked = [name for name in cache.shapes if name in douts and name != "last_hidden_state"]
+    asked = [name for name in cache.shapes if name in douts and name not in OF_ENCODER]
     if asked and not answered:
         raise UsageError(
             f"the gradient of {asked[0]!r} went nowhere: the head's backward gave None; expected is the "

@@ -74,6 +74,9 @@ class Context:
         Queries, keys and values of each layer [T, 3H] are put here.
     dqkv : mapping of int to array
         By layer, a gradient [T, 3H] that they have from an objective which compares them.
+    bias, dbias : [A, 2N - 1] or None
+        What attention adds to its scores by distance, the same in all layers, and the gradient of that, to
+        which the layers add; see `RelativeBias`.
     taps : Taps or None
         Modules put numbers here that somebody wants to see; see `minidistil.model.taps`.
     """
@@ -90,6 +93,8 @@ class Context:
     layer: int = 0
     qkv: list[Array] | None = None
     dqkv: Mapping[int, Array] = field(default_factory=dict)
+    bias: Array | None = None
+    dbias: Array | None = None
     taps: Taps | None = None
 
     def part(self, name: str) -> str:

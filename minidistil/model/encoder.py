@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.model.context import ATTENTION_OUTPUT_SITE, OUTPUT_SITE, Context
 from minidistil.model.modules import Embeddings, FeedForward, Linear, Norm, Residual, SelfAttention, unique
+from minidistil.model.relative_bias import RelativeBias
 from minidistil.parameters import ParameterSpec
 
 
@@ -83,15 +86,17 @@ def post_ln_layer(
 
 @dataclass(frozen=True)
 class Encoder:
-    """Token ids -> [T, H]: embeddings, then layers."""
+    """Token ids -> [T, H]: embeddings, then layers, whose attention may share a bias by distance."""
 
     embeddings: Embeddings
     layers: tuple[Layer, ...]
+    relative_bias: RelativeBias | None = None
 
     def parts(self) -> dict[str, list[ParameterSpec]]:
-        """Parameters by part: "embeddings", "layer 0", "layer 1", ..."""
+        """Parameters by part: "embeddings" (a relative bias too), "layer 0", "layer 1", ..."""
         layers = {f"layer {i}": layer.specs() for i, layer in enumerate(self.layers)}
-        return {"embeddings": self.embeddings.specs(), **layers}
+        bias = [] if self.relative_bias is None else self.relative_bias.specs()
+        return {"embeddings": self.embeddings.specs() + bias, **layers}
 
     def specs(self) -> list[ParameterSpec]:
         return unique([spec for part in self.parts().values() for spec in part])
@@ -118,7 +123,10 @@ class Encoder:
         caches : list, or None if no backward pass follows
         """
         x, cache = self.embeddings.forward(ctx)
-        caches = [cache] if ctx.needs_backward else None
+        distances = None
+        if self.relative_bias is not None:
+            ctx.bias, distances = self.relative_bias.forward(ctx)
+        caches = [(cache, ctx.bias, distances)] if ctx.needs_backward else None
         del cache  # nothing that only a backward pass needs may outlive its module
         for ctx.layer, layer in enumerate(self.layers):
             if states is not None:
@@ -151,6 +159,9 @@ class Encoder:
         lowest : int
             The lowest part that learns, 0 for the embeddings, i + 1 for layer i: there is no way below it.
         """
+        embeddings, ctx.bias, distances = caches[0]
+        if ctx.bias is not None and ctx.dbias is None and lowest == 0:
+            ctx.dbias = np.zeros_like(ctx.bias)
         for ctx.layer in reversed(range(len(self.layers))):
             above = ctx.layer + 1
             if above in dstates:
@@ -161,4 +172,6 @@ class Encoder:
         if 0 in dstates:
             dx += dstates[0]
         if lowest == 0:
-            self.embeddings.backward(dx, caches[0], ctx)
+            self.embeddings.backward(dx, embeddings, ctx)
+            if self.relative_bias is not None and ctx.dbias is not None:
+                self.relative_bias.backward(ctx.dbias, distances, ctx)

@@ -273,7 +273,7 @@ class SelfAttention:
         qkv, linear = ctx.ops.linear_forward(x, *ctx.params.linear(*self.names))  # [T, H] -> [T, 3H]
         if ctx.qkv is not None:
             ctx.qkv.append(qkv)
-        context, attention = ctx.ops.attention_forward(qkv, ctx.batch.cu_seqlens, self.heads, mask)
+        context, attention = ctx.ops.attention_forward(qkv, ctx.batch.cu_seqlens, self.heads, mask, ctx.bias)
         y, out = self.out.forward(context, ctx)  # [T, H] -> [T, H]
         if ctx.taps is not None:
             put_attention(ctx.taps, ctx, ctx.part(self.place), self.heads, x, qkv, context, y)
@@ -282,7 +282,10 @@ class SelfAttention:
     def backward(self, dout: Array, cache: Any, ctx: Context) -> Array:
         linear, attention, out, qkv, mask = cache
         dcontext = self.out.backward(dout, out, ctx)
-        dqkv = ctx.ops.attention_backward(dcontext, attention)
+        if ctx.dbias is None:
+            dqkv = ctx.ops.attention_backward(dcontext, attention)
+        else:
+            dqkv, _ = ctx.ops.attention_backward(dcontext, attention, ctx.dbias)
         if ctx.layer in ctx.dqkv:
             dqkv += ctx.dqkv[ctx.layer]
         dx, _, _ = ctx.ops.linear_backward(dqkv, linear, *ctx.gradients(*self.names))
@@ -294,7 +297,7 @@ class SelfAttention:
     def forward_cls(self, x: Array, ctx: Context) -> Array:
         """The output for the first token of each sequence alone, [B, H]; there is no way back from it."""
         weight, bias = ctx.params.linear(*self.names)
-        context = ctx.ops.cls_attention(x, ctx.batch.cu_seqlens, weight, bias, self.heads)
+        context = ctx.ops.cls_attention(x, ctx.batch.cu_seqlens, weight, bias, self.heads, ctx.bias)
         return self.out.forward(context, ctx)[0]
 
 

@@ -152,7 +152,7 @@ class PackedModel(Structure):
             list of B arrays [A, L, L] (before dropout).
         qkv : bool
             Also return "qkv", a list of each layer's queries, keys and values side by side [T, 3H], which
-            objectives on attention start from.
+            objectives on attention start from; and "attention_bias" where scores have one, see there.
         logits : bool
             False: a masked-LM head gives "features" [T, H] in place of "logits" [T, V], which `losses` turns
             into losses and gradients without ever holding all logits.
@@ -203,15 +203,34 @@ class PackedModel(Structure):
         if attentions:
             heads = self.config.num_attention_heads
             outputs["attentions"] = [
-                ctx.ops.attention_probabilities(layer, batch.cu_seqlens, heads) for layer in ctx.qkv or ()
+                ctx.ops.attention_probabilities(layer, batch.cu_seqlens, heads, ctx.bias)
+                for layer in ctx.qkv or ()
             ]
         if qkv:
             outputs["qkv"] = ctx.qkv
+        if ctx.bias is not None:
+            shapes["attention_bias"] = ctx.bias.shape
+            if qkv:
+                outputs["attention_bias"] = ctx.bias
         if found is not None:
             outputs["taps"] = found.found
         if not keep_cache:
             return outputs, None
         return outputs, Cache(batch, type(self), self.config, self.params.dtype, caches, head_caches, shapes)
+
+    def attention_bias(self, batch: Batch) -> Array | None:
+        """Bias on attention scores by distance, the same in all layers, if there is one.
+
+        Returns
+        -------
+        [A, 2N - 1] or None
+            For the N tokens of the longest sequence: number j - i + N - 1 of a head is added to the score of
+            query i and key j.
+        """
+        if self.encoder.relative_bias is None:
+            return None
+        ctx = Context(batch, self.config, self.backend, self.params)
+        return self.encoder.relative_bias.forward(ctx)[0]
 
     def _taps(self, patterns: Patterns, prefix: str = "") -> Taps | None:
         """Collector of the numbers that a pass is asked for, if any."""
@@ -231,7 +250,8 @@ class PackedModel(Structure):
         ----------
         douts : mapping
             Gradients of outputs, by the names that `forward` gave them. "hidden_states" is a mapping of
-            index (0: embeddings, i: after layer i) to [T, H], "qkv" one of layer (from 0) to [T, 3H].
+            index (0: embeddings, i: after layer i) to [T, H], "qkv" one of layer (from 0) to [T, 3H];
+            "attention_bias" [A, 2N - 1] is that of an objective alone.
         cache : from `forward`
         grads : Parameters
             Same layout as `params`.
@@ -253,9 +273,10 @@ class PackedModel(Structure):
         check_backward(cache, self, grads)
         douts = checked_douts(douts, cache)
         found = self._taps(taps, GRADIENT)
+        dbias = douts.get("attention_bias")
         ctx = Context(
-            cache.batch, self.config, self.backend, self.params, grads=grads,
-            dqkv=douts.get("qkv", {}), taps=found,
+            cache.batch, self.config, self.backend, self.params, grads=grads, dqkv=douts.get("qkv", {}),
+            dbias=None if dbias is None else dbias.copy(), taps=found,
         )  # fmt: skip
         dx = np.zeros(cache.shapes["last_hidden_state"], self.params.dtype)
         if "last_hidden_state" in douts:

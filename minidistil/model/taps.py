@@ -107,7 +107,7 @@ def put_attention(
     taps: Taps, ctx: Context, part: str, heads: int, x: Array, qkv: Array, context: Array, out: Array
 ) -> None:
     """Numbers of an attention: x [T, H], qkv [T, 3H], context and out [T, H]."""
-    ops, given = ctx.ops, (qkv, ctx.batch.cu_seqlens, heads)
+    ops, given = ctx.ops, (qkv, ctx.batch.cu_seqlens, heads, ctx.bias)
     q, k, v = np.split(qkv, 3, axis=1)
     taps.put(
         part, input=x, q=q, k=k, v=v,
@@ -122,7 +122,7 @@ def put_attention_gradients(
     dout: Array, dcontext: Array, dqkv: Array, dx: Array,
 ) -> None:  # fmt: skip
     """The gradients at the same numbers, from the last to the first."""
-    given = (dcontext, qkv, ctx.batch.cu_seqlens, heads, mask)
+    given = (dcontext, qkv, ctx.batch.cu_seqlens, heads, mask, ctx.bias)
 
     def maps(i: int) -> list[Array]:
         found: list[Array] = ctx.ops.attention_map_gradients(*given)[i]

@@ -265,6 +265,25 @@ def projected(backend: ModuleType) -> Case:
     return Case(inputs, lambda: {"sum": np.array(loss().sum)}, backward)
 
 
+def biased_maps(name: str, backend: ModuleType) -> Case:
+    """Attention maps of models with a relative bias, by the student's q, k and v and by its bias."""
+    inputs = {"x": normal(T, 3 * H), "bias": normal(A, 11, seed=2)}
+    teacher, teacher_bias = normal(T, 6 * H, seed=1), normal(A, 9, seed=3)
+
+    def loss() -> losses.BiasedLoss:
+        x, bias = inputs.values()
+        found: losses.BiasedLoss = getattr(losses, name)(
+            x, teacher, CU_SEQLENS, A, student_bias=bias, teacher_bias=teacher_bias
+        )
+        return found
+
+    def backward(douts: dict[str, Array]) -> dict[str, Array]:
+        got = loss()
+        return {"x": got.grad * douts["sum"], "bias": got.dbias * douts["sum"]}
+
+    return Case(inputs, lambda: {"sum": np.array(loss().sum)}, backward)
+
+
 V = 13  # words
 LABELS = np.array([3, 0, losses.IGNORE_INDEX, 5, 5, 1, losses.IGNORE_INDEX, 2])
 MASK = np.array([1, 0, 1, 1, 0, 1, 1, 0]) == 1
@@ -301,6 +320,10 @@ LOSS_CASES: dict[str, Maker] = {
     "losses.contrastive": loss_maker("contrastive", CLASSES, temperature=0.5),
     "losses.attention_scores_mse": packed_loss_maker("attention_scores_mse", A),
     "losses.attention_probabilities_kl": packed_loss_maker("attention_probabilities_kl", A),
+    **{
+        f"losses.{name}.bias": partial(biased_maps, name)
+        for name in ("attention_scores_mse", "attention_probabilities_kl")
+    },
     "losses.self_attention_relations": packed_loss_maker("self_attention_relations", relation_heads=3),
     "losses.self_attention_relations.values": packed_loss_maker(
         "self_attention_relations", relation_heads=A, relations=("v",)

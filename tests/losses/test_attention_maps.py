@@ -8,6 +8,7 @@ import pytest
 from minidistil import ops
 from minidistil.errors import InputError, UsageError
 from minidistil.losses import (
+    BiasedLoss,
     attention_probabilities_kl,
     attention_scores_mse,
     mean_squared_error,
@@ -81,3 +82,35 @@ def test_heads_must_be_as_many(loss):
         loss(STUDENT, TEACHER, CU, 8)
     with pytest.raises(UsageError, match="the number of heads must be at least 1, not 0"):
         loss(STUDENT, TEACHER, CU, 0)
+
+
+@pytest.mark.parametrize("loss", [attention_scores_mse, attention_probabilities_kl])
+def test_a_bias_is_part_of_the_scores(loss):
+    """Head by head from its definition; a distance gets the sum of what its scores get."""
+    mine, theirs = rng.normal(size=(2, 9)), rng.normal(size=(2, 11))  # up to distances of 4 and 5
+    found = loss(STUDENT, TEACHER, CU, 2, student_bias=mine, teacher_bias=theirs)
+    assert isinstance(found, BiasedLoss)
+    total, dbias = 0.0, np.zeros_like(mine)
+    for begin, end in ((0, 1), (1, 3), (3, 8)):
+        L = end - begin
+        place = np.arange(L) - np.arange(L)[:, None]
+        for head in range(2):
+            s = STUDENT[begin:end, 2 * head :][:, :2] @ STUDENT[begin:end, 4 + 2 * head :][:, :2].T / 2**0.5
+            t = TEACHER[begin:end, 4 * head :][:, :4] @ TEACHER[begin:end, 8 + 4 * head :][:, :4].T / 2
+            rows = mean_squared_error if loss is attention_scores_mse else soft_label_kl
+            options = {} if rows is mean_squared_error else {"temperature": 1.0}
+            part = rows(s + mine[head, 4 + place], t + theirs[head, 5 + place], **options)
+            total += part.sum
+            for i, j in np.ndindex(L, L):
+                dbias[head, 4 + j - i] += part.grad[i, j]
+    assert (found.sum, found.count) == (pytest.approx(total, rel=1e-12), 16)
+    np.testing.assert_allclose(found.dbias, dbias, rtol=1e-10, atol=1e-14)
+    assert type(loss(STUDENT, TEACHER, CU, 2, teacher_bias=theirs)) is type(loss(STUDENT, TEACHER, CU, 2))
+
+
+@pytest.mark.parametrize("shape", [(3, 9), (2, 7), (2, 10), (9,)])
+def test_a_bias_of_another_shape(shape):
+    with pytest.raises(InputError, match=r"^student_bias (has shape|must be a 2-d array)"):
+        attention_scores_mse(STUDENT, TEACHER, CU, 2, student_bias=np.zeros(shape))
+    with pytest.raises(InputError, match=r"^teacher_bias "):
+        attention_scores_mse(STUDENT, TEACHER, CU, 2, teacher_bias=np.zeros(shape))
