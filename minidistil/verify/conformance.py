@@ -60,6 +60,11 @@ class Reference:
     def _tolerances(self) -> dict[str, dict[str, float]]:
         return {t["name"]: t["tolerance"] for t in self.index["tensors"] if "tolerance" in t}
 
+    @cached_property
+    def _of_tokens(self) -> set[str]:
+        """Names of the tensors with a row for each token, [B, L, ...]."""
+        return {t["name"] for t in self.index["tensors"] if t["letters"][:2] == ["B", "L"]}
+
     def tolerances(self, stored: Mapping[str, str], computed: str) -> dict[str, float]:
         """Tolerance of each tensor.
 
@@ -77,42 +82,36 @@ class Reference:
         return found
 
     def beside(self, theirs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-        """Tensors of the other side in the rectangular form, with the inputs and targets that they lack.
+        """Tensors of the other side in our form, with the inputs and targets that they lack.
 
-        Rows of tokens alone, [T, ...], become [B, L, ...]. The gradient of a tied parameter may be under its
-        other name.
+        Rows of tokens, [T, ...] or padded, become [B, L, ...] with our numbers at padding. The gradient of a
+        tied parameter may be under its other name.
         """
-        real = self.saved["attention_mask"] != 0
-        flat = real.reshape(-1, real.shape[-1])
         found = dict(questions(self.saved))
         tied = {GRADIENT + alias: GRADIENT + name for alias, name in self.index.get("tied", {}).items()}
         for name, value in theirs.items():
             if name.startswith(PACKED):
                 continue
-            if name in tied and tied[name] not in theirs:
-                name = tied[name]
-            ours = self.saved.get(name)
-            found[name] = value if ours is None else _rectangular(name, value, ours, flat)
+            ours = tied[name] if name in tied and tied[name] not in theirs else name
+            rows = ours in self._of_tokens or (ours in IDS and ours in self.saved)
+            found[ours] = self._padded(ours, value) if rows else value
         return found
 
-
-def _rectangular(name: str, theirs: AnyArray, ours: AnyArray, real: AnyArray) -> AnyArray:
-    """A tensor [T, ...] or [T, A, D] in the form of ours, [B, L, ...]; another as it is."""
-    if name in IDS and theirs.size == ours.size:
-        return theirs.reshape(ours.shape)
-    like = ours.reshape(*real.shape, *ours.shape[2:]) if ours.shape[:2] == real.shape else ours
-    if name in IDS:
-        like = ours.reshape(real.shape)
-    tokens, width = int(real.sum()), like.shape[2:]
-    if (
-        like.shape[:2] != real.shape
-        or theirs.shape[:1] != (tokens,)
-        or theirs.size != tokens * np.prod(width)
-    ):
-        return theirs
-    found = np.array(like, np.result_type(like, theirs))
-    found[real] = theirs.reshape(tokens, *width)
-    return found.reshape(ours.shape)
+    def _padded(self, name: str, theirs: AnyArray) -> AnyArray:
+        """Rows of tokens in our form, if they fit."""
+        ours, mask = self.saved[name], self.saved["attention_mask"]
+        real = mask.reshape(-1, mask.shape[-1]) != 0
+        rows = ours.reshape(*real.shape, -1)  # of choices ids are [G, C, L]
+        tokens = int(real.sum())
+        if theirs.shape[:1] == (tokens,) and theirs.size == tokens * rows.shape[2]:
+            numbers = theirs.reshape(tokens, -1)
+        elif theirs.size == ours.size and theirs.shape in (ours.shape, real.shape):
+            numbers = theirs.reshape(rows.shape)[real]
+        else:
+            return theirs
+        found = np.array(rows, np.result_type(rows, theirs))
+        found[real] = numbers
+        return found.reshape(ours.shape)
 
 
 def is_reference(path: str | Path) -> bool:

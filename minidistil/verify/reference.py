@@ -155,7 +155,7 @@ def reference_inputs(model: Model, seed: int = 0) -> Activations:
 def reference_targets(model: Model, batch: Batch, outputs: Mapping[str, Any], seed: int = 0) -> Activations:
     """Random targets of the model's own loss, in the form that a call takes; none for a bare encoder.
 
-    Of tokens about half have a label, the others -100.
+    Of tokens about half have a class, the others -100; where the label is yes or no, all have one.
     """
     rng, config, by_token = np.random.default_rng((seed, 2)), model.config, token_outputs(model)
     targets: Activations = {}
@@ -167,7 +167,7 @@ def reference_targets(model: Model, batch: Batch, outputs: Mapping[str, Any], se
             targets[target] = rng.integers(0, batch.lengths)
         elif name in by_token:
             classes = scores.shape[1] if scores.ndim == 2 else 2
-            chosen = rng.random(len(scores)) < 0.5
+            chosen = rng.random(len(scores)) < (0.5 if scores.ndim == 2 else 1)
             chosen[0] = True
             labels = np.where(chosen, rng.integers(0, classes, len(scores)), IGNORE_INDEX)
             targets[target] = batch.unpack(labels, fill=IGNORE_INDEX)

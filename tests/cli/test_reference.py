@@ -183,7 +183,13 @@ def test_padding_may_hold_anything(reference, compared):
         if value.shape[:2] == mask.shape and not (tap_of(name) and value.ndim == 4):
             value[mask == 0] = np.nan
     tensors["layer.0.attention.scores"][0, :, :, 7:] = -1e30
+    inputs = dict(SafetensorsFile(reference / INPUTS))
+    for name in ("input_ids", "token_type_ids", "labels"):
+        tensors[name] = np.where(mask == 1, inputs[name], 3)
     assert compared(tensors)[0] == 0
+    tensors["labels"][0, 0] = 7  # of a token: that is another loss
+    code, found = compared(tensors)
+    assert (code, found["other_loss"]) == (0, True)
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("float64", 1e-12), ("float32", 1e-4), ("float16", 2e-3)])
