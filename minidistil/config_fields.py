@@ -26,7 +26,7 @@ OTHER_FAMILIES = frozenset(
         "albert bart bert-generation big_bird canine convbert data2vec-text deberta deberta-v2 "
         "distilroberta electra ernie ernie_m esm eurobert flaubert fnet funnel gpt2 gpt_neo ibert jina_bert "
         "layoutlm layoutlmv2 layoutlmv3 lilt llama longformer luke lxmert markuplm mbart mega megatron-bert "
-        "mobilebert modernbert mpnet mra mt5 neobert nezha nomic_bert nystromformer pegasus qdqbert reformer "
+        "mobilebert modernbert mra mt5 neobert nezha nomic_bert nystromformer pegasus qdqbert reformer "
         "rembert roberta-prelayernorm roc_bert splinter squeezebert t5 tapas visual_bert xlm "
         "xlm-roberta-xl xlnet xmod yoso roformer"
     ).split()

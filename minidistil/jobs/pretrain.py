@@ -32,7 +32,7 @@ class ModelSettings:
 
     Attributes
     ----------
-    family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert"}
+    family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet"}
         Family of models, one of `minidistil.model.families.FAMILIES`.
     layers : int >= 1
         Number of layers.

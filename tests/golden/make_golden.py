@@ -49,7 +49,15 @@ CONFIGS["ernie"] = {**CONFIGS["bert"], "use_task_id": True}
 # The first two have more cases than the others, which are smaller.
 SMALL = {**CONFIGS["bert"], "hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20}
 CONFIGS["roberta"] = {**SMALL, "max_position_embeddings": 16, "pad_token_id": 1, "type_vocab_size": 1}
-PREFIXES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie", "roberta": "Roberta"}
+CONFIGS["mpnet"] = {k: v for k, v in CONFIGS["roberta"].items() if k != "type_vocab_size"}
+PREFIXES = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "ernie": "Ernie",
+    "roberta": "Roberta",
+    "mpnet": "MPNet",
+}
+
 
 LENGTHS = np.array([9, 3, 1, 6])
 B, L = len(LENGTHS), int(LENGTHS.max()) + 2  # two columns of nothing but padding
@@ -67,7 +75,7 @@ def inputs(family: str) -> Tensors:
     pad, types = CONFIGS[family].get("pad_token_id", 0), CONFIGS[family].get("type_vocab_size", 2)
     ids = rng("ids").integers(pad + 1, SIZES["vocab_size"], (B, L))
     found = {"input_ids": np.where(MASK == 1, ids, pad), "attention_mask": MASK}
-    if family != "distilbert":
+    if family not in ("distilbert", "mpnet"):
         found["token_type_ids"] = rng("types").integers(0, types, (B, L)) * MASK
     if family == "ernie":
         found["task_type_ids"] = rng("tasks").integers(0, 3, (B, L)) * MASK

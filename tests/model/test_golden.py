@@ -18,7 +18,13 @@ from minidistil.train.trainer import Trainer
 
 HEADS = ("MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice")
 VARIANTS = ("multi_label", "regression")
-FAMILIES = {"bert": "Bert", "distilbert": "DistilBert", "ernie": "Ernie", "roberta": "Roberta"}
+FAMILIES = {
+    "bert": "Bert",
+    "distilbert": "DistilBert",
+    "ernie": "Ernie",
+    "roberta": "Roberta",
+    "mpnet": "MPNet",
+}
 CASES = [f"{family}For{head}" for family in FAMILIES.values() for head in HEADS]
 CASES += [f"{family}ForSequenceClassification.{v}" for family in ("Bert", "DistilBert") for v in VARIANTS]
 CASES += [

@@ -25,6 +25,8 @@ SIZES = {
 # Configs of each family that differ in what is computed; those of families not named here are the default.
 CONFIGS = {
     "ernie": [{}, {"use_task_id": True}],
+    # Distances beyond 128 are alike: the longest input is longer.
+    "mpnet": [{}, {"max_position_embeddings": 212, "hidden_act": "relu", "layer_norm_eps": 1e-5}],
     "roberta": [{}, {"pad_token_id": 4, "type_vocab_size": 1, "hidden_act": "relu", "layer_norm_eps": 1e-5}],
 }
 CASES = [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from minidistil.model.families.camembert import *  # noqa: F403
     from minidistil.model.families.distilbert import *  # noqa: F403
     from minidistil.model.families.ernie import *  # noqa: F403
+    from minidistil.model.families.mpnet import *  # noqa: F403
     from minidistil.model.families.roberta import *  # noqa: F403
     from minidistil.model.families.xlm_roberta import *  # noqa: F403
     from minidistil.model.model import Model
@@ -39,6 +40,7 @@ FAMILIES = {
     "roberta": "Roberta",
     "xlm-roberta": "XLMRoberta",
     "camembert": "Camembert",
+    "mpnet": "MPNet",
 }
 
 MANY = 5  # models in a directory that a message lists
