@@ -23,6 +23,7 @@ from minidistil.tasks.classification.scores import TYPES
 from minidistil.tasks.classification.task import ClassificationTask
 from minidistil.tasks.data import DataSettings
 from minidistil.text.dataset import Dataset
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.readers import Examples
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
@@ -195,7 +196,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         path, seed = resolve(self.encoder), self._seed()
         base, task = load_config(path), ClassificationTask(DataSettings(max_length=self.max_length))
-        tokenizer = Tokenizer.from_pretrained(path).check_rows(base.vocab_size, path)
+        tokenizer = fit_tokenizer(Tokenizer.from_pretrained(path), base, path, training=True)
         examples, names = _examples_of(texts), [str(name) for name in self.classes_.tolist()]
         config = base.replace(problem_type=TYPES["single"], id2label=dict(enumerate(names)))
         record = task.training_record(examples, config, tokenizer)

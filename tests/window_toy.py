@@ -4,6 +4,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import tokenizer_toy
 from hypothesis import strategies as st
 
 from minidistil.text.tokenizer import Tokenizer
@@ -28,7 +29,15 @@ def make_tokenizer(settings: str = SETTINGS[0]) -> Tokenizer:
         return Tokenizer.from_pretrained(directory)
 
 
+@cache
+def make_other(kind) -> Tokenizer:
+    """RoBERTa's, with the space before a word among its characters, or XLM-R's, of the toy's sentences."""
+    rust = tokenizer_toy.unigram() if kind == "unigram" else tokenizer_toy.byte_level(trim=kind == "trimmed")
+    return Tokenizer(rust, token_type_ids=False)
+
+
 tokenizers = st.sampled_from(SETTINGS).map(make_tokenizer)
+others = st.sampled_from(["trimmed", "byte-level", "unigram"]).map(make_other)
 
 fragments = st.sampled_from(
     [

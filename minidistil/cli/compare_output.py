@@ -256,9 +256,7 @@ def tokens_of(sides: list[Side], given: Given) -> list[list[str]]:
             except MinidistilError:
                 continue
             ids = given["input_ids"]
-            return [
-                [tokenizer.id_to_token(int(i)) or "?" for i in row] for row in ids.reshape(-1, ids.shape[-1])
-            ]
+            return [[tokenizer.shown_token(int(i)) for i in row] for row in ids.reshape(-1, ids.shape[-1])]
     return []
 
 

@@ -29,6 +29,7 @@ from minidistil.modules_json import MODULES
 from minidistil.progress import Progress
 from minidistil.text.dataset import Dataset
 from minidistil.text.lengths import sequence_length
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.texts import as_texts
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.card import ModelCard
@@ -73,7 +74,7 @@ class SentenceEncoder:
         check_type("its tokenizer", tokenizer, Tokenizer)
         settings = EmbeddingSettings() if settings is None else settings
         settings.check()
-        self.model, self.tokenizer = model, tokenizer.for_model(model.config.vocab_size)
+        self.model, self.tokenizer = model, fit_tokenizer(tokenizer, model.config)
         self.settings = settings._replace(max_length=self._length(settings.max_length))
         self._reader = self.tokenizer.lowered() if settings.lower_case else self.tokenizer
 

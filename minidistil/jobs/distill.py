@@ -29,6 +29,7 @@ from minidistil.settings import check_setting
 from minidistil.tasks.masked_lm.fill import masked_lm_head
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import MaskedDataset, Masking
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
@@ -182,7 +183,7 @@ class GeneralDistillation:
     def text(self) -> MaskedText:
         config = self.teacher.config
         tokenizer = Tokenizer.from_pretrained(self.source)
-        tokenizer = tokenizer.check_rows(config.vocab_size, self.source)
+        tokenizer = fit_tokenizer(tokenizer, config, self.source, training=True)
         return MaskedText(self.job, self.texts, tokenizer, config.max_sequence_length, self.quiet)
 
     # Steps, in order

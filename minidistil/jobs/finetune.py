@@ -38,6 +38,7 @@ from minidistil.tasks.base import TrainableTask
 from minidistil.tasks.registry import named_task
 from minidistil.text.dataset import Dataset
 from minidistil.text.masking import MaskedDataset
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.class_weights import class_weights_for
 from minidistil.train.objective import ModelLoss, TrainingData
@@ -151,7 +152,7 @@ class FineTuning:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_pretrained(self.source)
-        return tokenizer.check_rows(self._source_config.vocab_size, self.source)
+        return fit_tokenizer(tokenizer, self._source_config, self.source, training=True)
 
     @cached_property
     def files(self) -> ExampleFiles:

@@ -17,6 +17,7 @@ from minidistil.model.model import Model
 from minidistil.settings import check_setting
 from minidistil.tasks.masked_lm.task import MaskedLMTask
 from minidistil.text.masking import Masking
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.objective import ModelLoss
@@ -144,7 +145,8 @@ class Pretraining:
         if self.source is not None:
             source = resolve(self.source)
             config = load_config(source)
-            tokenizer = Tokenizer.from_pretrained(source).check_rows(config.vocab_size, self.source)
+            tokenizer = Tokenizer.from_pretrained(source)
+            tokenizer = fit_tokenizer(tokenizer, config, self.source, training=True)
             positions = config.max_sequence_length
         else:
             positions = m.positions

@@ -42,6 +42,7 @@ from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.settings import check_setting
 from minidistil.text.dataset import Dataset
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.wordpiece import train_wordpiece
 from minidistil.train.trainer import Trainer
@@ -179,7 +180,7 @@ class SentenceDistillation(ABC):
     @cached_property
     def teacher_tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_pretrained(self.source)
-        return tokenizer.check_rows(self.teacher.config.vocab_size, self.source)
+        return fit_tokenizer(tokenizer, self.teacher.config, self.source, training=True)
 
     @cached_property
     def embedding(self) -> EmbeddingSettings:
@@ -206,7 +207,7 @@ class SentenceDistillation(ABC):
         if self.start is None:
             return self.teacher_tokenizer
         tokenizer = Tokenizer.from_pretrained(self.start)
-        return tokenizer.check_rows(self.start_model.config.vocab_size, self.start)
+        return fit_tokenizer(tokenizer, self.start_model.config, self.start, training=True)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

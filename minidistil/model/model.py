@@ -238,7 +238,7 @@ class Model(RectangularModel):
         untied = {} if self.config.tie_word_embeddings else self.copies(self.config)
         untrained = self.untrained()
         copies = {alias: self.params[name] for alias, name in untied.items() if name not in untrained}
-        files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 0)
+        files = None if tokenizer is None else tokenizer.files(token_type_ids=config.type_vocab_size > 1)
         save_directory(
             Path(path),
             config=config,

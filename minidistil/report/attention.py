@@ -101,5 +101,5 @@ def _attention(
     length, pairs = sequence_length(tokenizer, model.config), None if pair is None else [pair]
     dataset = Dataset.from_texts(tokenizer, [text], pairs, max_length=length)
     outputs, _ = model.forward(dataset.batch([0]), attentions=True, logits=False, keep_cache=False)
-    tokens = [tokenizer.id_to_token(int(i)) or "?" for i in dataset.input_ids[:TOKENS_SHOWN]]
+    tokens = [tokenizer.shown_token(int(i)) for i in dataset.input_ids[:TOKENS_SHOWN]]
     return tokens, [layer[0][:, :TOKENS_SHOWN, :TOKENS_SHOWN] for layer in outputs["attentions"]]

@@ -137,11 +137,11 @@ class Reading:
             raw.offsets,
             strict=True,
         ):
-            piece = tokenizer.id_to_token(id_) or "?"
+            piece = tokenizer.shown_token(id_)
             own = ("", None, None) if owner is None else (texts[owner][start:end], start, end)
             tokens.append(Token(piece, id_, segment, *own))
         ids = range(models[0].config.vocab_size if guesses else 0)
-        words = [tokenizer.id_to_token(i) or f"id {i}" for i in ids]
+        words = [f"id {i}" if tokenizer.id_to_token(i) is None else tokenizer.shown_token(i) for i in ids]
         return cls(texts, tokens, batch, masks, hidden, words, encoded.truncated > 0)
 
     @property

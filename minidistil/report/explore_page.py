@@ -13,6 +13,7 @@ from minidistil.model.heads import Head
 from minidistil.model.model import Model
 from minidistil.report.explore import Lesson, Reading, look_inside, teach
 from minidistil.report.page import Page, write_page
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.weights.hub import resolve
 
@@ -88,7 +89,7 @@ def write_explore_page(
         texts = [text] if pair is None else [text, pair]
         check_same_ids(tokenizer, theirs, texts, names=(str(model), str(teacher)))
     assert tokenizer is not None
-    tokenizer = tokenizer.for_model(min(m.config.vocab_size for m in models))
+    tokenizer = fit_tokenizer(tokenizer, min((m.config for m in models), key=lambda c: c.vocab_size))
     reading = Reading.of(tokenizer, models, text, pair, max_length=max_length)
     if label is not None:
         reading = reading.with_label(label)

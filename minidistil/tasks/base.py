@@ -34,6 +34,7 @@ from minidistil.tasks.predictor import Predictor as Predictor
 from minidistil.tasks.predictor import keyword_names
 from minidistil.tasks.training_settings import TrainingRecord
 from minidistil.text.lengths import sequence_length
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.train.objective import TrainingData
 from minidistil.weights.hub import resolve
@@ -393,5 +394,5 @@ class TrainableTask(PredictingTask):
         model = load_to_answer(path, self.head, mapped=True)
         self.check_model(model, path)
         self.check_examples(examples, model.config, path)
-        tokenizer = Tokenizer.from_pretrained(path).for_model(model.config.vocab_size)
+        tokenizer = fit_tokenizer(Tokenizer.from_pretrained(path), model.config, path)
         return self.evaluate(model, tokenizer, examples, quiet=quiet, details=details)

@@ -12,6 +12,7 @@ from minidistil.arguments import check_device, check_integer, check_names, check
 from minidistil.model.model import Model
 from minidistil.tasks.calls import Inputs
 from minidistil.tasks.training_settings import TrainingRecord
+from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Predictor:
     def __init__(self, task: PredictingTask, model: Model, tokenizer: Tokenizer) -> None:
         check_type("the model of a pipeline", model, Model)
         check_type("the tokenizer of a pipeline", tokenizer, Tokenizer)
-        self.task, self.model, self.tokenizer = task, model, tokenizer.for_model(model.config.vocab_size)
+        self.task, self.model, self.tokenizer = task, model, fit_tokenizer(tokenizer, model.config)
 
     def __repr__(self) -> str:
         from minidistil.model.description import described, lines

@@ -145,7 +145,8 @@ def without_spaces(
 ) -> npt.NDArray[np.int64]:
     """Spans that begin after the space before a word, which some tokenizers count as part of it.
 
-    A token that is nothing but that space stands at the character after it.
+    A token that is nothing but that space stands at the character after it, at the end of a text before it.
+    So no token is without characters.
     """
     starts, token = spans[:, 0].tolist(), 0
     for text, n in zip(texts, lengths.tolist(), strict=True):
@@ -154,6 +155,11 @@ def without_spaces(
                 start += len(text[start:]) - len(text[start:].lstrip())
                 spans[token] = start, max(spans[token, 1], min(start + 1, len(text)))
             token += 1
+    empty = spans[:, 1] <= spans[:, 0]
+    if empty.any():
+        last = np.repeat([max(len(text.rstrip()) - 1, 0) for text in texts], lengths)[empty]
+        spans[empty, 0] = np.minimum(spans[empty, 0], last)
+        spans[empty, 1] = spans[empty, 0] + 1
     return spans
 
 

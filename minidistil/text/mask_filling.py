@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.word_marks import in_word
 
 MASK = "[MASK]"  # BERT's; understood whatever a tokenizer's own mask is called
-PIECE = "##"  # how a piece that goes on with a word begins
 
 Span = tuple[int, int]
 
@@ -30,13 +30,17 @@ def fill(tokenizer: Tokenizer, text: str, spans: Sequence[Span], tokens: Sequenc
     """A text with words in the place of some of its masks; all else stays as it was written.
 
     A piece such as "##ing" joins the word before it. A word gets a space where it would otherwise grow
-    together with what stands next to it, since to the model it was a word by itself.
+    together with what stands next to it, since to the model it was a word by itself. Where tokens carry the
+    space before them, one with a space gets it, and one without joins what stands before.
     """
     out, done = "", 0
     for (start, end), token in zip(spans, tokens, strict=True):
         out = _joined(tokenizer, out, text[done:start])
-        if token.startswith(PIECE) and token != PIECE:
-            out = out.rstrip() + token.removeprefix(PIECE)
+        piece = tokenizer.marks.read(token)
+        if not piece.begins and (piece.text or tokenizer.marks.at_spaces):
+            out = out.rstrip() + piece.text
+        elif tokenizer.marks.at_spaces:
+            out += " " * bool(out and not out[-1].isspace()) + piece.text
         else:
             out = _joined(tokenizer, out, token)
         done = end
@@ -44,6 +48,10 @@ def fill(tokenizer: Tokenizer, text: str, spans: Sequence[Span], tokens: Sequenc
 
 
 def _joined(tokenizer: Tokenizer, left: str, right: str) -> str:
+    if tokenizer.marks.kind == "bytes":  # what follows a mask without a space goes on with it
+        return left + right
+    if tokenizer.marks.kind == "space":  # it is read as if a space were there
+        return left + " " * (in_word(left[-1:] or " ") and in_word(right[:1] or " ")) + right
     one, other = _first_read(tokenizer, reversed(left)), _first_read(tokenizer, right)
     return f"{left} {right}" if _grow_together(tokenizer, one, other) else left + right
 

@@ -7,9 +7,10 @@ sequence. Of those drawn, 80 % become [MASK], 10 % stay, 10 % become any token o
 own form (Devlin et al. 2018, section 3.1) weighs all tokens alike: smoothing 0.
 
 Whole words (BERT's later models, create_pretraining_data.py of its authors, 2019): a word and the pieces that
-go on from it ("##...") are drawn together or not at all. Words ring as tokens do, each with the weight of its
-rarest piece; they are taken in that order as long as they fit, so that no more than ceil(0.15 T) tokens are
-drawn, and what happens to a token of a drawn word is still decided for each by itself.
+go on from it are drawn together or not at all, by the marks of the vocabulary (`minidistil.text.word_marks`).
+Words ring as tokens do, each with the weight of its rarest piece; they are taken in that order as long as
+they fit, so that no more than ceil(0.15 T) tokens are drawn, and what happens to a token of a drawn word is
+still decided for each by itself.
 
 How to draw k of T without replacement, all at once
 ---------------------------------------------------
@@ -44,6 +45,7 @@ from minidistil.ops.philox import derive_key, philox
 from minidistil.text.corpus.chunks import Sequences
 from minidistil.text.corpus.corpus import DAMAGED
 from minidistil.text.tokenizer import Tokenizer
+from minidistil.text.word_marks import WordBorders
 
 PURPOSE = 0x3A5C  # sets these random numbers apart from dropout's and shuffling's under the same seed
 EPOCHS, FIXED = 0, 1
@@ -117,8 +119,8 @@ class MaskedDataset:
     epoch : int or None
         None: masks that never change. They are drawn for each sequence by itself, ceil(share * length), so
         that they do not depend on what else is in the batch.
-    goes_on : bool [V], optional
-        Ids of pieces that continue a word; for whole words.
+    borders : WordBorders, optional
+        Of whole words.
     """
 
     sequences: Sequences
@@ -127,7 +129,7 @@ class MaskedDataset:
     mask_id: int
     seed: int = 0
     epoch: int | None = 0
-    goes_on: npt.NDArray[np.bool_] | None = None
+    borders: WordBorders | None = None
 
     @classmethod
     def create(
@@ -144,11 +146,10 @@ class MaskedDataset:
         weights = np.maximum(sequences.corpus.counts, 1).astype(np.float64) ** -masking.smoothing
         weights[list(tokenizer.special_ids)] = 0
         epoch = None if masking.fixed else 0
-        goes_on = None
+        borders = None
         if masking.whole_words:
-            pieces = (tokenizer.id_to_token(i) or "" for i in range(len(weights)))
-            goes_on = np.array([piece.startswith("##") for piece in pieces])
-        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed, epoch, goes_on)
+            borders = WordBorders.of(tokenizer.marks, map(tokenizer.id_to_token, range(len(weights))))
+        return cls(sequences, masking, weights, tokenizer.mask_token_id, seed, epoch, borders)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
@@ -194,8 +195,8 @@ class MaskedDataset:
         weights = self.weights[batch.input_ids]
         by_row = self.epoch is None or self.masking.over == "sequence"
         targets = [self.masking.targets(int(n)) for n in (batch.lengths if by_row else [batch.num_tokens])]
-        if self.goes_on is not None:
-            begins = ~self.goes_on[batch.input_ids]
+        if self.borders is not None:
+            begins = self.borders.first_pieces(batch.input_ids)
             begins[1:] |= weights[:-1] == 0  # a piece behind [CLS], of a word that the sequence begins within
             rows = batch.sequence_ids if by_row else np.zeros(batch.num_tokens, np.int64)
             chosen = draw_words(weights, uniform, begins, rows, targets)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -21,7 +22,7 @@ from minidistil.arguments import check_choice, check_integer, check_names, check
 from minidistil.arrays import Int32
 from minidistil.errors import InputError, UsageError
 from minidistil.files import atomic_write
-from minidistil.text.added_tokens import SPECIAL_TOKENS
+from minidistil.text.added_tokens import ROBERTA_TOKENS, SPECIAL_TOKENS
 from minidistil.text.encodings import (
     CutEncoding,
     Encodings,
@@ -57,7 +58,8 @@ class Tokenizer(CallableTokenizer):
     rust : tokenizers.Tokenizer
         Any pipeline. Its post-processor decides cls_token and sep_token, its model unk_token.
     special_tokens : mapping, optional
-        {"mask_token": "[MASK]", ...}; roles left out keep BERT's names.
+        {"mask_token": "[MASK]", ...}; roles left out have RoBERTa's names if the vocabulary has those and not
+        BERT's, else BERT's.
     model_max_length : int, optional
         Longest sequence that its files allow, special tokens included; None if they do not say.
     truncation_side : {"right", "left"}
@@ -91,7 +93,11 @@ class Tokenizer(CallableTokenizer):
         # A tokenizer.json may carry the padding and truncation its author last used.
         rust.no_padding()
         rust.no_truncation()
-        super().__init__(rust, {**SPECIAL_TOKENS, **(special_tokens or {})})
+        usual = {
+            role: next((t for t in (bert, ROBERTA_TOKENS[role]) if rust.token_to_id(t) is not None), bert)
+            for role, bert in SPECIAL_TOKENS.items()
+        }
+        super().__init__(rust, {**usual, **(special_tokens or {})})
         self.model_max_length = model_max_length
         self.truncation_side, self.padding_side = truncation_side, padding_side
         self.takes_token_types = token_type_ids
@@ -111,6 +117,9 @@ class Tokenizer(CallableTokenizer):
         length = "" if self.model_max_length is None else f", texts of up to {self.model_max_length} tokens"
         special = " ".join(self.special_tokens.values())
         return f"{type(self).__name__}({self.vocab_size:,} tokens{length}; {special})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_of_words"}
 
     @classmethod
     def from_pretrained(
@@ -173,11 +182,22 @@ class Tokenizer(CallableTokenizer):
         other.model_max_length = model_max_length
         return other
 
+    def without_token_types(self) -> Self:
+        """Copy whose token types are all 0; the same if they are."""
+        if not self.takes_token_types:
+            return self
+        other = copy.copy(self)
+        other.takes_token_types = False
+        other.frames = {
+            pair: frame._replace(types=(0,) * len(frame.types)) for pair, frame in self.frames.items()
+        }
+        return other
+
     @property
     def model_input_names(self) -> list[str]:
         """Inputs that the model takes, as the files say."""
         said = self._saved.config.get("model_input_names") if self._saved else None
-        return said or [name for name in INPUT_NAMES if self.takes_token_types or name != "token_type_ids"]
+        return [n for n in said or INPUT_NAMES if self.takes_token_types or n != "token_type_ids"]
 
     # Encoding
 
@@ -301,9 +321,10 @@ class Tokenizer(CallableTokenizer):
         """
         if add_special_tokens:
             self.frames[pair].check()
+        rust = self._of_words if words and self.marks.kind == "bytes" else self._rust
         for start in range(0, len(rows), CHUNK):
             with library_errors("the tokenizer cannot encode"):
-                encodings = self._rust.encode_batch(
+                encodings = rust.encode_batch(
                     rows[start : start + CHUNK], is_pretokenized=words, add_special_tokens=add_special_tokens
                 )
             if self._rows is not None:
@@ -311,6 +332,14 @@ class Tokenizer(CallableTokenizer):
                     ids = np.array(encoding.ids, np.int32)
                     self.refuse_beyond(ids, np.array([len(ids)]), start + i)
             yield from encodings
+
+    @cached_property
+    def _of_words(self) -> Any:
+        """The pipeline for texts that are lists of words: byte-level BPE with a space before each of them."""
+        state = json.loads(self._rust.to_str())
+        rust = tokenizers.Tokenizer.from_str(json.dumps(_with_spaces(state)))
+        rust.encode_special_tokens = self._rust.encode_special_tokens
+        return rust
 
     # Saving
 
@@ -345,6 +374,14 @@ class Tokenizer(CallableTokenizer):
     def save_pretrained(self, path: str | Path) -> None:
         """Write the tokenizer's files into a directory; see `save`."""
         self.save(path)
+
+
+def _with_spaces(part: Any) -> Any:
+    """The description of a pipeline, or a part of it, with a space before every text."""
+    if isinstance(part, dict):
+        changed = {key: _with_spaces(value) for key, value in part.items() if key not in ("model", "vocab")}
+        return {**part, **changed} | ({"add_prefix_space": True} if "add_prefix_space" in part else {})
+    return [_with_spaces(value) for value in part] if isinstance(part, list) else part
 
 
 def _lowers(normalizer: Any) -> bool:

@@ -153,7 +153,8 @@ class CallableTokenizer(Vocabulary):
         stride : int
             Tokens that a window has in common with the one before, for `return_overflowing_tokens`.
         is_split_into_words : bool
-            Texts are lists of words.
+            Texts are lists of words. Byte-level BPE reads a space before each, the first too, as it does in
+            transformers with add_prefix_space=True, which is an error without.
         pad_to_multiple_of : int, optional
             Round the length that is padded to up to a multiple.
         padding_side : {"right", "left"}, optional

@@ -79,6 +79,11 @@ class TokenizerKind:
     mask_takes_space: bool = True
     pieces: Pieces = PLAIN
 
+    @property
+    def pair_tokens(self) -> int:
+        """Number of special tokens around two texts."""
+        return self.template[1].count("{")
+
 
 _BERT = TokenizerKind("wordpiece", ("vocab.txt",), SPECIAL_TOKENS, AROUND_BERT, True, mask_takes_space=False)
 _WITHOUT_TYPES = TokenizerKind(

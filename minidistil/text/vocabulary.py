@@ -18,6 +18,7 @@ from minidistil.arrays import Int32, Int64, as_int32
 from minidistil.errors import ConfigError, InputError
 from minidistil.text.encodings import TokenSpans, library_errors, without_spaces
 from minidistil.text.texts import as_items, as_texts
+from minidistil.text.word_marks import WordMarks
 
 
 def _id_of(role: str) -> Any:
@@ -127,6 +128,11 @@ class Vocabulary:
             f"but the model's table of words has {self._rows} rows: fewer than the tokenizer has ids"
         )
 
+    @cached_property
+    def marks(self) -> WordMarks:
+        """Marks in tokens by which words are told apart."""
+        return WordMarks.of(self._rust)
+
     # Tokens and ids
 
     def content_hash(self) -> str:
@@ -148,6 +154,11 @@ class Vocabulary:
         check_integer("the id of a token", token_id)
         found: str | None = self._rust.id_to_token(int(token_id)) if 0 <= token_id < 2**32 else None
         return found
+
+    def shown_token(self, token_id: int) -> str:
+        """Token of an id for people: of byte-level BPE characters, not their bytes; "?" without one."""
+        found = self.id_to_token(token_id)
+        return "?" if found is None else self.marks.shown(found)
 
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]

@@ -26,7 +26,7 @@ from minidistil.files import read_json, read_text
 from minidistil.text.added_tokens import AddedTokens
 from minidistil.text.encodings import library_errors
 from minidistil.text.sentencepiece_model import read_sentencepiece
-from minidistil.text.tokenizer_kinds import KINDS, TokenizerKind
+from minidistil.text.tokenizer_kinds import AROUND_ROBERTA, KINDS, TokenizerKind
 from minidistil.text.tokenizer_limits import check_limits
 
 TOKENIZER_JSON = "tokenizer.json"
@@ -107,9 +107,8 @@ def put_around(
     for token, i in ids.values():
         if i is None:
             raise ConfigError(f"{path} lacks {token}, which is to stand around every text")
-    if (
-        kind.model == "byte-level"
-    ):  # the same as the template, but that no token's characters begin with a space
+    if kind.template is AROUND_ROBERTA and kind.model != "unigram":
+        # The template, and no token's characters begin with a space.
         trims = flag(path.parent, config, "trim_offsets") is not False
         space = getattr(rust.pre_tokenizer, "add_prefix_space", False)
         rust.post_processor = processors.RobertaProcessing(

@@ -1,7 +1,8 @@
 """Texts longer than a model takes, cut into windows that overlap.
 
 A text is tokenised once, whole, and the row of its tokens is cut: [CLS] window [SEP], or with a question
-before it [CLS] question [SEP] window [SEP]. A token that several windows hold belongs to the one with
+before it [CLS] question [SEP] window [SEP], or what else the tokenizer puts around a pair, as RoBERTa's
+<s> question </s></s> window </s>. A token that several windows hold belongs to the one with
 the most context around it, so that putting the windows' answers together counts every token once.
 
 The windows, the cut of the question and the rule of most context are those of BERT's run_squad.py (Devlin et
@@ -153,16 +154,17 @@ def cut_windows(
     UsageError
         A window that has no room for more than `stride` tokens of a text.
     ConfigError
-        A tokenizer that puts other special tokens around texts than BERT's.
+        A tokenizer that puts other special tokens around texts than BERT's or RoBERTa's.
     """
     pair = questions is not None
     frame, cls, sep = tokenizer.frames[pair], tokenizer.cls_token_id, tokenizer.sep_token_id
-    added = 3 if pair else 2
-    if not frame.begins or frame.ids != (cls, *[sep] * (added - 1)):
+    added = len(frame.ids)
+    middle = (-1, 0, *[-1] * (added - 2), 1, -1) if pair else (-1, 0, -1)
+    if frame.owners != middle or frame.ids != (cls, *[sep] * (added - 1)):
         names = " ".join(tokenizer.id_to_token(i) or "?" for i in frame.ids)
         raise ConfigError(
-            f"windows have {added} special tokens, as [CLS] and [SEP] of BERT; this tokenizer adds "
-            f"{len(frame.ids)} ({names})"
+            f"windows have {'3 or 4' if pair else 2} special tokens, as [CLS] and [SEP] of BERT, or <s> and "
+            f"</s> of RoBERTa; this tokenizer adds {added} ({names})"
         )
     if stride < 0 or max_query_length < 0:
         raise UsageError(f"stride ({stride}) and max_query_length ({max_query_length}) cannot be negative")

@@ -34,6 +34,7 @@ from minidistil.errors import DataError
 from minidistil.ops.philox import derive_key, philox
 from minidistil.text.dataset import Dataset
 from minidistil.text.vocabulary import Vocabulary
+from minidistil.text.word_marks import WordBorders
 
 PURPOSE = 0x2E91A  # sets these random numbers apart from those of other purposes under the same seed
 ROWS_AT_ONCE = 256  # whose scores of all words exist at a time
@@ -44,18 +45,21 @@ Candidates = Callable[[Dataset, Int64], Int32]
 
 
 def word_ids(vocabulary: Vocabulary, rows: int) -> Bools:
-    """bool [V]: ids of whole words, made of letters alone; `rows` is V, the length of a word table."""
-    tokens = (vocabulary.id_to_token(i) or "" for i in range(rows))
-    words = np.array([token.isalpha() for token in tokens], np.bool_)
+    """bool [V]: ids of whole words, made of letters alone; `rows` is V, the length of a word table.
+
+    Where tokens carry the space before them, those that have none are no words.
+    """
+    pieces = (vocabulary.marks.read(vocabulary.id_to_token(i) or "") for i in range(rows))
+    words = np.array([piece.begins and piece.text.isalpha() for piece in pieces], np.bool_)
     words[[i for i in vocabulary.all_special_ids if i < rows]] = False
     return words
 
 
 def word_tokens(data: Dataset, words: Bools, vocabulary: Vocabulary) -> Bools:
     """bool [T]: tokens that are a word by themselves, not the first piece of one."""
-    goes_on = np.array([(vocabulary.id_to_token(i) or "").startswith("##") for i in range(len(words))])
+    borders = WordBorders.of(vocabulary.marks, map(vocabulary.id_to_token, range(len(words))))
     alone = words[data.input_ids]
-    alone[:-1] &= ~goes_on[data.input_ids[1:]]  # a sequence does not begin with such a piece
+    alone[:-1] &= borders.first_pieces(data.input_ids)[1:]  # a sequence does not begin within a word
     return alone
 
 

@@ -7,10 +7,13 @@ import logging
 import random
 
 import pytest
+import tokenizer_toy as toy
 
 from minidistil.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
+convert_slow_tokenizer = pytest.importorskip("transformers.convert_slow_tokenizer")
+sentencepiece_model_pb2_new = pytest.importorskip("transformers.utils.sentencepiece_model_pb2_new")
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "the", "warm", "film", "story", ",", ".", "two", "##s", "é", "e", "中"]
@@ -116,3 +119,84 @@ def test_directories_at_random(tmp_path, seed, caplog):
                     assert found.input_ids[i].tolist() == ids, about
                     assert found.token_type_ids[i].tolist() == types, about
                     assert found.raw[i].offsets == wanted["offset_mapping"][i], about
+
+
+# Families whose vocabularies are not BERT's
+
+
+def write_family(directory, kind):
+    """Files of a small tokenizer without tokenizer.json, and transformers' reading of them.
+
+    Where transformers 5 forgets that a mask takes the space before it, it is told. A sentencepiece model it
+    reads with a package that need not be there; what that finds is handed over.
+    """
+    lstrip = transformers.AddedToken("<mask>", lstrip=True, special=True)
+    if kind == "roberta":
+        toy.write_byte_level(directory, toy.byte_level(), add_prefix_space=False)
+        return transformers.RobertaTokenizer.from_pretrained(directory, mask_token=lstrip)
+    if kind == "mpnet":
+        toy.write_json(directory, config={"model_type": "mpnet"})
+        words = ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "[MASK]", *"a.,中", "the", "film", "##s", "<mask>"]
+        (directory / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+        return transformers.MPNetTokenizer.from_pretrained(directory)
+    model, normalizer = sentencepiece_model_pb2_new.ModelProto(), toy.characters("ﬁ", "fi")
+    pieces = toy.fairseq_pieces(toy.unigram())
+    if kind == "albert":
+        control = [(token, 0.0, 3) for token in ("<pad>", "[CLS]", "[SEP]", "[MASK]")]
+        lower = {piece.lower(): score for piece, score in pieces[3:]}
+        pieces = [control[0], ("<unk>", 0.0, 2), *control[1:], *lower.items()]
+    for piece, score, *of in pieces:
+        model.pieces.add(piece=piece, score=score, type=of[0] if of else 1)
+    model.trainer_spec.model_type = 1
+    model.trainer_spec.unk_id = [row[0] for row in pieces].index("<unk>")
+    model.normalizer_spec.precompiled_charsmap = normalizer
+    toy.write_json(directory, config={"model_type": kind})
+    name = "spiece.model" if kind == "albert" else "sentencepiece.bpe.model"
+    (directory / name).write_bytes(model.SerializeToString())
+    if kind == "albert":
+        lstrip = transformers.AddedToken("[MASK]", lstrip=True, special=True)
+        converter = convert_slow_tokenizer.AlbertConverter.__new__(convert_slow_tokenizer.AlbertConverter)
+        vocab = converter.vocab(model)  # which makes "2," improbable
+        theirs = transformers.AlbertTokenizer
+    else:
+        prefix = {"xlm-roberta": "XLMRoberta", "camembert": "Camembert"}[kind]
+        converter = getattr(convert_slow_tokenizer, f"{prefix}Converter")
+        vocab = converter.convert_from_spm(vocab=[(p.piece, p.score) for p in model.pieces])["vocab"]
+        theirs = getattr(transformers, f"{prefix}Tokenizer")
+    return theirs(vocab=vocab, _spm_precompiled_charsmap=normalizer, mask_token=lstrip)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "mpnet", "xlm-roberta", "camembert", "albert"])
+def test_vocabularies_of_other_families(tmp_path, kind):
+    theirs = write_family(tmp_path / "a", kind)
+    ours = Tokenizer.from_pretrained(tmp_path / "a")
+    texts = [text.replace("<mask>", ours.mask_token) for text in toy.HARD]
+    for pairs in (None, texts[::-1]):
+        found = ours.encode(texts, pairs)
+        wanted = theirs(texts, pairs, return_offsets_mapping=True, return_token_type_ids=True)
+        for i, text in enumerate(texts):
+            assert found.input_ids[i].tolist() == wanted["input_ids"][i], text
+            assert found.raw[i].offsets == [tuple(o) for o in wanted["offset_mapping"][i]], text
+            assert found.token_type_ids[i].tolist() == wanted["token_type_ids"][i], text
+    for role in ("cls", "sep", "pad", "mask", "unk"):
+        assert getattr(ours, f"{role}_token_id") == getattr(theirs, f"{role}_token_id"), role
+    for ids in found.input_ids:
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "mpnet", "xlm-roberta", "camembert", "albert"])
+def test_transformers_reads_what_we_save(tmp_path, kind):
+    write_family(tmp_path / "a", kind)
+    ours = Tokenizer.from_pretrained(tmp_path / "a")
+    ours.save(tmp_path / "b")
+    (tmp_path / "b" / "config.json").write_bytes((tmp_path / "a" / "config.json").read_bytes())
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "b")
+    again = Tokenizer.from_pretrained(tmp_path / "b")
+    texts = [text.replace("<mask>", ours.mask_token) for text in toy.HARD]
+    found, wanted = ours.encode(texts, texts[::-1]), theirs(texts, texts[::-1])
+    for i, text in enumerate(texts):
+        assert found.input_ids[i].tolist() == wanted["input_ids"][i], text
+    assert again.content_hash() == ours.content_hash()
+    assert [row.tolist() for row in again.encode(texts).input_ids] == [
+        row.tolist() for row in ours.encode(texts).input_ids
+    ]

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from window_toy import make_other
 
 from minidistil.text.mask_filling import fill, find_masks
 from minidistil.text.tokenizer import Tokenizer
@@ -104,3 +105,36 @@ def test_another_mask_token(tmp_path):
     assert marked == "a <mask> and <mask>."
     assert [text[a:b] for a, b in spans] == ["[MASK]", "<mask>"]
     assert fill(tokenizer, text, spans, ["cat", "cat"]) == "a cat and cat."
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "filled"),
+    [
+        ("the <mask> of France", ["Ġcapital"], "the capital of France"),
+        ("(<mask>)", ["Ġcapital"], "( capital)"),  # the token has a space of its own
+        ("(<mask>)", ["capital"], "(capital)"),
+        ("the film <mask> here", ["s"], "the films here"),
+        ("the<mask>, <mask>", [",", "Ġyes"], "the,, yes"),
+        ("<mask> is", ["Paris"], "Paris is"),
+        ("<mask>s", ["Ġfilm"], "films"),
+        ("a <mask>", ["ĠnaÃ¯ve"], "a naïve"),
+    ],
+)
+def test_tokens_of_byte_level_bpe(text, tokens, filled):
+    tokenizer = make_other("trimmed")
+    assert fill(tokenizer, text, find_masks(tokenizer, text)[0], tokens) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "filled"),
+    [
+        ("the <mask> of France.", ["▁capital"], "the capital of France."),
+        ("the film <mask> here", ["s"], "the films here"),
+        ("the <mask>.", ["▁film"], "the film."),
+        ("<mask>s", ["▁film"], "film s"),  # it was read as a word of its own
+        ("[MASK] <mask>", ["▁a", "▁b"], "a b"),
+    ],
+)
+def test_tokens_of_unigram(text, tokens, filled):
+    tokenizer = make_other("unigram")
+    assert fill(tokenizer, text, find_masks(tokenizer, text)[0], tokens) == filled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 import struct
 
 import pytest
@@ -314,3 +315,23 @@ def test_settings_of_a_sentencepiece_model(tmp_path):
 
 def varint_double(number):
     return toy.varint(number << 3 | 1) + struct.pack("<d", 0.5)
+
+
+@pytest.mark.parametrize("space", [False, True])
+def test_words_of_byte_level_bpe_have_a_space_before_them(tmp_path, space):
+    """As of a tokenizer with add_prefix_space, whatever this one has; characters are those of the words."""
+    rust = toy.byte_level()
+    directory = toy.write_byte_level(tmp_path, rust, add_prefix_space=space)
+    tokenizer, words = Tokenizer.from_pretrained(directory), ["the", "capital", "fox!", "naïve"]
+    rust.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    rust.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0), True, True)
+    wanted = rust.encode(words, is_pretokenized=True)
+    for each in (tokenizer, pickle.loads(pickle.dumps(tokenizer)), tokenizer.without_token_types()):
+        found = each(words, is_split_into_words=True, return_offsets_mapping=True)
+        assert found["input_ids"] == wanted.ids
+        assert found["offset_mapping"] == wanted.offsets
+        assert found.word_ids() == wanted.word_ids
+        assert found.tokens()[1:3] == ["Ġthe", "Ġcapital"]
+        assert each("the film").tokens()[1].startswith("Ġ") == space
+    lowered = tokenizer.lowered()(["The"], is_split_into_words=True)
+    assert lowered["input_ids"] == tokenizer(["the"], is_split_into_words=True)["input_ids"]

@@ -7,7 +7,7 @@ import pytest
 import window_toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_toy import make_tokenizer, texts, tokenizers
+from window_toy import make_other, make_tokenizer, others, texts, tokenizers
 
 from minidistil.errors import ConfigError, InputError, UsageError
 from minidistil.text.dataset import Dataset
@@ -39,12 +39,14 @@ def owner(ranges: list[tuple[int, int]], token: int) -> int:
     return scores.index(max(scores))
 
 
-@given(tokenizers, st.lists(st.tuples(texts, texts), min_size=1, max_size=4), shapes, st.booleans())
+@given(tokenizers | others, st.lists(st.tuples(texts, texts), min_size=1, max_size=4), shapes, st.booleans())
 @quick
 def test_layout_and_owners(tokenizer, examples, shape, pair):
     contexts, questions = [c for c, _ in examples], [q for _, q in examples]
     (room, stride), asked = shape, 3
-    max_length = room + (3 + asked if pair else 2)
+    seps = 2 if pair and not tokenizer.takes_token_types else 1  # between question and text
+    added = 2 + seps if pair else 2
+    max_length = room + (added + asked if pair else 2)
     windows = cut_windows(
         tokenizer, contexts, questions if pair else None,
         max_length=max_length, stride=stride, max_query_length=asked,
@@ -53,11 +55,11 @@ def test_layout_and_owners(tokenizer, examples, shape, pair):
     ids, types, ranges, who, owned = [], [], [], [], []
     for i, part in enumerate(np.split(flat.ids, np.cumsum(flat.lengths)[:-1])):
         question = tokenizer.encode_flat([questions[i]])[0].tolist()[:asked] if pair else []
-        cuts = ranges_of_run_squad(len(part), max_length - len(question) - (3 if pair else 2), stride)
+        cuts = ranges_of_run_squad(len(part), max_length - len(question) - added, stride)
         for w, (a, b) in enumerate(cuts):
-            front = [cls, *question, sep] if pair else [cls]
+            front = [cls, *question, *[sep] * seps] if pair else [cls]
             ids.append([*front, *part[a:b].tolist(), sep])
-            types.append([0] * len(front) + [int(pair)] * (b - a + 1))
+            types.append([0] * len(front) + [int(pair and tokenizer.takes_token_types)] * (b - a + 1))
             ranges.append([a, b])
             who.append(i)
             owned.append([False] * len(front) + [owner(cuts, t) == w for t in range(a, b)] + [False])
@@ -72,7 +74,7 @@ def test_layout_and_owners(tokenizer, examples, shape, pair):
         assert positions == [-1] * front + list(range(*ranges[w])) + [-1]
 
 
-@given(tokenizers, st.lists(texts, min_size=1, max_size=3), shapes)
+@given(tokenizers | others, st.lists(texts, min_size=1, max_size=3), shapes)
 @quick
 def test_every_token_counts_once(tokenizer, contexts, shape):
     room, stride = shape
@@ -133,7 +135,9 @@ def test_spans_are_the_text_of_the_tokens(tokenizer, text):
         assert piece in found if several else piece == found
 
 
-@given(tokenizers, st.lists(texts, min_size=1, max_size=5), shapes, st.randoms(use_true_random=False))
+@given(
+    tokenizers | others, st.lists(texts, min_size=1, max_size=5), shapes, st.randoms(use_true_random=False)
+)
 @quick
 def test_texts_do_not_know_of_each_other(tokenizer, contexts, shape, random):
     order = list(range(len(contexts)))
@@ -146,6 +150,37 @@ def test_texts_do_not_know_of_each_other(tokenizer, contexts, shape, random):
         for field in fields(Windows):
             if field.name != "examples":
                 np.testing.assert_array_equal(getattr(part, field.name), getattr(alone, field.name))
+
+
+@given(others, texts)
+@quick
+def test_spans_of_other_families(tokenizer, text):
+    """In order and inside the text; none begins with a space, and all together are all but the spaces."""
+    windows = cut_windows(tokenizer, [text], max_length=9, stride=3)
+    spans = windows.spans[windows.owned_tokens(0)]
+    assert (np.diff(spans, axis=0) >= 0).all()
+    seen = set()
+    for start, end in spans.tolist():
+        assert 0 <= start < end <= len(text)
+        assert not text[start].isspace() or not text.strip()
+        seen |= set(range(start, end))
+    assert all(text[i].isspace() for i in set(range(len(text))) - seen)
+
+
+@pytest.mark.parametrize("kind", ["trimmed", "byte-level", "unigram"])
+def test_characters_of_words_behind_a_space(kind):
+    text = "Paris  is the capital (of France), 😀 naïve"
+    windows = cut_windows(make_other(kind), [text], ["the capital"], stride=0)
+    spans, words = windows.spans, windows.word_ids
+    mine = windows.owned_tokens(0)
+    found = {}
+    for (a, b), word in zip(spans[mine].tolist(), words[mine].tolist(), strict=True):
+        old = found.get(word, (a, b))
+        found[word] = min(old[0], a), max(old[1], b)
+    pieces = [text[a:b] for a, b in found.values()]
+    assert [piece for piece in pieces if piece in text.split()] == [
+        piece for piece in text.split() if kind == "unigram" or piece not in ("(of", "France),")
+    ]
 
 
 def test_full_windows_and_one_more():
@@ -225,14 +260,17 @@ def test_impossible_windows():
 
 def test_a_tokenizer_with_other_special_tokens():
     rust = type(make_tokenizer()._rust).from_str(make_tokenizer()._rust.to_str())
-    from tokenizers.processors import RobertaProcessing
+    from tokenizers.processors import TemplateProcessing
 
-    rust.post_processor = RobertaProcessing(("[SEP]", 3), ("[CLS]", 2))
-    with pytest.raises(ConfigError, match="this tokenizer adds 4"):
+    special = [("[CLS]", 2), ("[SEP]", 3)]
+    rust.post_processor = TemplateProcessing(  # XLNet's
+        single="$A [SEP] [CLS]", pair="$A [SEP] $B [SEP] [CLS]", special_tokens=special
+    )
+    with pytest.raises(ConfigError, match="this tokenizer adds 3"):
         cut_windows(Tokenizer(rust), ["a"], ["b"])
 
 
-@given(tokenizers, st.lists(st.tuples(texts, texts), min_size=1, max_size=4), st.booleans())
+@given(tokenizers | others, st.lists(st.tuples(texts, texts), min_size=1, max_size=4), st.booleans())
 @quick
 def test_what_fits_is_encoded_as_ever(tokenizer, examples, pair):
     contexts, questions = [c for c, _ in examples], [q for _, q in examples]

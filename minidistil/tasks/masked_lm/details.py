@@ -78,8 +78,8 @@ class MaskedWords:
             behind = self.tokenizer.decode(ids[place + 1 : place + 1 + AROUND])
             return {
                 "texts": {"text": f"{before} [MASK] {behind}".strip()},
-                "right": self.tokenizer.id_to_token(label) or f"id {label}",
-                "given": self.tokenizer.id_to_token(best) or f"id {best}",
+                "right": self._shown(label),
+                "given": self._shown(best),
                 "probability": float(numbers[i, 1]),
             }
 
@@ -89,3 +89,7 @@ class MaskedWords:
             measure="loss (nats)",
             about="Minus the logarithm of the probability that the model gives to the right word.",
         )
+
+    def _shown(self, token_id: int) -> str:
+        known = self.tokenizer.id_to_token(token_id) is not None
+        return self.tokenizer.shown_token(token_id) if known else f"id {token_id}"

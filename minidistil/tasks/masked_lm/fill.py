@@ -38,7 +38,8 @@ class Candidate(Result):
     Attributes
     ----------
     token : str
-        As the vocabulary has it; "##ing" goes on with the word before the mask.
+        As the vocabulary has it; "##ing" goes on with the word before the mask. Of byte-level BPE and Unigram
+        its text, as in transformers: in byte-level BPE " film" is a word, and "film" goes on with one.
     score : float
         Its probability among all tokens of the vocabulary.
     text : str
@@ -162,7 +163,7 @@ class FillMask(Predictor):
         """Ids of the targets, each once, [n]."""
         found: list[int] = []
         for word in as_texts("targets", targets, one=True):
-            token_id = self.tokenizer.token_to_id(word)  # pieces such as ##ing too
+            token_id = self._id_of_word(word)
             if token_id is None:
                 pieces = self.tokenizer.encode_flat([word])[0].tolist()
                 token_id = pieces[0] if len(pieces) == 1 else None
@@ -175,6 +176,14 @@ class FillMask(Predictor):
         if not found:
             raise UsageError("no targets: give at least one, or leave them out")
         return np.array(list(dict.fromkeys(found)), np.int64)
+
+    def _id_of_word(self, word: str) -> int | None:
+        """Id of a word behind a space, where the vocabulary marks those; else of the token, pieces too."""
+        if self.tokenizer.marks.at_spaces:
+            ids = self.tokenizer.encode_flat([f" {word.strip()}"])[0].tolist()
+            if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+                return int(ids[0])
+        return self.tokenizer.token_to_id(word)
 
     def _read(self, texts: Sequence[str]) -> tuple[list[list[Span]], list[Int64], list[Int64]]:
         """Masks of each text by their characters, its ids, and the positions of masks among them."""
@@ -241,14 +250,13 @@ class FillMask(Predictor):
 
     def _filling(self, text: str, spans: list[Span], found: list[list[Guess]], final: list[Guess]) -> Filling:
         def candidate(span: Span, guess: Guess) -> Candidate:
-            token = self._token(guess)
-            return Candidate(token, guess[1], fill(self.tokenizer, text, [span], [token]), guess[0])
+            filled = fill(self.tokenizer, text, [span], [self._token(guess)])
+            return Candidate(self._shown(guess), guess[1], filled, guess[0])
 
-        tokens = [self._token(guess) for guess in final]
         return Filling(
-            text=fill(self.tokenizer, text, spans, tokens),
+            text=fill(self.tokenizer, text, spans, [self._token(guess) for guess in final]),
             score=float(np.prod([score for _, score in final])),
-            tokens=tokens,
+            tokens=[self._shown(guess) for guess in final],
             masks=[
                 Mask(*span, [candidate(span, guess) for guess in guesses])
                 for span, guesses in zip(spans, found, strict=True)
@@ -258,6 +266,10 @@ class FillMask(Predictor):
 
     def _token(self, guess: Guess) -> str:
         return str(self.tokenizer.id_to_token(guess[0]))
+
+    def _shown(self, guess: Guess) -> str:
+        token = self._token(guess)
+        return self.tokenizer.convert_tokens_to_string([token]) if self.tokenizer.marks.at_spaces else token
 
 
 def masked_lm_head(model: Model) -> MaskedLMHead:
