@@ -89,7 +89,7 @@ def assert_gradients_close(grads, reference, tolerance, *, choices=False):
     grads, reference = dict(reversed(list(grads.items()))), dict(reference)
     largest = max(np.linalg.norm(value) for value in reference.values())
     silent = [name for name, value in reference.items() if np.linalg.norm(value) < 1e-13 * largest]
-    still = ["self.key.bias", "attention.k_lin.bias"]
+    still = ["self.key.bias", "attention.k_lin.bias", "attn.k.bias"]
     if choices:
         still.append("classifier.bias")
     if "qa_outputs.bias" in reference:
