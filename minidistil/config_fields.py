@@ -24,7 +24,7 @@ SAME_ACTIVATION = {"gelu_python": "gelu"}
 OTHER_FAMILIES = frozenset(
     (  # noqa: SIM905
         "albert bart bert-generation big_bird canine convbert data2vec-text deberta deberta-v2 "
-        "distilroberta electra ernie ernie_m esm eurobert flaubert fnet funnel gpt2 gpt_neo ibert jina_bert "
+        "distilroberta ernie ernie_m esm eurobert flaubert fnet funnel gpt2 gpt_neo ibert jina_bert "
         "layoutlm layoutlmv2 layoutlmv3 lilt llama longformer luke lxmert markuplm mbart mega megatron-bert "
         "mobilebert modernbert mra mt5 neobert nezha nomic_bert nystromformer pegasus qdqbert reformer "
         "rembert roberta-prelayernorm roc_bert splinter squeezebert t5 tapas visual_bert xlm "

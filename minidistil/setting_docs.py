@@ -72,7 +72,7 @@ def _attributes(docstring: str) -> dict[str, SettingDoc]:
 
 
 def _section(docstring: str, title: str) -> Iterator[tuple[str, str]]:
-    """First line and body of each entry of a numpydoc section."""
+    """Head and body of each entry of a numpydoc section."""
     lines = inspect.cleandoc(docstring).splitlines()
     starts = [i for i, line in enumerate(lines) if i and line and set(line) == {"-"}]
     first = next((i for i in starts if lines[i - 1] == title), None)
@@ -86,6 +86,8 @@ def _section(docstring: str, title: str) -> Iterator[tuple[str, str]]:
             if head:
                 yield head, "\n".join(body)
             head, body = line, []
+        elif head.count("{") > head.count("}"):  # many choices, on several lines
+            head += f" {line.strip()}"
         else:
             body.append(line)
 

@@ -107,6 +107,8 @@ def targets(name, inputs, num_labels, vocab_size, seed=2):
         return {"labels": by_token(vocab_size)}
     if name.endswith("MultipleChoice"):
         return {"labels": rng.integers(0, mask.shape[1], B)}
+    if name == "ElectraForPreTraining":  # theirs is a mean over all real tokens
+        return {"labels": rng.integers(0, 2, mask.shape)}
     if name.endswith("PreTraining"):
         return {"labels": by_token(vocab_size), "next_sentence_label": rng.integers(0, 2, B)}
     if name.endswith("TokenClassification"):

@@ -42,7 +42,8 @@ class StudentSettings:
 
     Attributes
     ----------
-    family : {"same", "bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet"}
+    family : {"same", "bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet",
+        "electra"}
         "same": the teacher's. "distilbert" may begin with the layers of a BERT, less token types and pooler.
     layers : str
         Teacher layers it starts from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`.

@@ -33,7 +33,8 @@ class ModelSettings:
 
     Attributes
     ----------
-    family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet"}
+    family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet",
+        "electra"}
         Family of models, one of `minidistil.model.families.FAMILIES`.
     layers : int >= 1
         Number of layers.

@@ -13,7 +13,7 @@ from minidistil.arrays import Array
 from minidistil.batch import Batch
 from minidistil.config import ModelConfig
 from minidistil.errors import UsageError
-from minidistil.losses import IGNORE_INDEX, cross_entropy
+from minidistil.losses import IGNORE_INDEX, binary_cross_entropy, cross_entropy
 from minidistil.model.checks import class_target, integer_target, output_of
 from minidistil.model.context import HEAD_SITE, Context
 from minidistil.model.heads import Head, Losses, Outputs, Scales
@@ -157,6 +157,92 @@ class SpanHead(Head):
         return Losses({"span": total}, douts)
 
 
+def transform_forward(
+    x: Array, dense: Linear, activation: str, ctx: Context, taps: str = "transform"
+) -> tuple[Array, Any]:
+    """activation(W x + b) of each token, [T, H] -> [T, E]; the names of its taps begin with `taps`."""
+    layer = ctx.params.linear(*dense.names)
+    y, cache = ctx.ops.linear_activation_forward(x, *layer, activation)
+    if ctx.taps is not None:
+        ctx.taps.put(taps, input=x, output=lambda: ctx.ops.linear_forward(x, *layer)[0], activated=y)
+    return y, (cache, x)
+
+
+def transform_backward(
+    dy: Array, dense: Linear, activation: str, cache: Any, ctx: Context, taps: str = "transform"
+) -> Array:
+    inner, x = cache
+    dx, _, _ = ctx.ops.linear_activation_backward(dy, inner, *ctx.gradients(*dense.names))
+    if ctx.taps is not None:
+        before = partial(activation_gradient, ctx.ops, activation, dy, x, ctx.params.linear(*dense.names))
+        ctx.taps.put(taps, activated=dy, output=before, input=dx)
+    return np.asarray(dx)
+
+
+@dataclass(frozen=True)
+class ReplacedTokenHead(Head):
+    """One score for each token: the logit of its being replaced, and not the text's own (ELECTRA).
+
+    The loss is the mean over tokens of -log sigmoid(z) of those replaced, label 1, and -log(1 - sigmoid(z))
+    of the others, label 0. A token with the label -100 is left out.
+    """
+
+    dense: Linear
+    activation: str
+    prediction: Linear
+    by_token: ClassVar[bool] = True
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return ("labels",)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def score_rows(self, scores: Array, batch: Batch) -> Array:
+        """[T] -> [T, 2]: softmax((0, z)) is (1 - sigmoid(z), sigmoid(z))."""
+        return np.stack([np.zeros_like(scores), scores], axis=1)
+
+    def from_score_rows(self, rows: Array, batch: Batch) -> Array:
+        return np.ascontiguousarray(rows[:, 1])
+
+    def specs(self) -> list[ParameterSpec]:
+        return self.dense.specs() + self.prediction.specs()
+
+    def taps(self) -> dict[str, str]:
+        named = {"input": "", "output": self.dense.name, "activated": "", "score": self.prediction.name}
+        return {f"discriminator.{name}": module for name, module in named.items()}
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
+        y, transform = transform_forward(x, self.dense, self.activation, ctx, "discriminator")
+        logits, linear = self.prediction.forward(y, ctx)  # [T, H] -> [T, 1]
+        if ctx.taps is not None:
+            ctx.taps.put("discriminator", score=logits)
+        return {"logits": logits[:, 0]}, (transform, linear)
+
+    def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
+        if "logits" not in douts:
+            return None
+        transform, linear = cache
+        dlogits = np.ascontiguousarray(douts["logits"])[:, None]
+        if ctx.taps is not None:
+            ctx.taps.put("discriminator", score=dlogits)
+        dy = self.prediction.backward(dlogits, linear, ctx)
+        return transform_backward(dy, self.dense, self.activation, transform, ctx, "discriminator")
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return {"replaced_tokens": int((class_target(batch, "labels", batch.num_tokens, 2) >= 0).sum())}
+
+    def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
+        labels = class_target(ctx.batch, "labels", ctx.batch.num_tokens, 2)
+        logits = output_of(outputs, "logits", ctx.batch.num_tokens)
+        rows, grad = labels >= 0, np.zeros_like(logits)
+        loss = binary_cross_entropy(logits[rows, None], labels[rows, None].astype(logits.dtype))
+        grad[rows] = loss.grad[:, 0] * scales["replaced_tokens"]
+        return Losses({"replaced_tokens": loss.sum}, {"logits": grad})
+
+
 @dataclass(frozen=True)
 class MaskedLMHead(Head):
     """Scores over the vocabulary for each token: transform, then the word table again as decoder."""
@@ -216,26 +302,22 @@ class MaskedLMHead(Head):
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         """Logits [T, V]; or without them, in the same place of the output, what they are computed from.
 
-        "features" [T, H] are the input of the last layer. A row of logits is forty times as long.
+        "features" [T, E] are the input of the last layer, as wide as the word table. A row of logits is forty
+        times as long.
         """
-        dense = ctx.params.linear(*self.dense.names)
-        y, transform = ctx.ops.linear_activation_forward(x, *dense, self.activation)  # [T, H]
-        if ctx.taps is not None:
-            ctx.taps.put(
-                "transform", input=x, output=lambda: ctx.ops.linear_forward(x, *dense)[0], activated=y
-            )
+        y, transform = transform_forward(x, self.dense, self.activation, ctx)  # [T, H] -> [T, E]
         y, norm = self.norm.forward(y, ctx)
         if ctx.taps is not None:
             ctx.taps.put("transform", norm=y)
         if not ctx.logits:
-            return {"features": y}, (transform, norm, None, x)
+            return {"features": y}, (transform, norm, None)
         logits, linear = ctx.ops.linear_forward(y, *ctx.params.linear(*self.decoder_names))  # -> [T, V]
         if ctx.taps is not None:
             ctx.taps.put("decoder", output=logits)
-        return {self.output: logits}, (transform, norm, linear, x)
+        return {self.output: logits}, (transform, norm, linear)
 
     def backward(self, douts: Outputs, cache: Any, ctx: Context) -> Array | None:
-        transform, norm, linear, x = cache
+        transform, norm, linear = cache
         if linear is not None and self.output in douts:
             dy, _, _ = ctx.ops.linear_backward(
                 douts[self.output], linear, *ctx.gradients(*self.decoder_names)
@@ -248,13 +330,9 @@ class MaskedLMHead(Head):
             return None
         if ctx.taps is not None:
             ctx.taps.put("transform", norm=dy)
-        dy = self.norm.backward(dy, norm, ctx)
-        dx, _, _ = ctx.ops.linear_activation_backward(dy, transform, *ctx.gradients(*self.dense.names))
-        if ctx.taps is not None:
-            dense, act = ctx.params.linear(*self.dense.names), self.activation
-            before = partial(activation_gradient, ctx.ops, act, dy, x, dense)
-            ctx.taps.put("transform", activated=dy, output=before, input=dx)
-        return np.asarray(dx)
+        return transform_backward(
+            self.norm.backward(dy, norm, ctx), self.dense, self.activation, transform, ctx
+        )
 
     def counts(self, batch: Batch) -> dict[str, int]:
         labels = class_target(batch, "labels", batch.num_tokens, self.config.vocab_size)

@@ -172,7 +172,8 @@ def predicted_targets(model: Model, outputs: Mapping[str, AnyArray], batch: Batc
         if target.endswith("_positions"):
             targets[target] = np.array([int(scores[span].argmax()) for span in spans])
         elif name in by_token:
-            targets[target] = batch.unpack(scores.argmax(-1), fill=IGNORE_INDEX)
+            chosen = scores.argmax(-1) if scores.ndim > 1 else (scores > 0).astype(np.int64)
+            targets[target] = batch.unpack(chosen, fill=IGNORE_INDEX)
         elif name == "logits" and model.config.problem_type == "multi_label_classification":
             targets[target] = (scores > 0).astype(np.float64)
         elif name == "logits" and scores.shape[1] == 1:  # regression: its own prediction would cost nothing

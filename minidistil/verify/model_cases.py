@@ -27,6 +27,7 @@ ATTENTION_MASK = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 TOKEN_TYPE_IDS = np.array([[0, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 1, 1, 0, 0]])
 
 WORDS = np.array([[-100, 3, -100, -100, -100], [-100, 4, -100, 8, 2], [-100, -100, 0, -100, -100]])
+REPLACED = np.array([[0, 1, -100, -100, -100], [0, 1, 1, 0, 0], [-100, 1, 0, -100, -100]])
 TAGS = np.array([[0, 1, -100, -100, -100], [-100, 2, 2, 0, 1], [1, 0, 2, -100, -100]])
 # The targets of each class's own loss, by how its name ends.
 TARGETS: dict[str, dict[str, npt.NDArray[Any]]] = {
@@ -37,6 +38,7 @@ TARGETS: dict[str, dict[str, npt.NDArray[Any]]] = {
     "ForTokenClassification": {"labels": TAGS},
     "ForQuestionAnswering": {"start_positions": np.array([1, 1, 0]), "end_positions": np.array([1, 3, 2])},
     "ForNextSentencePrediction": {"labels": np.array([0, 1, 1])},
+    "ElectraForPreTraining": {"labels": REPLACED},
     "ForPreTraining": {"labels": WORDS, "next_sentence_label": np.array([0, 1, 1])},
 }
 INSIDE = ("hidden_states", "qkv")  # outputs that are lists, one entry a layer
@@ -47,7 +49,7 @@ SCORES = np.array([0.3, -1.2, 2.5])
 def tiny_model(name: str, backend: ModuleType, *, seed: int = SEED, **changes: Any) -> Model:
     """A float64 model of two layers, with weights so large that every part of it is far from linear."""
     kind = model_class(name)
-    optional = {"use_task_id": True}  # tables that a family has only if its config says so
+    optional = {"use_task_id": True, "embedding_size": 5}  # a table, or a width, that some families have
     config = kind.config_class(
         **{
             "vocab_size": 11,

@@ -31,6 +31,9 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "embeddings.sum": Operation("sum of the rows of all tables"),
     "embeddings.norm": Operation("layer normalisation", ("embeddings.sum",)),
+    "embeddings.projected": Operation(
+        "product of the embeddings, as wide as the layers", ("embeddings.norm",)
+    ),
     "attention.input": Operation("input of the attention", ("hidden_states",)),
     "attention.q": Operation("queries", ("attention.input",)),
     "attention.k": Operation("keys", ("attention.input",)),
@@ -63,6 +66,10 @@ OPERATIONS = {
     "transform.activated": Operation("activation of the transform", ("transform.output",)),
     "transform.norm": Operation("layer normalisation of the transform", ("transform.activated",)),
     "decoder.output": Operation("scores of words", ("transform.norm",)),
+    "discriminator.input": Operation("input of the discriminator's head", ("last_hidden_state",)),
+    "discriminator.output": Operation("first product of the discriminator's head", ("discriminator.input",)),
+    "discriminator.activated": Operation("activation of the head", ("discriminator.output",)),
+    "discriminator.score": Operation("score of each token", ("discriminator.activated",)),
     "classifier.input": Operation("input of the classifier"),
     "classifier.output": Operation("product of the classifier", ("classifier.input",)),
 }
@@ -70,7 +77,13 @@ PLACES = {name: i for i, name in enumerate(OPERATIONS)}
 MAPS = ("attention.scores", "attention.probabilities")  # [B, A, L, L]
 BY_HEAD = ("attention.q", "attention.k", "attention.v", "attention.context")  # columns are those of heads
 IN_LAYER = ("attention.", "feed_forward.")
-BEFORE = {"pooler": 1, "transform": 2, "decoder": 2, "classifier": 2}  # of `OUTPUTS`, number of the next one
+BEFORE = {
+    "pooler": 1,
+    "transform": 2,
+    "decoder": 2,
+    "discriminator": 2,
+    "classifier": 2,
+}  # of `OUTPUTS`, number of the next one
 INSIDE, INSIDE_GRADIENTS = "inside ", "gradients inside "
 _TAP = re.compile(r"(grad\.)?(?:layer\.(\d{1,6})\.)?(\w+\.\w+)", re.ASCII)
 _STATE = re.compile(r"hidden_states\.(\d{1,6})", re.ASCII)
@@ -150,7 +163,7 @@ def part_of(name: str) -> str:
         return name
     if match := re.search(r"\.layer\.(\d{1,6})\.", name):
         return f"layer {match[1]}"
-    return "embeddings" if ".embeddings." in name else "head"
+    return "embeddings" if re.search(r"\.embeddings[._]", name) else "head"
 
 
 def says(name: str) -> str:

@@ -49,6 +49,7 @@ CONFIGS["ernie"] = {**CONFIGS["bert"], "use_task_id": True}
 # The first two have more cases than the others, which are smaller.
 SMALL = {**CONFIGS["bert"], "hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20}
 CONFIGS["roberta"] = {**SMALL, "max_position_embeddings": 16, "pad_token_id": 1, "type_vocab_size": 1}
+CONFIGS["electra"] = {**SMALL, "embedding_size": 8, "type_vocab_size": 4}
 CONFIGS["mpnet"] = {k: v for k, v in CONFIGS["roberta"].items() if k != "type_vocab_size"}
 PREFIXES = {
     "bert": "Bert",
@@ -56,6 +57,7 @@ PREFIXES = {
     "ernie": "Ernie",
     "roberta": "Roberta",
     "mpnet": "MPNet",
+    "electra": "Electra",
 }
 
 
@@ -126,6 +128,7 @@ for _family in ("bert", "ernie"):
         ("ForPreTraining", {"labels": WORDS, "next_sentence_label": FOLLOWS}),
     ):
         CASES[PREFIXES[_family] + _name] = (_family, PREFIXES[_family] + _name, {}, _targets)
+CASES["ElectraForPreTraining"] = ("electra", "ElectraForPreTraining", {}, {"labels": some_labels(2, 0.8)})
 
 
 def build(family: str, class_name: str, changes: Mapping[str, Any]) -> torch.nn.Module:
@@ -201,6 +204,15 @@ def span_loss(out: Any, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return (start + end) / 2
 
 
+def replaced_loss(out: Any, targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The loss of a discriminator over the tokens that have a label.
+
+    transformers itself takes all real tokens, and labels in float32, and therefore the loss.
+    """
+    known = targets["labels"] >= 0
+    return F.binary_cross_entropy_with_logits(out.logits[known], targets["labels"][known].double())
+
+
 def case_file(name: str) -> Tensors:
     """One class: outputs, its own loss (or random cotangents of its outputs), every gradient."""
     family, class_name, changes, targets = CASES[name]
@@ -226,6 +238,8 @@ def case_file(name: str) -> Tensors:
                 cotangent[MASK == 0] = 0
             found[f"cotangents.{key}"] = cotangent
             loss = loss + (value * tensor(cotangent)).sum()
+    elif class_name == "ElectraForPreTraining":
+        loss = replaced_loss(out, given)
     else:
         loss = span_loss(out, given) if class_name.endswith("QuestionAnswering") else out.loss
     found["loss"] = array(loss)

@@ -24,12 +24,14 @@ FAMILIES = {
     "ernie": "Ernie",
     "roberta": "Roberta",
     "mpnet": "MPNet",
+    "electra": "Electra",
 }
 CASES = [f"{family}For{head}" for family in FAMILIES.values() for head in HEADS]
 CASES += [f"{family}ForSequenceClassification.{v}" for family in ("Bert", "DistilBert") for v in VARIANTS]
 CASES += [
     f"{family}For{head}" for family in ("Bert", "Ernie") for head in ("NextSentencePrediction", "PreTraining")
 ]
+CASES.append("ElectraForPreTraining")
 BARE = [f"{family}Model" for family in FAMILIES.values()]
 
 # The float64 bound asked for is 1e-9; these numbers are small, and far better is possible.

@@ -31,7 +31,10 @@ every_class = pytest.mark.parametrize("name", MODELS)
 
 def build(name, backend="numpy", **changes):
     config_class = MODELS[name].config_class
-    return MODELS[name](config_class(**SIZES).replace(**changes), dtype="float64", backend=backend, seed=3)
+    narrow = {"embedding_size": 12} if hasattr(config_class, "embedding_size") else {}
+    return MODELS[name](
+        config_class(**SIZES, **narrow).replace(**changes), dtype="float64", backend=backend, seed=3
+    )
 
 
 def rectangle(sequences, width, fill=0, shift=0):

@@ -8,7 +8,11 @@ from minidistil.model.packed_model import get_backend
 from minidistil.model.terms import Losses
 from minidistil.verify.model_cases import ATTENTION_MASK, INPUT_IDS, TARGETS, TOKEN_TYPE_IDS, tiny_model
 
-CLASSES = [f"Bert{ending}" for ending, targets in TARGETS.items() if targets]
+CLASSES = [
+    ending if ending.startswith("Electra") else f"Bert{ending}"
+    for ending, targets in TARGETS.items()
+    if targets
+]
 
 
 def model_and_input(name):

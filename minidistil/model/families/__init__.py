@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidistil.model.families.bert import *  # noqa: F403
     from minidistil.model.families.camembert import *  # noqa: F403
     from minidistil.model.families.distilbert import *  # noqa: F403
+    from minidistil.model.families.electra import *  # noqa: F403
     from minidistil.model.families.ernie import *  # noqa: F403
     from minidistil.model.families.mpnet import *  # noqa: F403
     from minidistil.model.families.roberta import *  # noqa: F403
@@ -41,6 +42,7 @@ FAMILIES = {
     "xlm-roberta": "XLMRoberta",
     "camembert": "Camembert",
     "mpnet": "MPNet",
+    "electra": "Electra",
 }
 
 MANY = 5  # models in a directory that a message lists
