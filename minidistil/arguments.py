@@ -23,6 +23,11 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; there are: {', '.join(some)}" if names else "; there are none"
 
 
+def with_article(name: str) -> str:
+    """A name with its article, as it is spoken: "a BERT", "an ALBERT", "an MPNet"."""
+    return f"{'an' if name[:1] in 'AEIMOXaeimox' else 'a'} {name}"
+
+
 def check_names(taker: str, what: str, names: Iterable[str], known: Collection[str], more: str = "") -> None:
     """Raise a UsageError for the first unknown name: `taker` takes no `what` of this name."""
     for name in names:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -125,6 +125,8 @@ class ModelConfig(metaclass=_Fields):
     constants: ClassVar[Mapping[str, Any]] = {}
     # Checks of fields that this family alone has, see `minidistil.config_fields`.
     checks: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
+    # Fields that are sizes of matrices.
+    widths: ClassVar[tuple[str, ...]] = ("hidden_size", "intermediate_size")
     # Keys whose other values would change the arithmetic: {key: the only value we implement}.
     required: ClassVar[Mapping[str, Any]] = {}
 
@@ -143,6 +145,21 @@ class ModelConfig(metaclass=_Fields):
     @property
     def num_labels(self) -> int:
         return len(self.id2label)
+
+    @property
+    def depth(self) -> int:
+        """Layers that a token passes through; some may be the same."""
+        return self.num_hidden_layers
+
+    @property
+    def layers_stored(self) -> tuple[str, int]:
+        """Numbers of layers in the names of parameters: the field that says how many, and its value."""
+        return "num_hidden_layers", self.num_hidden_layers
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of the tables."""
+        return self.hidden_size
 
     @property
     def position_padding(self) -> int | None:
@@ -179,6 +196,11 @@ class ModelConfig(metaclass=_Fields):
         return self.hidden_dropout_prob
 
     @property
+    def feed_forward_dropout_prob(self) -> float:
+        """Dropout between the feed-forward block and the residual sum."""
+        return self.hidden_dropout_prob
+
+    @property
     def token_dropout_prob(self) -> float:
         """Dropout before a token classifier."""
         return self.hidden_dropout_prob
@@ -197,6 +219,16 @@ class ModelConfig(metaclass=_Fields):
         if given:
             del fields["id2label"]
         return type(self)(**{**fields, **given, **changes})
+
+    def with_layers(self, layers: Sequence[int]) -> Self:
+        """The config of a model with some of these layers, by their numbers; one may come twice.
+
+        Raises
+        ------
+        ConfigError
+            The family has no model with these layers.
+        """
+        return self.replace(num_hidden_layers=len(layers))
 
     @classmethod
     def of(cls, other: ModelConfig) -> Self:

@@ -23,7 +23,7 @@ SAME_ACTIVATION = {"gelu_python": "gelu"}
 # A misspelt name is close to one of ours; these are close to one too, but are themselves.
 OTHER_FAMILIES = frozenset(
     (  # noqa: SIM905
-        "albert bart bert-generation big_bird canine convbert data2vec-text deberta deberta-v2 "
+        "bart bert-generation big_bird canine convbert data2vec-text deberta deberta-v2 "
         "distilroberta ernie ernie_m esm eurobert flaubert fnet funnel gpt2 gpt_neo ibert jina_bert "
         "layoutlm layoutlmv2 layoutlmv3 lilt llama longformer luke lxmert markuplm mbart mega megatron-bert "
         "mobilebert modernbert mra mt5 neobert nezha nomic_bert nystromformer pegasus qdqbert reformer "

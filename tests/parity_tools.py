@@ -110,7 +110,8 @@ def targets(name, inputs, num_labels, vocab_size, seed=2):
     if name == "ElectraForPreTraining":  # theirs is a mean over all real tokens
         return {"labels": rng.integers(0, 2, mask.shape)}
     if name.endswith("PreTraining"):
-        return {"labels": by_token(vocab_size), "next_sentence_label": rng.integers(0, 2, B)}
+        order = "sentence_order_label" if name.startswith("Albert") else "next_sentence_label"
+        return {"labels": by_token(vocab_size), order: rng.integers(0, 2, B)}
     if name.endswith("TokenClassification"):
         return {"labels": by_token(num_labels)}
     if name.endswith("QuestionAnswering"):

@@ -84,7 +84,9 @@ def test_null_where_transformers_takes_the_default():
 
 @pytest.mark.parametrize("family", [None, 5, [], {}, "", "x"])
 def test_a_family_that_is_none(family):
-    with pytest.raises(ConfigError, match=r"model_type .* is not supported; supported: bert, camembert"):
+    with pytest.raises(
+        ConfigError, match=r"model_type .* is not supported; supported: albert, bert, camembert"
+    ):
         config_from_dict({"model_type": family})
 
 

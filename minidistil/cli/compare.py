@@ -181,7 +181,7 @@ def open_side(sources: list[str], backend: str, dtype: str, *, as_model: bool = 
     from minidistil.model import load_model
 
     model = load_model(sources[0], backend=backend, dtype=dtype, quiet=True)
-    title = f"{type(model).__name__}, {model.config.num_hidden_layers} layers, {backend}, {dtype}"
+    title = f"{type(model).__name__}, {model.config.depth} layers, {backend}, {dtype}"
     if untrained := model.untrained():
         title += f", without {', '.join(untrained)}, which nobody has trained"
     return Side(title, dtype, sources[0], model, None)
@@ -189,11 +189,13 @@ def open_side(sources: list[str], backend: str, dtype: str, *, as_model: bool = 
 
 def modules_of(sides: list[Side]) -> tuple[dict[str, str], str]:
     """{module: the tap that it writes} of models and references, and what their modules' names begin with."""
+    from minidistil.verify.operations import written_taps
+
     modules: dict[str, str] = {}
     bases = []
     for side in sides:
         if side.model is not None:
-            modules |= {module: tap for tap, module in side.model.taps().items() if module}
+            modules |= written_taps(side.model.taps())
             bases.append(side.model.base)
         elif side.reference is not None:
             modules |= side.reference.modules

@@ -29,7 +29,8 @@ class TermExplained:
     value : float
         Its mean, before the weight.
     gradient : mapping of str to float
-        Norm of weight * gradient by the parameters of "embeddings", of layers "1", "2", ..., and of "head".
+        Norm of weight * gradient by the parameters of "embeddings", of layers "1", "2", ..., and of "head";
+        of layers that share parameters together, "1-12".
     """
 
     name: str
@@ -80,15 +81,21 @@ def explain(
 def gradient_norms(model: Model, grads: Parameters) -> dict[str, float]:
     """Euclidean norm of a gradient by part of the model: "embeddings", "1" to "L", "head".
 
+    Layers that share their parameters are one part: "1-12", the first and the last of them.
+
     An objective's own parameters, such as a projection, are no part of the model.
     """
-    own = {spec.name for spec in model.specs(model.config)}
-    norms = {}
-    for part, specs in model.parts().items():
-        squares = (float(np.square(grads[s.name], dtype=np.float64).sum()) for s in specs if s.name in own)
-        label = str(int(part.split()[1]) + 1) if part.startswith("layer") else part
-        norms[label] = sum(squares) ** 0.5
-    return norms
+    own, parts = {spec.name for spec in model.specs(model.config)}, model.parts()
+
+    def norm(part: str) -> float:
+        names = [spec.name for spec in parts[part] if spec.name in own]
+        return float(sum(float(np.square(grads[name], dtype=np.float64).sum()) for name in names) ** 0.5)
+
+    layers = {}
+    for uses in model.encoder.uses().values():
+        first, last = uses[0] + 1, uses[-1] + 1
+        layers[str(first) if first == last else f"{first}-{last}"] = norm(f"layer {uses[0]}")
+    return {"embeddings": norm("embeddings"), **layers, "head": norm("head")}
 
 
 def mask_some(batch: Batch, mask_id: int, never: list[int]) -> Batch:

@@ -53,7 +53,7 @@ def head_importance(
         raise InputError("importance of heads is measured on examples, and there are none")
     config = model.config
     names = [layer.attention.out.names[0] for layer in model.encoder.layers]
-    total = np.zeros((config.num_hidden_layers, config.num_attention_heads))
+    total = np.zeros((config.depth, config.num_attention_heads))
     grads: Any = model.params.like()
     with Progress(count, "measuring heads", "example", quiet=quiet) as progress:
         for i in range(count):

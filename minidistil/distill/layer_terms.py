@@ -46,7 +46,7 @@ class LayerTerm(Term):
     def pairs(self, pair: Pair) -> list[tuple[int, int]]:
         """Layers compared, (student's, teacher's)."""
         assert pair.teacher is not None
-        ours, theirs = (model.config.num_hidden_layers for model in (pair.student, pair.teacher))
+        ours, theirs = (model.config.depth for model in (pair.student, pair.teacher))
         return layer_pairs(self.layers, ours, theirs, embeddings=self.embeddings)
 
     def check(self, pair: Pair) -> None:

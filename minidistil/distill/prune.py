@@ -53,7 +53,8 @@ def prune_width(
         spans the directions in which they are largest. Without them the embeddings decide, each word counting
         the same, which knows nothing of what layers write. At full width nothing is projected.
     head_importance : float [L, A], optional
-        Each layer keeps the heads with the highest values; by default those of `head_scores`.
+        Each layer keeps the heads with the highest values, those of layers that share parameters added up; by
+        default those of `head_scores`.
         Michel et al. 2019 (arXiv:1905.10650) measure importance on data: the mean over examples of
         |dLoss/dgate| for a gate, at 1, that multiplies the head's output.
     fresh : collection of str
@@ -86,12 +87,14 @@ def prune_width(
     chosen like neurons, by |U_i| |D_i| with the classifier for D: it reads first tokens only, so the sample
     says little of what it reads.
 
+    *Tables* of a width of their own, which a linear layer projects to the stream, stay as they are.
+
     *Masked-LM transform.* It has to end in the stream, where the word table is its decoder, and becomes
     P^T M P. Its activation does not commute with P, but half of it does: GELU(x) and ReLU(x) are x/2 plus an
     even function.
     """
     config = pruned_config(model.config, width, heads, intermediate)
-    shape = (config.num_hidden_layers, model.config.num_attention_heads)
+    shape = (config.depth, model.config.num_attention_heads)
     small = type(model)(config, dtype=model.params.dtype, backend=model.backend.name, seed=seed)
     if head_importance is None:
         scores = head_scores(model, hidden_states)
@@ -173,7 +176,7 @@ def head_scores(model: Model, hidden_states: npt.ArrayLike | None = None) -> Arr
     """
     H, A = model.config.hidden_size, model.config.num_attention_heads
     sample = _sample(model, hidden_states)
-    scores = np.zeros((model.config.num_hidden_layers, A))
+    scores = np.zeros((model.config.depth, A))
     with single_threaded_blas():
         covariance = _covariance(sample)
         for i, layer_scores in enumerate(scores):
@@ -193,23 +196,39 @@ def _values(
     model: Model, config: ModelConfig, stream: ResidualStream, covariance: Array, scores: Array
 ) -> Values:
     """Every parameter of the narrow model."""
-    embeddings = model.encoder.embeddings
-    for table in embeddings.tables:
-        yield table.name, stream.read(_read(model, table.name))
-    yield from _norm(model, embeddings.norm, stream)
+    project = type(model).encoder_of(config).embeddings.project
+    yield from _embeddings(model, project, stream)
     if (bias := model.encoder.relative_bias) is not None:  # all layers share its columns: they keep the same
         scores = np.broadcast_to(scores.sum(0), scores.shape)
         yield bias.name, _read(model, bias.name)[:, _highest(scores[0], config.num_attention_heads)]
-    for layer, layer_scores in zip(model.encoder.layers, scores, strict=True):
+    for layer, uses in model.encoder.uses().items():
         for sublayer in layer.sublayers:
             if isinstance(sublayer.f, SelfAttention):
-                kept = _highest(layer_scores, config.num_attention_heads)
+                kept = _highest(scores[uses].sum(0), config.num_attention_heads)
                 yield from _attention(model, sublayer.f, stream, kept)
             else:
                 yield from _feed_forward(model, sublayer.f, stream, covariance, config.intermediate_size)
             yield from _norm(model, sublayer.norm, stream)
     for head in model.heads:
-        yield from _head(model, head, stream)
+        yield from _head(model, head, stream, project is not None)
+
+
+def _embeddings(model: Model, project: Linear | None, stream: ResidualStream) -> Values:
+    """Tables and their norm; or, where they keep a width of their own, what the narrow model projects them by."""
+    embeddings = model.encoder.embeddings
+    if project is None:
+        for table in embeddings.tables:
+            yield table.name, stream.read(_read(model, table.name))
+        yield from _norm(model, embeddings.norm, stream)
+        return
+    for table in embeddings.tables:
+        yield table.name, _read(model, table.name)
+    yield from _named(embeddings.norm, *_linear(model, embeddings.norm))
+    H = model.config.hidden_size
+    weight, bias = (
+        (np.eye(H), np.zeros(H)) if embeddings.project is None else _linear(model, embeddings.project)
+    )
+    yield from _named(project, stream.write(weight), stream.write(bias))
 
 
 def _attention(model: Model, attention: SelfAttention, stream: ResidualStream, heads: Indices) -> Values:
@@ -236,8 +255,8 @@ def _feed_forward(
     yield from _named(block.down, stream.write(down[:, kept]), stream.write(down_bias))
 
 
-def _head(model: Model, head: Head, stream: ResidualStream) -> Values:
-    """A head on the stream."""
+def _head(model: Model, head: Head, stream: ResidualStream, own_width: bool) -> Values:
+    """A head on the stream; tables may have a width of their own."""
     match head:
         case Pooler():
             yield from _pooler(model, head, stream, np.ones(head.dense.outputs))[1]
@@ -247,17 +266,29 @@ def _head(model: Model, head: Head, stream: ResidualStream) -> Values:
             yield from _named(head.classifier, weight[:, kept], bias)
             yield from pooler
         case MaskedLMHead():
-            weight, bias = _linear(model, head.dense)
-            yield from _named(head.dense, stream.write(stream.read(weight)), stream.write(bias))
-            yield from _norm(model, head.norm, stream)
-            decoder, decoder_bias = head.decoder_names
-            if decoder != head.word:  # untied
-                yield decoder, stream.read(_read(model, decoder))
-            yield decoder_bias, _read(model, decoder_bias)
+            yield from _masked_lm(model, head, stream, own_width)
         case _:  # one linear layer on every token
             weight_spec, bias_spec = head.specs()
             yield weight_spec.name, stream.read(_read(model, weight_spec.name))
             yield bias_spec.name, _read(model, bias_spec.name)
+
+
+def _masked_lm(model: Model, head: MaskedLMHead, stream: ResidualStream, own_width: bool) -> Values:
+    """A masked-LM head, which ends in the stream; or, where tables have a width of their own, in theirs."""
+    weight, bias = _linear(model, head.dense)
+    weight = stream.read(weight)
+    decoder, decoder_bias = head.decoder_names
+    words = _read(model, decoder)
+    if own_width:
+        yield from _named(head.dense, weight, bias)
+        yield from _named(head.norm, *_linear(model, head.norm))
+    else:
+        yield from _named(head.dense, stream.write(weight), stream.write(bias))
+        yield from _norm(model, head.norm, stream)
+        words = stream.read(words)
+    if decoder != head.word:  # untied
+        yield decoder, words
+    yield decoder_bias, _read(model, decoder_bias)
 
 
 def _pooler(model: Model, pooler: Pooler, stream: ResidualStream, use: Array) -> tuple[Indices, Values]:
@@ -311,4 +342,8 @@ def _sample(model: Model, hidden_states: npt.ArrayLike | None) -> Array:
     rows = word[i % len(word)] + position[i % len(position)]
     for table in embeddings.types:
         rows += _read(model, table.name)[0]
-    return layernorm_forward(rows, *_linear(model, embeddings.norm))[0]
+    states: Array = layernorm_forward(rows, *_linear(model, embeddings.norm))[0]
+    if embeddings.project is None:
+        return states
+    weight, bias = _linear(model, embeddings.project)
+    return np.asarray(states @ weight.T + bias)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy.typing as npt
 
-from minidistil.arguments import check_type
+from minidistil.arguments import check_type, with_article
 from minidistil.arrays import finite_matrix
 from minidistil.config import ModelConfig
 from minidistil.distill.prune import prune_width, pruned_config
@@ -162,9 +162,9 @@ def init_student(
             check_type(name, value, int)
     chosen = choose_layers("alternate" if layers is None else layers, teacher.config.num_hidden_layers)
     cls = type(teacher) if student_class is None else student_class
-    config = _student_config(teacher, cls, len(chosen))
-    narrower = pruned_config(config, width, heads, intermediate)
     taken = [i for i in chosen if i is not None]
+    config = _student_config(teacher, cls, len(chosen), taken)
+    narrower = pruned_config(config, width, heads, intermediate)
     student = cls(
         config if taken else narrower,
         dtype=teacher.params.dtype,
@@ -184,8 +184,9 @@ def init_student(
     if narrower == config:
         return student
     if head_importance is not None:
-        shape = (teacher.config.num_hidden_layers, teacher.config.num_attention_heads)
-        head_importance = finite_matrix("head_importance", head_importance, shape)[taken]
+        shape = (teacher.config.depth, teacher.config.num_attention_heads)
+        rows = [theirs for _, theirs in _layer_pairs(student, teacher, taken)]
+        head_importance = finite_matrix("head_importance", head_importance, shape)[rows]
     return prune_width(
         student,
         width,
@@ -203,8 +204,8 @@ def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list
     ours, theirs = student.encoder, teacher.encoder
     if len(ours.embeddings.modules) != len(theirs.embeddings.modules):
         raise ConfigError(
-            f"a {type(student).__name__} cannot be made from a {type(teacher).__name__}: one of them has "
-            "tables of another width than its layers, the other has not"
+            f"{_cannot(type(student), teacher)}: one of them has tables of another width than its layers, "
+            "the other has not"
         )
     tables = {table.ids: table.name for table in (theirs.embeddings.word, *theirs.embeddings.types)}
     mine = (ours.embeddings.word, *ours.embeddings.types)
@@ -212,20 +213,31 @@ def _counterparts(student: Model, teacher: Model, layers: Sequence[int]) -> list
     modules = list(zip(ours.embeddings.modules, theirs.embeddings.modules, strict=True))
     if ours.relative_bias is not None and theirs.relative_bias is not None:
         pairs.append((ours.relative_bias.name, theirs.relative_bias.name))
-    modules += [(ours.layers[i], theirs.layers[layer]) for i, layer in enumerate(layers)]  # type: ignore[misc]
+    for i, layer in _layer_pairs(student, teacher, layers):
+        modules.append((ours.layers[i], theirs.layers[layer]))  # type: ignore[arg-type]
     for one, other in modules:
         pairs += [(a.name, b.name) for a, b in zip(one.specs(), other.specs(), strict=True)]
     return pairs + _matching_heads(student, teacher)
 
 
-def _student_config(teacher: Model, cls: type[Model], depth: int) -> ModelConfig:
-    """The teacher's config with fewer layers, in the student's family."""
+def _cannot(cls: type[Model], teacher: Model) -> str:
+    ours, theirs = (with_article(kind.__name__) for kind in (cls, type(teacher)))
+    return f"{ours} cannot be made from {theirs}"
+
+
+def _layer_pairs(student: Model, teacher: Model, layers: Sequence[int]) -> list[tuple[int, int]]:
+    """Layers that a token passes through, (student's, teacher's): those of a group for each of its uses."""
+    several = student.config.depth // len(layers)
+    return [(i * several + j, layer * several + j) for i, layer in enumerate(layers) for j in range(several)]
+
+
+def _student_config(teacher: Model, cls: type[Model], depth: int, layers: Sequence[int]) -> ModelConfig:
+    """The teacher's config in the student's family, with some of its layers, or so many new ones."""
     try:
         config = cls.config_class.of(teacher.config)
     except ConfigError as error:
-        made = f"a {cls.__name__} cannot be made from a {type(teacher).__name__}"
-        raise ConfigError(f"{made}: {error}") from error
-    return config.replace(num_hidden_layers=depth)
+        raise ConfigError(f"{_cannot(cls, teacher)}: {error}") from error
+    return config.with_layers(layers) if layers else config.replace(num_hidden_layers=depth)
 
 
 def _matching_heads(student: Model, teacher: Model) -> list[tuple[str, str]]:

@@ -108,7 +108,7 @@ def align_words(
     UsageError
         An unknown method or layer.
     """
-    depth = model.config.num_hidden_layers
+    depth = model.config.depth
     layer = round(DEPTH * depth) if layer is None else layer
     if not 0 <= layer <= depth:
         raise UsageError(f"layer is {layer}: expected 0 to {depth}")

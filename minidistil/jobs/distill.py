@@ -43,7 +43,7 @@ class StudentSettings:
     Attributes
     ----------
     family : {"same", "bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet",
-        "electra"}
+        "electra", "albert"}
         "same": the teacher's. "distilbert" may begin with the layers of a BERT, less token types and pooler.
     layers : str
         Teacher layers it starts from: "all", "alternate", "first:3", "0,2,4", see `choose_layers`.

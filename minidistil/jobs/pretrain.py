@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from minidistil.arguments import with_article
 from minidistil.jobs.masked_text import DataSettings, MaskedText
 from minidistil.jobs.run import Job, freeze
 from minidistil.jobs.sources import content, origin
@@ -26,6 +28,9 @@ from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard
 from minidistil.weights.hub import resolve
 
+# Settings of some families alone, by the field of the config.
+OWN = {"embedding": "embedding_size", "groups": "num_hidden_groups"}
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -34,12 +39,16 @@ class ModelSettings:
     Attributes
     ----------
     family : {"bert", "distilbert", "ernie", "roberta", "xlm-roberta", "camembert", "mpnet",
-        "electra"}
+        "electra", "albert"}
         Family of models, one of `minidistil.model.families.FAMILIES`.
     layers : int >= 1
         Number of layers.
     width : int >= 1
         Size of the hidden states, a multiple of `heads`.
+    embedding : int >= 1 or None
+        Width of the tables, of families that have one of their own: ALBERT, ELECTRA. None: the family's.
+    groups : int >= 1 or None
+        Groups of layers, which share their parameters, of an ALBERT. None: one.
     heads : int >= 1
         Attention heads of a layer.
     intermediate : int >= 1
@@ -57,6 +66,8 @@ class ModelSettings:
     family: str = "bert"
     layers: int = 6
     width: int = 384
+    embedding: int | None = None
+    groups: int | None = None
     heads: int = 12
     intermediate: int = 1536
     positions: int = 512
@@ -68,7 +79,14 @@ class ModelSettings:
         for name in ("layers", "width", "heads", "intermediate", "positions", "vocabulary"):
             value = getattr(self, name)
             check_setting(value >= 1, name, value, "an integer >= 1")
-        class_with("ForMaskedLM", self.family)
+        most = self.groups is None or self.groups <= self.layers
+        check_setting(most, "groups", self.groups, f"at most {self.layers}, the layers")
+        fields = {f.name for f in dataclasses.fields(class_with("ForMaskedLM", self.family).config_class)}
+        for name, field_name in OWN.items():
+            value = getattr(self, name)
+            check_setting(value is None or value >= 1, name, value, "an integer >= 1, or nothing")
+            good = value is None or field_name in fields
+            check_setting(good, name, value, f"nothing, as {with_article(self.family)} has no {field_name}")
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,8 @@ class Pretraining:
                 "max_position_embeddings": m.positions,
                 "pad_token_id": self.text.tokenizer.pad_token_id,
             }
+            own = {field_name: getattr(m, name) for name, field_name in OWN.items()}
+            shape |= {field_name: value for field_name, value in own.items() if value is not None}
             kind = class_with("ForMaskedLM", m.family)
             config = kind.config_class(**shape)
             rows = m.positions + config.first_position

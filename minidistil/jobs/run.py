@@ -294,7 +294,7 @@ def finished_log(work: Path) -> bytes:
 def sizes(model: Model) -> dict[str, Any]:
     """Layers, parameters and bytes of a model, for a report."""
     return {
-        "layers": model.config.num_hidden_layers,
+        "layers": model.config.depth,
         "parameters": model.params.num_parameters,
         "bytes": model.params.nbytes,
     }

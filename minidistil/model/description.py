@@ -25,7 +25,8 @@ def facts(model: Model) -> dict[str, Any]:
     return {
         "architecture": type(model).__name__,
         "model_type": config.model_type,
-        "layers": config.num_hidden_layers,
+        "layers": config.depth,
+        "shared_layers": config.depth - len(model.encoder.uses()),
         "hidden_size": config.hidden_size,
         "attention_heads": config.num_attention_heads,
         "intermediate_size": config.intermediate_size,
@@ -46,11 +47,15 @@ def described(model: Model, labels: int | None = LABELS) -> dict[str, str]:
     parameters, memory = found["parameters"], found["memory_bytes"]
     by_part = ", ".join(f"{part} {count:,}" for part, count in parameters.items() if part != "total")
     names = found["labels"]
+    own = found["layers"] - found["shared_layers"]
+    sharing = f", which share the parameters of {own}" if found["shared_layers"] else ""
+    width = model.config.embedding_size
+    narrow = f", tables of width {width}" if width != found["hidden_size"] else ""
     return {
         "architecture": f"{found['architecture']} ({found['model_type']})",
         "layers": f"{found['layers']} of width {found['hidden_size']}, {found['attention_heads']} heads, "
-        f"feed-forward {found['intermediate_size']}, {found['activation']}",
-        "vocabulary": f"{found['vocabulary']:,} tokens, {found['positions']} positions",
+        f"feed-forward {found['intermediate_size']}, {found['activation']}{sharing}",
+        "vocabulary": f"{found['vocabulary']:,} tokens, {found['positions']} positions{narrow}",
         "labels": shorten(names, labels or len(names)),
         "parameters": f"{parameters['total']:,}: {by_part}",
         "memory": f"{memory['inference'] / 1e6:.1f} MB for its parameters; "

@@ -11,7 +11,7 @@ import numpy as np
 from minidistil.arrays import Array
 from minidistil.config import ModelConfig
 from minidistil.model.context import ATTENTION_OUTPUT_SITE, OUTPUT_SITE, Context
-from minidistil.model.modules import Embeddings, FeedForward, Linear, Norm, Residual, SelfAttention, unique
+from minidistil.model.modules import Embeddings, FeedForward, Linear, Norm, Residual, SelfAttention
 from minidistil.model.relative_bias import RelativeBias
 from minidistil.parameters import ParameterSpec
 
@@ -79,7 +79,7 @@ def post_ln_layer(
                 c.attention_output_dropout_prob,
                 ATTENTION_OUTPUT_SITE,
             ),
-            Residual(feed_forward, Norm(output_norm, H, eps), c.hidden_dropout_prob, OUTPUT_SITE),
+            Residual(feed_forward, Norm(output_norm, H, eps), c.feed_forward_dropout_prob, OUTPUT_SITE),
         )
     )
 
@@ -93,13 +93,26 @@ class Encoder:
     relative_bias: RelativeBias | None = None
 
     def parts(self) -> dict[str, list[ParameterSpec]]:
-        """Parameters by part: "embeddings" (a relative bias too), "layer 0", "layer 1", ..."""
-        layers = {f"layer {i}": layer.specs() for i, layer in enumerate(self.layers)}
+        """Parameters by part: "embeddings" (a relative bias too), "layer 0", "layer 1", ...
+
+        Those that several layers share are a part of the first; the others then have none.
+        """
+        uses = self.uses()
+        layers = {
+            f"layer {i}": layer.specs() if uses[layer][0] == i else [] for i, layer in enumerate(self.layers)
+        }
         bias = [] if self.relative_bias is None else self.relative_bias.specs()
         return {"embeddings": self.embeddings.specs() + bias, **layers}
 
+    def uses(self) -> dict[Layer, list[int]]:
+        """Layers with parameters of their own, each with the places where it stands."""
+        found: dict[Layer, list[int]] = {}
+        for i, layer in enumerate(self.layers):
+            found.setdefault(layer, []).append(i)
+        return found
+
     def specs(self) -> list[ParameterSpec]:
-        return unique([spec for part in self.parts().values() for spec in part])
+        return [spec for part in self.parts().values() for spec in part]
 
     def taps(self) -> dict[str, str]:
         """Names of the numbers inside, in order, each with the `Linear` or `Norm` that writes it."""

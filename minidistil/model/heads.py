@@ -335,16 +335,18 @@ def _labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 class NextSentenceHead(SequenceHead):
     """Next-sentence prediction: two scores, without dropout."""
 
+    term: ClassVar[str] = "next_sentence"
+
     def counts(self, batch: Batch) -> dict[str, int]:
-        return {"next_sentence": int((self._classes(batch) != IGNORE_INDEX).sum())}
+        return {self.term: int((self._classes(batch) != IGNORE_INDEX).sum())}
 
     def _classes(self, batch: Batch) -> npt.NDArray[Any]:
-        return class_target(batch, self.labels, batch.num_sequences, 2)
+        return class_target(batch, self.labels, batch.num_sequences, self.classifier.outputs)
 
     def losses(self, outputs: Outputs, ctx: Context, scales: Scales) -> Losses:
         logits = output_of(outputs, self.output, ctx.batch.num_sequences)
         loss = cross_entropy(logits, self._classes(ctx.batch))
-        return Losses({"next_sentence": loss.sum}, {self.output: loss.grad * scales["next_sentence"]})
+        return Losses({self.term: loss.sum}, {self.output: loss.grad * scales[self.term]})
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Model(RectangularModel):
         checkpoint = open_checkpoint(path).without_wrapper(cls.base)
         if cls.is_of(config):  # `_prepare` refuses others
             names = names_of(cls, config)
-            check_depth(checkpoint, config.num_hidden_layers, names, path)
+            check_depth(checkpoint, config.layers_stored[1], names, path)
             if config.tie_word_embeddings and stored_copies_differ(checkpoint, cls.copies(config), cls.base):
                 config = config.replace(tie_word_embeddings=False)
         model = cls.__new__(cls)

@@ -239,7 +239,7 @@ class PackedModel(Structure):
 
     def _reads_cls_only(self) -> bool:
         cls_only = all(head.reads_cls_only for head in self.heads)
-        return cls_only and bool(self.heads) and self.config.num_hidden_layers > 0
+        return cls_only and bool(self.heads) and self.config.depth > 0
 
     def backward(
         self, douts: Mapping[str, Any], cache: Cache, grads: Parameters, *, taps: Patterns = None

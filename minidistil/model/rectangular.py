@@ -146,7 +146,8 @@ class RectangularModel(PackedModel):
         dropout : Dropout, optional
             Training mode. None computes the gradient of evaluation mode.
         **targets
-            `labels` [B], [B, C] or [B, L]; `start_positions`, `end_positions` [B]; `next_sentence_label` [B].
+            `labels` [B], [B, C] or [B, L]; `start_positions`, `end_positions` [B]; `next_sentence_label`
+            or `sentence_order_label` [B].
 
         Returns
         -------

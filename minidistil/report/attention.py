@@ -73,7 +73,7 @@ def attention_map(
     UsageError
         The model has no such layer or head.
     """
-    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    layers, heads = model.config.depth, model.config.num_attention_heads
     if not (0 <= layer < layers and 0 <= head < heads):
         raise UsageError(
             f"there is no head {head} of layer {layer}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -202,7 +203,7 @@ def look_inside(model: Model, reading: Reading, name: str) -> Inside:
     unit = wide / np.maximum(norms, np.finfo(np.float64).tiny)[:, :, None]
     steps = (unit[1:] * unit[:-1]).sum(2).astype(np.float32)
     between = (unit @ unit.transpose(0, 2, 1)).astype(np.float32)
-    layers = config.num_hidden_layers
+    layers = config.depth
     places = ["embeddings", *(f"after layer {i}" for i in range(layers))]
     scores = scores_of(model, outputs, pieces, reading.words, reading.masks)
     maps = stacked([one[0] for one in outputs["attentions"]], len(pieces), model)
@@ -236,13 +237,14 @@ def _parts(model: Model, reading: Reading, after: npt.NDArray[np.float64]) -> He
     """Norms of the rows that make the embedding of each token, of their sum, and of that after its norm."""
     module, batch = model.encoder.embeddings, reading.batch
     found: dict[str, npt.NDArray[np.float64]] = {}
-    total = np.zeros((batch.num_tokens, model.config.hidden_size))
+    total = np.zeros((batch.num_tokens, model.config.embedding_size))
     for table in module.tables:
         rows, ids = model.params.rows(table.name, table.ids_of(batch))
         vectors = rows[ids].astype(np.float64)
         total += vectors
         found[TABLES.get(table.ids, table.ids)] = np.linalg.norm(vectors, axis=1)
-    found |= {"sum": np.linalg.norm(total, axis=1), "after the norm": after}
+    last = "after the norm" if module.project is None else "after the projection"
+    found |= {"sum": np.linalg.norm(total, axis=1), last: after}
     values = np.stack(list(found.values()), axis=1).astype(np.float32)
     return HeatMap(
         "Norm of each part of the embedding", reading.pieces, list(found), values, between=", ",
@@ -296,7 +298,8 @@ class Lesson:
     def gradients(self) -> HeatMap:
         """Norm of each term's weighted gradient, by the parameters of each part of the student."""
         parts = list(self.terms[0].gradient)
-        names = [f"layer {int(part) - 1}" if part.isdecimal() else part for part in parts]
+        names = [re.sub(r"\d+", lambda i: str(int(i[0]) - 1), part) for part in parts]
+        names = [f"layer {name}" if name[0].isdecimal() else name for name in names]
         norms = np.array([[term.gradient[part] for part in parts] for term in self.terms])
         title = "Norm of each term's gradient, weight included, by part of the student"
         return self._map(title, names, norms, "row")

@@ -26,7 +26,7 @@ FIRST_PART, PART = 128, 512
 
 # What heads and objectives take.
 TARGETS = (
-    "labels", "next_sentence_label", "start_positions", "end_positions",
+    "labels", "next_sentence_label", "sentence_order_label", "start_positions", "end_positions",
     "teacher_logits", "teacher_start_logits", "teacher_end_logits", "teacher_pooled", "compared",
 )  # fmt: skip
 OWN = "; with_targets adds what an objective of your own needs"

@@ -91,7 +91,7 @@ def plan_prediction(model: type[Model], config: ModelConfig, tokens: int) -> Mem
     logits = tokens * config.vocab_size if words else 0
     # Parameters as they are loaded, and matrices again, packed for the kernels: the word table if it scores.
     packed = sum(spec.size for spec in model.specs(config) if spec.role == "weight")
-    packed += config.vocab_size * config.hidden_size if words else 0
+    packed += config.vocab_size * config.embedding_size if words else 0
     parameters = _bytes(model, config) + 4 * packed
     return MemoryPlan(parameters, buffers=4 * (tokens * _width(config) + logits))
 
@@ -122,17 +122,18 @@ def plan_training(
         Bytes of a number.
     """
     parameters, words = _bytes(model, config) * itemsize // 4, _over_words(model, config)
-    H, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    H, wide, layers = config.hidden_size, config.intermediate_size, config.depth
     # Of a layer qkv [3H], attention's output [H], row maxima and sums [heads each], the feed-forward block
     # before its activation [I], and both layernorms: result and normalised input [H each], 1 / deviation [1].
-    # Of the embeddings one more layernorm.
-    kept = tokens * (layers * (8 * H + wide + 2 * config.num_attention_heads + 2) + 2 * H + 1)
+    # Of the embeddings one more layernorm, at the width of the tables.
+    kept = tokens * (layers * (8 * H + wide + 2 * config.num_attention_heads + 2))
+    kept += tokens * (2 * config.embedding_size + 1)
     # At the topmost layer, with nothing given back yet: five gradients [H], and the feed-forward block's
     # activations, their gradient and their packed copy [I each].
     backward = tokens * (5 * H + 3 * wide)
     buffers = backward
     if words:
-        # The head's own caches and gradient [6H]; a chunk of logits, and of the teacher's.
+        # The head's own caches and gradient [6H at most]; a chunk of logits, and of the teacher's.
         logits = min(tokens, CHUNK) * config.vocab_size * (1 if teacher is None else 2)
         buffers = max(backward, tokens * 6 * H + logits)
     if teacher is not None:  # its hidden states, and what the cosine of both takes
@@ -141,7 +142,7 @@ def plan_training(
     if teacher is not None:
         teaching = _bytes(*teacher)
         if mapped:  # a layer at a time, then the word table
-            table = teacher[1].vocab_size * teacher[1].hidden_size
+            table = teacher[1].vocab_size * teacher[1].embedding_size
             teaching = min(teaching, 4 * (table if words else 12 * teacher[1].hidden_size ** 2))
         buffers = max(
             buffers, tokens * _width(teacher[1]) - kept

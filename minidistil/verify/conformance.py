@@ -16,6 +16,7 @@ from minidistil.files import read_json
 from minidistil.model.taps import GRADIENT
 from minidistil.verify.capture import INPUTS as IDS
 from minidistil.verify.capture import questions
+from minidistil.verify.operations import written_taps
 from minidistil.verify.reference import FORMAT, GRADIENTS, INDEX, INPUTS, PACKED, VALUES, VERSION
 from minidistil.verify.saved import HALF, Saved, read_saved
 
@@ -49,7 +50,7 @@ class Reference:
     @property
     def modules(self) -> dict[str, str]:
         """{module: the tap that it writes}."""
-        return {t["module"]: t["name"] for t in self.index["tensors"] if t.get("module")}
+        return written_taps({t["name"]: t["module"] for t in self.index["tensors"] if t.get("module")})
 
     @property
     def names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,7 @@ TARGETS: dict[str, dict[str, npt.NDArray[Any]]] = {
     "ForTokenClassification": {"labels": TAGS},
     "ForQuestionAnswering": {"start_positions": np.array([1, 1, 0]), "end_positions": np.array([1, 3, 2])},
     "ForNextSentencePrediction": {"labels": np.array([0, 1, 1])},
+    "AlbertForPreTraining": {"labels": WORDS, "sentence_order_label": np.array([0, 1, 1])},
     "ElectraForPreTraining": {"labels": REPLACED},
     "ForPreTraining": {"labels": WORDS, "next_sentence_label": np.array([0, 1, 1])},
 }
@@ -49,7 +51,9 @@ SCORES = np.array([0.3, -1.2, 2.5])
 def tiny_model(name: str, backend: ModuleType, *, seed: int = SEED, **changes: Any) -> Model:
     """A float64 model of two layers, with weights so large that every part of it is far from linear."""
     kind = model_class(name)
-    optional = {"use_task_id": True, "embedding_size": 5}  # a table, or a width, that some families have
+    # Tables that a family has only if its config says so, and a width of their own.
+    optional = {"use_task_id": True, "embedding_size": 6}
+    fields = {field.name for field in dataclasses.fields(kind.config_class)}
     config = kind.config_class(
         **{
             "vocab_size": 11,
@@ -59,7 +63,7 @@ def tiny_model(name: str, backend: ModuleType, *, seed: int = SEED, **changes: A
             "num_attention_heads": 2,
             "intermediate_size": 12,
             "id2label": {0: "a", 1: "b", 2: "c"},
-            **{name: value for name, value in optional.items() if hasattr(kind.config_class, name)},
+            **{name: value for name, value in optional.items() if name in fields},
             **changes,
         }
     )
@@ -122,6 +126,13 @@ def model_cases() -> dict[str, Maker]:
         targets = next(targets for ending, targets in TARGETS.items() if name.endswith(ending))
         if targets:
             cases[f"model.{name}.loss"] = partial(loss_case, name, targets)
+    groups: dict[str, Any] = {
+        "num_hidden_layers": 3,
+        "num_hidden_groups": 2,
+        "inner_group_num": 2,
+        "embedding_size": 8,
+    }
+    cases["model.AlbertForPreTraining.groups"] = partial(outputs_case, "AlbertForPreTraining", None, **groups)
     for name in ("BertForMaskedLM", "DistilBertForMaskedLM"):
         cases[f"model.{name}.untied"] = partial(outputs_case, name, None, tie_word_embeddings=False)
     one: dict[str, Any] = {"id2label": {0: "score"}, "problem_type": "regression"}

@@ -14,6 +14,7 @@ TARGETS = {
     "logits": "labels",
     "prediction_logits": "labels",
     "seq_relationship_logits": "next_sentence_label",
+    "sop_logits": "sentence_order_label",
     "start_logits": "start_positions",
     "end_logits": "end_positions",
 }
@@ -73,6 +74,7 @@ OPERATIONS = {
     "classifier.input": Operation("input of the classifier"),
     "classifier.output": Operation("product of the classifier", ("classifier.input",)),
 }
+PROJECTED = "embeddings.projected"  # only where tables have a width of their own
 PLACES = {name: i for i, name in enumerate(OPERATIONS)}
 MAPS = ("attention.scores", "attention.probabilities")  # [B, A, L, L]
 BY_HEAD = ("attention.q", "attention.k", "attention.v", "attention.context")  # columns are those of heads
@@ -144,7 +146,7 @@ def order(name: str) -> tuple[int, ...]:
     part = part_of(name).removeprefix(INSIDE_GRADIENTS)
     if part == "head":
         return 3, 0, *last
-    if part.startswith("layer"):
+    if part.startswith(("layer", "group")):
         return 4, -int(part.split()[1]), *last
     return 5, 0, *last
 
@@ -152,8 +154,8 @@ def order(name: str) -> tuple[int, ...]:
 def part_of(name: str) -> str:
     """Part of the model that a gradient or a tap belongs to. Others are their own.
 
-    "layer 3", "embeddings", "head" for gradients of parameters; "inside layer 3" for taps, and "gradients
-    inside layer 3" for the gradients there.
+    "layer 3", "group 0" of layers, "embeddings", "head" for gradients of parameters; "inside layer 3" for
+    taps, and "gradients inside layer 3" for the gradients there.
     """
     if tap := tap_of(name):
         part = "embeddings" if tap.operation.startswith("embeddings.") else "head"
@@ -161,9 +163,9 @@ def part_of(name: str) -> str:
         return f"{INSIDE_GRADIENTS if tap.gradient else INSIDE}{part}"
     if not name.startswith(GRADIENT):
         return name
-    if match := re.search(r"\.layer\.(\d{1,6})\.", name):
-        return f"layer {match[1]}"
-    return "embeddings" if re.search(r"\.embeddings[._]", name) else "head"
+    if match := re.search(r"\.(?:layer|albert_layer_(group)s)\.(\d{1,6})\.", name):
+        return f"{match[1] or 'layer'} {match[2]}"
+    return "embeddings" if re.search(r"\.embedding(s[._]|_hidden_mapping_in\.)", name) else "head"
 
 
 def says(name: str) -> str:
@@ -213,6 +215,15 @@ def meaning(name: str) -> str:
     return WORDS.get(name, "parameter")
 
 
+def written_taps(taps: Mapping[str, str]) -> dict[str, str]:
+    """{module: the tap that it writes}, from {tap: module}.
+
+    A module that several layers share writes several taps, and its name stands for none of them.
+    """
+    written = list(taps.values())
+    return {module: tap for tap, module in taps.items() if module and written.count(module) == 1}
+
+
 def inputs_of(name: str, modules: Mapping[str, str]) -> list[str]:
     """Tensors that one is computed from: on the way back, the gradients at those that it had a part in.
 
@@ -220,7 +231,8 @@ def inputs_of(name: str, modules: Mapping[str, str]) -> list[str]:
     ----------
     name : str
     modules : mapping of str to str
-        {module: the tap that it writes}, which says where a parameter's gradient comes from.
+        {module: the tap that it writes}, which says where a parameter's gradient comes from, and whether
+        the embeddings are projected.
     """
     tap = tap_of(name)
     if tap is None:
@@ -232,6 +244,8 @@ def inputs_of(name: str, modules: Mapping[str, str]) -> list[str]:
         found = OPERATIONS[tap.operation].inputs
     inputs = []
     for other in found:
+        if other == PROJECTED and PROJECTED not in modules.values():
+            continue
         if other == "hidden_states":
             inputs.append(f"{STATE}{tap.layer}")
         elif other in OPERATIONS:

@@ -32,7 +32,7 @@ from minidistil.precision import PRECISIONS
 from minidistil.verify.capture import COTANGENT, Activations, capture, questions, token_outputs
 from minidistil.verify.compare import compare
 from minidistil.verify.model_cases import tiny_model
-from minidistil.verify.operations import TARGETS, inputs_of, meaning, order, tap_of
+from minidistil.verify.operations import TARGETS, inputs_of, meaning, order, tap_of, written_taps
 from minidistil.weights.safetensors_file import write_safetensors
 
 FORMAT, VERSION = "minidistil-reference", 1
@@ -310,6 +310,8 @@ def sizes_of(model: Model, batch: Batch) -> dict[str, int]:
     sizes |= {"B": batch.num_sequences, "T": batch.num_tokens, "L": batch.width}
     if batch.cu_choices is not None:
         sizes |= {"G": batch.num_examples, "C": CHOICES}
+    if sizes["E"] == sizes["H"]:
+        del sizes["E"]
     return {letter: size for letter, size in sorted(sizes.items()) if size}
 
 
@@ -321,8 +323,7 @@ def described(
 ) -> list[dict[str, Any]]:
     """An entry of the index for each tensor, in the order of computation."""
     sizes, taps = sizes_of(model, batch), model.taps()
-    modules = {module: tap for tap, module in taps.items() if module}
-    specs = {spec.name: spec for spec in model.params.specs}
+    specs, modules = {spec.name: spec for spec in model.params.specs}, written_taps(taps)
     entries: list[dict[str, Any]] = []
 
     def entry(name: str, array: AnyArray, file: str, letters: str, **more: Any) -> None:
@@ -350,7 +351,9 @@ def described(
             more: dict[str, Any] = {}
             if tap is not None and not tap.gradient:
                 more = {"module": taps[name] or None, "parameters": _parameters(model, name)}
-            more["from"] = inputs_of(name, modules)
+            module = name.removeprefix(GRADIENT).rpartition(".")[0]
+            shared = [GRADIENT + tap for tap, writer in taps.items() if parameter and writer == module]
+            more["from"] = shared or inputs_of(name, modules)
             more["tolerance"] = limits[name]
             entry(name, value, file, "VPSHIEAC" if parameter else "BLTAHIVCEG", **more)
     return entries

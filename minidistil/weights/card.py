@@ -84,7 +84,7 @@ def plain_card(config: ModelConfig, pipeline_tag: str) -> ModelCard:
     name = config.architectures[0]
     return ModelCard(
         title=name,
-        summary=f"A {config.model_type} model with {config.num_hidden_layers} layers of width "
+        summary=f"A {config.model_type} model with {config.depth} layers of width "
         f"{config.hidden_size}, saved by minidistil.",
         pipeline_tag=pipeline_tag,
     )

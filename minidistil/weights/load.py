@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidistil.arguments import with_article
 from minidistil.errors import WeightsError
 from minidistil.parameters import Parameters, ParameterSpec
 from minidistil.weights.checkpoint import Checkpoint
@@ -31,6 +32,8 @@ from minidistil.weights.names import (
 from minidistil.weights.report import Absence, Conversion, LoadReport, names_with_nearest, same_dtype, shorten
 from minidistil.weights.safetensors_file import FLOATING, Tensor
 
+# By the field of the config that counts them.
+_COUNTED = {"num_hidden_layers": "encoder layers", "num_hidden_groups": "groups of encoder layers"}
 _LAYER = re.compile(r"(?:^|\.)(\w+\.\w+\.)(\d{1,9})\.")
 PART = 1 << 18  # numbers of a tensor that are looked at together: 1 MB, which caches hold
 
@@ -119,7 +122,7 @@ def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: objec
     ----------
     checkpoint : Checkpoint
     layers : int
-        Number of layers in the config.
+        Number of layers in the config, or of groups of layers: `names.counted`.
     names : Names
         Names of the parts in the family.
     source : object
@@ -134,17 +137,20 @@ def check_depth(checkpoint: Checkpoint, layers: int, names: Names, source: objec
         if layer := _LAYER.search(name):
             found.setdefault(layer[1], set()).add(int(layer[2]))
     if found and names.layers not in found and layers and (is_a := names.family_of(found)):
+        theirs, student = with_article(is_a), ""
+        if names.title == "DistilBERT":
+            student = " (a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
         raise WeightsError(
-            f"{source} holds a {is_a} encoder, but the model is a {names.title}: load it as a {is_a} "
-            f"(a BERT gets a DistilBERT for a student through minidistil.distill.init_student)"
+            f"{source} holds {theirs} encoder, but the model is {with_article(names.title)}: load it as "
+            f"{theirs}{student}"
         )
     has = sorted(found.get(names.layers, ()))
     if not (len(has) == layers and (not has or has[-1] == layers - 1)):
         what = "" if has else f"; it holds {len(checkpoint)} tensors: {shorten(checkpoint)}"
         raise WeightsError(
-            f"{source} contradicts the config: the file has {len(has)} encoder layers ({_numbers(has)}), "
-            f"the config asks for {layers}{what}. Correct {names.key('num_hidden_layers')} in config.json; "
-            f" to keep only some layers of a model use minidistil.distill.init_student"
+            f"{source} contradicts the config: the file has {len(has)} {_COUNTED[names.counted]} "
+            f"({_numbers(has)}), the config asks for {layers}{what}. Correct {names.key(names.counted)} in "
+            f"config.json;  to keep only some layers of a model use minidistil.distill.init_student"
         )
 
 
@@ -324,7 +330,8 @@ def _hint(spec: ParameterSpec, has: tuple[int, ...], names: Names) -> str:
         )
     if has[1:] == wants[1:] and len(has) == len(wants) and spec.key is not None:
         return f": the config's {names.key(spec.key)} is {wants[0]} and ought to be {has[0]}"
-    return f": check {names.key('hidden_size')} and {names.key('intermediate_size')} in config.json"
+    *others, last = names.widths
+    return f": check {', '.join(others)} and {last} in config.json"
 
 
 def _finite(part: npt.NDArray[np.floating[Any]]) -> bool:

@@ -49,6 +49,10 @@ class Names:
         all of a unit or, if it comes from another task, nothing.
     key : callable
         Gives the family's word in config.json for a field of the config.
+    counted : str
+        Field of the config that has the number of layers with names of their own, "num_hidden_layers".
+    widths : tuple of str
+        The family's words for its sizes of matrices.
     """
 
     title: str
@@ -58,6 +62,8 @@ class Names:
     family_of: Callable[[Collection[str]], str | None]
     units: Callable[[], Collection[str]]
     key: Callable[[str], str]
+    counted: str = "num_hidden_layers"
+    widths: tuple[str, ...] = ("hidden_size", "intermediate_size")
 
     def in_encoder(self, name: str) -> bool:
         """True for a name that begins as one of the encoder's does, whether the encoder has it or not."""

@@ -51,6 +51,7 @@ SMALL = {**CONFIGS["bert"], "hidden_size": 12, "num_attention_heads": 3, "interm
 CONFIGS["roberta"] = {**SMALL, "max_position_embeddings": 16, "pad_token_id": 1, "type_vocab_size": 1}
 CONFIGS["electra"] = {**SMALL, "embedding_size": 8, "type_vocab_size": 4}
 CONFIGS["mpnet"] = {k: v for k, v in CONFIGS["roberta"].items() if k != "type_vocab_size"}
+CONFIGS["albert"] = {**SMALL, "embedding_size": 8}
 PREFIXES = {
     "bert": "Bert",
     "distilbert": "DistilBert",
@@ -58,6 +59,7 @@ PREFIXES = {
     "roberta": "Roberta",
     "mpnet": "MPNet",
     "electra": "Electra",
+    "albert": "Albert",
 }
 
 
@@ -129,6 +131,14 @@ for _family in ("bert", "ernie"):
     ):
         CASES[PREFIXES[_family] + _name] = (_family, PREFIXES[_family] + _name, {}, _targets)
 CASES["ElectraForPreTraining"] = ("electra", "ElectraForPreTraining", {}, {"labels": some_labels(2, 0.8)})
+
+
+CASES["AlbertForPreTraining"] = (
+    "albert",
+    "AlbertForPreTraining",
+    {},
+    {"labels": WORDS, "sentence_order_label": FOLLOWS},
+)
 
 
 def build(family: str, class_name: str, changes: Mapping[str, Any]) -> torch.nn.Module:

@@ -25,13 +25,14 @@ FAMILIES = {
     "roberta": "Roberta",
     "mpnet": "MPNet",
     "electra": "Electra",
+    "albert": "Albert",
 }
 CASES = [f"{family}For{head}" for family in FAMILIES.values() for head in HEADS]
 CASES += [f"{family}ForSequenceClassification.{v}" for family in ("Bert", "DistilBert") for v in VARIANTS]
 CASES += [
     f"{family}For{head}" for family in ("Bert", "Ernie") for head in ("NextSentencePrediction", "PreTraining")
 ]
-CASES.append("ElectraForPreTraining")
+CASES += ["ElectraForPreTraining", "AlbertForPreTraining"]
 BARE = [f"{family}Model" for family in FAMILIES.values()]
 
 # The float64 bound asked for is 1e-9; these numbers are small, and far better is possible.
@@ -91,7 +92,7 @@ def assert_gradients_close(grads, reference, tolerance, *, choices=False):
     grads, reference = dict(reversed(list(grads.items()))), dict(reference)
     largest = max(np.linalg.norm(value) for value in reference.values())
     silent = [name for name, value in reference.items() if np.linalg.norm(value) < 1e-13 * largest]
-    still = ["self.key.bias", "attention.k_lin.bias", "attn.k.bias"]
+    still = ["self.key.bias", "attention.key.bias", "attention.k_lin.bias", "attn.k.bias"]
     if choices:
         still.append("classifier.bias")
     if "qa_outputs.bias" in reference:

@@ -9,7 +9,7 @@ from minidistil.model.terms import Losses
 from minidistil.verify.model_cases import ATTENTION_MASK, INPUT_IDS, TARGETS, TOKEN_TYPE_IDS, tiny_model
 
 CLASSES = [
-    ending if ending.startswith("Electra") else f"Bert{ending}"
+    ending if ending.startswith(("Albert", "Electra")) else f"Bert{ending}"
     for ending, targets in TARGETS.items()
     if targets
 ]

@@ -28,6 +28,18 @@ CONFIGS = {
         {"embedding_size": 10, "type_vocab_size": 4, "hidden_act": "gelu_new", "summary_activation": "tanh"},
         {"embedding_size": 24, "type_vocab_size": 1, "hidden_act": "relu", "pad_token_id": 4},
     ],
+    "albert": [
+        {"embedding_size": 24, "type_vocab_size": 1},
+        {"embedding_size": 10, "num_hidden_layers": 5, "num_hidden_groups": 2, "hidden_act": "relu"},
+        {
+            "embedding_size": 7,
+            "num_hidden_groups": 2,
+            "inner_group_num": 2,
+            "hidden_act": "gelu",
+            "pad_token_id": 4,
+            "type_vocab_size": 4,
+        },
+    ],
     "ernie": [{}, {"use_task_id": True}],
     # Distances beyond 128 are alike: the longest input is longer.
     "mpnet": [{}, {"max_position_embeddings": 212, "hidden_act": "relu", "layer_norm_eps": 1e-5}],

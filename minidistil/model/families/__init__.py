@@ -23,6 +23,7 @@ from minidistil.weights.checkpoint import INDEX, SINGLE
 from minidistil.weights.names import Names, without_prefix
 
 if TYPE_CHECKING:
+    from minidistil.model.families.albert import *  # noqa: F403
     from minidistil.model.families.bert import *  # noqa: F403
     from minidistil.model.families.camembert import *  # noqa: F403
     from minidistil.model.families.distilbert import *  # noqa: F403
@@ -43,6 +44,7 @@ FAMILIES = {
     "camembert": "Camembert",
     "mpnet": "MPNet",
     "electra": "Electra",
+    "albert": "Albert",
 }
 
 MANY = 5  # models in a directory that a message lists
@@ -156,9 +158,14 @@ def title_of(layers: Collection[str]) -> str | None:
 
 def names_of(kind: type[Model], config: ModelConfig) -> Names:
     """Names of the parts of a class, for files."""
-    encoder = kind.encoder_of(config.replace(num_hidden_layers=1))
+    # A config may ask for any number of layers; one is enough to see the names.
+    encoder = kind.encoder_of(config.with_layers([0]) if config.num_hidden_layers else config)
     first = {without_prefix(spec.name, kind.base).partition(".")[0] for spec in encoder.specs()}
-    return Names(kind.title, kind.base, first, kind.layer_prefix, title_of, head_units, config.key)
+    counted, _ = config.layers_stored
+    widths = tuple(map(config.key, config.widths))
+    return Names(
+        kind.title, kind.base, first, kind.layer_prefix, title_of, head_units, config.key, counted, widths
+    )
 
 
 def unit_of(name: str, base: str) -> str:

@@ -39,9 +39,9 @@ class BertConfig(PretrainedConfig):
         return self.classifier_dropout_prob
 
 
-def embeddings(c: ModelConfig, at: str, width: int | None = None) -> Embeddings:
+def embeddings(c: ModelConfig, at: str) -> Embeddings:
     """Tables below `at`, such as "bert.embeddings."; token types if the config has any."""
-    width = c.hidden_size if width is None else width
+    width = c.embedding_size
 
     def table(name: str, size: str, ids: str) -> Table:
         return Table(f"{at}{name}.weight", size, getattr(c, size), width, ids)

@@ -53,7 +53,7 @@ def encoder(c: ElectraConfig, at: str) -> Encoder:
     """BERT's encoder, with tables of width E."""
     H, E = c.hidden_size, c.embedding_size
     project = Linear(f"{at}embeddings_project", H, E) if E != H else None
-    embeddings = replace(bert.embeddings(c, f"{at}embeddings.", E), project=project)
+    embeddings = replace(bert.embeddings(c, f"{at}embeddings."), project=project)
     return replace(bert.encoder(c, at), embeddings=embeddings)
 
 
