@@ -214,7 +214,7 @@ def _values(
 
 
 def _embeddings(model: Model, project: Linear | None, stream: ResidualStream) -> Values:
-    """Tables and their norm; or, where they keep a width of their own, what the narrow model projects them by."""
+    """Tables and their norm; where they keep a width of their own, what the narrow model projects them by."""
     embeddings = model.encoder.embeddings
     if project is None:
         for table in embeddings.tables:
