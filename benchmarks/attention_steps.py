@@ -3,6 +3,7 @@
     python -m benchmarks.attention_steps                      eight sequences of 40 to 240 tokens, 12 heads
     python -m benchmarks.attention_steps --lengths 512 512    long ones: a head's scores are a megabyte
     python -m benchmarks.attention_steps --steps tiles registers
+    python -m benchmarks.attention_steps --bias               the kernel with a bias by distance, and without
 
 Each step computes softmax(Q K^T / sqrt(D)) V of every head of every sequence in float32, or its gradient, and
 is compared with `minidistil.ops.attention` in float64 before it is timed. Only the arithmetic of the products
@@ -60,14 +61,20 @@ class Operands:
         self.operations = 4 * heads * width * sum(length**2 for length in lengths)
 
         qkv, dout = self.qkv.astype(np.float64), self.dout.astype(np.float64)
+        self.bias: Array = rng.standard_normal((heads, 2 * max(lengths) - 1), np.float32)
+        self.dbias, bias = np.zeros_like(self.bias), self.bias.astype(np.float64)
         out, cache = ops.attention_forward(qkv, self.cu, heads)
+        biased, biased_cache = ops.attention_forward(qkv, self.cu, heads, None, bias)
         self.expected = {
             "forward": out,
             "dropout": ops.attention_forward(qkv, self.cu, heads, self.mask)[0],
             "backward": ops.attention_backward(dout, cache),
+            "bias": biased,
+            "bias-back": flat(*ops.attention_backward(dout, biased_cache, np.zeros_like(bias))),
         }
         self.textbook = ops.attention_forward(self.qkv, self.cu, heads)[1]
         self.cache = kernels.attention_forward(self.qkv, self.cu, heads)[1]
+        self.biased_cache = kernels.attention_forward(self.qkv, self.cu, heads, None, self.bias)[1]
 
         def split(x: Any, parts: int) -> Array:
             return x.astype(np.float32).reshape(T, parts, heads, width)
@@ -85,6 +92,11 @@ class Operands:
             "dropout": forward._replace(drop=drop_of(self.mask, np.dtype(np.float32))),
             "backward": forward._replace(out=split(out, 1)[:, 0]),
         }
+
+
+def flat(*arrays: Array) -> Array:
+    """All numbers in a row."""
+    return np.concatenate([array.ravel() for array in arrays])
 
 
 def over_all(head: Any, which: str = "forward") -> Callable[[Operands], Array]:
@@ -123,6 +135,15 @@ def kernel_backward(o: Operands) -> Array:
     return kernels.attention_backward(o.dout, o.cache)
 
 
+def kernel_bias(o: Operands) -> Array:
+    return kernels.attention_forward(o.qkv, o.cu, o.heads, None, o.bias)[0]
+
+
+def kernel_bias_backward(o: Operands) -> Array:
+    o.dbias[:] = 0
+    return kernels.attention_backward(o.dout, o.biased_cache, o.dbias)[0]
+
+
 _backward = partial(Step, work=2.5)  # five products, with the scores computed again, where forward has two
 LADDERS = {
     "forward": (
@@ -151,15 +172,27 @@ LADDERS = {
     ),
 }
 STEPS = tuple(step for ladder in LADDERS.values() for step in ladder)
+BIAS = {
+    "bias": (Step("kernel-bias", kernel_bias, "`kernel`, a number for each distance added to the scores"),),
+    "bias-back": (
+        _backward("kernel-back-bias", kernel_bias_backward, "`kernel-back`, these numbers' gradient"),
+    ),
+}
+BIAS_STEPS = tuple(
+    step for name in ("kernel", "kernel-bias", "kernel-back", "kernel-back-bias")
+    for step in (*STEPS, *BIAS["bias"], *BIAS["bias-back"]) if step.name == name
+)  # fmt: skip
 
 
 def error(step: Step, o: Operands) -> float:
     """Largest error, in units of TOLERANCE times the largest number."""
-    which = next(which for which, ladder in LADDERS.items() if step.name in {other.name for other in ladder})
+    ladders = {**LADDERS, **BIAS}
+    which = next(which for which, ladder in ladders.items() if step.name in {other.name for other in ladder})
     for result in (o.arrays["forward"].out, o.arrays["backward"].dqkv):
         result[:] = np.nan
     expected = o.expected[which]
-    found = step.run(o).reshape(expected.shape)
+    found = step.run(o)
+    found = (flat(found, o.dbias) if which == "bias-back" else found).reshape(expected.shape)
     return float(np.abs(found - expected).max() / (TOLERANCE * np.abs(expected).max()))
 
 
@@ -170,10 +203,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--heads", type=int, default=12)
     parser.add_argument("--width", type=int, default=64, help=f"of a head: a multiple of {LANES}")
+    parser.add_argument("--bias", action="store_true", help="only what a bias by distance costs the kernel")
     args = parser.parse_args(arguments)
     if args.width % LANES:
         parser.error(f"--width {args.width}: expected a multiple of {LANES}; only the kernel itself pads")
-    steps.report(STEPS, Operands(args.lengths, args.heads, args.width), error, args, lengths=args.lengths)
+    shown = STEPS
+    if args.bias:
+        shown, args.steps = BIAS_STEPS, [step.name for step in BIAS_STEPS]
+    steps.report(shown, Operands(args.lengths, args.heads, args.width), error, args, lengths=args.lengths)
 
 
 if __name__ == "__main__":

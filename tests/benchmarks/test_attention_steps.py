@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import attention_heads, attention_steps, steps
 from benchmarks.attention_heads import over_jobs, rows
-from benchmarks.attention_steps import LADDERS, STEPS, Operands, error, main
+from benchmarks.attention_steps import BIAS_STEPS, LADDERS, STEPS, Operands, error, main
 from minidistil.kernels.engine.native import LANES, MR, NR
 
 ROOT = Path(attention_steps.__file__).parents[1]
@@ -24,7 +24,7 @@ def operands(request):
     return Operands(LENGTHS, 2, request.param * LANES)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("step", dict.fromkeys([*STEPS, *BIAS_STEPS]), ids=lambda step: step.name)
 def test_every_step_computes_attention(step, operands):
     assert error(step, operands) <= 1
 
@@ -61,6 +61,19 @@ def test_a_gradient_is_held_to_all_three_parts():
         assert not error(dataclasses.replace(right, run=run), o) <= 1
 
 
+def test_the_gradient_of_a_bias_is_checked_too():
+    o = Operands((9, 4), 1, LANES)
+    right = BIAS_STEPS[-1]
+
+    def run(o):
+        dqkv = right.run(o)
+        o.dbias[0, 3] *= np.float32(1.01)
+        return dqkv
+
+    assert error(right, o) <= 1
+    assert not error(dataclasses.replace(right, run=run), o) <= 1
+
+
 def test_report(monkeypatch, capsys):
     monkeypatch.setattr(steps, "TURN", 1e-3)
     monkeypatch.setattr(steps, "PAUSE", 0)
@@ -72,6 +85,9 @@ def test_report(monkeypatch, capsys):
     assert report["lengths"] == [5, 9]
     assert set(report["gflops"]) == {"peak", "peak-all", "rows", "kernel-back-all"}
     assert all(np.isfinite(rate) and rate > 0 for rate in report["gflops"].values())
+    main(["--lengths", "5", "9", "--rounds", "1", "--bias", "--json"])
+    shown = json.loads(capsys.readouterr().out)["gflops"]
+    assert set(shown) == {"peak", "peak-all", "kernel", "kernel-bias", "kernel-back", "kernel-back-bias"}
     with pytest.raises(SystemExit):
         main(["--width", str(LANES + 1)])
     assert f"expected a multiple of {LANES}" in capsys.readouterr().err
@@ -94,5 +110,5 @@ def test_the_page_quotes_code_and_steps_that_exist():
     assert set(quoted) <= lines
     tables = re.findall(r"^\| step \|.*?(?=\n\n)", page, re.DOTALL | re.MULTILINE)
     named = [row.split(" | ")[0].strip("| ") for table in tables for row in table.splitlines()[2:]]
-    assert set(named) == {step.name for step in STEPS}
+    assert set(named) == {step.name for step in (*STEPS, *BIAS_STEPS)}
     assert named[: len(STEPS)] == [step.name for step in STEPS]

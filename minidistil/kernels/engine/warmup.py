@@ -48,8 +48,9 @@ def _feed_forward() -> None:
 
 def _attention() -> None:
     cu_seqlens = np.array([0, 3, TOKENS], np.int32)
-    out, cache = kernels.attention_forward(_normal(TOKENS, 3 * WIDTH), cu_seqlens, HEADS, _mask())
-    kernels.attention_backward(out, cache)
+    qkv, bias = _normal(TOKENS, 3 * WIDTH), _normal(HEADS, 2 * TOKENS - 1)
+    out, cache = kernels.attention_forward(qkv, cu_seqlens, HEADS, _mask(), bias)
+    kernels.attention_backward(out, cache, bias)
     weight, bias = _normal(3 * WIDTH, WIDTH), _normal(3 * WIDTH)
     kernels.cls_attention(_normal(TOKENS, WIDTH), cu_seqlens, weight, bias, HEADS)
 
