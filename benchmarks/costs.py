@@ -21,12 +21,12 @@ TRAINED = 3  # forward 1, backward 2
 def encoder(config: ModelConfig) -> int:
     """Multiplications of a token in a forward pass through all layers."""
     h, i = config.hidden_size, config.intermediate_size
-    return config.num_hidden_layers * (4 * h * h + 2 * h * i)
+    return config.depth * (4 * h * h + 2 * h * i)
 
 
 def masked_lm(config: ModelConfig) -> int:
     """The same with the head of a masked LM."""
-    return encoder(config) + config.hidden_size**2 + config.vocab_size * config.hidden_size
+    return encoder(config) + config.embedding_size * (config.hidden_size + config.vocab_size)
 
 
 @dataclass(frozen=True)

@@ -28,22 +28,24 @@ def computed_by_transformers(reference, dtype):
     assert not loading["unexpected_keys"]
     assert model.dtype == getattr(torch, dtype)
     model.eval()
-    inside, handles, modules = {}, {}, dict(model.named_modules())
+    taps, inside, modules = {}, {}, dict(model.named_modules())
+    for tensor in reference.index["tensors"]:
+        if tensor.get("module") in modules:  # one that several layers share writes a tap at each use
+            taps.setdefault(tensor["module"], []).append(tensor["name"])
 
-    def keep(name):
+    def keep(written):
         def hook(module, given, out):
-            inside[name] = out
+            inside[next(written)] = out
             out.retain_grad()
 
         return hook
 
-    for name in reference.modules:
-        if name in modules:
-            handles[name] = modules[name].register_forward_hook(keep(name))
-    assert len(handles) > 10
+    for name, written in taps.items():
+        modules[name].register_forward_hook(keep(iter(written)))
+    assert sum(map(len, taps.values())) > 10
     given = {name: torch.from_numpy(np.array(value)) for name, value in asked.items()}
     spans = "start_positions" in given
-    skipped = {"start_positions", "end_positions"} if spans else set()
+    skipped = {"start_positions", "end_positions"} if spans else {"sentence_order_label"}
     call = {k: v for k, v in given.items() if not k.startswith(COTANGENT) and k not in skipped}
     if "labels" in call and call["labels"].is_floating_point():
         call["labels"] = call["labels"].to(getattr(torch, dtype))
@@ -59,14 +61,18 @@ def computed_by_transformers(reference, dtype):
             )
             for name in ("start", "end")
         ) / 2  # fmt: skip
+    if "sop_logits" in found:  # they take three classes for two
+        words, order = found["prediction_logits"].flatten(0, 1), given["sentence_order_label"]
+        found["loss"] = F.cross_entropy(words, given["labels"].flatten()) + F.cross_entropy(
+            found["sop_logits"], order
+        )
     if "loss" in found:
         found["loss"].backward()
     else:
         sum((out[k.removeprefix(COTANGENT)] * u).sum() for k, u in given.items() if COTANGENT in k).backward()
-    found |= {tap: inside[module] for module, tap in reference.modules.items() if module in inside}
-    grads = {f"grad.{tap}": inside[m].grad for m, tap in reference.modules.items() if m in inside}
+    grads = {f"grad.{tap}": out.grad for tap, out in inside.items()}
     grads |= {f"grad.{k}": p.grad for k, p in model.named_parameters(remove_duplicate=False)}
-    found = {k: v.detach().numpy() for k, v in {**found, **grads}.items()}
+    found = {k: v.detach().numpy() for k, v in {**found, **inside, **grads}.items()}
     return {k: v for k, v in found.items() if k.removeprefix("grad.") not in reference.index["tied"]}
 
 

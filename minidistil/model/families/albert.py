@@ -104,11 +104,11 @@ class AlbertConfig(PretrainedConfig):
         groups = [self.groups[i] for i in layers]
         kept = list(dict.fromkeys(groups))
         config = self.replace(num_hidden_layers=len(groups), num_hidden_groups=len(kept))
-        if [kept[g] for g in config.groups] != groups:
+        runs = [kept[g] for g in config.groups]
+        if runs != groups:
             raise ConfigError(
-                f"layers {list(layers)} run the groups {groups} of this ALBERT, but in an ALBERT of "
-                f"{len(groups)} layers and {len(kept)} groups the layers of a group are neighbours, as many "
-                "in each: choose as many layers of each group, in order"
+                f"layers {list(layers)} run the groups {groups} of this ALBERT, and one of {len(groups)} "
+                f"layers with these groups would run {runs}: choose layers of the groups in that order"
             )
         return config
 
