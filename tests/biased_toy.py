@@ -39,7 +39,7 @@ class BiasedForMultipleChoice(roberta.RobertaForMultipleChoice):
     build_encoder = staticmethod(encoder)
 
 
-def biased(kind: type[Model] = BiasedModel, backend="numpy", dtype="float64", seed=0, **changes):
+def biased(kind: type[Model] = BiasedModel, backend="numpy", dtype="float64", seed=7, **changes):
     """A model whose gains and biases matter too."""
     model = kind(CONFIG.replace(**changes), backend=backend, dtype=dtype)
     for i, spec in enumerate(model.params.specs):

@@ -99,9 +99,13 @@ def test_a_student_begins_with_the_teachers_table():
 def test_a_narrow_student_keeps_the_same_heads_in_all_layers(data):
     """A column of the table is a head's, whatever the layer. Those of the highest sum stay."""
     teacher = biased(hidden_size=12, num_attention_heads=4)
-    scores = np.array([[9.0, 1, 5, 0], [0, 2, 5, 0], [0, 3, 5, 4]])  # sums: 9, 6, 15, 4
+    scores = np.array([[0.0, 9, 5, 1], [9, 2, 5, 0], [9, 3, 5, 4]])  # sums: 18, 14, 15, 5
     student = prune_width(teacher, heads=2, width=6, head_importance=scores)
     np.testing.assert_array_equal(table_of(student), table_of(teacher)[:, [0, 2]])
+    for i in range(3):
+        name = f"encoder.layer.{i}.attention.self.query.bias"
+        kept = teacher.params[name].reshape(4, 3)[[0, 2]].ravel()
+        np.testing.assert_array_equal(student.params[name], kept)
     batch = data.batch(np.arange(3))
     assert np.isfinite(student.forward(batch)[0]["last_hidden_state"]).all()
     whole = prune_width(teacher, head_importance=scores)
