@@ -60,7 +60,8 @@ class TokenSpans(NamedTuple):
     spans : int64 [T, 2]
         Token t is made of the characters `text[spans[t, 0]:spans[t, 1]]`.
     word_ids : int64 [T]
-        Word of each token, counted from 0 in its text. Words are those of the pre-tokenizer.
+        Word of each token, counted from 0 in its text. Words are those of the pre-tokenizer; of byte-level
+        BPE and Unigram, whose pre-tokenizers have others than BERT's, those of `minidistil.text.word_marks`.
     """
 
     ids: Int32

@@ -18,7 +18,7 @@ from minidistil.arrays import Int32, Int64, as_int32
 from minidistil.errors import ConfigError, InputError
 from minidistil.text.encodings import TokenSpans, library_errors, without_spaces
 from minidistil.text.texts import as_items, as_texts
-from minidistil.text.word_marks import WordMarks
+from minidistil.text.word_marks import WordBorders, WordMarks
 
 
 def _id_of(role: str) -> Any:
@@ -257,19 +257,39 @@ class Vocabulary:
         return self._flat(encodings)
 
     def encode_spans(self, texts: Sequence[str]) -> TokenSpans:
-        """Encode as `encode_flat`, with the characters and the word of each token."""
+        """Encode as `encode_flat`, with the characters and the word of each token; see `TokenSpans`."""
         texts = as_texts("texts", texts)
         with library_errors("the tokenizer cannot encode"):
             encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
         ids, lengths = self._flat(encodings)
         ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
-        words = chain.from_iterable(encoding.word_ids for encoding in encodings)
+        if self.marks.at_spaces:
+            words = self._words(ids, lengths)
+        else:
+            found = chain.from_iterable(encoding.word_ids for encoding in encodings)
+            words = np.fromiter(found, np.int64, len(ids))
         return TokenSpans(
             ids=ids,
             lengths=lengths,
             spans=without_spaces(texts, np.fromiter(ends, np.int64, 2 * len(ids)).reshape(-1, 2), lengths),
-            word_ids=np.fromiter(words, np.int64, len(ids)),
+            word_ids=words,
         )
+
+    def _words(self, ids: Int32, lengths: Int64) -> Int64:
+        """Word of each token in its text, by the marks of the vocabulary, [T]."""
+        different, place = np.unique(ids, return_inverse=True)
+        borders = WordBorders.of(self.marks, map(self.id_to_token, different.tolist()))
+        begins = borders.first_pieces(place)
+        there = lengths[lengths > 0]
+        starts = np.cumsum(there) - there
+        if len(starts):
+            solid = np.where(borders.bare[place], -1, np.arange(len(ids)))
+            behind = np.maximum.reduceat(solid, starts) + 1  # spaces at the end are of the word before them
+            begins[behind[(behind > 0) & (behind < starts + there)]] = False
+            begins[starts] = True
+        words: Int64 = np.cumsum(begins, dtype=np.int64)
+        found: Int64 = words - np.repeat(words[starts], there)
+        return found
 
     def _flat(self, encodings: Sequence[Any]) -> tuple[Int32, npt.NDArray[np.int64]]:
         """Ids of encodings end to end, and the number of each."""

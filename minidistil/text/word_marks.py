@@ -3,7 +3,7 @@
 WordPiece marks the pieces that go on with a word; its texts are split at punctuation before. The others mark
 what stands behind a space, and so `(film)` would be one word. Here words are alike for all: a piece begins
 one if it is marked so, or if it is punctuation, a symbol or an ideograph, and what follows such a piece
-begins one too. (BERT puts spaces around all of these.) A mark alone, and parts of a character's bytes, belong
+begins one too. (BERT puts spaces around all of these.) Spaces alone, and parts of a character's bytes, belong
 to what is next to them.
 
 fairseq's words, for the whole-word masking of RoBERTa, begin at spaces alone (`is_beginning_of_word`), so
@@ -109,7 +109,7 @@ class WordBorders(NamedTuple):
     ends : bool [V]
         Tokens behind which a word begins.
     bare : bool [V]
-        Marks alone, whose word goes on.
+        Nothing but spaces, whose word goes on.
     """
 
     begins: Bools
@@ -132,12 +132,12 @@ class WordBorders(NamedTuple):
 
 
 def _borders(marks: WordMarks, token: str) -> tuple[bool, bool, bool]:
-    """True if a token begins a word, if it ends one, and if it is a mark alone."""
+    """True if a token begins a word, if it ends one, and if it is nothing but spaces."""
     text, begins = marks.read(token)
     if not marks.at_spaces:
         return begins, False, False
-    if not text:
-        return begins, False, begins
+    if not text.strip():
+        return begins or bool(text), False, begins or bool(text)
     return begins or not in_word(text[0]), not in_word(text[-1]), False
 
 

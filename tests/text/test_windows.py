@@ -178,9 +178,7 @@ def test_characters_of_words_behind_a_space(kind):
         old = found.get(word, (a, b))
         found[word] = min(old[0], a), max(old[1], b)
     pieces = [text[a:b] for a, b in found.values()]
-    assert [piece for piece in pieces if piece in text.split()] == [
-        piece for piece in text.split() if kind == "unigram" or piece not in ("(of", "France),")
-    ]
+    assert pieces == ["Paris", "is", "the", "capital", "(", "of", "France", ")", ",", "😀", "naïve"]
 
 
 def test_full_windows_and_one_more():

@@ -77,7 +77,7 @@ class MaskedWords:
             before = self.tokenizer.decode(ids[max(0, place - AROUND) : place])
             behind = self.tokenizer.decode(ids[place + 1 : place + 1 + AROUND])
             return {
-                "texts": {"text": f"{before} [MASK] {behind}".strip()},
+                "texts": {"text": f"{before} {self.tokenizer.special_tokens['mask_token']} {behind}".strip()},
                 "right": self._shown(label),
                 "given": self._shown(best),
                 "probability": float(numbers[i, 1]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from window_toy import make_tokenizer, texts, tokenizers
+from window_toy import make_tokenizer, others, texts, tokenizers
 
 from minidistil import metrics
 from minidistil.errors import InputError, UsageError
@@ -232,7 +232,7 @@ def probabilities(seed, n, num_labels):
 
 
 @given(
-    tokenizers, st.lists(texts, min_size=1, max_size=3), schemes, st.sampled_from(AGGREGATIONS),
+    tokenizers | others, st.lists(texts, min_size=1, max_size=3), schemes, st.sampled_from(AGGREGATIONS),
     st.integers(1, 7), st.integers(0, 6), st.integers(0, 99),
 )  # fmt: skip
 @settings(quick, max_examples=120)
@@ -286,7 +286,7 @@ def marked(spans, lengths, kinds, gaps):
     return out
 
 
-@given(tokenizers, texts, schemes, st.data())
+@given(tokenizers | others, texts, schemes, st.data())
 @settings(quick, max_examples=150)
 def test_there_and_back(tokenizer, text, scheme, data):
     windows = cut_windows(tokenizer, [text], stride=0)
