@@ -25,6 +25,33 @@ def test_pretraining_from_an_encoder_keeps_its_words(tmp_path):
     assert (tmp_path / "lm" / "model" / "vocab.txt").read_text() == (encoder / "vocab.txt").read_text()
 
 
+def test_an_albert_has_tables_and_groups_of_its_own(tmp_path):
+    shape = ["layers=4", "width=24", "heads=2", "intermediate=32", "positions=16", "embedding=8", "groups=2"]
+    changes = [f"model.{setting}" for setting in ("family=albert", *shape)]
+    recipe = load_recipe(PretrainingRecipe, changes=[*SMALL, *changes])
+    text = tmp_path / "text.txt"
+    text.write_text(sentences())
+    config = Pretraining(None, [text], recipe, tmp_path / "lm", quiet=True).first_model().config
+    assert (config.embedding_size, config.groups) == (8, [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["model.embedding=8"], "embedding is 8: expected nothing, as a bert has no embedding_size"),
+        (["model.family=electra", "model.groups=2"], "nothing, as an electra has no num_hidden_groups"),
+        (["model.family=albert", "model.groups=7"], "groups is 7: expected at most 6, the layers"),
+        (
+            ["model.family=albert", "model.embedding=0"],
+            "embedding is 0: expected an integer >= 1, or nothing",
+        ),
+    ],
+)
+def test_settings_of_another_family_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(PretrainingRecipe, changes=changes)
+
+
 @pytest.mark.parametrize("source", ["encoder", None])
 def test_a_run_inside_the_folder_of_its_text_is_no_text(source, tmp_path):
     (tmp_path / "a.txt").write_text(sentences(60))

@@ -1,4 +1,4 @@
-"""BERT-base and DistilBERT at full size with random weights: every head, and gradients."""
+"""BERT-base, DistilBERT and ALBERT-base at full size with random weights: every head, and gradients."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,17 @@ BACKENDS = ("numba", "numpy")
 SIZE = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
 
 
-@pytest.mark.parametrize("name", CLASSES)
+def base(name):
+    """Sizes of the family's base model, where its config's defaults are others."""
+    if name.startswith("Albert"):
+        sizes = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
+        return {**sizes, "vocab_size": VOCABULARY}
+    return {"num_hidden_layers": 6 if name.startswith("Distil") else 12}
+
+
+@pytest.mark.parametrize("name", [*CLASSES, "AlbertForMaskedLM"])
 def test_every_head(name, report):
-    depth = 6 if name.startswith("Distil") else 12
-    ours, theirs = twins(name, num_hidden_layers=depth)
+    ours, theirs = twins(name, **base(name))
     inputs = batch(name, VOCABULARY, (2, 24))
     expected = their_outputs(theirs, inputs, output_hidden_states=True)
     for backend in BACKENDS:
@@ -28,11 +35,13 @@ def test_every_head(name, report):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["BertForSequenceClassification", "DistilBertForMaskedLM"])
+@pytest.mark.parametrize(
+    "name", ["BertForSequenceClassification", "DistilBertForMaskedLM", "AlbertForMaskedLM"]
+)
 def test_every_gradient(name, dtype, report):
     """In float32 as one vector: deep random networks make the gradients of queries and keys tiny
     differences of large numbers, so that taken one by one even PyTorch's have few digits."""
-    ours, theirs = twins(name, dtype=dtype, num_hidden_layers=6 if name.startswith("Distil") else 12)
+    ours, theirs = twins(name, dtype=dtype, **base(name))
     inputs = batch(name, VOCABULARY, (2, 24))
     wanted = targets(name, inputs, 2, VOCABULARY)
     out = theirs(**tensors(inputs | wanted))
