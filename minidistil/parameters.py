@@ -342,6 +342,17 @@ class Parameters(Mapping[str, npt.NDArray[Any]]):
         if not isinstance(other, Parameters) or other.specs != self.specs or other.dtype != self.dtype:
             raise UsageError("grads must be laid out as the model's params: params.like() makes them")
 
+    def part(self, specs: Sequence[ParameterSpec], name_of: Callable[[str], str]) -> Parameters:
+        """Some of these under other names, such as those of a second model that learns in the same steps.
+
+        They are views of these, without a flat array of their own. `name_of` gives the name here of a
+        parameter or a fused group there.
+        """
+        part = Parameters(specs, self.dtype, allocate=False)
+        part._views = {spec.name: self.array(name_of(spec.name)) for spec in part.specs}
+        part._resolved = part._views | {group: self.array(name_of(group)) for group in part._groups}
+        return part
+
     def like(self, dtype: npt.DTypeLike | None = None) -> Parameters:
         """Zeros of the same layout: for gradients or moments."""
         return Parameters(self.specs, self.dtype if dtype is None else dtype)

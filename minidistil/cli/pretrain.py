@@ -14,10 +14,11 @@ from minidistil.cli.common import (
     print_recipe,
 )
 
-HELP = "train a masked LM on text, from scratch or from an encoder"
+HELP = "train a masked LM or an ELECTRA on text, from scratch or from an encoder"
 EXAMPLES = """\
   minidistil pretrain --corpus text/ --out runs/lm --set model.layers=4 --set model.vocabulary=8000
   minidistil pretrain --from minilm --corpus text/ --out runs/teacher --epochs 3
+  minidistil pretrain --recipe electra --corpus text/ --out runs/electra    # replaced-token detection
   minidistil pretrain --print-recipe > my.toml     # every setting, explained; then --config my.toml
 """
 
@@ -35,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from minidistil.jobs.masked_text import table
-    from minidistil.jobs.pretrain import Pretraining, PretrainingRecipe
+    from minidistil.jobs.pretrain import PretrainingRecipe
+    from minidistil.jobs.replaced_tokens import pretraining, table
     from minidistil.settings import load_recipe
 
     recipe = load_recipe(PretrainingRecipe, args.recipe, file=args.config, changes=args.set)
     if args.print_recipe:
         return print_recipe(recipe)
-    job = Pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)
+    job = pretraining(args.source, args.corpus, recipe, args.out, quiet=args.quiet)
     return carry_out(args, job, table)

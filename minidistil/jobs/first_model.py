@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from minidistil.config import ModelConfig
 from minidistil.distill.student import init_student
 from minidistil.jobs.run import freeze
 from minidistil.model.families import load_config
+from minidistil.model.families.electra import is_generator
 from minidistil.model.model import Model
 from minidistil.weights.hub import resolve
 
-HEAD_BIAS = "classifier.bias"
+HEAD_BIASES = ("classifier.bias", "classifier.out_proj.bias")
+log = logging.getLogger("minidistil")
 
 
 def first_model(
@@ -48,12 +51,18 @@ def first_model(
         Of `Model.from_pretrained`.
     """
     path = resolve(source)
+    if is_generator(before := load_config(path)) and kind.__name__ != "ElectraForMaskedLM":
+        log.warning(
+            "%s is a generator of ELECTRA, which fine-tunes badly: begin from the discriminator that it was "
+            "trained with (ElectraForPreTraining)",
+            source,
+        )
     labels = {name: getattr(config, name) for name in ("problem_type", "id2label", "extra")}
     model: Model = kind.from_pretrained(path, seed=seed, ignore_mismatched=True, **labels, **loading).train()
-    follow_labels(model, load_config(path))
+    follow_labels(model, before)
     new = set() if model.load_report is None else {absence.name for absence in model.load_report.missing}
-    if bias is not None and HEAD_BIAS in new:
-        model.params[HEAD_BIAS][:] = bias
+    for name in new.intersection(HEAD_BIASES) if bias is not None else ():
+        model.params[name][:] = bias
     if layers is not None:
         model = init_student(model, layers, seed=seed)
     freeze(model, frozen)
@@ -86,6 +95,6 @@ def follow_labels(model: Model, before: ModelConfig) -> None:
     new, old = (config.label_names for config in (model.config, before))
     if new == old or sorted(new) != sorted(old):
         return
-    for name in ("classifier.weight", "classifier.bias"):
+    for name in ("classifier.weight", "classifier.out_proj.weight", *HEAD_BIASES):
         if name in model.params and len(model.params[name]) == len(new):
             model.params[name][:] = model.params[name][[old.index(label) for label in new]]

@@ -79,6 +79,8 @@ class MaskedText:
         Most tokens of a sequence that the model takes.
     quiet : bool
         Show no progress.
+    kind : type
+        Class of what is learnt from and measured by.
     """
 
     job: Job
@@ -86,6 +88,7 @@ class MaskedText:
     tokenizer: Tokenizer
     positions: int
     quiet: bool = False
+    kind: type[MaskedDataset] = MaskedDataset
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -136,7 +139,7 @@ class MaskedText:
 
     def _masked(self, sequences: Sequences) -> MaskedDataset:
         recipe = self.job.recipe
-        return MaskedDataset.create(sequences, self.tokenizer, recipe.masking, seed=recipe.train.seed)
+        return self.kind.create(sequences, self.tokenizer, recipe.masking, seed=recipe.train.seed)
 
     def check(self) -> dict[str, Any]:
         """Refuse text that gives no sequences; returns facts for run.json."""
@@ -191,10 +194,14 @@ def table(report: Mapping[str, Any]) -> str:
         if "masked_lm" in row:
             loss, perplexity, right = (math.nan if row[key] is None else row[key] for key in MEASURED)
             rows[-1] += [f"{loss:.3f}", f"{perplexity:.1f}", f"{right:.1%}"]
-    seen = report.get("seen", report["sequences"])
-    part = "" if seen == report["sequences"] else f"{seen:,} of "
-    learnt = f"Learnt from {part}{report['sequences']:,} sequences of {report['tokens']:,} tokens."
     measured = (
         f"Measured on the masked words of {report['held_out_sequences']:,} held-out sequences; loss in nats."
     )
-    return "\n".join([format_table(rows, [10, *[12] * 5]), "", learnt, measured])
+    return "\n".join([format_table(rows, [10, *[12] * 5]), "", learnt(report), measured])
+
+
+def learnt(report: Mapping[str, Any]) -> str:
+    """Amount of text that was learnt from, as a sentence."""
+    seen = report.get("seen", report["sequences"])
+    part = "" if seen == report["sequences"] else f"{seen:,} of "
+    return f"Learnt from {part}{report['sequences']:,} sequences of {report['tokens']:,} tokens."

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from minidistil.arguments import with_article
 from minidistil.jobs.masked_text import DataSettings, MaskedText
-from minidistil.jobs.run import Job, freeze
+from minidistil.jobs.run import Evaluation, Job, freeze
 from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
 from minidistil.model.families import class_with, load_config
 from minidistil.model.model import Model
 from minidistil.settings import check_setting
 from minidistil.tasks.masked_lm.task import MaskedLMTask
-from minidistil.text.masking import Masking
+from minidistil.text.masking import MaskedDataset, Masking
 from minidistil.text.model_fit import fit_tokenizer
 from minidistil.text.tokenizer import Tokenizer
 from minidistil.text.wordpiece import train_wordpiece
-from minidistil.train.objective import ModelLoss
+from minidistil.train.objective import ModelLoss, Objective
 from minidistil.train.settings import TrainSettings
 from minidistil.train.trainer import Trainer
 from minidistil.weights.card import ModelCard
@@ -90,10 +91,33 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class GeneratorSettings:
+    """Generator of an ELECTRA, and the weight of what the discriminator learns from it.
+
+    Attributes
+    ----------
+    width : float in (0, 1]
+        Size of its hidden states, as a share of the discriminator's; it has as large a share of the attention
+        heads, at least one, and 4 times its width inside the feed-forward blocks.
+    discriminator_weight : float >= 0
+        Weight of the discriminator's loss; the generator's has 1.
+    """
+
+    width: float = 0.25
+    discriminator_weight: float = 50.0
+
+    def __post_init__(self) -> None:
+        check_setting(0 < self.width <= 1, "width", self.width, "a share in (0, 1]")
+        weight = self.discriminator_weight
+        check_setting(0 <= weight < math.inf, "discriminator_weight", weight, "a number >= 0")
+
+
+@dataclass(frozen=True)
 class PretrainingRecipe:
     """All settings of a pre-training. `minidistil.settings` reads and writes it."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
+    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     data: DataSettings = field(default_factory=DataSettings)
     masking: Masking = field(default_factory=lambda: Masking(smoothing=0.0))
     train: TrainSettings = field(default_factory=lambda: TrainSettings(lr=1e-4, clip=1.0))
@@ -115,6 +139,9 @@ class Pretraining:
         Show no progress.
     """
 
+    head: ClassVar[str] = "ForMaskedLM"
+    data: ClassVar[type[MaskedDataset]] = MaskedDataset
+
     def __init__(
         self,
         source: str | None,
@@ -135,16 +162,27 @@ class Pretraining:
         with job.alone():
             job.claim(self.identity(), lambda: self.text.check())
             if not job.is_trained():
-                model = self.first_model()
-                trainer = Trainer(
-                    model, ModelLoss(model), self.text.train, settings=self.recipe.train, out=job.work,
-                    evaluate=job.checked(self.text.evaluation(model, "loss")), label="pre-training",
-                    quiet=self.quiet,
-                )  # fmt: skip
-                job.train(trainer)
-                job.save(model, self.text.tokenizer, self.card())
-            facts = self.text.describe(load_model(job.result), "model", job.details_of("model"))
-            return job.finish(self.text.report({"model": facts}))
+                self.train()
+            return job.finish(self.text.report(self.measured()))
+
+    def train(self) -> None:
+        """Train and save the model."""
+        model = self.first_model()
+        self.learn(model, ModelLoss(model), self.text.evaluation(model, "loss"))
+        self.job.save(model, self.text.tokenizer, self.card())
+
+    def learn(self, model: Model, objective: Objective, evaluate: Evaluation | None) -> None:
+        """Train a model to the end."""
+        trainer = Trainer(
+            model, objective, self.text.train, settings=self.recipe.train, out=self.job.work,
+            evaluate=self.job.checked(evaluate), label="pre-training", quiet=self.quiet,
+        )  # fmt: skip
+        self.job.train(trainer)
+
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """Sizes and metrics of what was saved, by its name in the report."""
+        job = self.job
+        return {"model": self.text.describe(load_model(job.result), "model", job.details_of("model"))}
 
     def finished(self) -> dict[str, Any] | None:
         """The report, if this very run has ended before; errors as of `run`."""
@@ -178,7 +216,7 @@ class Pretraining:
                 replace=not self.job.has_learnt(),
                 quiet=self.quiet,
             )
-        return MaskedText(self.job, self.texts, tokenizer, positions, self.quiet)
+        return MaskedText(self.job, self.texts, tokenizer, positions, self.quiet, kind=self.data)
 
     def first_model(self) -> Model:
         """The model as training begins."""
@@ -186,7 +224,7 @@ class Pretraining:
         model: Model
         if self.source is not None:
             path = resolve(self.source)
-            model = class_with("ForMaskedLM", load_config(path).model_type).from_pretrained(path, seed=seed)
+            model = class_with(self.head, load_config(path).model_type).from_pretrained(path, seed=seed)
         else:
             shape: dict[str, Any] = {
                 "vocab_size": self.text.tokenizer.vocab_size,
@@ -199,7 +237,7 @@ class Pretraining:
             }
             own = {field_name: getattr(m, name) for name, field_name in OWN.items()}
             shape |= {field_name: value for field_name, value in own.items() if value is not None}
-            kind = class_with("ForMaskedLM", m.family)
+            kind = class_with(self.head, m.family)
             config = kind.config_class(**shape)
             rows = m.positions + config.first_position
             model = kind(config.replace(max_position_embeddings=rows), seed=seed)

@@ -49,6 +49,8 @@ WITH = {
     "masked": {"kept": 0.0},
     "kept": {"masked": 0.0},
     "keep_dtype": {"keep": "all"},
+    "embedding": {"family": "albert"},
+    "groups": {"family": "albert"},
 }
 NUMBER = re.compile(r"(int|float)s?(?: (>=|>) (\d+)| in ([\[(])(\d+), (\d+)([\])]))?$")
 OTHERS = {

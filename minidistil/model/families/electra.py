@@ -49,6 +49,11 @@ class ElectraConfig(bert.BertConfig):
     summary_last_dropout: float = 0.1
 
 
+def is_generator(config: ModelConfig) -> bool:
+    """True for the config of a model that was saved as a generator."""
+    return isinstance(config, ElectraConfig) and config.architectures == ("ElectraForMaskedLM",)
+
+
 def encoder(c: ElectraConfig, at: str) -> Encoder:
     """BERT's encoder, with tables of width E."""
     H, E = c.hidden_size, c.embedding_size
