@@ -39,7 +39,7 @@ def encoder(family: str, width: int, layers: int) -> Model:
         "hidden_act": "gelu",
         "max_position_embeddings": 514,
     }
-    if hasattr(kind.config_class, "embedding_size"):
+    if "embedding_size" in kind.config_class.__dataclass_fields__:
         shape["embedding_size"] = width
     return kind(kind.config_class(**shape), seed=0)
 

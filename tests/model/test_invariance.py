@@ -31,7 +31,7 @@ every_class = pytest.mark.parametrize("name", MODELS)
 
 def build(name, backend="numpy", **changes):
     config_class = MODELS[name].config_class
-    narrow = {"embedding_size": 12} if hasattr(config_class, "embedding_size") else {}
+    narrow = {"embedding_size": 12} if "embedding_size" in config_class.__dataclass_fields__ else {}
     return MODELS[name](
         config_class(**SIZES, **narrow).replace(**changes), dtype="float64", backend=backend, seed=3
     )
