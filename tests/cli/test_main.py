@@ -185,8 +185,8 @@ def test_bad_directories_are_3_with_one_line(tmp_path, classifier, capsys):
             "33",
         ),
         "other family": (
-            broken(tmp_path / "5", classifier, "config.json", with_config(classifier, model_type="roberta")),
-            "supported: bert, distilbert",
+            broken(tmp_path / "5", classifier, "config.json", with_config(classifier, model_type="bart")),
+            "supported: albert, bert",
         ),
         "other class": (
             broken(
