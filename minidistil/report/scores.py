@@ -13,6 +13,7 @@ from minidistil.arrays import Array
 from minidistil.model.context import Cache
 from minidistil.model.heads import Head
 from minidistil.model.model import Model
+from minidistil.model.token_heads import ReplacedTokenHead
 from minidistil.ops.softmax import softmax_forward
 from minidistil.report.maps import HeatMap, packed
 
@@ -140,6 +141,9 @@ def scores_of(
         elif head.by_token and head.classes():
             places = [(head.score_outputs[0], (i,)) for i in range(len(tokens))]
             found.append(Scores(tokens, head.classes(), values[0], places, "softmax", matrix=True))
+        elif isinstance(head, ReplacedTokenHead):  # a yes or no for each token
+            places = [(head.score_outputs[0], ())]
+            found.append(Scores(["being replaced"], tokens, values[0][None], places, "sigmoid"))
         elif head.by_token:  # starts and ends: a softmax over the tokens
             rows = [f"the {name.removesuffix('_logits')} of an answer" for name in head.score_outputs]
             places = [(name, ()) for name in head.score_outputs]
