@@ -13,7 +13,7 @@ gradients add.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from minidistil.text.masking import EPOCHS, FIXED, MaskedDataset
 WEIGHT = 50.0  # of the discriminator's loss; the generator's is 1 (section 3.2 of the paper)
 GENERATOR = "generator."  # what the names of its parameters begin with, beside the discriminator's
 NOISE = "noise"  # target of a batch: the random number of each token, by which its replacement is drawn
+BLOCK = 256  # words
 CHUNK = 256  # tokens whose scores of words exist at a time
 DRAWING, DROPPING = 0xE1EC, 0x6E37  # sets these random numbers apart from others under the same seed
 
@@ -119,7 +120,7 @@ class ReplacedTokens:
         other = None if dropout is None else Dropout(dropout.seed + DROPPING, dropout.step)
         outputs, cache = generator.forward(batch, dropout=other, logits=False)
         guess = generator.losses(outputs, batch, {"masked_lm": scales["masked_lm"]}, own)
-        found = replaced(batch, draw_words(generator, outputs["features"], batch)[0])
+        found = replaced(batch, draw_words(generator, outputs["features"], batch))
         generator.backward(guess.douts, cache, own)
         del outputs, cache
         outputs, cache = model.forward(found, dropout=dropout)
@@ -149,51 +150,52 @@ def check_pair(discriminator: Model, generator: Model) -> None:
             )
 
 
-def draw_words(generator: Model, features: Array, batch: Batch) -> tuple[Int64, float, int]:
-    """Draw a word for each masked token from the generator's distribution.
+def masked_scores(generator: Model, features: Array, batch: Batch) -> Iterator[tuple[Int64, Array]]:
+    """Masked tokens of a batch, some at a time, with the generator's scores: (int64 [M], [M, V]).
 
-    The word is the first whose cumulated probability exceeds the token's random number. This draws from the
-    same distribution as the largest of logits + Gumbel noise, with one random number a token and not one a
-    word.
-
-    Parameters
-    ----------
-    generator : Model
-    features : [T, E]
-        From `forward(batch, logits=False)`.
-    batch : Batch
-        With the targets `labels` and `noise`.
-
-    Returns
-    -------
-    words : int64 [M]
-        For the tokens that have a label, in order.
-    loss : float
-        Sum of the cross-entropies of their labels.
-    right : int
-        Labels that have the highest score.
+    `features` are those of `forward(batch, logits=False)`, [T, E].
     """
     (head,) = generator.heads
     assert isinstance(head, MaskedLMHead)
-    if NOISE not in batch.targets:
-        raise InputError(f"the batch has no target {NOISE!r}, by which words are drawn: take a NoisyDataset")
     rows = np.flatnonzero(batch.targets["labels"] != IGNORE_INDEX)
-    last, words, loss, right = generator.params.linear(*head.decoder_names), [np.zeros(0, np.int64)], 0.0, 0
+    last = generator.params.linear(*head.decoder_names)
     for start in range(0, len(rows), CHUNK):
         some = rows[start : start + CHUNK]
-        logits, _ = generator.backend.linear_forward(features[some], *last)  # [M, V]
-        labels = batch.targets["labels"][some]
-        loss += cross_entropy(logits, labels).sum
-        right += int((logits.argmax(axis=1) == labels).sum())
-        words.append(first_beyond(logits, batch.targets[NOISE][some]))
-    return np.concatenate(words), loss, right
+        yield some, generator.backend.linear_forward(features[some], *last)[0]
+
+
+def draw_words(generator: Model, features: Array, batch: Batch) -> Int64:
+    """Draw a word for each masked token from the generator's distribution, int64 [M].
+
+    The word is the first whose cumulated probability exceeds the token's random number, the target `noise`.
+    This draws from the same distribution as the largest of logits + Gumbel noise, with one random number a
+    token and not one a word.
+    """
+    if NOISE not in batch.targets:
+        raise InputError(f"the batch has no target {NOISE!r}, by which words are drawn: take a NoisyDataset")
+    noise, words = batch.targets[NOISE], [np.zeros(0, np.int64)]
+    words += [first_beyond(z, noise[some]) for some, z in masked_scores(generator, features, batch)]
+    return np.concatenate(words)
 
 
 def first_beyond(logits: Array, noise: npt.NDArray[np.float64]) -> Int64:
-    """The first word of each row [V] whose cumulated probability exceeds a number in [0, 1), int64 [M]."""
-    cumulated = np.cumsum(np.exp(logits - logits.max(axis=1, keepdims=True)), axis=1, dtype=np.float64)
-    beyond = cumulated > (noise * cumulated[:, -1])[:, None]
-    return np.asarray(beyond.argmax(axis=1), np.int64)
+    """The first word of each row [V] whose cumulated probability exceeds a number in [0, 1), int64 [M].
+
+    The block of words is found first, by the blocks' sums, and then the word in it: one pass over all words.
+    """
+    M, V = logits.shape
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    starts = np.arange(0, V, BLOCK)
+    blocks = np.cumsum(np.add.reduceat(p, starts, axis=1), axis=1, dtype=np.float64)
+    wanted = noise * blocks[:, -1]
+    block = (blocks > wanted[:, None]).argmax(axis=1)
+    before = np.where(block > 0, blocks[np.arange(M), block - 1], 0.0)
+    ids = starts[block][:, None] + np.arange(BLOCK)  # [M, BLOCK]
+    inside = np.where(ids < V, p[np.arange(M)[:, None], np.minimum(ids, V - 1)], 0)
+    cumulated = np.cumsum(inside, axis=1, dtype=np.float64)
+    # A block's sum is rounded otherwise than the sum over its words: the last words of all end with it.
+    within = np.minimum(wanted - before, np.nextafter(cumulated[:, -1], 0))
+    return np.asarray(ids[np.arange(M), (cumulated > within[:, None]).argmax(axis=1)], np.int64)
 
 
 def replaced(batch: Batch, words: Int64) -> Batch:
@@ -237,7 +239,14 @@ def evaluate_replaced_tokens(
         for indices in sorted_batches(dataset.lengths, TOKENS_AT_ONCE):
             batch = dataset.batch(indices)
             outputs, _ = generator.forward(batch, logits=False, keep_cache=False)
-            words, loss, right = draw_words(generator, outputs["features"], batch)
+            loss, right = 0.0, 0
+            for rows, logits in masked_scores(generator, outputs["features"], batch):
+                own = batch.targets["labels"][rows]
+                loss, right = (
+                    loss + cross_entropy(logits, own).sum,
+                    right + int((logits.argmax(1) == own).sum()),
+                )
+            words = draw_words(generator, outputs["features"], batch)
             found = replaced(batch, words)
             outputs, _ = discriminator.forward(found, keep_cache=False)
             told = discriminator.losses(outputs, found).sums["replaced_tokens"]

@@ -40,7 +40,7 @@ def test_a_step(report):
     grads, totals = ours.params.like(), objective.counts(batch)
     sums = objective(ours, batch, totals, None, grads)
     features = our_generator.forward(batch, logits=False)[0]["features"]
-    found = replaced(batch, draw_words(our_generator, features, batch)[0])
+    found = replaced(batch, draw_words(our_generator, features, batch))
 
     logits = generator(**tensors(inputs)).logits
     masked_lm = F.cross_entropy(logits[chosen], torch.from_numpy(labels[chosen]))

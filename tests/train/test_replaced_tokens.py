@@ -59,6 +59,17 @@ def test_cumulated_probabilities_by_hand():
     assert first_beyond(sure, np.array([0.0, 1 - 2**-53])).tolist() == [1, 1]
 
 
+def test_words_of_several_blocks():
+    """As one sum over all words finds them."""
+    rng = np.random.default_rng(1)
+    logits, noise = rng.standard_normal((400, 700)) * 3, rng.random(400)
+    noise[:2] = 0, 1 - 2**-53
+    cumulated = np.cumsum(np.exp(logits - logits.max(1, keepdims=True)), 1)
+    expected = (cumulated > (noise * cumulated[:, -1])[:, None]).argmax(1)
+    np.testing.assert_array_equal(first_beyond(logits, noise), expected)
+    assert len(set(expected // 256)) == 3
+
+
 def test_frequencies_are_the_probabilities():
     logits, n = np.array([0.5, -1.0, 2.0, 0.0, 1.2]), 40_000
     noise = np.random.default_rng(0).random(n)
@@ -81,7 +92,7 @@ def test_draws_do_not_depend_on_the_rest_of_the_batch(backend):
     def words(rows):
         batch = batch_of(rows)
         features = generator.forward(batch, logits=False)[0]["features"]
-        return draw_words(generator, features, batch)[0].tolist()
+        return draw_words(generator, features, batch).tolist()
 
     together = words((0, 1, 2))
     assert together == words((0,)) + words((1,)) + words((2,))
@@ -114,7 +125,7 @@ def test_the_gradient_is_that_of_finite_differences(monkeypatch):
     objective, discriminator, _ = pair()
     batch, dropout = batch_of(), Dropout(5, 6)
     words = np.array([9, 4, 9, 8])
-    monkeypatch.setattr("minidistil.train.replaced_tokens.draw_words", lambda *args: (words, 0.0, 0))
+    monkeypatch.setattr("minidistil.train.replaced_tokens.draw_words", lambda *args: words)
 
     def loss():
         sums, grads = step(objective, discriminator, batch, dropout)
