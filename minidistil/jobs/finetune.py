@@ -390,11 +390,9 @@ class FineTuning:
         """Sizes and metrics of a model; details of its evaluation are kept under `name`."""
         facts = sizes(model)
         if self.held_out is not None:
-            details = None if name is None else self.job.details_of(name)
+            task, details = self.task.as_trained(), None if name is None else self.job.details_of(name)
             began = time.perf_counter()
-            facts |= self.task.as_trained().evaluate(
-                model, tokenizer, self.held_out, quiet=self.quiet, details=details
-            )
+            facts |= task.evaluate(model, tokenizer, self.held_out, quiet=self.quiet, details=details)
             facts["examples_per_second"] = len(self.held_out) / (time.perf_counter() - began)
         if self.also is not None:
             facts |= self.also(model, tokenizer)
