@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minidistil.arguments import check_integer, did_you_mean
+from minidistil.arguments import check_integer, check_names, did_you_mean
 from minidistil.arrays import AnyArray
 from minidistil.batch import Batch
-from minidistil.errors import StorageError, UsageError
+from minidistil.config_fields import LABELS
+from minidistil.errors import ConfigError, StorageError, UsageError
 from minidistil.files import atomic_directory, write_json
 from minidistil.losses import IGNORE_INDEX
 from minidistil.model import model_class, model_classes
@@ -109,9 +110,9 @@ def reference_model(family: str, head: str, seed: int = 0, changes: Mapping[str,
     Raises
     ------
     UsageError
-        No such family or head.
+        No such family, head, or field of the config.
     ConfigError
-        A field that the config does not have, or a value that it does not take.
+        A value that the config does not take.
     """
     check_integer("the seed", seed, 0)
     heads = heads_of(family)
@@ -120,12 +121,18 @@ def reference_model(family: str, head: str, seed: int = 0, changes: Mapping[str,
     name = FAMILIES[family] + heads[head]
     kind = model_class(name).config_class
     given = {kind.aliases.get(key, key): value for key, value in (changes or {}).items()}
-    known = {field.name for field in dataclasses.fields(kind)} - {*kind.constants}
+    fields = [field.name for field in dataclasses.fields(kind)]
+    known = [name for name in fields if name not in {"extra", "architectures", *kind.constants}]
+    check_names(kind.__name__, "field", given, [*dict.fromkeys([*known, *LABELS])])
     sizes = {key: value for key, value in SIZES.items() if key in known}
+    if labels := {key: given.pop(key) for key in LABELS if key in given}:
+        sizes["id2label"] = kind(**labels).id2label
     rates = {key: 0.0 for key in known if "dropout" in key}
     model = tiny_model(name, get_backend("numpy"), seed=seed, **{**sizes, **rates, **given})
     if any("start_positions" in part.target_names for part in model.heads):
         model.config = model.config.replace(id2label={0: "start", 1: "end"})  # what transformers goes by
+    if model.config.max_sequence_length < 1 or model.config.vocab_size < 2:
+        raise ConfigError("a reference needs a word beside padding, and a position for it")
     return model
 
 

@@ -204,9 +204,11 @@ def test_fields_of_the_config_may_be_set(tmp_path):
     assert (index["sizes"]["H"], index["sizes"]["A"], index["sizes"]["L"]) == (12, 3, 4)
     by_name = {entry["name"]: entry for entry in index["tensors"]}
     assert by_name["layer.0.attention.q"]["letters"] == ["B", "L", "H"]
-    with pytest.raises(ConfigError, match=r"no field 'hiden_act' \(did you mean 'hidden_act'\?\)"):
+    with pytest.raises(UsageError, match=r"no field 'hiden_act' \(did you mean hidden_act\?\)"):
         write_reference(tmp_path / "s", "bert", changes={"hiden_act": "relu"})
     assert not (tmp_path / "s").exists()
+    index = write_reference(tmp_path / "u", "bert", "token-classification", changes={"num_labels": 4})
+    assert index["sizes"]["C"] == 4
     # Two letters of one size: the number is said in place of a wrong letter.
     index = write_reference(tmp_path / "t", "bert", "bare", changes={"intermediate_size": 15})
     by_name = {entry["name"]: entry for entry in index["tensors"]}
