@@ -17,7 +17,7 @@ from minidistil.model.taps import GRADIENT
 from minidistil.verify.capture import INPUTS as IDS
 from minidistil.verify.capture import questions
 from minidistil.verify.operations import written_taps
-from minidistil.verify.reference import FORMAT, GRADIENTS, INDEX, INPUTS, PACKED, VALUES, VERSION
+from minidistil.verify.reference_index import FORMAT, GRADIENTS, INDEX, INPUTS, PACKED, VALUES, VERSION
 from minidistil.verify.saved import HALF, Saved, read_saved
 
 

@@ -13,15 +13,8 @@ import pytest
 from minidistil.cli.main import main
 from minidistil.model.families import FAMILIES
 from minidistil.verify.operations import tap_of
-from minidistil.verify.reference import (
-    GRADIENTS,
-    INDEX,
-    INPUTS,
-    VALUES,
-    heads_of,
-    reference_model,
-    write_reference,
-)
+from minidistil.verify.reference import heads_of, reference_model, write_reference
+from minidistil.verify.reference_index import GRADIENTS, INDEX, INPUTS, VALUES
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"

@@ -17,18 +17,13 @@ from minidistil.verify.compare import compare
 from minidistil.verify.conformance import is_reference, open_reference
 from minidistil.verify.operations import order, tap_of
 from minidistil.verify.reference import (
-    GRADIENTS,
-    INDEX,
-    INPUTS,
-    MODEL,
-    PACKED,
-    VALUES,
     heads_of,
     reference_inputs,
     reference_model,
     single_precision,
     write_reference,
 )
+from minidistil.verify.reference_index import GRADIENTS, INDEX, INPUTS, MODEL, PACKED, VALUES
 from minidistil.weights.safetensors_file import SafetensorsFile, write_safetensors
 
 EVERY = [(family, head) for family in FAMILIES for head in heads_of(family)]
