@@ -57,8 +57,8 @@ def bits(dtypes=("float32",)):
         "TokenClassification": {"labels": rng.integers(0, 2, (6, 40))},
         "QuestionAnswering": {"start_positions": one, "end_positions": one + 3},
         "NextSentencePrediction": {"labels": one},
-        "PreTraining": {"labels": words, "next_sentence_label": one},
     }
+    pretraining = {"labels": words, "next_sentence_label": one, "sentence_order_label": one}
 
     def build(cls, layers=1, dtype="float32", seed=1, **changes):
         return cls(cls.config_class(**SIZES, num_hidden_layers=layers, **changes), seed=seed, dtype=dtype)
@@ -67,6 +67,10 @@ def bits(dtypes=("float32",)):
         for name, cls in MODELS.items():
             given = targets.get(name.partition("For")[2])
             model = build(cls, dtype=dtype)
+            if name.endswith("ForPreTraining"):
+                given = {target: pretraining[target] for head in model.heads for target in head.target_names}
+                if not model.heads[0].over_vocabulary:  # a yes or no for each token
+                    given["labels"] = rng.integers(0, 2, (6, 40))
             if given is not None:
                 for dropout in (None, Dropout(5, 0)):
                     loss, grads = model.loss_and_grads(ids, mask, dropout=dropout, **given)
