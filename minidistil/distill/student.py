@@ -128,10 +128,10 @@ def init_student(
         Teacher layers for student layers 0, 1, ..., see `choose_layers`; "alternate" by default. "random:K"
         takes nothing from the teacher but its shape: embeddings and heads are new too.
     student_class : type, optional
-        The teacher's by default. A BERT can give a student of any family with its layers. As a DistilBERT,
-        token types and pooler are then dropped, as in the published recipe; word and position tables, every
-        norm, and a masked-LM, token or span head are copied whole. Positions are those of the teacher from
-        its first on.
+        The teacher's by default. A BERT can give a student of any family with its layers. One that becomes
+        a DistilBERT loses token types and pooler, as in the published recipe; word and position tables,
+        every norm, and a masked-LM, token or span head are copied whole. Positions are those of the teacher
+        from its first on.
     width, heads, intermediate : int, optional
         A narrower shape, see `prune_width`. Heads keep the teacher's size: width and heads give each other.
     hidden_states : float [N, teacher's hidden size], optional

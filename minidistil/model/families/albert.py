@@ -80,7 +80,7 @@ class AlbertConfig(PretrainedConfig):
     def groups(self) -> list[int]:
         """Group that each of the n layers runs."""
         n = self.num_hidden_layers
-        # In floats, as transformers has it: 7 of 18 layers in 14 groups would be another one in integers.
+        # In floats, as transformers has it: in integers layer 9 of 18 in 14 groups would run another.
         return [int(i / (n / self.num_hidden_groups)) for i in range(n)]
 
     @property
