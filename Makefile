@@ -22,10 +22,12 @@ help:
 	@echo "make clean            remove .venv and caches; runs/ stays"
 
 # One stamp for each set of extras: pip runs again only when pyproject.toml changes.
+# Packages that come as source are built apart, with what they ask for: an older pip would run their setup.py
+# in this environment, beside whatever setuptools PyTorch has brought.
 $(VENV)/.installed-%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(if $(filter-out base,$*),[$*])'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -e '.$(if $(filter-out base,$*),[$*])'
 	@touch $@
 
 distill: $(VENV)/.installed-base
