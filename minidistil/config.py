@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from minidistil.arguments import with_article
 from minidistil.config_fields import (
     CHECKS,
     LABELS,
@@ -162,6 +163,11 @@ class ModelConfig(metaclass=_Fields):
         return self.hidden_size
 
     @property
+    def is_generator(self) -> bool:
+        """True if the model was trained to put words in another's input, and is no good start for a task."""
+        return False
+
+    @property
     def position_padding(self) -> int | None:
         """Id of padding after which the rows of the position table begin; None: they begin with row 0."""
         return None
@@ -245,9 +251,10 @@ class ModelConfig(metaclass=_Fields):
         if type(other) is cls:
             return other
         if not other.type_vocab_size and "type_vocab_size" not in cls.constants:
-            raise ConfigError(f"a {cls.model_type} has token types, of which the {other.model_type} has none")
-        ours, theirs = ({f.name for f in dataclasses.fields(c)} for c in (cls, other))
-        shared = (ours & theirs) - {"extra", "architectures", *cls.constants}
+            ours = with_article(cls.model_type)
+            raise ConfigError(f"{ours} has token types, of which the {other.model_type} has none")
+        fields, given = ({f.name for f in dataclasses.fields(c)} for c in (cls, other))
+        shared = (fields & given) - {"extra", "architectures", *cls.constants}
         config = cls(**{name: getattr(other, name) for name in shared})
         return config.replace(max_position_embeddings=other.max_sequence_length + config.first_position)
 

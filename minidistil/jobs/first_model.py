@@ -14,7 +14,6 @@ from minidistil.config import ModelConfig
 from minidistil.distill.student import init_student
 from minidistil.jobs.run import freeze
 from minidistil.model.families import load_config
-from minidistil.model.families.electra import is_generator
 from minidistil.model.model import Model
 from minidistil.weights.hub import resolve
 
@@ -51,7 +50,7 @@ def first_model(
         Of `Model.from_pretrained`.
     """
     path = resolve(source)
-    if is_generator(before := load_config(path)) and kind.__name__ != "ElectraForMaskedLM":
+    if (before := load_config(path)).is_generator and kind.__name__ not in before.architectures:
         log.warning(
             "%s is a generator of ELECTRA, which fine-tunes badly: begin from the discriminator that it was "
             "trained with (ElectraForPreTraining)",

@@ -20,7 +20,6 @@ from minidistil.jobs.run import Evaluation, sizes
 from minidistil.jobs.sources import content, origin
 from minidistil.model import load_model
 from minidistil.model.families import class_with, load_config
-from minidistil.model.families.electra import is_generator
 from minidistil.model.model import Model
 from minidistil.text.masking import MaskedDataset
 from minidistil.train.replaced_tokens import (
@@ -85,7 +84,7 @@ class ReplacedTokenPretraining(Pretraining):
                 "discriminator's task gets harder, so the numbers of two steps do not say which is better"
             )
         super().__init__(source, texts, recipe, out, quiet=quiet)
-        if source is not None and is_generator(load_config(resolve(source))):
+        if source is not None and load_config(resolve(source)).is_generator:
             raise ConfigError(
                 f"{source} is a generator: pre-training goes on from the discriminator, and takes a "
                 "generator from the folder generator/ beside it"

@@ -8,9 +8,9 @@ how many items that averages over. A model has a tuple of heads (pre-training ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from minidistil.model.checks import class_target, integer_target, output_of, tar
 from minidistil.model.context import POOLER_SITE, Context
 from minidistil.model.modules import Linear
 from minidistil.model.terms import Losses as Losses
+from minidistil.ops.activations import activation_of
 from minidistil.parameters import ParameterSpec
 
 Outputs = dict[str, Array]
@@ -144,13 +145,6 @@ def scatter_first(dfirst: Array, batch: Batch) -> Array:
     return dx
 
 
-class Activation(NamedTuple):
-    """A curve, and its gradient from what the curve kept."""
-
-    forward: Callable[[Array], tuple[Array, Any]]
-    backward: Callable[[Array, Any], Array]
-
-
 @dataclass(frozen=True)
 class Pooler(Head):
     """activation(W dropout(x_first) + b): a vector for the whole sequence from its first token.
@@ -160,7 +154,7 @@ class Pooler(Head):
     Attributes
     ----------
     dense : Linear
-    activation : {"tanh", "relu", "gelu"}
+    activation : a key of `minidistil.ops.activations.CURVES`
     dropout : float
     """
 
@@ -179,20 +173,12 @@ class Pooler(Head):
     def taps(self) -> dict[str, str]:
         return {"pooler.input": "", "pooler.output": self.dense.name, "pooler.activated": ""}
 
-    def _activation(self, ctx: Context) -> Activation:
-        ops = ctx.ops
-        curves = {
-            "tanh": Activation(ops.tanh_forward, ops.tanh_backward),
-            "relu": Activation(ops.relu_forward, ops.relu_backward),
-            "gelu": Activation(ops.gelu_forward, ops.gelu_backward),
-        }
-        return curves[self.activation]
-
     def forward(self, x: Array, ctx: Context) -> tuple[Outputs, Any]:
         first = x if ctx.cls_only else x[ctx.batch.cls_rows]  # [T, H] -> [B, H]
         first, drop = ctx.ops.dropout_forward(first, ctx.sequence_mask(self.dropout, POOLER_SITE))
         y, linear = self.dense.forward(first, ctx)
-        pooled, act = self._activation(ctx).forward(y)
+        activate, _ = activation_of(ctx.ops, self.activation)
+        pooled, act = activate(y)
         if ctx.taps is not None:
             ctx.taps.put("pooler", input=first, output=y, activated=pooled)
         return {"pooler_output": pooled}, (drop, linear, act)
@@ -201,7 +187,8 @@ class Pooler(Head):
         if "pooler_output" not in douts:
             return None
         drop, linear, act = cache
-        dy = self._activation(ctx).backward(douts["pooler_output"], act)
+        _, activation_backward = activation_of(ctx.ops, self.activation)
+        dy = activation_backward(douts["pooler_output"], act)
         dfirst = self.dense.backward(dy, linear, ctx)
         if ctx.taps is not None:
             ctx.taps.put("pooler", activated=douts["pooler_output"], output=dy, input=dfirst)

@@ -191,7 +191,7 @@ class Embeddings:
 
     @property
     def modules(self) -> tuple[Norm | Linear, ...]:
-        """What follows the tables."""
+        """Modules behind the tables, in order."""
         return (self.norm,) if self.project is None else (self.norm, self.project)
 
     def taps(self) -> dict[str, str]:

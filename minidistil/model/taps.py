@@ -21,7 +21,7 @@ from minidistil.arrays import AnyArray, Array
 from minidistil.batch import Batch
 from minidistil.errors import UsageError
 from minidistil.model.outputs import unpack_attention
-from minidistil.ops.activations import ACTIVATIONS
+from minidistil.ops.activations import activation_of
 from minidistil.ops.dropout import Mask
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def activation_gradient(
     ops: ModuleType, activation: str, dout: Array, x: Array, up: tuple[Any, Any]
 ) -> Array:
     """Gradient at a product x W^T + b [T, O] from `dout`, that at its activation."""
-    forward, backward = (getattr(ops, function.__name__) for function in ACTIVATIONS[activation])
+    forward, backward = activation_of(ops, activation)
     y, _ = ops.linear_forward(x, *up)
     found: Array = backward(dout, forward(y)[1])
     return found

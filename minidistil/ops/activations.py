@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -106,10 +107,20 @@ def tanh_backward(dout: Array, cache: Array) -> Array:
     return dout * (1 - cache * cache)
 
 
+# A curve, and its gradient from what the curve kept.
+Curve = tuple[Callable[[Array], tuple[Array, Any]], Callable[[Array, Any], Array]]
+
 # By the name that config.json uses.
-ACTIVATIONS: dict[str, tuple[Callable[[Array], tuple[Array, Any]], Callable[[Array, Any], Array]]] = {
+ACTIVATIONS: dict[str, Curve] = {
     "gelu": (gelu_forward, gelu_backward),
     "gelu_new": (gelu_tanh_forward, gelu_tanh_backward),
     "gelu_pytorch_tanh": (gelu_tanh_forward, gelu_tanh_backward),
     "relu": (relu_forward, relu_backward),
 }
+CURVES: dict[str, Curve] = {**ACTIVATIONS, "tanh": (tanh_forward, tanh_backward)}  # poolers have one more
+
+
+def activation_of(ops: ModuleType, name: str) -> Curve:
+    """The curve of that name in a backend, where both functions are called as here."""
+    forward, backward = (getattr(ops, function.__name__) for function in CURVES[name])
+    return forward, backward

@@ -63,13 +63,9 @@ def _another_family(tokenizer: Tokenizer, config: ModelConfig) -> str | None:
     if found not in (wanted, "none") and not 0 <= rows - ids < SPARE:
         return f"{TITLES[found]} with {sizes}, where {config.model_type} has {TITLES[wanted]}"
     named = _named_ids(config)
-    differing = {role: tokenizer.token_to_id(tokenizer.special_tokens[role]) for role in named}
-    if (
-        len(named) > 1
-        and _other_template(tokenizer, usual)
-        and all(differing[r] != i for r, i in named.items())
-    ):
-        roles = ", ".join(f"{role} has id {differing[role]} and not {i}" for role, i in named.items())
+    own = {role: tokenizer.token_to_id(tokenizer.special_tokens[role]) for role in named}
+    if len(named) > 1 and _other_template(tokenizer, usual) and all(own[r] != i for r, i in named.items()):
+        roles = ", ".join(f"{role} has id {own[role]} and not {i}" for role, i in named.items())
         return f"{sizes}, and of config.json's special tokens {roles}"
     return None
 

@@ -7,7 +7,7 @@ named, config.json's model_type leads to the class. (A name does not: Chinese "R
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from minidistil.text.added_tokens import ROBERTA_TOKENS, SPECIAL_TOKENS
@@ -86,9 +86,7 @@ class TokenizerKind:
 
 
 _BERT = TokenizerKind("wordpiece", ("vocab.txt",), SPECIAL_TOKENS, AROUND_BERT, True, mask_takes_space=False)
-_WITHOUT_TYPES = TokenizerKind(
-    "wordpiece", ("vocab.txt",), SPECIAL_TOKENS, AROUND_BERT, False, mask_takes_space=False
-)
+_WITHOUT_TYPES = replace(_BERT, token_types=False)
 # Ids of fairseq, which has four tokens of its own in front of the pieces, and the mask token behind.
 _XLM_R = Pieces(
     first=(("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)),

@@ -30,18 +30,12 @@ from minidistil.text.tokenizer_kinds import AROUND_ROBERTA, KINDS, TokenizerKind
 from minidistil.text.tokenizer_limits import check_limits
 
 TOKENIZER_JSON = "tokenizer.json"
-# Files of a vocabulary, and a class that has them, for messages.
+# Files of a vocabulary, with a class that has them and its family, for messages.
 VOCABULARIES = {
-    "vocab.txt": "BertTokenizer",
-    "vocab.json": "RobertaTokenizer",
-    "sentencepiece.bpe.model": "XLMRobertaTokenizer",
-    "spiece.model": "AlbertTokenizer",
-}
-_SAID = {
-    "vocab.txt": "BERT's",
-    "vocab.json": "RoBERTa's",
-    "sentencepiece.bpe.model": "XLM-R's",
-    "spiece.model": "ALBERT's",
+    "vocab.txt": ("BertTokenizer", "BERT's"),
+    "vocab.json": ("RobertaTokenizer", "RoBERTa's"),
+    "sentencepiece.bpe.model": ("XLMRobertaTokenizer", "XLM-R's"),
+    "spiece.model": ("AlbertTokenizer", "ALBERT's"),
 }
 
 
@@ -130,11 +124,12 @@ def _nothing_there(
         return f"{directory} lacks {' and '.join(missing)} of its tokenizer, a {name}: {expected}"
     if found:
         file = found[0]
+        usual, theirs = VOCABULARIES[file]
         return (
-            f"{directory} says that its tokenizer is a {name}, which does not cut texts as {_SAID[file]} "
+            f"{directory} says that its tokenizer is a {name}, which does not cut texts as {theirs} "
             f"does: {file} alone does not say how. A tokenizer.json beside it would, which transformers "
-            f"writes for most classes. If it is {_SAID[file]}, tokenizer_config.json must name the class, "
-            f'such as "tokenizer_class": "{VOCABULARIES[file]}"; else choose a model with another tokenizer'
+            f"writes for most classes. If it is {theirs}, tokenizer_config.json must name the class, "
+            f'such as "tokenizer_class": "{usual}"; else choose a model with another tokenizer'
         )
     hint = ""
     if (directory / "config.json").exists():

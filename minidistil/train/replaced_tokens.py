@@ -242,10 +242,8 @@ def evaluate_replaced_tokens(
             loss, right = 0.0, 0
             for rows, logits in masked_scores(generator, outputs["features"], batch):
                 own = batch.targets["labels"][rows]
-                loss, right = (
-                    loss + cross_entropy(logits, own).sum,
-                    right + int((logits.argmax(1) == own).sum()),
-                )
+                loss += cross_entropy(logits, own).sum
+                right += int((logits.argmax(1) == own).sum())
             words = draw_words(generator, outputs["features"], batch)
             found = replaced(batch, words)
             outputs, _ = discriminator.forward(found, keep_cache=False)

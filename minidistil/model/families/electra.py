@@ -48,10 +48,9 @@ class ElectraConfig(bert.BertConfig):
     summary_activation: str = "gelu"
     summary_last_dropout: float = 0.1
 
-
-def is_generator(config: ModelConfig) -> bool:
-    """True for the config of a model that was saved as a generator."""
-    return isinstance(config, ElectraConfig) and config.architectures == ("ElectraForMaskedLM",)
+    @property
+    def is_generator(self) -> bool:
+        return self.architectures == ("ElectraForMaskedLM",)
 
 
 def encoder(c: ElectraConfig, at: str) -> Encoder:
